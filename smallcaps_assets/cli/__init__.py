@@ -1,0 +1,82 @@
+"""The `smallcaps` command: thin click commands, one module each; heavy imports happen inside them.
+
+Bad input ends in one line (what, value, remedy) and exit status 2; failed partitions in status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from smallcaps_assets import __version__
+
+_MARKET_HELP = "simulated, placebo, recorded:DIR or polygon"
+
+
+def market_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say which lake, market and settings a command is about."""
+    for option in (
+        click.option("--config", type=click.Path(), help="settings file instead of smallcaps.toml"),
+        click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE"),
+        click.option("--lake", help="folder of the lake; default data"),
+        click.option("--market", help=_MARKET_HELP),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """US small-cap market data, from vendor files to a labelled dataset."""
+
+
+@main.command()
+@market_options
+@click.option("--from", "start", metavar="DATE", help="first session; default the market's first")
+@click.option("--to", "end", metavar="DATE", help="last session; default the market's last")
+@click.option("--tickers", default="", help="comma-separated; other tickers' rows stay as they are")
+@click.option("--force", is_flag=True, help="make everything again")
+def run(**options: Any) -> None:
+    """Materialize the whole graph, from tickers to the dataset."""
+    from smallcaps_assets.cli.run import run_main_job
+
+    _exit(lambda: run_main_job(**options))
+
+
+@main.command()
+@market_options
+def status(**options: Any) -> None:
+    """Per table: partitions expected, present, missing and failed, and the latest date."""
+    from smallcaps_assets.cli.status import show_status
+
+    _exit(lambda: show_status(**options))
+
+
+@main.command()
+@market_options
+@click.option("--port", default=3000, show_default=True, help="port of the web server")
+@click.option("--host", default="127.0.0.1", show_default=True, help="address it listens on")
+def ui(**options: Any) -> None:
+    """Open the Dagster web server on a lake."""
+    from smallcaps_assets.cli.ui import open_ui
+
+    _exit(lambda: open_ui(**options))
+
+
+def _exit(command: Callable[[], int]) -> None:
+    """Run a command; an error that the user can mend becomes one line and status 2."""
+    from smallcaps_assets.cli.setup import user_errors
+
+    try:
+        status = command()
+    except user_errors() as error:
+        click.echo(f"smallcaps: {' '.join(str(error).split())}", err=True)
+        status = 2
+    except KeyboardInterrupt:
+        click.echo("smallcaps: interrupted; run the same command again to go on", err=True)
+        status = 130
+    sys.exit(status)

@@ -1,0 +1,92 @@
+"""The report at the end of a main job: gather its frames from the lake, render, store."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from smallcaps_assets.cli.setup import remembered_settings
+from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.ticks import prepare_ticks
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.partitions import UNION
+from smallcaps_assets.orchestration.runner import explain
+from smallcaps_assets.reports.days import DayView, TickerDay, choose_days
+from smallcaps_assets.reports.run_report import RunReport, render
+from smallcaps_assets.settings import Settings
+
+PLACE = "reports/run_report.html"
+_METRICS = ["date", "ticker", "high", "low", "close", "pct_change", "rvol30", "dollar_volume"]
+
+
+def write_report(
+    settings: Settings,
+    lake: Lake,
+    report: Any,
+    rows: list[tuple[str, int, int, int, float, int]],
+    first: date,
+    last: date,
+) -> str:
+    """Render the page of a main job and store it in the lake; returns where it lies."""
+    watchlist = _between(lake, "watchlist", first, last)
+    metrics = _between(lake, "daily_metrics", first, last)
+    pump, fader = choose_days(watchlist, metrics)
+    page = RunReport(
+        title="smallcaps_assets run report",
+        market=settings.market.name,
+        start=first,
+        end=last,
+        summary=rows,
+        watchlist=watchlist,
+        metrics=metrics.select(_METRICS),
+        dataset=lake.read("ml_dataset", UNION) if lake.exists("ml_dataset", UNION) else None,
+        meta=_meta(lake),
+        pump=day_view(settings, lake, pump),
+        fader=day_view(settings, lake, fader),
+        failures=list(dict.fromkeys(explain(outcome) for outcome in report.failed)),
+        settings=remembered_settings(settings),
+        dataset_path=str(lake.path("ml_dataset", UNION)),
+    )
+    lake.write_bytes(PLACE, render(page).encode())
+    return str(lake.root / PLACE)
+
+
+def day_view(settings: Settings, lake: Lake, chosen: TickerDay | None) -> DayView | None:
+    """What the report shows of one ticker-session; None when its ticks are not stored."""
+    if chosen is None:
+        return None
+    ticker, day = chosen
+    key = f"{ticker}_{day}"
+    if not lake.exists("triple_barrier_labels", key):
+        return None
+    registry = lake.read("ticker_sessions").row(by_predicate=pl.col("partition_key") == key, named=True)
+    metrics = lake.read("daily_metrics", day.isoformat()).filter(pl.col("ticker") == ticker)
+    names = lake.read("universe", day.isoformat()).filter(pl.col("ticker") == ticker)["name"]
+    tape = prepare_ticks(lake.read("trades", key), session_hours(day), settings.ticks)
+    return DayView(
+        ticker=ticker,
+        date=day,
+        ticks=tape.ticks,
+        bars=lake.read("dollar_imbalance_bars", key),
+        labels=lake.read("triple_barrier_labels", key),
+        hours=tape.hours,
+        halts=tape.halts,
+        metrics=metrics.row(0, named=True),
+        eligible_from=registry["eligible_from"],
+        rules=registry["rules"],
+        identity=registry["identity"],
+        name=names[0] if len(names) and names[0] else "",
+    )
+
+
+def _between(lake: Lake, table: str, first: date, last: date) -> pl.DataFrame:
+    keys = [key for key in lake.keys(table) if first.isoformat() <= key <= last.isoformat()]
+    return lake.read_many(table, keys)
+
+
+def _meta(lake: Lake) -> dict[str, Any]:
+    path = lake.path("ml_dataset", UNION).parent / "meta.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

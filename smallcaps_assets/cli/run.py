@@ -1,0 +1,158 @@
+"""`smallcaps run`: check the request, run the main job with live progress, sum it up."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from smallcaps_assets.cli.setup import (
+    check_lake,
+    check_market,
+    ready_lake,
+    session_range,
+    settings_of,
+    ticker_list,
+)
+
+_SHOWN_FAILURES = 20
+
+
+class Display:
+    """Live progress: one bar for each step of the main job."""
+
+    def __init__(self, console: Console) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self._task: Any = None
+        self._failed = 0
+
+    def step(self, step: Any, partitions: int) -> None:
+        """A new step begins."""
+        self._failed = 0
+        self._finish()
+        self._task = self.progress.add_task(step.title, total=partitions, note="")
+
+    def partition(self, outcome: Any) -> None:
+        """One partition is done."""
+        self._failed += outcome.error is not None
+        note = f"{self._failed} failed" if self._failed else f"{outcome.table} {outcome.key or ''}"
+        if self._task is not None:
+            self.progress.update(self._task, advance=1, note=note)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            self.progress.update(self._task, note="")
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish()
+        self.progress.stop()
+
+
+def run_main_job(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    start: str | None,
+    end: str | None,
+    tickers: str,
+    force: bool,
+) -> int:
+    """The command; returns its exit status."""
+    began = time.perf_counter()
+    settings = settings_of(market, lake, overrides, config)
+    first, last = session_range(settings, start, end)
+    wanted = ticker_list(tickers)
+    check_lake(settings)
+    check_market(settings, wanted, first, last)
+    store = ready_lake(settings)
+
+    from smallcaps_assets.main_job import MainJob
+    from smallcaps_assets.orchestration.instance import open_instance
+
+    console = Console()
+    console.print(f"market {settings.market.name}, sessions {first} to {last}, lake {store.root}")
+    display = Display(console)
+    with open_instance(settings.lake.root) as instance, display:
+        job = MainJob(
+            settings,
+            store,
+            instance,
+            first,
+            last,
+            wanted,
+            force,
+            observer=display.partition,
+            on_step=display.step,
+        )
+        report = job.run()
+    return _conclude(console, settings, store, report, first, last, time.perf_counter() - began)
+
+
+def _conclude(
+    console: Console, settings: Any, store: Any, report: Any, first: Any, last: Any, seconds: float
+) -> int:
+    if report.known:
+        console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
+    if not report.done and not report.failed:
+        console.print(f"everything is complete; nothing to do ({seconds:.1f} s)")
+        return 0
+    from smallcaps_assets.cli.report import write_report
+    from smallcaps_assets.reports.terminal import run_summary
+
+    rows = summary_rows(report)
+    place = write_report(settings, store, report, rows, first, last)
+    console.print(run_summary(rows))
+    for name in ("union",):
+        if store.exists("ml_dataset", name):
+            console.print(f"dataset  {store.path('ml_dataset', name)}", soft_wrap=True)
+    console.print(f"report   {place}", soft_wrap=True)
+    console.print(f"done in {seconds:.1f} s")
+    return _name_failures(console, report)
+
+
+def _name_failures(console: Console, report: Any) -> int:
+    if not report.failed:
+        return 0
+    from smallcaps_assets.orchestration.runner import explain
+
+    failed = {explain(outcome): outcome for outcome in report.failed}
+    console.print(f"{len(failed)} partitions failed; the others are complete", style="bold red")
+    for line in list(failed)[:_SHOWN_FAILURES]:
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+    console.print("mend the cause and run the same command again; only what is missing is done")
+    return 1
+
+
+def summary_rows(report: Any) -> list[tuple[str, int, int, int, float, int]]:
+    """Table, partitions, rows, bytes, seconds and failures of a main job, in the graph's order."""
+    from smallcaps_assets.schemas import TABLES
+
+    sums: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0])
+    for outcome in (*report.done, *report.failed):
+        entry = sums[outcome.table]
+        entry[3] += outcome.seconds
+        if outcome.written is None:
+            entry[4] += 1
+            continue
+        for place, value in enumerate((1, outcome.written.rows, outcome.written.bytes)):
+            entry[place] += value
+    return [
+        (t, int(s[0]), int(s[1]), int(s[2]), float(s[3]), int(s[4]))
+        for t in TABLES
+        if (s := sums.get(t))
+    ]

@@ -1,0 +1,158 @@
+"""From a command's options to settings, an open lake and a checked request.
+
+Everything that can be wrong with what the user asked is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from smallcaps_assets.domain.calendar import CalendarError, is_session, nearest_sessions
+from smallcaps_assets.lake import Lake, LakeError, open_lake
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.orchestration.market import market_identity, market_range, recorded_dir
+from smallcaps_assets.settings import (
+    CONFIG_FILE,
+    Settings,
+    SettingsError,
+    api_key,
+    explicit,
+    load_settings,
+)
+
+MARKETS = ("simulated", "placebo", "recorded", "polygon")
+_FORGOTTEN = {"market": ("start", "end"), "sandbox": ("faults",)}
+
+
+class UserError(ValueError):
+    """Something in the request that the user can mend."""
+
+
+def user_errors() -> tuple[type[Exception], ...]:
+    """Errors that are the user's to mend, and need no traceback."""
+    from smallcaps_assets.sandbox import SandboxError
+    from smallcaps_assets.sources.errors import SourceError
+
+    return (UserError, SettingsError, LakeError, CalendarError, SourceError, SandboxError)
+
+
+def settings_of(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings of a command. The market is the one named, else the key's, else the lake's."""
+    environment = os.environ if environment is None else environment
+    file = Path(config) if config else Path(CONFIG_FILE)
+    given = [*overrides, *_market_overrides(market)]
+    if lake:
+        given.append(f"lake.root={lake}")
+    options: dict[str, Any] = {"environment": environment}
+    if config or file.exists():
+        options["config_file"] = file
+    first = load_settings(given, **options)
+    is_chosen = "name" in first.market.model_fields_set
+    if not is_chosen and api_key(environment):
+        given.append("market.name=polygon")
+    return load_settings(given, remembered=_remembered(first, given), **options)
+
+
+def _remembered(settings: Settings, given: list[str]) -> dict[str, Any]:
+    """What the lake remembers; nothing of its market's own when another is asked for."""
+    known = read_identity(settings.lake.root)
+    return known[1] if known else {}
+
+
+def _market_overrides(market: str | None) -> list[str]:
+    if market is None:
+        return []
+    name, _, folder = market.partition(":")
+    if name not in MARKETS:
+        raise UserError(f"unknown market {market!r}; choose simulated, placebo, recorded:DIR, polygon")
+    if (name == "recorded") != bool(folder):
+        raise UserError(f"market {market!r}: a folder goes with recorded, as recorded:DIR, only")
+    return [f"market.name={name}", *([f"market.recorded_dir={folder}"] if folder else [])]
+
+
+def remembered_settings(settings: Settings) -> dict[str, Any]:
+    """What the lake should remember of these settings, so that the web server sees the same."""
+    sections = [name for name in type(settings).model_fields if name not in ("lake", "run")]
+    values = explicit(settings, sections)
+    for section, fields in _FORGOTTEN.items():
+        for field in fields:
+            values.get(section, {}).pop(field, None)
+    values.setdefault("market", {})["name"] = settings.market.name
+    return {name: fields for name, fields in values.items() if fields}
+
+
+def session_range(settings: Settings, start: str | None, end: str | None) -> tuple[date, date]:
+    """First and last session of a request. Raises UserError when they are no good."""
+    first, last = market_range(settings)
+    if settings.market.name == "polygon":
+        last = min(last, nearest_sessions(date.today())[0])
+    chosen = (
+        _session(start, "--from") if start else settings.market.start or first,
+        _session(end, "--to") if end else settings.market.end or last,
+    )
+    for name, day in zip(("--from", "--to"), chosen, strict=True):
+        if not first <= day <= last:
+            raise UserError(f"{name} {day} is outside the market; choose from {first} to {last}")
+    if chosen[0] > chosen[1]:
+        raise UserError(f"--from {chosen[0]} is after --to {chosen[1]}; exchange them")
+    return chosen
+
+
+def _session(text: str, option: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{option} {text!r} is no date; write it as YYYY-MM-DD") from None
+    if not is_session(day):
+        before, after = nearest_sessions(day)
+        raise UserError(f"{option} {day} is no session; the nearest are {before} and {after}")
+    return day
+
+
+def check_lake(settings: Settings) -> None:
+    """Refuse a lake of another market before anything is written or contacted."""
+    known, wanted = read_identity(settings.lake.root), market_identity(settings)
+    if known and known[0] != wanted:
+        raise LakeError(
+            f"lake {settings.lake.root} holds the market {known[0].describe()}, not"
+            f" {wanted.describe()}; name another folder with --lake"
+        )
+
+
+def check_market(settings: Settings, tickers: list[str], start: date, end: date) -> None:
+    """Ask the market whether the key is good and the tickers exist, and look at recorded files."""
+    from smallcaps_assets.orchestration.resources import polygon_client
+
+    if settings.market.name == "recorded":
+        from smallcaps_assets.sandbox import RecordedMarket
+
+        RecordedMarket(recorded_dir(settings)).check(start, end)
+    client = polygon_client(settings)
+    client.market_status()
+    unknown = [ticker for ticker in tickers if not client.find_ticker(ticker)]
+    if unknown:
+        raise UserError(
+            f"unknown ticker {unknown[0]!r}; check the spelling, case matters (BCpC is not BCPC)"
+        )
+
+
+def ticker_list(text: str) -> list[str]:
+    """The tickers of a comma-separated option."""
+    return sorted({part.strip() for part in text.split(",") if part.strip()})
+
+
+def ready_lake(settings: Settings) -> Lake:
+    """The lake, created or opened, with these settings remembered."""
+    return open_lake(
+        settings.lake.root, market_identity(settings), remembered_settings(settings)
+    )

@@ -1,0 +1,100 @@
+"""`smallcaps status`: what is expected, stored, missing and failed, table by table."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import dagster as dg
+from rich.console import Console
+
+from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.defs.inputs import registry_rows
+from smallcaps_assets.lake import Lake, LakeError
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.orchestration.market import market_range
+from smallcaps_assets.orchestration.partitions import TICKERS, UNION, Cuts, month_keys, year_keys
+from smallcaps_assets.reports.terminal import StatusRow, status_table
+from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.settings import Settings
+
+
+def show_status(
+    market: str | None, lake: str | None, overrides: tuple[str, ...], config: str | None
+) -> int:
+    """Print the table; nothing is contacted and nothing is changed."""
+    settings = settings_of(market, lake, overrides, config)
+    root = settings.lake.root
+    if read_identity(root) is None:
+        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
+    check_lake(settings)
+    with open_instance(root) as instance:
+        rows = status_rows(settings, Lake(root), instance)
+    Console().print(status_table(rows, f"lake {root}, market {settings.market.name}"))
+    return 0
+
+
+def status_rows(settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> list[StatusRow]:
+    """One row for each table of the graph."""
+    start, end = market_range(settings)
+    cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
+    return [_row(lake, instance, cuts, table, _expected(lake, instance, cuts, table)) for table in TABLES]
+
+
+def _expected(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
+    """Keys that a complete lake of this market would hold."""
+    cut = TABLES[table].partitioning
+    if cut is Partitioning.SESSION:
+        return cuts.session_keys(cuts.start, cuts.end)
+    if cut is Partitioning.MONTH:
+        return month_keys(cuts.start, cuts.end)
+    if cut is Partitioning.YEAR:
+        return year_keys(cuts.start, cuts.end)
+    if cut is Partitioning.TICKER:
+        return list(instance.get_dynamic_partitions(TICKERS.name or ""))
+    if cut is Partitioning.TICKER_SESSION:
+        return [key for key, row in registry_rows(lake).items() if row["is_qualified"]]
+    if cut is Partitioning.PERIOD:
+        names = [p.name for p in cuts.periods if p.start <= cuts.end and p.end >= cuts.start]
+        return [*names, UNION]
+    return [""]
+
+
+def _row(
+    lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str, expected: list[str]
+) -> StatusRow:
+    stored = set(lake.keys(table))
+    present = [key for key in expected if key in stored]
+    missing = [key for key in expected if key not in stored]
+    return StatusRow(
+        table=table,
+        partitioning=str(TABLES[table].partitioning),
+        expected=len(expected),
+        present=len(present),
+        missing=len(missing),
+        failed=len(_failed(instance, cuts, table, missing)),
+        bytes=sum(lake.size(table, key or None) for key in present),
+        latest=_latest(table, present),
+    )
+
+
+def _failed(
+    instance: dg.DagsterInstance, cuts: Cuts, table: str, missing: list[str]
+) -> list[str]:
+    """Missing partitions whose last attempt failed, as Dagster knows them."""
+    definition = cuts.of(TABLES[table])
+    if definition is None or not missing:
+        return []
+    found = instance.get_status_by_partition(dg.AssetKey(table), missing, definition) or {}
+    return [key for key, status in found.items() if status is not None and status.name == "FAILED"]
+
+
+def _latest(table: str, present: list[str]) -> str:
+    """The newest date among the stored partitions."""
+    dates = [key.rpartition("_")[2] if "_" in key else key for key in present]
+    is_dated = TABLES[table].partitioning not in (
+        Partitioning.NONE,
+        Partitioning.TICKER,
+        Partitioning.PERIOD,
+    )
+    return max(dates, default="") if is_dated else ""

@@ -1,0 +1,51 @@
+"""What the stage modules share: how an op gets its workspace, and how it hands over outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from smallcaps_assets.defs.inputs import input_digests
+from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.resources import FinraResource, LakeResource, PolygonResource
+from smallcaps_assets.orchestration.runner import RunConfig
+from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
+from smallcaps_assets.settings import Settings
+
+RESOURCES = {"lake", "polygon", "finra"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """What every declaration of one code location is made from."""
+
+    settings: Settings
+    cuts: Cuts
+    observer: Observer | None = None
+
+    def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
+        """The workspace of one run."""
+        lake: LakeResource = context.resources.lake
+        polygon: PolygonResource = context.resources.polygon
+        finra: FinraResource = context.resources.finra
+        return Workspace(
+            settings=self.settings,
+            lake=lake.open(),
+            cuts=self.cuts,
+            get_polygon=polygon.client,
+            get_router=polygon.router,
+            get_finra=finra.client,
+            digests=input_digests,
+            tickers=tuple(sorted(config.tickers)),
+        )
+
+
+def make(
+    work: Workspace, config: RunConfig, table: str, key: str | None, build: Callable[[], Built]
+) -> Outcome:
+    """Build and store one partition, or find it complete when the run may skip those."""
+    if config.skip_complete and work.is_complete(table, key):
+        return work.reuse(table, key)
+    return work.store(table, key, build)

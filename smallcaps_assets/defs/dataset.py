@@ -1,0 +1,142 @@
+"""The ends of the flow: ml_dataset by period, and ticker_history by ticker."""
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets import __version__
+from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.domain.dataset import ml_dataset, union
+from smallcaps_assets.domain.history import ticker_history
+from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.partitions import TICKERS, UNION
+from smallcaps_assets.orchestration.runner import RunConfig, in_threads, materialize, partition_keys
+from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.schemas import TABLES
+
+_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
+_EVERYTHING = dg.AllPartitionMapping()
+
+
+def dataset(location: Location) -> dg.AssetsDefinition:
+    """The dataset; periods are few and large, so each goes in a run of its own."""
+    parts = [dg.AssetDep(name, partition_mapping=_EVERYTHING) for name in (*_PARTS, "ticker_sessions")]
+
+    @dg.multi_asset(
+        name="ml_dataset",
+        specs=[asset_spec("ml_dataset", parts)],
+        partitions_def=location.cuts.period_names,
+        required_resource_keys=RESOURCES,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+    )
+    def _ml_dataset(
+        context: dg.AssetExecutionContext, config: RunConfig
+    ) -> Iterator[dg.Output[None]]:
+        work = location.workspace(context, config)
+        keys = sorted(partition_keys(context, config), key=lambda key: key == UNION)
+        outcomes = (work.store("ml_dataset", k, lambda k=k: build_dataset(work, k)) for k in keys)
+        yield from materialize(context, outcomes, location.observer)
+
+    return _ml_dataset
+
+
+def history(location: Location) -> dg.AssetsDefinition:
+    """Ticker histories; unscheduled, a split rebuilds one key."""
+    deps = [
+        dg.AssetDep(name, partition_mapping=_EVERYTHING)
+        for name in TABLES["ticker_history"].upstream
+    ]
+
+    @dg.multi_asset(
+        name="ticker_history",
+        specs=[asset_spec("ticker_history", deps)],
+        partitions_def=TICKERS,
+        required_resource_keys=RESOURCES,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1000),
+    )
+    def _ticker_history(
+        context: dg.AssetExecutionContext, config: RunConfig
+    ) -> Iterator[dg.Output[None]]:
+        work = location.workspace(context, config)
+        keys = partition_keys(context, config)
+        histories = Histories(work, keys)
+
+        def one(key: str) -> Outcome:
+            return make(work, config, "ticker_history", key, lambda: histories.build(key))
+
+        outcomes = in_threads(one, keys, location.settings.run.threads)
+        yield from materialize(context, outcomes, location.observer)
+
+    return _ticker_history
+
+
+def build_dataset(work: Workspace, key: str) -> Built:
+    """One period's rows, or the union's; meta.json is stored beside the table."""
+    settings, table = work.settings, TABLES["ml_dataset"]
+    stamps = {"config_hash": settings.digest(table.settings), "code_version": __version__}
+    if key == UNION:
+        known = [p.name for p in settings.dataset.periods if work.lake.exists("ml_dataset", p.name)]
+        frames = [work.lake.read("ml_dataset", name) for name in known]
+        frame, meta = union(frames, settings.dataset, **stamps)
+    else:
+        period = next(p for p in settings.dataset.periods if p.name == key)
+        registry = work.lake.read("ticker_sessions").filter(
+            pl.col("date").is_between(period.start, period.end)
+        )
+        keys = registry.filter("is_qualified")["partition_key"].to_list()
+        parts = [work.lake.read_many(name, keys) for name in _PARTS]
+        frame, meta = ml_dataset(*parts, registry, period, settings.dataset, **stamps)
+        meta["ticker_sessions_without_weights"] = [
+            k for k in keys if not work.lake.exists("sample_weights", k)
+        ]
+    _write_meta(work, key, meta)
+    return Built(frame, {"meta": dg.MetadataValue.json(meta)})
+
+
+def _write_meta(work: Workspace, key: str, meta: dict) -> None:
+    folder = work.lake.path("ml_dataset", key).parent.relative_to(work.lake.root)
+    data = json.dumps(meta, indent=2, sort_keys=True, default=str).encode() + b"\n"
+    work.lake.write_bytes(f"{folder}/meta.json", data)
+
+
+class Histories:
+    """What the histories of many tickers share, read from the lake once."""
+
+    def __init__(self, work: Workspace, keys: list[str]) -> None:
+        self.work = work
+        self.keys = keys
+
+    @cached_property
+    def listed(self) -> pl.DataFrame:
+        """Date, ticker and identity of every symbol of the companies asked for."""
+        lists = self.work.lake.scan("tickers").select("date", "ticker", "identity")
+        companies = lists.filter(pl.col("ticker").is_in(self.keys)).select("identity").unique()
+        return lists.join(companies, on="identity", how="semi").collect()
+
+    @cached_property
+    def metrics(self) -> pl.DataFrame:
+        """Daily metrics of those symbols."""
+        return self._of_symbols("daily_metrics")
+
+    @cached_property
+    def watchlists(self) -> pl.DataFrame:
+        """Watchlist rows of those symbols."""
+        return self._of_symbols("watchlist")
+
+    @cached_property
+    def factors(self) -> pl.DataFrame:
+        """All adjustment factors."""
+        return self.work.lake.read("adjustment_factors")
+
+    def build(self, key: str) -> Built:
+        """One ticker's history."""
+        return Built(
+            ticker_history(key, self.metrics, self.factors, self.watchlists, self.listed)
+        )
+
+    def _of_symbols(self, table: str) -> pl.DataFrame:
+        symbols = self.listed["ticker"].unique().implode()
+        return self.work.lake.scan(table).filter(pl.col("ticker").is_in(symbols)).collect()

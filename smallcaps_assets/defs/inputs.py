@@ -1,0 +1,97 @@
+"""Which stored files a partition is made from.
+
+The digests of these files go into the partition's footer. A partition whose inputs have other
+digests now is out of date, however it came about, and the main job makes it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import polars as pl
+
+from smallcaps_assets.lake import Lake, split_ticker_session
+from smallcaps_assets.orchestration.partitions import UNION, year_keys
+from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.schemas import TABLES, Partitioning
+
+CLOSES_LOOKED_BACK = 5
+METRICS_WINDOW = 60
+YEAR_WINDOW = 252
+_WINDOWS = {
+    ("universe", "daily_bars"): (CLOSES_LOOKED_BACK, False),
+    ("daily_metrics", "session_summary"): (METRICS_WINDOW, True),
+    ("watchlist", "daily_metrics"): (YEAR_WINDOW, True),
+    ("runners", "watchlist"): (YEAR_WINDOW - 1, True),
+}
+
+
+def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]:
+    """Digests of the files, and the facts, that a partition is made from, in a fixed order."""
+    declared = TABLES[table]
+    if declared.layer == "raw" and table != "minute_bars":
+        return
+    if declared.partitioning is Partitioning.SESSION and key:
+        yield from _of_session(work, table, date.fromisoformat(key))
+    elif declared.partitioning is Partitioning.TICKER_SESSION and key:
+        yield from _of_ticker_session(work, table, key)
+    elif declared.partitioning is Partitioning.PERIOD and key:
+        yield from _of_period(work, key)
+    else:
+        for upstream in declared.upstream:
+            yield from (work.lake.digest(upstream, k or None) for k in work.lake.keys(upstream))
+
+
+def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
+    lake = work.lake
+    actions = ("splits", "dividends")
+    for name in TABLES[table].upstream:
+        if name in actions:
+            keys = year_keys(work.cuts.start, day)
+        elif name == "ticker_details":
+            keys = [day.isoformat()[:7]]
+        else:
+            count, is_today_in = _WINDOWS.get((table, name), (0, True))
+            before = work.sessions_before(day, count) if count else []
+            keys = [*before, day.isoformat()] if is_today_in else before
+        yield from (lake.digest(name, k) for k in keys)
+
+
+def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
+    _, day = split_ticker_session(key)
+    for name in TABLES[table].upstream:
+        yield work.lake.digest(name, key)
+    if table == "bar_features" or work.settings.bars.activity_scale:
+        yield work.lake.digest("daily_metrics", day.isoformat())
+    if table == "sample_weights":
+        row = registry_rows(work.lake).get(key, {})
+        yield str(row.get("eligible_from"))
+
+
+def _of_period(work: Workspace, key: str) -> Iterator[str]:
+    lake, periods = work.lake, work.settings.dataset.periods
+    if key == UNION:
+        yield from (lake.digest("ml_dataset", period.name) for period in periods)
+        return
+    period = next(p for p in periods if p.name == key)
+    for name, row in sorted(registry_rows(lake).items()):
+        if period.start <= row["date"] <= period.end and row["is_qualified"]:
+            yield f"{name} {row['rules']} {row['eligible_from']}"
+            yield from (lake.digest(table, name) for table in TABLES["ml_dataset"].upstream)
+
+
+def registry_rows(lake: Lake) -> dict[str, dict]:
+    """Rows of the registry by partition key; read anew only when the file has changed."""
+    digest = lake.digest("ticker_sessions")
+    if digest == "absent":
+        return {}
+    held = _REGISTRIES.get(str(lake.root))
+    if held is None or held[0] != digest:
+        frame: pl.DataFrame = lake.read("ticker_sessions")
+        held = (digest, {row["partition_key"]: row for row in frame.iter_rows(named=True)})
+        _REGISTRIES[str(lake.root)] = held
+    return held[1]
+
+
+_REGISTRIES: dict[str, tuple[str, dict[str, dict]]] = {}

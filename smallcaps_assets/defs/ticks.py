@@ -1,0 +1,186 @@
+"""The tick chain of a ticker-session: trades, four kinds of bars, features, labels, weights.
+
+One op makes any subset of its tables, so that ticks are fetched and decoded once and stay in
+memory; tables that are not selected are read from the lake.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property, lru_cache
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.domain.bars import activity_target, bar_diagnostics, build_bars
+from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.features import SessionContext, bar_features, session_context
+from smallcaps_assets.domain.labels import triple_barrier_labels
+from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
+from smallcaps_assets.domain.weights import sample_weights
+from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
+from smallcaps_assets.orchestration.runner import (
+    RunConfig,
+    in_threads,
+    materialize,
+    partition_keys,
+    selected_tables,
+)
+from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.reports.sparkline import bars_sparkline, label_strip
+from smallcaps_assets.schemas import BAR_TABLES, TABLES, TICK_CHAIN
+
+KEYS_PER_RUN = 500
+
+
+class RegistryError(ValueError):
+    """A ticker-session that the registry doesn't know."""
+
+
+def tick_chain(location: Location) -> dg.AssetsDefinition:
+    """The chain as one op; 500 keys a run keep a run short and its start-up cost small."""
+
+    @dg.multi_asset(
+        name="tick_chain",
+        specs=[asset_spec(name, _deps(name)) for name in TICK_CHAIN],
+        partitions_def=TICKER_SESSIONS,
+        can_subset=True,
+        required_resource_keys=RESOURCES,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
+    )
+    def _tick_chain(
+        context: dg.AssetExecutionContext, config: RunConfig
+    ) -> Iterator[dg.Output[None]]:
+        work = location.workspace(context, config)
+        chain = Chain(work, config, [t for t in TICK_CHAIN if t in selected_tables(context)])
+        keys = partition_keys(context, config)
+        batches = in_threads(chain.run, keys, location.settings.run.threads)
+        outcomes = (outcome for batch in batches for outcome in batch)
+        yield from materialize(context, outcomes, location.observer)
+
+    return _tick_chain
+
+
+def _deps(name: str) -> list[dg.AssetDep]:
+    deps = [dg.AssetDep(upstream) for upstream in TABLES[name].upstream]
+    if name == "bar_features":
+        deps.append(dg.AssetDep("daily_metrics", partition_mapping=dg.AllPartitionMapping()))
+    return deps
+
+
+class Chain:
+    """The chain over many ticker-sessions of one run."""
+
+    def __init__(self, work: Workspace, config: RunConfig, tables: list[str]) -> None:
+        self.work = work
+        self.config = config
+        self.tables = tables
+        self.metrics = lru_cache(maxsize=64)(self._metrics)
+
+    @cached_property
+    def registry(self) -> dict[str, dict[str, Any]]:
+        """Rows of the registry by partition key."""
+        rows = self.work.lake.read("ticker_sessions").iter_rows(named=True)
+        return {row["partition_key"]: row for row in rows}
+
+    def run(self, key: str) -> list[Outcome]:
+        """All selected tables of one ticker-session, ending with the first that fails."""
+        day = TickerDay(self, key)
+        outcomes: list[Outcome] = []
+        for table in self.tables:
+            outcome = make(self.work, self.config, table, key, lambda t=table: day.build(t))
+            outcomes.append(outcome)
+            if outcome.error is not None:
+                break
+        return outcomes
+
+    def _metrics(self, day: date) -> pl.DataFrame:
+        return self.work.lake.read("daily_metrics", day.isoformat())
+
+
+@dataclass
+class TickerDay:
+    """One ticker-session: its tables, each made or read once."""
+
+    chain: Chain
+    key: str
+
+    def __post_init__(self) -> None:
+        self.ticker, self.date = split_ticker_session(self.key)
+        self._frames: dict[str, pl.DataFrame] = {}
+
+    def build(self, table: str) -> Built:
+        """The rows of a table, kept for the tables made from it."""
+        row = self.chain.registry.get(self.key)
+        if row is None:
+            raise RegistryError(
+                f"ticker-session {self.key} is not in the registry; materialize ticker_sessions"
+                " after its watchlist, or choose a key that it holds"
+            )
+        frame, metadata = _BUILDERS.get(table, TickerDay._bars)(self, table, row)
+        self._frames[table] = frame
+        return Built(frame, metadata)
+
+    def frame(self, table: str) -> pl.DataFrame:
+        """A table of this ticker-session, from memory or from the lake."""
+        if table not in self._frames:
+            self._frames[table] = self.chain.work.lake.read(table, self.key)
+        return self._frames[table]
+
+    @cached_property
+    def tape(self) -> TickTape:
+        """The classified tape."""
+        hours = session_hours(self.date)
+        return prepare_ticks(self.frame("trades"), hours, self.chain.work.settings.ticks, ticker=self.ticker)
+
+    @cached_property
+    def context(self) -> SessionContext:
+        """What was known of the ticker before the session opened."""
+        metrics = self.chain.metrics(self.date).filter(pl.col("ticker") == self.ticker)
+        row = metrics.row(0, named=True) if metrics.height else None
+        return session_context(self.ticker, self.date, row)
+
+    def _trades(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        answer = self.chain.work.router.trades(self.ticker, self.date)
+        return answer.frame, {"source": answer.route, "rules": row["rules"]}
+
+    def _bars(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        settings = self.chain.work.settings.bars
+        bars = build_bars(self.tape, table, settings, self._target(table))
+        return bars, {"path of price": bars_sparkline(bars), **asdict(bar_diagnostics(bars))}
+
+    def _target(self, table: str) -> float | None:
+        """The activity-scaled target of imbalance bars; None for the fixed one."""
+        settings = self.chain.work.settings.bars
+        if not settings.activity_scale or table != "dollar_imbalance_bars":
+            return None
+        return activity_target(self.context.median_dollar_volume20, settings)
+
+    def _features(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        tape, bars = self.tape, self.frame("dollar_imbalance_bars")
+        return bar_features(tape.ticks, bars, self.context, tape.hours, tape.halts), {}
+
+    def _labels(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        bars = self.frame("dollar_imbalance_bars")
+        labels = triple_barrier_labels(self.tape, bars, self.chain.work.settings.labels)
+        counts = dict(labels["label"].value_counts().sort("label").iter_rows())
+        metadata = {f"label {label:+d}": count for label, count in counts.items()}
+        return labels, {"path of price": bars_sparkline(bars, labels), **metadata}
+
+    def _weights(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        bars, labels = self.frame("dollar_imbalance_bars"), self.frame("triple_barrier_labels")
+        weights = sample_weights(labels, bars, row["eligible_from"])
+        return weights, {"mean uniqueness": weights["uniqueness"].mean() or 0.0}
+
+
+_Builder = Callable[[TickerDay, str, dict[str, Any]], tuple[pl.DataFrame, dict[str, Any]]]
+_BUILDERS: dict[str, _Builder] = {
+    "trades": TickerDay._trades,
+    "bar_features": TickerDay._features,
+    "triple_barrier_labels": TickerDay._labels,
+    "sample_weights": TickerDay._weights,
+}

@@ -1,0 +1,99 @@
+"""Checks of arrays before they enter a kernel, with messages that say what to do.
+
+Only checks that several modules share; rules of one table are in its schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class ArrayError(ValueError):
+    """An array that a kernel can't take."""
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A read-only view: numba compiles once more for writable arrays, and polars gives none."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def float_array(name: str, values: ArrayLike) -> np.ndarray:
+    """A contiguous float64 array of one dimension without NaN or infinity."""
+    array = np.ascontiguousarray(values, np.float64)
+    if array.ndim != 1:
+        raise ArrayError(f"{name} has {array.ndim} dimensions, expected 1; flatten it first")
+    if not np.isfinite(array).all():
+        place = int(np.argmin(np.isfinite(array)))
+        raise ArrayError(
+            f"{name}[{place}] is {array[place]}, expected a finite number; drop or mend the row"
+        )
+    return array
+
+
+def price_array(name: str, values: ArrayLike) -> np.ndarray:
+    """`float_array` of positive values."""
+    array = float_array(name, values)
+    if (array <= 0).any():
+        place = int(np.argmax(array <= 0))
+        raise ArrayError(f"{name}[{place}] is {array[place]}, expected > 0; drop such trades first")
+    return array
+
+
+def size_array(name: str, values: ArrayLike) -> np.ndarray:
+    """`float_array` of values that are not negative."""
+    array = float_array(name, values)
+    if (array < 0).any():
+        place = int(np.argmax(array < 0))
+        raise ArrayError(
+            f"{name}[{place}] is {array[place]}, expected >= 0; drop such trades first"
+        )
+    return array
+
+
+def time_array(name: str, values: ArrayLike) -> np.ndarray:
+    """A contiguous int64 array in ascending order; equal neighbours are fine."""
+    array = np.ascontiguousarray(values)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise ArrayError(f"{name} is {array.dtype}, expected integers; cast instants to int64")
+    array = array.astype(np.int64, copy=False)
+    back = array[1:] < array[:-1]
+    if back.any():
+        place = int(np.argmax(back)) + 1
+        raise ArrayError(
+            f"{name}[{place}] = {array[place]} is before {name}[{place - 1}] = {array[place - 1]};"
+            " sort by time and sequence number first (the vendor's default order is descending)"
+        )
+    return array
+
+
+def same_length(arrays: dict[str, np.ndarray]) -> int:
+    """The common length. Raises ArrayError naming the odd one."""
+    names: Sequence[str] = list(arrays)
+    first = arrays[names[0]].shape[0]
+    for name in names[1:]:
+        if arrays[name].shape[0] != first:
+            raise ArrayError(
+                f"{name} has {arrays[name].shape[0]} values, {names[0]} has {first}; "
+                "pass arrays of one table"
+            )
+    return first
+
+
+def span_arrays(bars: int, starts: ArrayLike, ends: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Label spans (i0, i1] as int64 arrays with 0 <= i0 < i1 < bars."""
+    first = np.ascontiguousarray(starts, np.int64)
+    last = np.ascontiguousarray(ends, np.int64)
+    same_length({"starts": first, "ends": last})
+    bad = (first < 0) | (last <= first) | (last >= bars)
+    if bad.any():
+        place = int(np.argmax(bad))
+        raise ArrayError(
+            f"span {place} is ({first[place]}, {last[place]}], expected 0 <= start < end < {bars}; "
+            "drop labels without a span first"
+        )
+    return first, last

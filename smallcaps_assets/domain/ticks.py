@@ -1,0 +1,264 @@
+"""Trades of one ticker-session made into the ticks that bars and labels use.
+
+Which trades count, for flow, for price or not at all; the tick rule; segments, blocks between
+halts, and an audit of everything left out. What a condition id means is in `conditions.csv`, halts
+are found in `halts.py`, bars are made in `bars.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from smallcaps_assets.domain.calendar import SessionHours
+from smallcaps_assets.domain.conditions import (
+    AUCTION,
+    ODD_LOTS_SINCE,
+    ConditionTable,
+    Flag,
+    condition_table,
+)
+from smallcaps_assets.domain.guards import read_only
+from smallcaps_assets.domain.halts import blocks_of, find_halts
+from smallcaps_assets.kernels.ticks import combine_flags, tick_signs
+from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.settings import TickSettings
+
+OFF_EXCHANGE = 4
+LAWFUL_CORRECTIONS = (0, 1)
+TICK_COLUMNS = {
+    "sip_timestamp": INSTANT,
+    "price": pl.Float64(),
+    "size": pl.Float64(),
+    "is_price_forming": pl.Boolean(),
+    "is_auction": pl.Boolean(),
+    "is_off_exchange": pl.Boolean(),
+    "segment": pl.String(),
+    "block": pl.Int32(),
+    "sign": pl.Int8(),
+    "in_label_path": pl.Boolean(),
+}
+AUDIT_COLUMNS = {"reason": pl.String(), "trades": pl.Int64(), "volume": pl.Float64()}
+_IDENTITY = ("sip_timestamp", "sequence_number", "exchange", "trf_id", "id")
+
+
+class TickError(ValueError):
+    """Trades that can't be made into ticks."""
+
+
+@dataclass(frozen=True)
+class TickTape:
+    """The ticks of one ticker-session.
+
+    `ticks` has TICK_COLUMNS, one row per trade that counts, in order of publication. `sign` is the
+    tick rule and 0 at auctions, which have no aggressor. `audit` counts the trades left out, by
+    reason; its volume and that of the ticks add up to the volume of all distinct trades. `halts`
+    has halt_start, halt_end, known_at and halt_source. `session_end` is the scheduled close in UTC
+    nanoseconds, or the end of the extended hours where they are included.
+    """
+
+    ticker: str
+    date: date
+    ticks: pl.DataFrame
+    audit: pl.DataFrame
+    halts: pl.DataFrame
+    hours: SessionHours
+    session_end: int
+
+    @property
+    def odd_lots_reported(self) -> bool:
+        """Whether odd lots were on the tape then; before, flow lacks them."""
+        return self.date >= ODD_LOTS_SINCE
+
+    @property
+    def times(self) -> np.ndarray:
+        """Tick times, int64 UTC nanoseconds, ascending."""
+        return self.ticks["sip_timestamp"].to_physical().to_numpy()
+
+
+def prepare_ticks(
+    trades: pl.DataFrame,
+    hours: SessionHours,
+    settings: TickSettings,
+    halts: pl.DataFrame | None = None,
+    ticker: str = "",
+) -> TickTape:
+    """Ticks of one ticker-session from its rows of the trades table, in any order.
+
+    `halts` is the halts feed of the day (halt_start, halt_end), or None where there is none.
+    `ticker` is needed only when there are no trades. Raises TickError on more than one ticker,
+    another day's rows, missing numbers, or too much volume under unknown conditions.
+    """
+    ticker = _one_ticker(trades, ticker, hours.date)
+    ordered = _distinct(trades)
+    session_end = hours.postmarket_close if settings.after_hours else hours.close
+    flags, decisive = _flags(ordered, condition_table(hours.date))
+    reasons = _reasons(ordered, flags, decisive, session_end, hours, settings)
+    _limit_unknown(ordered, reasons, flags, settings, f"{ticker} {hours.date}")
+    kept = reasons.is_null()
+    audit = _audit(ordered, reasons)
+    ordered, flags = ordered.filter(kept), flags[kept.to_numpy()]
+    times = ordered["sip_timestamp"].to_physical().to_numpy()
+    is_reopening = (flags & Flag.REOPENING) > 0
+    found = find_halts(times, is_reopening, session_end, hours, settings, halts)
+    ticks = _ticks(ordered, flags, blocks_of(times, found), session_end, hours)
+    return TickTape(ticker, hours.date, ticks, audit, found, hours, session_end)
+
+
+def _one_ticker(trades: pl.DataFrame, ticker: str, day: date) -> str:
+    for name, expected in (("ticker", ticker or None), ("date", day)):
+        if name in trades.columns and trades.height:
+            values = trades[name].unique().to_list()
+            if len(values) > 1 or (expected is not None and values[0] != expected):
+                raise TickError(
+                    f"trades hold {name} {sorted(values)[:3]}, expected one ticker-session "
+                    f"({ticker or 'one ticker'}, {day}); filter the rows first"
+                )
+    return trades["ticker"][0] if trades.height else ticker
+
+
+def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
+    """Trades in order of publication, every one once. Raises TickError on missing numbers."""
+    for name in ("price", "size", "sip_timestamp", "sequence_number"):
+        bad = trades[name].is_null()
+        if trades[name].dtype.is_float():
+            bad = bad | ~trades[name].is_finite()
+        if bad.any():
+            row = trades.row(int(bad.arg_max() or 0), named=True)
+            raise TickError(
+                f"{row.get('ticker')} trade {row.get('id')} at {row['sip_timestamp']} has {name} "
+                f"{row[name]}, expected a number; download this ticker-session again"
+            )
+    ordered = trades.sort("sip_timestamp", "sequence_number", maintain_order=True)
+    keys = ordered.select("sip_timestamp", "sequence_number")
+    if (
+        ((keys == keys.shift(1)).fill_null(False))
+        .select(pl.all_horizontal(pl.all()))
+        .to_series()
+        .any()
+    ):
+        return ordered.unique(_IDENTITY, keep="first", maintain_order=True)
+    return ordered
+
+
+def _flags(trades: pl.DataFrame, table: ConditionTable) -> tuple[np.ndarray, np.ndarray]:
+    """Flags of each trade, and the condition id that excludes it or -1."""
+    conditions = trades["conditions"]
+    counts = conditions.list.len().fill_null(0).to_numpy()
+    offsets = np.zeros(trades.height + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    ids = conditions.filter(conditions.list.len() > 0).explode().fill_null(-1)
+    tapes = trades["tape"].fill_null(0).to_numpy().astype(np.int64)
+    tapes[(tapes < 0) | (tapes > 3)] = 0
+    return combine_flags(
+        read_only(ids.to_numpy().astype(np.int64)),
+        read_only(offsets),
+        read_only(tapes),
+        table.flags,
+        np.uint16(Flag.UNKNOWN),
+        np.uint16(Flag.UNKNOWN | Flag.EXCLUDED),
+    )
+
+
+def _reasons(
+    trades: pl.DataFrame,
+    flags: np.ndarray,
+    decisive: np.ndarray,
+    session_end: int,
+    hours: SessionHours,
+    settings: TickSettings,
+) -> pl.Series:
+    """Why each trade is left out, null where it is not; the first reason that holds."""
+    names = condition_table(hours.date).names
+    lawful = pl.col("correction").fill_null(0).is_in(LAWFUL_CORRECTIONS)
+    closing_end = hours.close + int(settings.closing_print_minutes * 60e9)
+    code, time = pl.col("decisive"), pl.col("sip_timestamp").to_physical()
+    bits = {flag: (flags & flag) > 0 for flag in (Flag.UNKNOWN, Flag.FORM_T, Flag.CLOSING)}
+    is_regular = (time >= hours.open) & (time < hours.close)
+    is_closing = pl.lit(pl.Series(bits[Flag.CLOSING])) & (time <= closing_end)
+    chosen = (
+        pl.when((pl.col("price") <= 0) | (pl.col("size") <= 0))
+        .then(pl.lit("no price or size"))
+        .when(~lawful)
+        .then(pl.lit("correction"))
+        .when(pl.lit(pl.Series(bits[Flag.UNKNOWN])))
+        .then(pl.lit("unknown condition"))
+        .when(code >= 0)
+        .then(code.replace_strict(names, default="unknown condition", return_dtype=pl.String))
+        .when(pl.lit(pl.Series(bits[Flag.FORM_T])) & is_regular)
+        .then(pl.lit("form T in regular hours"))
+        .when(time < hours.premarket_open)
+        .then(pl.lit("before the session"))
+        .when((time > session_end) & ~is_closing)
+        .then(pl.lit("after the session"))
+    )
+    frame = trades.with_columns(pl.Series("decisive", decisive))
+    return frame.select(chosen.alias("reason")).to_series()
+
+
+def _audit(trades: pl.DataFrame, reasons: pl.Series) -> pl.DataFrame:
+    out = trades.select("size", reasons.alias("reason")).filter(pl.col("reason").is_not_null())
+    counts = out.group_by("reason").agg(trades=pl.len(), volume=pl.col("size").sum())
+    return counts.select(pl.col(n).cast(t) for n, t in AUDIT_COLUMNS.items()).sort("reason")
+
+
+def _limit_unknown(
+    trades: pl.DataFrame,
+    reasons: pl.Series,
+    flags: np.ndarray,
+    settings: TickSettings,
+    name: str,
+) -> None:
+    unknown = (reasons == "unknown condition").fill_null(False)
+    if not unknown.any():
+        return
+    total = float(trades.filter(pl.col("size") > 0)["size"].sum())
+    volume = float(trades.filter(unknown)["size"].sum())
+    if volume <= settings.max_unknown_volume * total:
+        return
+    known = set(condition_table(trades["date"][0]).names)
+    ids = trades.filter(unknown)["conditions"].explode().unique().sort().to_list()
+    raise TickError(
+        f"{name}: {volume / total:.2%} of the volume has unknown condition ids "
+        f"{[i for i in ids if i not in known]}, at most {settings.max_unknown_volume:.2%} is "
+        "accepted; add them to conditions.csv, or raise ticks.max_unknown_volume"
+    )
+
+
+def _ticks(
+    trades: pl.DataFrame,
+    flags: np.ndarray,
+    blocks: np.ndarray,
+    session_end: int,
+    hours: SessionHours,
+) -> pl.DataFrame:
+    prices = trades["price"].cast(pl.Float64).to_numpy()
+    is_auction = (flags & AUCTION) > 0
+    is_forming = (flags & Flag.FLOW_ONLY) == 0
+    one_session = np.zeros(prices.size, np.int64)
+    signs, *_ = tick_signs(read_only(prices), read_only(one_session), 0, np.nan, 0)
+    time = pl.col("sip_timestamp").to_physical()
+    is_closing = pl.lit(pl.Series((flags & Flag.CLOSING) > 0))
+    segment = (
+        pl.when(time < hours.open)
+        .then(pl.lit("premarket"))
+        .when((time <= hours.close) | is_closing)
+        .then(pl.lit("regular"))
+        .otherwise(pl.lit("postmarket"))
+    )
+    forming = pl.Series(is_forming)
+    return trades.select(
+        pl.col("sip_timestamp").cast(INSTANT),
+        pl.col("price").cast(pl.Float64),
+        pl.col("size").cast(pl.Float64),
+        forming.alias("is_price_forming"),
+        pl.Series("is_auction", is_auction),
+        is_off_exchange=pl.col("exchange") == OFF_EXCHANGE,
+        segment=segment,
+        block=pl.Series(blocks, dtype=pl.Int32),
+        sign=pl.Series(signs * ~is_auction, dtype=pl.Int8),
+        in_label_path=pl.lit(forming) & (time <= session_end),
+    )

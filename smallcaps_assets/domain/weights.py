@@ -1,0 +1,197 @@
+"""Sample weights of overlapping labels: uniqueness, attribution, decay, sequential bootstrap.
+
+Factors are stored raw; scaling and class weights belong to the training fold, after purging, and
+are offered here as functions. Labels are made in `labels.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+
+from smallcaps_assets.domain.guards import (
+    price_array,
+    read_only,
+    same_length,
+    size_array,
+    span_arrays,
+    time_array,
+)
+from smallcaps_assets.kernels import weights as kernel
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.table import INSTANT
+
+TABLE = "sample_weights"
+
+
+class WeightError(ValueError):
+    """Labels or parameters that can't be weighted."""
+
+
+def label_spans(close_times: ArrayLike, starts: ArrayLike, end_times: ArrayLike) -> np.ndarray:
+    """Ends i1 of the spans (i0, i1] of one session.
+
+    `close_times` are the bars' ascending closes, `starts` the labels' bars i0, `end_times` their
+    t1. i1 is the first later bar that closes at or after t1, else the last bar: i0 itself when no
+    bar follows.
+    """
+    closes = time_array("close_times", close_times)
+    first = np.ascontiguousarray(starts, np.int64)
+    ends = np.ascontiguousarray(end_times, np.int64)
+    same_length({"starts": first, "end_times": ends})
+    return kernel.label_spans(read_only(closes), read_only(first), read_only(ends))
+
+
+def concurrency(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
+    """Labels that span each bar's return, int64 of length `bars` (AFML 4.3)."""
+    first, last = span_arrays(bars, starts, ends)
+    return kernel.concurrency(bars, read_only(first), read_only(last))
+
+
+def average_uniqueness(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
+    """Mean of 1 / concurrency over each span, in (0, 1] (AFML 4.4)."""
+    first, last = span_arrays(bars, starts, ends)
+    counts = kernel.concurrency(bars, read_only(first), read_only(last))
+    return kernel.average_uniqueness(read_only(counts), read_only(first), read_only(last))
+
+
+def return_attribution(closes: ArrayLike, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
+    """|sum of log returns / concurrency| over each span, raw (AFML 4.6).
+
+    The return into the entry bar is not in the span, unlike in the book's snippet.
+    """
+    prices = price_array("closes", closes)
+    first, last = span_arrays(prices.size, starts, ends)
+    counts = kernel.concurrency(prices.size, read_only(first), read_only(last))
+    returns = log_returns(prices)
+    return kernel.return_attribution(
+        read_only(returns), read_only(counts), read_only(first), read_only(last)
+    )
+
+
+def log_returns(closes: np.ndarray) -> np.ndarray:
+    """ln(close / previous close), 0 for the first."""
+    returns = np.zeros(closes.size)
+    np.log(closes[1:] / closes[:-1], out=returns[1:])
+    return returns
+
+
+def time_decay(uniqueness: ArrayLike, oldest: float) -> np.ndarray:
+    """Factors in [0, 1] on cumulative uniqueness, in the order given (AFML 4.7).
+
+    The newest (last) is 1; `oldest` in [0, 1] is the factor before the first, a negative one the
+    share of cumulative uniqueness that gets 0. Raises WeightError outside (-1, 1].
+    """
+    if not -1 < oldest <= 1:
+        raise WeightError(f"time decay is {oldest}, expected -1 < c <= 1; 1 is no decay")
+    return kernel.time_decay(read_only(size_array("uniqueness", uniqueness)), float(oldest))
+
+
+def normalise(weights: ArrayLike) -> np.ndarray:
+    """Weights scaled to sum to their number; all ones when they sum to 0."""
+    values = size_array("weights", weights)
+    total = values.sum()
+    return values * (values.size / total) if total > 0 else np.ones(values.size)
+
+
+def class_weights(labels: ArrayLike, weights: ArrayLike) -> np.ndarray:
+    """Weights scaled so that each class has the same total and the overall total stays."""
+    classes, members = np.unique(np.asarray(labels), return_inverse=True)
+    values = size_array("weights", weights)
+    same_length({"labels": members, "weights": values})
+    totals = np.bincount(members, values, classes.size)
+    if classes.size and (totals <= 0).any():
+        empty = classes[int(np.argmin(totals))]
+        raise WeightError(f"class {empty} has no weight; drop it or weight its rows above 0")
+    return values * (values.sum() / classes.size / totals)[members] if classes.size else values
+
+
+def sequential_bootstrap_probabilities(
+    bars: int, starts: ArrayLike, ends: ArrayLike, drawn: ArrayLike
+) -> np.ndarray:
+    """Chances of each label in the next draw, given those drawn so far (AFML 4.5)."""
+    first, last = span_arrays(bars, starts, ends)
+    taken = np.ascontiguousarray(drawn, np.int64)
+    counts = kernel.concurrency(bars, read_only(first[taken]), read_only(last[taken]))
+    means = kernel.bootstrap_means(read_only(counts), read_only(first), read_only(last))
+    return means / means.sum()
+
+
+def sequential_bootstrap(
+    bars: int,
+    starts: ArrayLike,
+    ends: ArrayLike,
+    generator: np.random.Generator,
+    draws: int | None = None,
+) -> np.ndarray:
+    """Indices of labels drawn with the sequential bootstrap (AFML 4.5); as many as labels."""
+    first, last = span_arrays(bars, starts, ends)
+    if first.size == 0:
+        return np.empty(0, np.int64)
+    uniforms = generator.random(first.size if draws is None else draws)
+    order = np.argsort(first, kind="stable")
+    drawn = kernel.sequential_draws(
+        bars, read_only(first[order]), read_only(last[order]), read_only(uniforms)
+    )
+    return order[drawn]
+
+
+def sample_weights(
+    labels: pl.DataFrame, bars: pl.DataFrame, eligible_from: datetime | int | None
+) -> pl.DataFrame:
+    """Weight factors of one ticker-session's labels, every column of the weights' table.
+
+    `bars` are all bars of the session, in order. Labels without a span or a path are dropped before
+    concurrency. `eligible_from` (UTC; nanoseconds if an integer) is when some rule had admitted the
+    day; None: never. Raises WeightError when a label's bar is not among the bars.
+    """
+    closes = bars["close_timestamp"].to_physical().to_numpy()
+    rows = labels.filter(pl.col("has_path")).sort("bar_id")
+    if rows.height and int(rows["bar_id"][-1]) >= bars.height:
+        raise WeightError(
+            f"label of bar {rows['bar_id'][-1]}, {bars.height} bars given; pass the whole session"
+        )
+    starts = rows["bar_id"].to_numpy().astype(np.int64)
+    ends = label_spans(closes, starts, rows["t1"].to_physical().to_numpy())
+    has_span = ends > starts
+    rows, starts, ends = rows.filter(pl.Series(has_span)), starts[has_span], ends[has_span]
+    known = _is_known(rows, eligible_from)
+    returns = log_returns(bars["close"].to_numpy())
+    unique, attribution = _factors(returns, starts, ends)
+    unique_known, attribution_known = _factors(returns, starts[known], ends[known])
+    frame = rows.select("ticker", "date", "bar_id").with_columns(
+        span_start=starts,
+        span_end=ends,
+        is_selection_known=known,
+        uniqueness=unique,
+        uniqueness_eligible=_spread(known, unique_known),
+        return_attribution=attribution,
+        return_attribution_eligible=_spread(known, attribution_known),
+    )
+    return frame.select(pl.col(n).cast(t) for n, t in TABLES[TABLE].columns.items())
+
+
+def _is_known(labels: pl.DataFrame, eligible_from: datetime | int | None) -> np.ndarray:
+    if eligible_from is None:
+        return np.zeros(labels.height, bool)
+    moment = pl.lit(eligible_from).cast(INSTANT).to_physical()
+    return labels.select(pl.col("t0").to_physical() >= moment).to_series().to_numpy()
+
+
+def _factors(
+    returns: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    first, last = read_only(starts), read_only(ends)
+    counts = read_only(kernel.concurrency(returns.size, first, last))
+    unique = kernel.average_uniqueness(counts, first, last)
+    return unique, kernel.return_attribution(read_only(returns), counts, first, last)
+
+
+def _spread(mask: np.ndarray, values: np.ndarray) -> pl.Series:
+    """Values at the places of the mask, null elsewhere."""
+    full = np.full(mask.size, np.nan)
+    full[mask] = values
+    return pl.Series(full).fill_nan(None)

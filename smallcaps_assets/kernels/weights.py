@@ -1,0 +1,196 @@
+"""Kernels of the sample weights (AFML chapter 4).
+
+A label spans the bar returns (i0, i1], half open:
+
+    bars      0   1   2   3   4        label (0, 2] owns the returns into bars 1 and 2,
+    returns     1   2   3   4          label (2, 4] those into 3 and 4: no overlap
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def concurrency(bars, starts, ends):
+    """Number of labels that span each bar's return, by a difference array."""
+    steps = np.zeros(bars + 1, np.int64)
+    for k in range(starts.size):
+        steps[starts[k] + 1] += 1
+        steps[ends[k] + 1] -= 1
+    counts = np.empty(bars, np.int64)
+    running = 0
+    for t in range(bars):
+        running += steps[t]
+        counts[t] = running
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def label_spans(close_times, starts, end_times):
+    """For each label the first later bar that closes at or after its end, else the last bar."""
+    ends = np.empty(starts.size, np.int64)
+    last = close_times.size - 1
+    for k in range(starts.size):
+        low, high = starts[k] + 1, close_times.size
+        while low < high:
+            middle = (low + high) // 2
+            if close_times[middle] < end_times[k]:
+                low = middle + 1
+            else:
+                high = middle
+        ends[k] = min(low, last)
+    return ends
+
+
+@njit(cache=True, nogil=True)
+def average_uniqueness(counts, starts, ends):
+    """Mean of 1 / concurrency over each span, by prefix sums."""
+    prefix = np.zeros(counts.size + 1)
+    for t in range(counts.size):
+        prefix[t + 1] = prefix[t] + (1.0 / counts[t] if counts[t] > 0 else 0.0)
+    means = np.empty(starts.size)
+    for k in range(starts.size):
+        total = prefix[ends[k] + 1] - prefix[starts[k] + 1]
+        means[k] = min(total / (ends[k] - starts[k]), 1.0)
+    return means
+
+
+@njit(cache=True, nogil=True)
+def return_attribution(returns, counts, starts, ends):
+    """|sum of returns / concurrency| over each span, by prefix sums; the entry bar is outside."""
+    prefix = np.zeros(counts.size + 1)
+    for t in range(counts.size):
+        prefix[t + 1] = prefix[t] + (returns[t] / counts[t] if counts[t] > 0 else 0.0)
+    sums = np.empty(starts.size)
+    for k in range(starts.size):
+        sums[k] = abs(prefix[ends[k] + 1] - prefix[starts[k] + 1])
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def time_decay(uniqueness, oldest):
+    """Piecewise-linear factor on cumulative uniqueness; the newest is 1 (AFML snippet 4.11)."""
+    total = uniqueness.sum()
+    factors = np.ones(uniqueness.size)
+    if total <= 0.0:
+        return factors
+    slope = (1.0 - oldest) / total if oldest >= 0.0 else 1.0 / ((oldest + 1.0) * total)
+    running = 0.0
+    for k in range(uniqueness.size):
+        running += uniqueness[k]
+        factors[k] = max(1.0 - slope * (total - running), 0.0)
+    # Rounding of the sum must not move the newest factor off 1.
+    factors[uniqueness.size - 1] = 1.0
+    return factors
+
+
+@njit(cache=True, nogil=True)
+def bootstrap_means(counts, starts, ends):
+    """Mean of 1 / (1 + draws so far) over each span; proportional to the next draw's chances."""
+    prefix = np.zeros(counts.size + 1)
+    for t in range(counts.size):
+        prefix[t + 1] = prefix[t] + 1.0 / (1.0 + counts[t])
+    means = np.empty(starts.size)
+    for k in range(starts.size):
+        means[k] = (prefix[ends[k] + 1] - prefix[starts[k] + 1]) / (ends[k] - starts[k])
+    return means
+
+
+@njit(cache=True, nogil=True)
+def tree_build(values):
+    """A Fenwick tree (1-based) over the values."""
+    tree = np.zeros(values.size + 1)
+    for k in range(1, values.size + 1):
+        tree[k] += values[k - 1]
+        parent = k + (k & -k)
+        if parent <= values.size:
+            tree[parent] += tree[k]
+    return tree
+
+
+@njit(cache=True, nogil=True)
+def tree_add(tree, k, amount):
+    """Add to the k-th value (0-based)."""
+    k += 1
+    while k < tree.size:
+        tree[k] += amount
+        k += k & -k
+
+
+@njit(cache=True, nogil=True)
+def tree_total(tree):
+    """Sum of all values."""
+    k = tree.size - 1
+    total = 0.0
+    while k > 0:
+        total += tree[k]
+        k -= k & -k
+    return total
+
+
+@njit(cache=True, nogil=True)
+def tree_find(tree, amount):
+    """The 0-based index at which the running sum first exceeds `amount`."""
+    size = tree.size - 1
+    step = 1
+    while step * 2 <= size:
+        step *= 2
+    k = 0
+    while step > 0:
+        if k + step <= size and tree[k + step] <= amount:
+            k += step
+            amount -= tree[k]
+        step //= 2
+    return min(k, size - 1)
+
+
+@njit(cache=True, nogil=True)
+def lower_bound(values, target):
+    """The first index whose value exceeds `target`, in ascending values."""
+    low, high = 0, values.size
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] > target:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True, nogil=True)
+def sequential_draws(bars, starts, ends, uniforms):
+    """Sequential bootstrap (AFML 4.5) of labels in ascending order of `starts`.
+
+    Draw d takes uniforms[d] in [0, 1). A draw changes only the labels that overlap it: their means
+    are corrected in place and in a Fenwick tree, instead of recomputing all.
+    """
+    counts = np.zeros(bars, np.int64)
+    means = np.ones(starts.size)
+    tree = tree_build(means)
+    furthest = np.empty(starts.size, np.int64)
+    furthest[0] = ends[0]
+    for k in range(1, starts.size):
+        furthest[k] = max(furthest[k - 1], ends[k])
+    delta = np.zeros(bars + 1)
+    draws = np.empty(uniforms.size, np.int64)
+    for d in range(uniforms.size):
+        drawn = tree_find(tree, uniforms[d] * tree_total(tree))
+        draws[d] = drawn
+        first, last = starts[drawn], ends[drawn]
+        delta[first + 1] = 0.0
+        for t in range(first + 1, last + 1):
+            change = 1.0 / (2.0 + counts[t]) - 1.0 / (1.0 + counts[t])
+            # delta[t + 1] holds the running change over bars first + 1 .. t.
+            delta[t + 1] = delta[t] + change
+            counts[t] += 1
+        k = lower_bound(furthest, first)
+        while k < starts.size and starts[k] < last:
+            left, right = max(starts[k], first), min(ends[k], last)
+            if right > left:
+                change = (delta[right + 1] - delta[left + 1]) / (ends[k] - starts[k])
+                means[k] += change
+                tree_add(tree, k, change)
+            k += 1
+    return draws

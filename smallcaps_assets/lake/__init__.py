@@ -1,0 +1,21 @@
+"""The lake: where a table's partition lies, and how it is stored and read.
+
+Belongs here: paths, the atomic store, the lake's identity, scans. Does not belong here: what the
+rows mean (schemas, domain) and who asks for them (orchestration). Knows nothing of Dagster.
+"""
+
+from smallcaps_assets.lake.identity import LakeError, LakeIdentity, open_lake
+from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
+from smallcaps_assets.lake.store import Lake, Stamp, Written
+
+__all__ = [
+    "Lake",
+    "LakeError",
+    "LakeIdentity",
+    "PartitionKeyError",
+    "Stamp",
+    "Written",
+    "open_lake",
+    "partition_folder",
+    "split_ticker_session",
+]

@@ -1,0 +1,87 @@
+"""One lake holds one market: the lake remembers which, and refuses another.
+
+`lake.json` in the root names the market, the settings that make it what it is, and the settings
+of earlier runs that differ from the defaults, so that the web server sees the same configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from smallcaps_assets.lake.store import Lake
+
+FILE = "lake.json"
+FORMAT = 1
+
+
+class LakeError(RuntimeError):
+    """A lake that can't be used: unwritable, of another market, or of an unknown format."""
+
+
+@dataclass(frozen=True)
+class LakeIdentity:
+    """A market and the settings that define it; two lakes of one identity hold the same facts."""
+
+    market: str
+    parameters: dict[str, Any]
+
+    def describe(self) -> str:
+        """One line for messages."""
+        inside = ", ".join(f"{name}={value}" for name, value in sorted(self.parameters.items()))
+        return f"{self.market} ({inside})" if inside else self.market
+
+
+def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | None:
+    """Identity and remembered settings of a lake, or None when it has none yet."""
+    path = UPath(root) / FILE
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        form, market = values["format"], values["market"]
+        identity = LakeIdentity(market, values["parameters"])
+        remembered = values["settings"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise LakeError(f"{path} is not readable ({error}); restore it or use another lake") from None
+    if form != FORMAT:
+        raise LakeError(f"{path} has format {form}, this version reads {FORMAT}; update the project")
+    return identity, remembered
+
+
+def open_lake(
+    root: str | Path, identity: LakeIdentity, settings: dict[str, Any] | None = None
+) -> Lake:
+    """The lake at `root`, created if need be. `settings` is remembered when given.
+
+    Raises LakeError when the place can't be written or holds another market.
+    """
+    known = read_identity(root)
+    if known and known[0] != identity:
+        raise LakeError(
+            f"lake {root} holds the market {known[0].describe()}, not {identity.describe()};"
+            " name another folder with --lake"
+        )
+    lake = Lake(root)
+    if known is None or (settings is not None and settings != known[1]):
+        _remember(lake, identity, settings or {})
+    return lake
+
+
+def _remember(lake: Lake, identity: LakeIdentity, settings: dict[str, Any]) -> None:
+    values = {
+        "format": FORMAT,
+        "market": identity.market,
+        "parameters": identity.parameters,
+        "settings": settings,
+    }
+    try:
+        lake.write_bytes(FILE, json.dumps(values, indent=2, sort_keys=True).encode() + b"\n")
+    except OSError as error:
+        raise LakeError(
+            f"lake {lake.root} can't be written: {error.strerror or error}; choose another with --lake"
+        ) from None

@@ -1,0 +1,100 @@
+"""From a table and a partition key to a place in the lake, and back.
+
+`<layer>/<table>/<hive keys>/<table>.parquet`. Keys are checked here, so that no vendor string can
+leave the lake's folder. Lower-case letters are percent-encoded, because `BCpC` and `BCPC` are two
+companies and some file systems can't tell them apart; hive readers decode them again.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from urllib.parse import unquote
+
+from smallcaps_assets.schemas import Partitioning, Table
+
+_TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-/]{0,19}")
+_PERIOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
+_PLAIN = re.compile(r"[A-Z0-9.\-]")
+_HIVE_NAME = {
+    Partitioning.SESSION: "date",
+    Partitioning.MONTH: "month",
+    Partitioning.YEAR: "year",
+    Partitioning.TICKER: "ticker",
+    Partitioning.PERIOD: "period",
+}
+
+
+class PartitionKeyError(ValueError):
+    """A partition key that is not of the table's form."""
+
+
+def encode(ticker: str) -> str:
+    """A ticker as a folder name that any file system can hold."""
+    return "".join(c if _PLAIN.fullmatch(c) else f"%{ord(c):02X}" for c in ticker)
+
+
+def split_ticker_session(key: str) -> tuple[str, date]:
+    """`AAME_2021-02-05` as ticker and session. Raises PartitionKeyError."""
+    ticker, _, day = key.rpartition("_")
+    _check(_TICKER.fullmatch(ticker) is not None, key, "TICKER_YYYY-MM-DD, such as AAME_2021-02-05")
+    return ticker, _date(day, key)
+
+
+def partition_folder(table: Table, key: str | None) -> str:
+    """The folder of a partition below the lake's root. Raises PartitionKeyError."""
+    base = f"{table.layer}/{table.name}"
+    hive = "/".join(f"{name}={value}" for name, value in _hive_keys(table, key))
+    return f"{base}/{hive}" if hive else base
+
+
+def key_of_folder(table: Table, folder: str) -> str:
+    """The partition key of hive folders such as `ticker=AAME/date=2021-02-05`."""
+    values = [unquote(part.partition("=")[2]) for part in folder.split("/") if part]
+    return "_".join(values)
+
+
+def depth(table: Table) -> int:
+    """Number of hive folders between the table and its files."""
+    cuts = {Partitioning.NONE: 0, Partitioning.TICKER_SESSION: 2}
+    return cuts.get(table.partitioning, 1)
+
+
+def _hive_keys(table: Table, key: str | None) -> list[tuple[str, str]]:
+    cut = table.partitioning
+    if cut is Partitioning.NONE:
+        return []
+    if key is None:
+        raise PartitionKeyError(f"{table.name} is partitioned by {cut}; name a partition key")
+    if cut is Partitioning.TICKER_SESSION:
+        ticker, day = split_ticker_session(key)
+        return [("ticker", encode(ticker)), ("date", day.isoformat())]
+    return [(_HIVE_NAME[cut], _checked(cut, key))]
+
+
+def _checked(cut: Partitioning, key: str) -> str:
+    if cut is Partitioning.SESSION:
+        return _date(key, key).isoformat()
+    if cut is Partitioning.TICKER:
+        _check(_TICKER.fullmatch(key) is not None, key, "a ticker")
+        return encode(key)
+    if cut is Partitioning.MONTH:
+        _check(re.fullmatch(r"\d{4}-\d{2}", key) is not None, key, "YYYY-MM")
+    elif cut is Partitioning.YEAR:
+        _check(re.fullmatch(r"\d{4}", key) is not None, key, "YYYY")
+    else:
+        _check(_PERIOD.fullmatch(key) is not None, key, "a period name")
+    return key
+
+
+def _date(text: str, key: str) -> date:
+    _check(re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is not None, key, "a date YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise PartitionKeyError(f"partition key {key!r}: {text} is no date") from None
+
+
+def _check(good: bool, key: str, form: str) -> None:
+    if not good:
+        raise PartitionKeyError(f"partition key {key!r} is not of the form {form}")

@@ -1,0 +1,231 @@
+"""The main job: the whole graph, step by step, through Dagster on the lake's own instance.
+
+A step is one selection of assets over those partitions that are not complete. Keys that fail don't
+hold back the others: the next step goes on with what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
+from smallcaps_assets.defs.sessions import SESSION_TABLES
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.instance import report_unknown
+from smallcaps_assets.orchestration.market import market_range
+from smallcaps_assets.orchestration.partitions import (
+    TICKER_SESSIONS,
+    TICKERS,
+    UNION,
+    Cuts,
+    contiguous_blocks,
+    month_keys,
+    year_keys,
+)
+from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router
+from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
+from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
+from smallcaps_assets.settings import Settings
+
+WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
+_RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_MOST_PASSES = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """Assets to materialize over keys; `order` is the definition's order that ranges run along.
+
+    `whole` names unpartitioned tables that are made in the same run, after the partitioned ones.
+    """
+
+    title: str
+    op: str
+    tables: tuple[str, ...]
+    keys: Sequence[str]
+    order: Sequence[str]
+    whole: tuple[str, ...] = ()
+
+
+@dataclass
+class Report:
+    """What a main job did."""
+
+    done: list[Outcome] = field(default_factory=list)
+    failed: list[Outcome] = field(default_factory=list)
+    known: list[Outcome] = field(default_factory=list)
+    runs: int = 0
+
+    def observe(self, outcome: Outcome) -> None:
+        """Count one partition."""
+        (self.failed if outcome.error else self.done).append(outcome)
+
+
+StepStarted = Callable[[Step, int], None]
+
+
+class MainJob:
+    """The whole graph over a date range of one lake."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lake: Lake,
+        instance: dg.DagsterInstance,
+        start: date,
+        end: date,
+        tickers: Sequence[str] = (),
+        is_forced: bool = False,
+        observer: Observer | None = None,
+        on_step: StepStarted | None = None,
+    ) -> None:
+        self.report = Report()
+        self.start, self.end = start, end
+        self.tickers = tuple(sorted(tickers))
+        self.is_forced = is_forced
+        self.instance = instance
+        self._watch = observer
+        self._on_step = on_step or (lambda step, count: None)
+        self.cuts = Cuts(*market_range(settings), settings.dataset.periods)
+        self.definitions = build_definitions(settings, self._observe)
+        self.work = Workspace(
+            settings=settings,
+            lake=lake,
+            cuts=self.cuts,
+            get_polygon=lambda: polygon_client(settings),
+            get_router=lambda: router(settings),
+            get_finra=lambda: finra_client(settings),
+            digests=input_digests,
+            tickers=self.tickers,
+        )
+
+    def run(self) -> Report:
+        """Do every step; the report names what was done and what failed."""
+        self.work.lake.sweep()
+        if not self.is_forced:
+            self.report.known = report_unknown(self.instance, self.work)
+        for step in self._steps():
+            self._do(step)
+        return self.report
+
+    def _steps(self) -> Iterator[Step]:
+        """The steps in order; later ones are planned when the earlier ones are done."""
+        cuts = self.cuts
+        wanted = cuts.session_keys(self.start, self.end)
+        all_sessions = cuts.session_keys(cuts.start, cuts.end)
+        warm = self.work.sessions_before(self.start, METRICS_WINDOW)
+        first = date.fromisoformat((warm or wanted)[0])
+        years, months = year_keys(first, self.end), month_keys(first, self.end)
+        yield Step("corporate actions", "corporate_actions", ("splits", "dividends"), years, years)
+        yield Step("ticker details", "ticker_details", ("ticker_details",), months, months)
+        if warm:
+            tables = tuple(t for t in WARM_UP_TABLES if t != "minute_bars" or self._has_minutes(warm))
+            yield Step("earlier sessions", "session_tables", tables, warm, all_sessions)
+        whole = ("adjustment_factors", "ticker_sessions")
+        yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
+        order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
+        yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
+        periods = self._periods()
+        for name in periods:
+            yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
+        tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
+        asked = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
+        yield Step("ticker histories", "ticker_history", ("ticker_history",), asked, tickers)
+
+    def _has_minutes(self, keys: Sequence[str]) -> bool:
+        """A recorded market often lacks minutes for the sessions before the ones asked for."""
+        return self.work.settings.market.name != "recorded" or all(
+            self.work.lake.exists("minute_bars", key) for key in keys
+        )
+
+    def _ticker_sessions(self) -> list[str]:
+        if not self.work.lake.exists("ticker_sessions"):
+            return []
+        rows = self.work.lake.read("ticker_sessions").filter(
+            pl.col("is_qualified"), pl.col("date").is_between(self.start, self.end)
+        )
+        return self.work.only_wanted(rows).sort("date", "ticker")["partition_key"].to_list()
+
+    def _periods(self) -> list[str]:
+        periods = self.work.settings.dataset.periods
+        touched = [p.name for p in periods if p.start <= self.end and p.end >= self.start]
+        return [*touched, UNION] if touched else []
+
+    def _do(self, step: Step) -> None:
+        """Run a step until nothing of it is missing or something fails.
+
+        A second pass is needed when a session made anew puts later ones out of date.
+        """
+        failed: set[str] = set()
+        for number in range(_MOST_PASSES):
+            is_redone = self.is_forced and number == 0
+            keys = list(step.keys) if is_redone else self._missing(step, failed)
+            whole = [t for t in step.whole if is_redone or not self.work.is_complete(t, None)]
+            if not keys and not whole:
+                return
+            self._on_step(step, len(keys) * len(step.tables) + len(whole))
+            failed |= self._run_blocks(step, keys, whole)
+            if self.is_forced:
+                return
+
+    def _missing(self, step: Step, failed: set[str]) -> list[str]:
+        return [
+            key
+            for key in step.keys
+            if key not in failed
+            and not all(self.work.is_complete(table, key) for table in step.tables)
+        ]
+
+    def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
+        """One run for each contiguous block; returns the keys that failed."""
+        before = len(self.report.failed)
+        for first, last in contiguous_blocks(keys, step.order):
+            self._launch(step, step.tables, (first, last))
+        if whole and not any(self._is_blocked(name) for name in whole):
+            self._launch(step, tuple(whole), None)
+        return {outcome.key or "" for outcome in self.report.failed[before:]}
+
+    def _is_blocked(self, table: str) -> bool:
+        """Nothing of an upstream table is stored, so there is nothing to derive from."""
+        return not all(self.work.lake.keys(name) for name in TABLES[table].upstream)
+
+    def _launch(self, step: Step, tables: tuple[str, ...], block: tuple[str, str] | None) -> None:
+        partitioned = TABLES[tables[0]].partitioning is not Partitioning.NONE
+        ops = [step.op] if partitioned else list(tables)
+        config = {"tickers": list(self.tickers), "skip_complete": not self.is_forced}
+        self.report.runs += 1
+        self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config={"ops": {op: {"config": config} for op in ops}, **_QUIET},
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(table) for table in tables],
+            raise_on_error=False,
+            **_partition_arguments(block),
+        )
+
+    def _observe(self, outcome: Outcome) -> None:
+        self.report.observe(outcome)
+        if self._watch is not None:
+            self._watch(outcome)
+
+
+def _partition_arguments(block: tuple[str, str] | None) -> dict[str, Any]:
+    if block is None:
+        return {}
+    if block[0] == block[1]:
+        return {"partition_key": block[0]}
+    return {"tags": dict(zip(_RANGE_TAGS, block, strict=True))}
+
+
+def failed_keys(report: Report) -> list[str]:
+    """Distinct failed partitions as `table key`, in the order in which they failed."""
+    return list(dict.fromkeys(f"{o.table} {o.key or ''}".strip() for o in report.failed))
+
+

@@ -1,0 +1,137 @@
+"""From a table's declaration to what Dagster shows: specs, column schemas, event metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.orchestration.workspace import Outcome
+from smallcaps_assets.schemas import TABLES, Partitioning, Table
+
+OWNER = "team:data"
+_KINDS = {"raw": {"parquet", "bronze"}, "processed": {"parquet", "polars"}}
+_CUT_NAMES = {
+    Partitioning.NONE: "not partitioned: small and made whole",
+    Partitioning.SESSION: "session (New York date)",
+    Partitioning.MONTH: "month",
+    Partitioning.YEAR: "year",
+    Partitioning.TICKER: "ticker",
+    Partitioning.TICKER_SESSION: "ticker-session, key TICKER_YYYY-MM-DD",
+    Partitioning.PERIOD: "period of the dataset, and their union",
+}
+
+
+@lru_cache(maxsize=64)
+def column_schema(name: str) -> dg.TableSchema:
+    """The columns of a table with types, units, meaning and constraints."""
+    table = TABLES[name]
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column,
+                type=str(dtype),
+                description=_meaning(table, column),
+                constraints=dg.TableColumnConstraints(
+                    nullable=bool(table.schema.columns()[column].nullable),
+                    unique=list(table.key) == [column],
+                ),
+            )
+            for column, dtype in table.columns.items()
+        ]
+    )
+
+
+@lru_cache(maxsize=64)
+def _plain_schema(name: str) -> dg.TableSchema:
+    columns = TABLES[name].columns.items()
+    return dg.TableSchema(columns=[dg.TableColumn(name=c, type=str(t)) for c, t in columns])
+
+
+def asset_spec(
+    name: str,
+    deps: Iterable[dg.AssetDep] = (),
+    partitions_def: dg.PartitionsDefinition | None = None,
+    is_skippable: bool = True,
+) -> dg.AssetSpec:
+    """The spec of a table's asset, described from its declaration."""
+    table = TABLES[name]
+    return dg.AssetSpec(
+        key=name,
+        deps=list(deps),
+        description=describe(table),
+        group_name=table.group,
+        kinds=_KINDS[table.layer],
+        owners=[OWNER],
+        tags={"layer": table.layer, "partitions": str(table.partitioning)},
+        skippable=is_skippable,
+        partitions_def=partitions_def,
+        metadata={
+            "dagster/column_schema": column_schema(name),
+            "contract_version": table.version,
+            "primary_key": ", ".join(table.key),
+            "place": f"{table.layer}/{name}",
+        },
+    )
+
+
+def describe(table: Table) -> str:
+    """Meaning, cut and key of a table as Markdown."""
+    return (
+        f"{table.meaning}\n\n"
+        f"*Partition*: {_CUT_NAMES[table.partitioning]}. "
+        f"*Rows are unique by* `{', '.join(table.key)}`. "
+        f"*Layer*: {table.layer}."
+    )
+
+
+def event_metadata(outcome: Outcome) -> dict[str, Any]:
+    """What a materialization event tells: size, timing, source, schema and a preview."""
+    written = outcome.written
+    assert written is not None
+    return {
+        "dagster/row_count": written.rows,
+        "bytes": written.bytes,
+        "seconds": round(outcome.seconds, 4),
+        "path": written.path,
+        "dagster/column_schema": _plain_schema(outcome.table),
+        "preview": dg.MetadataValue.md(preview(outcome.preview)),
+        **_values(outcome.metadata),
+        **({"is_reused": True} if outcome.is_reused else {}),
+    }
+
+
+def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 12) -> str:
+    """The first rows as a Markdown table."""
+    if frame is None or frame.is_empty():
+        return "*no rows*"
+    shown = frame.head(rows).select(frame.columns[:columns])
+    lines = ["| " + " | ".join(shown.columns) + " |", "|" + " --- |" * shown.width]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.iter_rows()]
+    more = frame.width - columns
+    return "\n".join(lines) + (f"\n\nand {more} more columns" if more > 0 else "")
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")[:60]
+
+
+def _values(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Markdown images stay images; other values as Dagster finds them."""
+    return {
+        name: dg.MetadataValue.md(value)
+        if isinstance(value, str) and value.startswith("![")
+        else value
+        for name, value in metadata.items()
+    }
+
+
+def _meaning(table: Table, column: str) -> str:
+    declared = table.schema.columns()[column]
+    unit = (declared.metadata or {}).get("unit", "")
+    text = getattr(declared, "description", None) or ""
+    return f"{text} [{unit}]" if unit else text

@@ -1,0 +1,113 @@
+"""The market a lake holds: what the client talks to, and which sessions exist.
+
+For the embedded markets a local server is started inside this process, on a port of its own. The
+client gets a base URL and a key and can't tell the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.lake import LakeIdentity
+from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
+
+VENDOR_HISTORY_START = date(2003, 9, 10)
+VENDOR_HORIZON = date(2026, 12, 31)
+_SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "trades_scale")
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Base URLs and key of one market."""
+
+    rest: str
+    flatfiles: str
+    finra: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Endpoints({self.rest}, {self.flatfiles}, {self.finra}, key=***)"
+
+
+def market_identity(settings: Settings) -> LakeIdentity:
+    """What makes two lakes the same market."""
+    name = settings.market.name
+    if name == "polygon":
+        return LakeIdentity(name, {})
+    if name == "recorded":
+        return LakeIdentity(name, {"dir": str(recorded_dir(settings))})
+    values = settings.sandbox.model_dump(mode="json")
+    return LakeIdentity(name, {field: values[field] for field in _SANDBOX_IDENTITY})
+
+
+def recorded_dir(settings: Settings) -> Path:
+    """The folder of a recorded market. Raises SettingsError when there is none."""
+    path = Path(settings.market.recorded_dir).expanduser()
+    if not settings.market.recorded_dir or not path.is_dir():
+        raise SettingsError(
+            f"recorded market folder {str(path)!r} does not exist; give it as recorded:DIR"
+        )
+    return path.resolve()
+
+
+def market_range(settings: Settings) -> tuple[date, date]:
+    """First and last session of the market."""
+    if settings.market.name == "polygon":
+        days = sessions(VENDOR_HISTORY_START, VENDOR_HORIZON)
+    elif settings.market.name == "recorded":
+        days = _recorded_sessions(recorded_dir(settings))
+    else:
+        days = sessions(settings.sandbox.start, settings.sandbox.end)
+    if not days:
+        raise SettingsError("the market has no session; choose a later sandbox.end")
+    return days[0], days[-1]
+
+
+def endpoints(settings: Settings, environment: Mapping[str, str] | None = None) -> Endpoints:
+    """Where the market of these settings is served; starts the embedded one if need be."""
+    if settings.market.name == "polygon":
+        return _vendor(settings, os.environ if environment is None else environment)
+    sandbox = _sandbox(settings.market.name, _sandbox_options(settings))
+    return Endpoints(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox")
+
+
+def _vendor(settings: Settings, environment: Mapping[str, str]) -> Endpoints:
+    key = api_key(environment)
+    if key is None:
+        raise SettingsError(
+            f"market polygon needs a key: set {KEY_VARIABLE}, or choose --market simulated"
+        )
+    polygon = settings.polygon
+    return Endpoints(
+        polygon.url, polygon.flatfiles_url, settings.finra.url, key.get_secret_value()
+    )
+
+
+def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:
+    values: dict[str, Any] = dict(settings.sandbox)
+    if settings.market.name == "recorded":
+        values["recorded_dir"] = recorded_dir(settings)
+    return tuple(sorted(values.items()))
+
+
+@lru_cache(maxsize=4)
+def _sandbox(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    from smallcaps_assets.sandbox import Sandbox, SandboxConfig
+
+    return Sandbox(SandboxConfig(kind=kind, **dict(options))).start()  # type: ignore[arg-type]
+
+
+def _recorded_sessions(folder: Path) -> list[date]:
+    files = sorted(folder.glob("us_stocks_sip/day_aggs_v1/*/*/*.csv.gz"))
+    if not files:
+        raise SettingsError(
+            f"recorded market {folder} has no us_stocks_sip/day_aggs_v1 files; name its top folder"
+        )
+    return [date.fromisoformat(path.name.removesuffix(".csv.gz")) for path in files]

@@ -1,0 +1,129 @@
+"""The partition runner: the one way in which partitions are materialized.
+
+Many partitions go through one run; each is worked on in a thread, stored, and logged by the main
+thread at once, so that Dagster knows of it even if the process is killed next. A failing key is
+named and the others go on. At the end the run fails, naming the failed keys, or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from smallcaps_assets.orchestration.describe import event_metadata
+from smallcaps_assets.orchestration.workspace import Observer, Outcome
+from smallcaps_assets.sources.errors import Unauthorized
+
+# An output with this metadata key makes no materialization event of its own (the runner has logged
+# one per partition already) and still lets downstream steps of the same run go on.
+# dagster 1.13.27, _log_materialization_or_observation_events_for_asset.
+_NO_EVENT = {"__source_asset_observation__": True}
+_SHOWN_FAILURES = 20
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class RunConfig(dg.Config):
+    """What a launcher may ask of a partitioned run."""
+
+    tickers: list[str] = Field(
+        default_factory=list,
+        description="only these tickers inside market-wide tables; other rows stay as they are",
+    )
+    keys: list[str] = Field(
+        default_factory=list,
+        description="partition keys to make instead of the run's own, for scattered sets",
+    )
+    skip_complete: bool = Field(
+        default=False, description="leave partitions that are stored and current as they are"
+    )
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Results in the order of completion, with at most two items a thread in flight."""
+    source = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="partition") as pool:
+        running: set[Future[R]] = set()
+        try:
+            while True:
+                for item in source:
+                    running.add(pool.submit(function, item))
+                    if len(running) >= 2 * threads:
+                        break
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def partition_keys(context: dg.AssetExecutionContext, config: RunConfig) -> list[str]:
+    """The keys that a run is for: those of its configuration, else of its partition or range."""
+    if config.keys:
+        return config.keys
+    if not context.has_partition_key and not context.has_partition_key_range:
+        raise dg.Failure(
+            "this run names no partition: choose partitions, or give `keys` in the run's config",
+            allow_retries=False,
+        )
+    return list(context.partition_keys)
+
+
+def selected_tables(context: dg.AssetExecutionContext) -> list[str]:
+    """Names of the tables that the run is to make."""
+    return [key.to_user_string() for key in context.selected_asset_keys]
+
+
+def materialize(
+    context: dg.AssetExecutionContext,
+    outcomes: Iterable[Outcome],
+    observer: Observer | None = None,
+) -> Iterator[dg.Output[None]]:
+    """Log each outcome as it comes; yield the op's outputs, or raise naming the failed keys."""
+    failed: list[Outcome] = []
+    for outcome in outcomes:
+        if observer is not None:
+            observer(outcome)
+        if outcome.error is None:
+            _log(context, outcome)
+            continue
+        failed.append(outcome)
+        context.log.error(explain(outcome))
+        if isinstance(outcome.error, Unauthorized):
+            break
+    if failed:
+        raise _failure(failed)
+    for name in sorted(context.op_execution_context.selected_output_names):
+        yield dg.Output(None, output_name=name, metadata=_NO_EVENT)
+
+
+def explain(outcome: Outcome) -> str:
+    """One line that names the table, the key and what went wrong."""
+    error = outcome.error
+    key = f" {outcome.key}" if outcome.key else ""
+    return f"{outcome.table}{key}: {type(error).__name__}: {error}"
+
+
+def _log(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
+        )
+    )
+
+
+def _failure(failed: Sequence[Outcome]) -> dg.Failure:
+    names = ", ".join(f"{o.table} {o.key or ''}".strip() for o in failed[:_SHOWN_FAILURES])
+    more = len(failed) - _SHOWN_FAILURES
+    reasons: dict[str, Any] = {o.key or o.table: explain(o) for o in failed[:_SHOWN_FAILURES]}
+    return dg.Failure(
+        f"{len(failed)} failed: {names}" + (f" and {more} more" if more > 0 else ""),
+        metadata=reasons,
+        allow_retries=True,
+    )

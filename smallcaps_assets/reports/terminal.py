@@ -1,0 +1,112 @@
+"""Tables for the terminal: what a run built, and how complete a lake is.
+
+Rows come in as plain tuples; printing them belongs to the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from smallcaps_assets.reports import human
+
+
+class SummaryRow(NamedTuple):
+    """What a run did with one table; `seconds` is None where it was not timed."""
+
+    table: str
+    partitions: int
+    rows: int
+    bytes: int
+    seconds: float | None
+    failed: int
+
+
+class StatusRow(NamedTuple):
+    """How much of one table is stored; `expected` is None where nothing says how many there are."""
+
+    table: str
+    partitioning: str
+    stored: int
+    expected: int | None
+    bytes: int
+    latest: str
+
+
+def summary_table(rows: Sequence[SummaryRow | tuple[Any, ...]], title: str = "") -> Table:
+    """The table that ends `smallcaps run`, with a line of totals."""
+    items = [SummaryRow._make(row) for row in rows]
+    table = _table(title, "table", "partitions", "rows", "size", "time", "failed")
+    for row in items:
+        _add(table, row, row.table)
+    if items:
+        table.add_section()
+        _add(table, total_of(items), "total")
+    return table
+
+
+def total_of(rows: Sequence[SummaryRow]) -> SummaryRow:
+    """The sum of summary rows."""
+    timed = [row.seconds for row in rows if row.seconds is not None]
+    return SummaryRow(
+        "total",
+        sum(row.partitions for row in rows),
+        sum(row.rows for row in rows),
+        sum(row.bytes for row in rows),
+        sum(timed) if timed else None,
+        sum(row.failed for row in rows),
+    )
+
+
+def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -> Table:
+    """The table of `smallcaps status`: stored against expected partitions."""
+    table = _table(title, "table", "cut by", "stored", "expected", "complete", "size", "latest")
+    table.columns[1].justify = "left"
+    for row in (StatusRow._make(row) for row in rows):
+        table.add_row(
+            escape(row.table),
+            row.partitioning.replace("_", "-"),
+            human.count(row.stored),
+            human.count(row.expected),
+            _complete(row),
+            human.size(row.bytes),
+            escape(row.latest) or human.MISSING,
+        )
+    return table
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(title=escape(title) or None, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _add(table: Table, row: SummaryRow, name: str) -> None:
+    failed = f"[bold red]{row.failed:,}[/]" if row.failed else "0"
+    table.add_row(
+        escape(name),
+        human.count(row.partitions),
+        human.count(row.rows),
+        human.size(row.bytes),
+        human.duration(row.seconds),
+        failed,
+    )
+
+
+def _complete(row: StatusRow) -> str:
+    if not row.expected:
+        return human.MISSING
+    share = row.stored / row.expected
+    # Rounding must not turn 99.99 % into complete.
+    words = "100 %" if share >= 1 else f"{min(99.9, 100 * share):.1f} %"
+    colour = "green" if share >= 1 else "yellow" if row.stored else "red"
+    return f"[{colour}]{words}[/]"
+
+
+__all__ = ["StatusRow", "SummaryRow", "status_table", "summary_table", "total_of"]

@@ -1,0 +1,106 @@
+"""What a market has to answer, whether it is simulated or recorded.
+
+Pure data, no HTTP. Frames are polars, unadjusted, instants in UTC nanoseconds; the columns are
+those of the vendor's flat files plus what only REST carries (vwap, decimal_size).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Protocol
+
+import polars as pl
+
+Row = dict[str, Any]
+
+BAR_SCHEMA: dict[str, Any] = {
+    "ticker": pl.String,
+    "volume": pl.Float64,
+    "open": pl.Float64,
+    "close": pl.Float64,
+    "high": pl.Float64,
+    "low": pl.Float64,
+    "window_start": pl.Int64,
+    "transactions": pl.Int64,
+    "vwap": pl.Float64,
+}
+TRADE_SCHEMA: dict[str, Any] = {
+    "ticker": pl.String,
+    "conditions": pl.String,
+    "correction": pl.Int64,
+    "exchange": pl.Int64,
+    "id": pl.String,
+    "participant_timestamp": pl.Int64,
+    "price": pl.Float64,
+    "sequence_number": pl.Int64,
+    "sip_timestamp": pl.Int64,
+    "size": pl.Float64,
+    "tape": pl.Int64,
+    "trf_id": pl.Int64,
+    "trf_timestamp": pl.Int64,
+}
+
+
+class Market(Protocol):
+    """The source of everything the server serves."""
+
+    @property
+    def sessions(self) -> list[date]:
+        """The sessions that have data, ascending."""
+        ...
+
+    def tickers(self, day: date | None, active: bool) -> list[Row]:
+        """Rows of /v3/reference/tickers as of a day (None: today), sorted by ticker."""
+        ...
+
+    def ticker_details(self, ticker: str, day: date | None) -> Row | None:
+        """The `results` of ticker details, None when not listed on the day."""
+        ...
+
+    def ticker_events(self, identifier: str) -> Row | None:
+        """The `results` of ticker events by ticker or composite FIGI."""
+        ...
+
+    def splits(self) -> list[Row]:
+        """Rows `id, ticker, execution_date, split_from, split_to`."""
+        ...
+
+    def dividends(self) -> list[Row]:
+        """Rows of /v3/reference/dividends."""
+        ...
+
+    def daily_bars(self, day: date) -> pl.DataFrame:
+        """BAR_SCHEMA, all tickers of a session, sorted by ticker; empty on other days."""
+        ...
+
+    def daily_bars_of(self, ticker: str, start: date, end: date) -> pl.DataFrame:
+        """BAR_SCHEMA, one ticker string (not one company), ascending."""
+        ...
+
+    def minute_bars(self, day: date) -> pl.DataFrame:
+        """BAR_SCHEMA, all tickers of a session, sorted by ticker and time."""
+        ...
+
+    def minute_bars_of(self, ticker: str, start: date, end: date) -> pl.DataFrame:
+        """BAR_SCHEMA, one ticker string, ascending."""
+        ...
+
+    def trades(self, ticker: str, day: date) -> pl.DataFrame:
+        """TRADE_SCHEMA, ascending by (sip_timestamp, sequence_number)."""
+        ...
+
+    def session_trades(self, day: date) -> pl.DataFrame:
+        """TRADE_SCHEMA, all tickers of a session: the trades flat file."""
+        ...
+
+    def short_volume(self, day: date) -> pl.DataFrame | None:
+        """FINRA's columns `Date Symbol ShortVolume ShortExemptVolume TotalVolume Market`."""
+        ...
+
+    def halts(self, ticker: str, day: date) -> list[tuple[int, int]]:
+        """Halts of a ticker-session as (begin, end)."""
+        ...
+
+    def flat_file(self, data_set: str, day: date) -> bytes | None:
+        """Bytes of a flat file kept as it is; None when it has to be made from frames."""
+        ...

@@ -1,0 +1,151 @@
+"""What a table is: its columns, and its place in the lake and in the graph.
+
+A table is declared once, as a dataframely schema inside a `Table`. The contract that a frame must
+pass before it is stored, the column metadata shown in the UI, the data dictionary and the catalog
+views all derive from that declaration. No table is declared here; see `tables.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+INSTANT = pl.Datetime("ns", "UTC")
+
+
+class ContractError(ValueError):
+    """A frame breaks the contract of the table that it was to be stored as."""
+
+
+class Partitioning(StrEnum):
+    """The cut of ticker x date in which a table is delivered and stored."""
+
+    NONE = "none"
+    SESSION = "session"
+    MONTH = "month"
+    YEAR = "year"
+    TICKER = "ticker"
+    TICKER_SESSION = "ticker_session"
+    PERIOD = "period"
+
+
+def text(meaning: str, **options: Any) -> dy.String:
+    """A string column."""
+    return dy.String(description=meaning, **options)
+
+
+def number(meaning: str, unit: str = "", **options: Any) -> dy.Float64:
+    """A float64 column with its unit."""
+    return dy.Float64(description=meaning, metadata={"unit": unit}, **options)
+
+
+def price(meaning: str, **options: Any) -> dy.Float64:
+    """A positive price in US dollars per share."""
+    return number(meaning, "USD per share", min_exclusive=0, **options)
+
+
+def shares(meaning: str, **options: Any) -> dy.Float64:
+    """A non-negative share count; the tape has fractions of a share."""
+    return number(meaning, "shares", min=0, **options)
+
+
+def integer(meaning: str, unit: str = "", **options: Any) -> dy.Int64:
+    """An int64 column with its unit."""
+    return dy.Int64(description=meaning, metadata={"unit": unit}, **options)
+
+
+def flag(meaning: str, **options: Any) -> dy.Bool:
+    """A boolean column; its name begins with `is_` or `has_`."""
+    return dy.Bool(description=meaning, **options)
+
+
+def day(meaning: str, **options: Any) -> dy.Date:
+    """A calendar date; sessions are New York dates."""
+    return dy.Date(description=meaning, **options)
+
+
+def instant(meaning: str, **options: Any) -> dy.Datetime:
+    """A moment in UTC with nanosecond resolution."""
+    return dy.Datetime(
+        time_unit="ns",
+        time_zone="UTC",
+        description=meaning,
+        metadata={"unit": "UTC nanoseconds"},
+        **options,
+    )
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the lake.
+
+    `layer` is raw (immutable vendor facts) or processed. `upstream` names the tables it is made
+    from, `settings` the sections of the configuration that change its rows, `version` the contract
+    version that is written into every file. Rows are stored in the order of the primary key.
+    """
+
+    name: str
+    layer: str
+    partitioning: Partitioning
+    schema: type[dy.Schema]
+    meaning: str
+    group: str
+    upstream: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    version: int = 1
+    row_group_rows: int = 65_536
+    key: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", tuple(self.schema.primary_key()))
+
+    @property
+    def columns(self) -> dict[str, pl.DataType]:
+        """Column names and polars types, in stored order."""
+        return {
+            name: _dtype(column) for name, column in self.schema.columns().items()
+        }
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of this table without rows."""
+        return pl.DataFrame(schema=self.columns)
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns of the contract, in its order and types, sorted by the primary key.
+
+        Raises ContractError when a column is missing or a value can't be cast.
+        """
+        missing = [name for name in self.columns if name not in frame.columns]
+        if missing:
+            raise ContractError(f"{self.name}: column {missing[0]!r} is missing; add it before")
+        try:
+            typed = frame.select(pl.col(n).cast(t) for n, t in self.columns.items())
+        except pl.exceptions.PolarsError as error:
+            raise ContractError(f"{self.name}: {str(error).splitlines()[0]}") from error
+        return typed.sort(self.key, maintain_order=True) if self.key else typed
+
+    def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`conform`, then every rule of the contract.
+
+        Raises ContractError naming each broken rule, the number of rows that break it and the
+        first such row.
+        """
+        typed = self.conform(frame)
+        if typed.is_empty():
+            return typed
+        good, failure = self.schema.filter(typed)
+        if len(good) == len(typed):
+            return typed
+        broken = ", ".join(f"{rule} ({rows} rows)" for rule, rows in failure.counts().items())
+        first = failure.invalid().row(0, named=True)
+        raise ContractError(f"{self.name}: contract broken: {broken}; first such row: {first}")
+
+
+def _dtype(column: Any) -> pl.DataType:
+    if isinstance(column, dy.List):
+        return pl.List(_dtype(column.inner))
+    return column.dtype

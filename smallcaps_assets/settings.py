@@ -1,0 +1,333 @@
+"""Every setting of the project: sections, fields, units, defaults and valid ranges.
+
+Settings come, later ones winning, from the defaults below, from what the lake remembers, from
+`smallcaps.toml`, from `SMALLCAPS_SECTION_FIELD` variables and from `--set section.field=value`.
+A wrong name or value is refused with the list of valid ones. Secrets are never written anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+ENV_PREFIX = "SMALLCAPS_"
+KEY_VARIABLE = "POLYGON_API_KEY"
+CONFIG_FILE = "smallcaps.toml"
+
+
+class SettingsError(ValueError):
+    """A setting with an unknown name or an invalid value."""
+
+
+class Section(BaseModel):
+    """A group of settings; unknown fields are refused, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MarketSettings(Section):
+    name: Literal["simulated", "placebo", "recorded", "polygon"] = Field(
+        "simulated", description="where the data comes from"
+    )
+    recorded_dir: str = Field("", description="folder of flat files of the recorded market")
+    start: date | None = Field(None, description="first session; the market's first if not given")
+    end: date | None = Field(None, description="last session; the market's last if not given")
+
+
+class SandboxSettings(Section):
+    seed: int = Field(7, ge=0, description="seed of the simulated market")
+    tickers: int = Field(120, ge=20, le=20_000, description="tickers of the simulated market")
+    start: date = Field(date(2024, 10, 1), description="first simulated session")
+    end: date = Field(date(2025, 1, 10), description="last simulated session")
+    trades_scale: float = Field(1.0, gt=0, le=100, description="factor on the number of trades")
+    faults: tuple[str, ...] = Field((), description="faults to inject, see the sandbox's grammar")
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(";") if v) if isinstance(value, str) else value
+
+
+class LakeSettings(Section):
+    root: str = Field("data", description="folder of the lake")
+
+
+class PolygonSettings(Section):
+    url: str = Field("https://api.massive.com", description="base URL of the REST API")
+    flatfiles_url: str = Field("https://files.massive.com", description="endpoint of the flat files")
+    flatfiles_dir: str = Field("", description="local folder of flat files, used instead of S3")
+    plan: Literal["free", "starter", "developer", "advanced"] = Field(
+        "advanced", description="plan; free means at most 5 calls in 61 s"
+    )
+    requests_per_second: float = Field(95, gt=0, le=100, description="cap of the adaptive rate")
+    workers: int = Field(8, ge=1, le=64, description="requests in flight")
+    connect_timeout: float = Field(10, gt=0, description="seconds")
+    read_timeout: float = Field(30, gt=0, description="seconds")
+    retry_budget: float = Field(120, ge=0, description="seconds spent on retries of one request")
+    minute_route: Literal["auto", "flatfile", "rest"] = Field(
+        "auto", description="where minute bars come from"
+    )
+    trade_route: Literal["auto", "flatfile", "rest"] = Field(
+        "auto", description="where trades come from"
+    )
+
+
+class FinraSettings(Section):
+    url: str = Field("https://cdn.finra.org", description="base URL of the daily files")
+
+
+class UniverseSettings(Section):
+    types: tuple[str, ...] = Field(("CS",), description="security types; add ADRC if wanted")
+    exchanges: tuple[str, ...] = Field(
+        ("XNAS", "XNYS", "XASE"), description="MICs of the listing exchanges"
+    )
+    max_market_cap: float = Field(2e9, gt=0, description="USD; unknown caps are kept and flagged")
+
+    @field_validator("types", "exchanges", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
+
+
+class MetricsSettings(Section):
+    mean_sessions: int = Field(30, ge=1, description="traded sessions in the mean volume")
+    min_sessions: int = Field(10, ge=1, description="fewest sessions for a relative volume")
+    lookback_sessions: int = Field(60, ge=1, le=60, description="sessions looked back")
+    max_close_age: int = Field(10, ge=1, description="sessions a previous close may be old")
+    large_dividend: float = Field(0.05, gt=0, description="share of price subtracted from the base")
+    split_tolerance: float = Field(0.03, gt=0, lt=0.5, description="closeness to an integer ratio")
+
+
+class SelectionSettings(Section):
+    min_relative_volume: float = Field(2.0, ge=0, description="volume / mean of 30 sessions")
+    min_change: float = Field(0.15, ge=0, description="absolute change, fraction")
+    min_dollar_volume: float = Field(5_000_000, ge=0, description="USD")
+    min_price: float = Field(0.50, ge=0, description="USD")
+    max_price: float = Field(20.00, gt=0, description="USD")
+    min_gap: float = Field(0.10, ge=0, description="premarket_gap: absolute gap, fraction")
+    min_premarket_volume: float = Field(100_000, ge=0, description="premarket_gap: shares")
+    min_premarket_relative_volume: float = Field(2.0, ge=0, description="premarket_gap: ratio")
+    max_float: float = Field(100e6, gt=0, description="premarket_gap: shares, where known")
+    tick_rules: tuple[str, ...] = Field(
+        ("info_rich", "intraday_trigger"), description="rules that create ticker-sessions"
+    )
+    runners: int = Field(50, ge=1, description="runners listed per session")
+    runner_sessions: int = Field(252, ge=1, le=252, description="sessions counted for runners")
+
+    @field_validator("tick_rules", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
+
+    @field_validator("tick_rules")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        valid = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")
+        unknown = [rule for rule in value if rule not in valid]
+        if unknown:
+            raise ValueError(f"unknown rule {unknown[0]!r}; choose from {', '.join(valid)}")
+        return value
+
+
+class TickSettings(Section):
+    after_hours: bool = Field(False, description="include trades after the scheduled close")
+    closing_print_minutes: float = Field(10, ge=0, description="closing prints accepted after close")
+    max_unknown_volume: float = Field(0.005, ge=0, le=1, description="share of unknown conditions")
+    halt_silence_seconds: float = Field(290, gt=0, description="silence that means a halt")
+    halt_prior_prints: int = Field(60, ge=1, description="prints needed in the 5 minutes before")
+
+
+class BarSettings(Section):
+    dollar_target: float = Field(500_000, gt=0, description="dollar bars: USD")
+    volume_target: float = Field(100_000, gt=0, description="volume bars: shares")
+    dollar_imbalance_target: float = Field(50_000, gt=0, description="first threshold, USD")
+    volume_imbalance_target: float = Field(10_000, gt=0, description="first threshold, shares")
+    alpha: float = Field(0.2, gt=0, le=1, description="weight of the newest bar in the averages")
+    gamma: float = Field(0.125, ge=0, le=1, description="loop gain: 0 fixed, 1 the book")
+    kappa: float = Field(2.0, ge=1, description="threshold stays within target/kappa..target*kappa")
+    activity_scale: float = Field(
+        0, ge=0, description="0 fixed; else target = this x trailing median dollar volume"
+    )
+    min_activity_target: float = Field(5_000, gt=0, description="lower clip of a scaled target")
+    max_activity_target: float = Field(5_000_000, gt=0, description="upper clip of a scaled target")
+
+
+class LabelSettings(Section):
+    take_profit: float = Field(0.15, gt=0, description="upper barrier, fraction")
+    stop_loss: float = Field(0.10, gt=0, lt=1, description="lower barrier, fraction")
+    timeout_seconds: float = Field(900, gt=0, description="vertical barrier")
+    entry_delay_seconds: float = Field(1, ge=0, description="earliest entry after the decision")
+    confirm_seconds: float = Field(10, gt=0, description="window of the confirming print")
+    volatility_multiple: float = Field(
+        0, ge=0, description="0 fixed barriers; else multiples of EWMA volatility"
+    )
+
+
+class Period(Section):
+    name: str = Field(description="partition key of ml_dataset")
+    start: date = Field(description="first session")
+    end: date = Field(description="last session")
+    regime: str = Field("", description="free name of the market regime")
+
+
+class DatasetSettings(Section):
+    periods: tuple[Period, ...] = (
+        Period(
+            name="v2_2004_2019",
+            start=date(2004, 1, 1),
+            end=date(2019, 12, 31),
+            regime="before zero-commission retail",
+        ),
+        Period(
+            name="v1_2020_2025",
+            start=date(2020, 1, 1),
+            end=date(2025, 12, 31),
+            regime="zero-commission retail",
+        ),
+        Period(
+            name="v3_2026",
+            start=date(2026, 1, 1),
+            end=date(2026, 12, 31),
+            regime="fractional shares on the tape",
+        ),
+    )
+    time_decay: float = Field(0.5, gt=-1, le=1, description="weight of the oldest; 1 is no decay")
+
+
+class RunSettings(Section):
+    threads: int = Field(2, ge=1, le=64, description="partitions worked on at once in a run")
+
+
+class Settings(Section):
+    """All sections."""
+
+    market: MarketSettings = MarketSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    lake: LakeSettings = LakeSettings()
+    polygon: PolygonSettings = PolygonSettings()
+    finra: FinraSettings = FinraSettings()
+    universe: UniverseSettings = UniverseSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    selection: SelectionSettings = SelectionSettings()
+    ticks: TickSettings = TickSettings()
+    bars: BarSettings = BarSettings()
+    labels: LabelSettings = LabelSettings()
+    dataset: DatasetSettings = DatasetSettings()
+    run: RunSettings = RunSettings()
+
+    def digest(self, sections: Iterable[str]) -> str:
+        """A hash of the values of some sections; written into the files that depend on them."""
+        values = {name: getattr(self, name).model_dump(mode="json") for name in sorted(sections)}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+Nested = Mapping[str, Mapping[str, Any]]
+
+
+def load_settings(
+    overrides: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+    remembered: Nested | None = None,
+) -> Settings:
+    """Settings from all sources. Raises SettingsError naming the source, the field and the remedy."""
+    layers: list[tuple[str, Nested]] = [("the lake", remembered or {})]
+    if config_file is not None:
+        layers.append((str(config_file), read_config(config_file)))
+    layers.append(("the environment", from_environment(environment or {})))
+    layers.append(("--set", from_overrides(overrides)))
+    merged: dict[str, dict[str, Any]] = {}
+    for source, layer in layers:
+        _merge(merged, source, layer)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def read_config(path: Path) -> Nested:
+    """The tables of a TOML file. Raises SettingsError when it is missing or malformed."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} does not exist; create it or leave the option out") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}; mend or remove it") from None
+    loose = [name for name, value in values.items() if not isinstance(value, dict)]
+    if loose:
+        raise SettingsError(f"{path}: {loose[0]!r} stands outside a section; {valid_names()}")
+    return values
+
+
+def from_environment(environment: Mapping[str, str]) -> Nested:
+    """`SMALLCAPS_SECTION_FIELD` variables as nested values."""
+    values: dict[str, dict[str, Any]] = {}
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENV_PREFIX):
+            section, _, field = name.removeprefix(ENV_PREFIX).lower().partition("_")
+            values.setdefault(section, {})[field] = value
+    return values
+
+
+def from_overrides(overrides: Iterable[str]) -> Nested:
+    """`section.field=value` strings as nested values."""
+    values: dict[str, dict[str, Any]] = {}
+    for item in overrides:
+        name, equals, value = item.partition("=")
+        section, dot, field = name.strip().partition(".")
+        if not equals or not dot:
+            raise SettingsError(f"--set {item!r} is not of the form section.field=value")
+        values.setdefault(section, {})[field] = value.strip()
+    return values
+
+
+def explicit(settings: Settings, sections: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The values of some sections that differ from the defaults, ready to be remembered."""
+    changed: dict[str, dict[str, Any]] = {}
+    for name in sections:
+        section, default = getattr(settings, name), getattr(Settings(), name)
+        for field in type(section).model_fields:
+            if getattr(section, field) != getattr(default, field):
+                values = section.model_dump(mode="json")
+                changed.setdefault(name, {})[field] = values[field]
+    return changed
+
+
+def valid_names(section: str | None = None) -> str:
+    """A sentence that lists the sections, or the fields of one."""
+    if section is None:
+        return "valid sections are " + ", ".join(Settings.model_fields)
+    model = type(getattr(Settings(), section))
+    return f"valid fields of {section} are " + ", ".join(model.model_fields)
+
+
+def _merge(merged: dict[str, dict[str, Any]], source: str, layer: Nested) -> None:
+    for section, fields in layer.items():
+        if section not in Settings.model_fields:
+            raise SettingsError(f"{source}: unknown section {section!r}; {valid_names()}")
+        known = type(getattr(Settings(), section)).model_fields
+        for field, value in fields.items():
+            if field not in known:
+                raise SettingsError(
+                    f"{source}: unknown setting {section}.{field}; {valid_names(section)}"
+                )
+            merged.setdefault(section, {})[field] = value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"setting {place}={first.get('input')!r} is invalid: {first['msg']}"
+
+
+def api_key(environment: Mapping[str, str]) -> SecretStr | None:
+    """The vendor's key, if there is one."""
+    value = environment.get(KEY_VARIABLE, "").strip()
+    return SecretStr(value) if value else None

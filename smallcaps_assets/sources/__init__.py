@@ -1,0 +1,27 @@
+"""Vendors and regulators, as frames in the columns of the raw tables.
+
+`PolygonClient` (REST), `FlatFiles`, `Router` (which of the two) and `FinraClient` are what the rest
+of the project uses; all failures are `SourceError`s. Nothing here knows the lake or the
+orchestrator, and nothing is decided about which rows matter.
+"""
+
+from smallcaps_assets.sources.errors import SourceError
+from smallcaps_assets.sources.finra import FinraClient, ShortVolumeFile
+from smallcaps_assets.sources.flatfiles import FlatFiles, FlatFrame, make_flat_files
+from smallcaps_assets.sources.polygon import PolygonClient, make_throttle
+from smallcaps_assets.sources.router import Routed, Router
+from smallcaps_assets.sources.throttle import Throttle
+
+__all__ = [
+    "FinraClient",
+    "FlatFiles",
+    "FlatFrame",
+    "PolygonClient",
+    "Routed",
+    "Router",
+    "ShortVolumeFile",
+    "SourceError",
+    "Throttle",
+    "make_flat_files",
+    "make_throttle",
+]

@@ -1,0 +1,182 @@
+"""Polygon's aggregate bars over REST: all tickers of a day, and the minutes of one ticker.
+
+Always unadjusted: adjusted bars change whenever a split happens. Bars from flat files are in
+`flatfiles.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any, TypeVar
+
+import polars as pl
+
+from smallcaps_assets.domain import calendar
+from smallcaps_assets.schemas.tables import TABLES
+from smallcaps_assets.sources import decode
+from smallcaps_assets.sources.decode import BarRow
+from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.symbols import without_test_tickers
+from smallcaps_assets.sources.transport import Answer, Request, Transport
+from smallcaps_assets.sources.workers import in_parallel
+
+LOG = logging.getLogger(__name__)
+LIMIT = 50_000
+MINUTE_MS = 60_000
+T = TypeVar("T")
+
+_NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "vw": "vwap"}
+_TYPES: dict[str, Any] = {"t": pl.Int64, **dict.fromkeys(_NAMES, pl.Float64), "n": pl.Float64}
+
+
+class Bars:
+    """The aggregate endpoints over one transport."""
+
+    def __init__(self, transport: Transport, workers: int) -> None:
+        self._transport, self._workers = transport, workers
+
+    def daily(self, day: date) -> pl.DataFrame:
+        """DailyBars of all tickers, one call. Test tickers and bars without prices are left out.
+
+        Empty on a day without trading; on a session an empty answer is asked for twice before it
+        is believed. Raises BadAnswer when the bars are adjusted or of another day.
+        """
+        request = Request(
+            f"/v2/aggs/grouped/locale/us/market/stocks/{day}",
+            {"adjusted": "false", "include_otc": "false"},
+            scope=f"grouped {day}",
+        )
+        found = twice_if_empty(
+            lambda: self._transport.fetch(request, lambda answer: _grouped(answer, day)),
+            is_expected=calendar.is_session(day),
+        )
+        named = without_test_tickers(_named(found).with_columns(pl.lit(day).alias("date")))
+        once = without_gaps(named, f"daily bars of {day}").unique(
+            "ticker", keep="first", maintain_order=True
+        )
+        return TABLES["daily_bars"].conform(once)
+
+    def minutes(self, ticker: str, start: date, end: date) -> pl.DataFrame:
+        """MinuteBars of one ticker from `start` to `end`, both included, extended hours included.
+
+        Pages are asked for by time, not by cursor: the cursor drops `adjusted`. Raises BadAnswer
+        when a page is of another ticker, adjusted, out of order or outside the dates.
+        """
+        has_session = bool(calendar.sessions(start, end))
+        found = twice_if_empty(lambda: self._minutes(ticker, start, end), has_session)
+        instants = decode.instant_ns("t_ns")
+        bars = _named(found.with_columns((pl.col("t") * 1_000_000).alias("t_ns"))).with_columns(
+            pl.lit(ticker).alias("ticker"),
+            instants.alias("window_start"),
+            instants.dt.convert_time_zone("America/New_York").dt.date().alias("date"),
+        )
+        return TABLES["minute_bars"].conform(without_gaps(bars, f"minute bars of {ticker}"))
+
+    def minutes_of_tickers(self, tickers: Sequence[str], start: date, end: date) -> pl.DataFrame:
+        """MinuteBars of several tickers, one call per ticker and 50,000 bars."""
+        wanted = sorted(set(tickers))
+        found = in_parallel(lambda t: self.minutes(t, start, end), wanted, self._workers)
+        empty = TABLES["minute_bars"].empty()
+        return TABLES["minute_bars"].conform(pl.concat([empty, *found]))
+
+    def _minutes(self, ticker: str, start: date, end: date) -> pl.DataFrame:
+        first = calendar.new_york_ns(start, time(0)) // 1_000_000
+        last = calendar.new_york_ns(end + timedelta(days=1), time(0)) // 1_000_000 - 1
+        frames: list[pl.DataFrame] = []
+        begin, bound = start.isoformat(), first
+        while True:
+            request = _minutes_request(ticker, begin, end)
+            span = (bound, last)
+            page, is_last = self._transport.fetch(
+                request, lambda answer, span=span: _minutes_page(answer, ticker, span)
+            )
+            frames.append(page)
+            if is_last:
+                return pl.concat(frames)
+            bound = int(page["t"][-1]) + MINUTE_MS
+            begin = str(bound)
+            if bound > last:
+                return pl.concat(frames)
+
+
+def twice_if_empty(ask: Callable[[], pl.DataFrame], is_expected: bool) -> pl.DataFrame:
+    """`ask()`, and once more when it is empty although rows were expected.
+
+    The vendor answers "nothing" for an unknown ticker, a quiet day and, under load, by mistake
+    (issues #2, #65, #92), all alike.
+    """
+    found = ask()
+    return ask() if found.is_empty() and is_expected else found
+
+
+def without_gaps(bars: pl.DataFrame, what: str) -> pl.DataFrame:
+    """The bars whose prices and volume are all there and positive; the rest is logged."""
+    prices = pl.all_horizontal(
+        (pl.col(name) > 0) & pl.col(name).is_finite() for name in ("open", "high", "low", "close")
+    )
+    volume = (pl.col("volume") >= 0) & pl.col("volume").is_finite()
+    kept = bars.filter((prices & volume).fill_null(False))
+    if kept.height < bars.height:
+        LOG.info("%s: %d bars without prices left out", what, bars.height - kept.height)
+    return kept.with_columns(pl.when(pl.col("vwap") > 0).then("vwap"))
+
+
+def _named(found: pl.DataFrame) -> pl.DataFrame:
+    return found.rename(_NAMES).with_columns(pl.col("n").cast(pl.Int64).alias("transactions"))
+
+
+def _minutes_request(ticker: str, begin: str, end: date) -> Request:
+    return Request(
+        f"/v2/aggs/ticker/{ticker}/range/1/minute/{begin}/{end}",
+        {"adjusted": "false", "sort": "asc", "limit": str(LIMIT)},
+        scope=f"minutes {begin[:10]} {end}",
+    )
+
+
+def _grouped(answer: Answer, day: date) -> pl.DataFrame:
+    found = decode.page(answer)
+    rows = decode.rows(answer, found, BarRow)
+    _refuse_adjusted(answer, found)
+    # `t` is 16:00 New York of the day asked for, not midnight as in range bars.
+    strange = {row.t for row in rows if _new_york_day(row.t) != day}
+    if strange:
+        other = _new_york_day(min(strange))
+        raise answer.problem(BadAnswer, f"bars of {other} came, those of {day} were asked for")
+    if any(row.T is None for row in rows):
+        raise answer.problem(BadAnswer, "a bar without a ticker")
+    named = decode.frame(rows, _TYPES | {"T": pl.String})
+    return named.rename({"T": "ticker"})
+
+
+def _new_york_day(milliseconds: int) -> date | None:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, calendar.NEW_YORK).date()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _minutes_page(answer: Answer, ticker: str, span: tuple[int, int]) -> tuple[pl.DataFrame, bool]:
+    """The bars of a page, and whether it is the last."""
+    found = decode.page(answer)
+    rows = decode.rows(answer, found, BarRow)
+    if found.ticker != ticker:
+        raise answer.problem(BadAnswer, f"bars of {found.ticker!r} came for {ticker!r}")
+    _refuse_adjusted(answer, found)
+    page = decode.frame(rows, _TYPES)
+    times = page["t"]
+    if page.is_empty():
+        if found.next_url:
+            raise answer.problem(BadAnswer, "an empty page announces another one")
+        return page, True
+    if not times.is_sorted() or times.n_unique() != page.height:
+        raise answer.problem(BadAnswer, "the bars do not ascend")
+    if times[0] < span[0] or times[-1] > span[1]:
+        raise answer.problem(BadAnswer, "bars outside the time asked for")
+    return page, not found.next_url and page.height < LIMIT
+
+
+def _refuse_adjusted(answer: Answer, found: decode.Page) -> None:
+    if found.adjusted is not False:
+        raise answer.problem(BadAnswer, "adjusted bars came, unadjusted ones were asked for")

@@ -1,0 +1,232 @@
+"""Polygon's flat files: one gzipped CSV per dataset and day, all tickers, unadjusted.
+
+Columns are read by name; sizes and volumes may be whole (before 2026-02) or fractional shares.
+Files are read in pieces and filtered as they go, so a day of trades (1-3 GB) fits in memory. Where
+files lie is in `stores.py`, when they are used is in `router.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from datetime import time as clock_time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from isal import igzip
+from pydantic import SecretStr
+
+from smallcaps_assets.domain import calendar
+from smallcaps_assets.schemas.tables import TABLES
+from smallcaps_assets.settings import PolygonSettings
+from smallcaps_assets.sources import decode, trades
+from smallcaps_assets.sources.bars import without_gaps
+from smallcaps_assets.sources.errors import (
+    NotEntitled,
+    SourceError,
+    TruncatedAnswer,
+    WrongContent,
+)
+from smallcaps_assets.sources.stores import HttpStore, LocalStore, S3Store, Store, StoredFile
+from smallcaps_assets.sources.symbols import without_test_tickers
+from smallcaps_assets.sources.transport import BAD_GZIP, Patience
+
+LOG = logging.getLogger(__name__)
+PIECE = 32 << 20
+DATASETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
+
+_BAR_TYPES: dict[str, Any] = {
+    "ticker": pl.String,
+    "window_start": pl.Int64,
+    **dict.fromkeys(("open", "high", "low", "close", "volume", "transactions"), pl.Float64),
+}
+_BAR_REQUIRED = ("ticker", "window_start", "open", "high", "low", "close", "volume")
+_TRADE_TYPES: dict[str, Any] = {"ticker": pl.String, **trades.TYPES}
+_TRADE_REQUIRED = ("ticker", *trades.REQUIRED)
+
+
+@dataclass(frozen=True)
+class FlatFrame:
+    """A frame in a raw table's columns, with the key and ETag of the file that it came from."""
+
+    frame: pl.DataFrame
+    key: str
+    etag: str
+
+
+def key_of(dataset: str, day: date) -> str:
+    """The bucket's key of a dataset's file of one day."""
+    return f"us_stocks_sip/{dataset}/{day:%Y/%m}/{day}.csv.gz"
+
+
+class FlatFiles:
+    """Flat files of one store. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        retry_budget: float = 120,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._store, self._clock, self._sleep = store, clock, sleep
+        self._budget = 0.0 if store.is_local else retry_budget
+        self._rng = rng or random.Random()
+        self._refused: dict[str, SourceError] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether reading costs no download."""
+        return self._store.is_local
+
+    def listed(self, dataset: str, day: date) -> StoredFile | None:
+        """The file of a day as listed, or None. Listing works for days outside the plan too."""
+        key = key_of(dataset, day)
+        found = [file for file in self._store.list(key) if file.key == key]
+        return found[0] if found else None
+
+    def days(self, dataset: str, month: date) -> dict[date, StoredFile]:
+        """The listed files of a month, by day."""
+        found = self._store.list(f"us_stocks_sip/{dataset}/{month:%Y/%m}/")
+        return {date.fromisoformat(Path(file.key).name[:10]): file for file in found}
+
+    def minute_bars(self, day: date, tickers: Collection[str] | None = None) -> FlatFrame:
+        """MinuteBars of a session; `vwap` is null, the files have none."""
+        return self._bars("minute_aggs_v1", "minute_bars", day, tickers)
+
+    def daily_bars(self, day: date, tickers: Collection[str] | None = None) -> FlatFrame:
+        """DailyBars of a session; `vwap` is null, the files have none."""
+        return self._bars("day_aggs_v1", "daily_bars", day, tickers)
+
+    def trades(self, day: date, tickers: Collection[str]) -> FlatFrame:
+        """Trades of some tickers of a session."""
+        key = key_of("trades_v1", day)
+        raw, etag = self._read(key, _TRADE_TYPES, _TRADE_REQUIRED, tickers)
+        _check_day(raw, "sip_timestamp", day, key)
+        unique = raw.filter(pl.struct("ticker", *trades.KEY).is_first_distinct())
+        return FlatFrame(trades.conform(unique, day), key, etag)
+
+    def _bars(
+        self, dataset: str, table: str, day: date, tickers: Collection[str] | None
+    ) -> FlatFrame:
+        key = key_of(dataset, day)
+        raw, etag = self._read(key, _BAR_TYPES, _BAR_REQUIRED, tickers)
+        _check_day(raw, "window_start", day, key)
+        bars = without_test_tickers(raw).with_columns(
+            pl.lit(day).alias("date"),
+            pl.lit(None, pl.Float64).alias("vwap"),
+            decode.instant_ns("window_start"),
+            pl.col("transactions").cast(pl.Int64),
+        )
+        once = without_gaps(bars, key).unique(
+            ["ticker", "window_start"], keep="first", maintain_order=True
+        )
+        return FlatFrame(TABLES[table].conform(once), key, etag)
+
+    def _read(
+        self,
+        key: str,
+        types: dict[str, Any],
+        required: tuple[str, ...],
+        tickers: Collection[str] | None,
+    ) -> tuple[pl.DataFrame, str]:
+        """The rows of some tickers and the ETag; transient failures are repeated."""
+        if key in self._refused:
+            raise self._refused[key]
+        patience = Patience(self._budget, self._clock, self._rng)
+        while True:
+            try:
+                with self._store.opened(key) as (path, etag):
+                    return _rows(path, key, types, required, tickers), etag
+            except SourceError as failure:
+                error = failure
+            if isinstance(error, NotEntitled):
+                with self._lock:
+                    self._refused[key] = error
+            delay = patience.delay(error)
+            if delay is None:
+                raise error
+            self._sleep(delay)
+
+
+def _rows(
+    path: Path,
+    key: str,
+    types: dict[str, Any],
+    required: tuple[str, ...],
+    tickers: Collection[str] | None,
+) -> pl.DataFrame:
+    def problem(kind: type[SourceError], found: str) -> SourceError:
+        return kind(found, path=key)
+
+    frames = [pl.DataFrame(schema=types)]
+    for piece in _pieces(path, problem):
+        frame = decode.csv_frame(piece, types, required, problem)
+        wanted = frame if tickers is None else frame.filter(pl.col("ticker").is_in(list(tickers)))
+        frames.append(wanted)
+    return pl.concat(frames)
+
+
+def _pieces(path: Path, problem: decode.Problem) -> Iterator[bytes]:
+    """The decompressed file in pieces of whole rows, the header before each."""
+    header, rest = b"", b""
+    for chunk in _chunks(path, problem):
+        head, newline, tail = (rest + chunk).rpartition(b"\n")
+        rest = tail
+        if not newline:
+            continue
+        whole = head + newline
+        if not header:
+            header, _, _ = whole.partition(b"\n")
+            yield whole
+        else:
+            yield header + b"\n" + whole
+    if rest or not header:
+        raise problem(TruncatedAnswer, "the file does not end with a newline")
+
+
+def _chunks(path: Path, problem: decode.Problem) -> Iterator[bytes]:
+    failure = ""
+    try:
+        with igzip.IGzipFile(str(path), "rb") as file:
+            while chunk := file.read(PIECE):
+                yield chunk
+    except BAD_GZIP as reason:
+        failure = str(reason)
+    if failure:
+        raise problem(TruncatedAnswer, f"the gzip stream is cut or damaged: {failure}")
+
+
+def _check_day(raw: pl.DataFrame, column: str, day: date, key: str) -> None:
+    start = calendar.new_york_ns(day, clock_time(0))
+    end = calendar.new_york_ns(day + timedelta(days=1), clock_time(0))
+    strange = raw.filter(~pl.col(column).is_between(start, end, closed="left")).height
+    if strange:
+        raise WrongContent(f"{strange} of {raw.height} rows are of another day", path=key)
+
+
+def make_flat_files(
+    settings: PolygonSettings,
+    access_key: SecretStr | None = None,
+    secret_key: SecretStr | None = None,
+) -> FlatFiles:
+    """The flat files that the settings and keys point to: a folder, S3 with keys, or plain HTTP.
+
+    Raises MissingExtra when keys are given and boto3 is not installed.
+    """
+    timeouts = (settings.connect_timeout, settings.read_timeout)
+    if settings.flatfiles_dir:
+        return FlatFiles(LocalStore(Path(settings.flatfiles_dir)))
+    store: Store = HttpStore(settings.flatfiles_url, *timeouts)
+    if access_key is not None and secret_key is not None:
+        keys = (access_key.get_secret_value(), secret_key.get_secret_value())
+        store = S3Store(settings.flatfiles_url, *keys, *timeouts)
+    return FlatFiles(store, settings.retry_budget)

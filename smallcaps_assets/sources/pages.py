@@ -1,0 +1,64 @@
+"""Lists that the vendor hands out in pages with a cursor.
+
+Only the cursor is taken from `next_url`; it is joined to our own host and path, so the key goes
+nowhere else and a proxy or the sandbox works alike. Endpoints that page by time are in `bars.py`
+and `trades.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from smallcaps_assets.sources import decode
+from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.transport import Answer, Request, Transport
+
+S = TypeVar("S")
+
+
+def cursor_params(answer: Answer, next_url: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The query of the next page: ours, overridden by that of `next_url`, without keys."""
+    query = dict(parse_qsl(urlsplit(next_url).query))
+    query.pop("apiKey", None)
+    if not query.get("cursor"):
+        raise answer.problem(BadAnswer, "next_url without a cursor")
+    # The cursor holds the whole query; our own parameters beside it would contradict it.
+    kept = {name: given[name] for name in ("limit",) if name in given}
+    return kept | query
+
+
+def walk(transport: Transport, request: Request, row_type: type[S]) -> Iterator[list[S]]:
+    """The pages of a list, each validated.
+
+    Raises BadAnswer when a cursor comes twice or a page followed by another is empty: the list
+    would never end.
+    """
+    seen: set[str] = set()
+
+    def read(answer: Answer) -> tuple[list[S], dict[str, str] | None]:
+        found = decode.page(answer)
+        page_rows = decode.rows(answer, found, row_type)
+        if not found.next_url:
+            return page_rows, None
+        params = cursor_params(answer, found.next_url, request.params)
+        if params["cursor"] in seen:
+            raise answer.problem(BadAnswer, "a cursor came twice; the list goes in circles")
+        if not page_rows:
+            raise answer.problem(BadAnswer, "an empty page announces another one")
+        return page_rows, params
+
+    while True:
+        page_rows, params = transport.fetch(request, read)
+        yield page_rows
+        if params is None:
+            return
+        seen.add(params["cursor"])
+        request = replace(request, params=params)
+
+
+def collect(transport: Transport, request: Request, row_type: type[S]) -> list[S]:
+    """All rows of a list."""
+    return [row for page_rows in walk(transport, request, row_type) for row in page_rows]

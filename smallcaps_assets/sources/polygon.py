@@ -1,0 +1,159 @@
+"""The Polygon (now Massive) REST API as this project uses it: one class, frames out.
+
+Every method returns a polars frame in the columns of a raw table, complete and validated, or raises
+a `SourceError`. Pace, retries and secrets are in `transport.py`; the endpoints are in
+`reference.py`, `bars.py` and `trades.py`.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import SecretStr
+
+from smallcaps_assets.settings import PolygonSettings
+from smallcaps_assets.sources import decode
+from smallcaps_assets.sources.bars import Bars
+from smallcaps_assets.sources.errors import Unauthorized
+from smallcaps_assets.sources.reference import Reference
+from smallcaps_assets.sources.throttle import FREE_PLAN, Throttle
+from smallcaps_assets.sources.trades import TradePages
+from smallcaps_assets.sources.transport import Request, Transport
+
+
+class PolygonClient:
+    """All that is asked of the vendor over REST. Safe to use from many threads; closes itself.
+
+    `state_path` keeps the learned pace, and the calls of the free plan's window, across processes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr | str | None,
+        settings: PolygonSettings | None = None,
+        throttle: Throttle | None = None,
+        *,
+        state_path: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        secret = key.get_secret_value() if isinstance(key, SecretStr) else (key or "")
+        if not secret.strip():
+            raise Unauthorized("no key was given", remedy="set POLYGON_API_KEY")
+        self.settings = settings or PolygonSettings.model_validate({})
+        self.throttle = throttle or make_throttle(self.settings, clock, sleep)
+        if state_path is not None:
+            self.throttle.remember_in(state_path)
+        self._transport = Transport(
+            url,
+            secret,
+            self.throttle,
+            workers=self.settings.workers,
+            connect_timeout=self.settings.connect_timeout,
+            read_timeout=self.settings.read_timeout,
+            retry_budget=self.settings.retry_budget,
+            clock=clock,
+            rng=rng,
+        )
+        self._reference = Reference(self._transport, self.settings.workers)
+        self._bars = Bars(self._transport, self.settings.workers)
+        self._trades = TradePages(self._transport)
+        self._close_lock = threading.Lock()
+
+    def __enter__(self) -> PolygonClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"PolygonClient({self._transport!r})"
+
+    def close(self) -> None:
+        """Remember the pace and close the connections."""
+        with self._close_lock:
+            self.throttle.persist()
+            self._transport.close()
+
+    def market_status(self) -> dict[str, Any]:
+        """The vendor's word on the market now; the cheapest way to learn if the key is good."""
+        request = Request("/v1/marketstatus/now")
+        return self._transport.fetch(request, lambda answer: decode.parse(answer, dict[str, Any]))
+
+    def tickers(self, day: date) -> pl.DataFrame:
+        """Tickers: all stocks listed on `day`, of all types. See `Reference.tickers`."""
+        return self._reference.tickers(day)
+
+    def find_ticker(self, ticker: str) -> pl.DataFrame:
+        """The vendor's rows for an exact ticker, active and delisted; empty when unknown."""
+        return self._reference.find_ticker(ticker)
+
+    def delisted_dates(self) -> pl.DataFrame:
+        """Ticker, composite_figi, cik, delisted_date of everything no longer listed."""
+        return self._reference.delisted_dates()
+
+    def ticker_details(self, ticker: str, as_of: date) -> pl.DataFrame | None:
+        """One row of TickerDetails as of a day; None when not listed then."""
+        return self._reference.details(ticker, as_of)
+
+    def ticker_details_of_month(self, month: date, tickers: Sequence[str]) -> pl.DataFrame:
+        """TickerDetails that serve a month. See `Reference.details_of_month`."""
+        return self._reference.details_of_month(month, tickers)
+
+    def splits(self, year: int) -> pl.DataFrame:
+        """Splits executed in a year."""
+        return self._reference.splits(year)
+
+    def dividends(self, year: int) -> pl.DataFrame:
+        """Dividends going ex in a year."""
+        return self._reference.dividends(year)
+
+    def daily_bars(self, day: date) -> pl.DataFrame:
+        """DailyBars of all tickers, unadjusted."""
+        return self._bars.daily(day)
+
+    def minute_bars(self, ticker: str, start: date, end: date) -> pl.DataFrame:
+        """MinuteBars of one ticker, both dates included, unadjusted."""
+        return self._bars.minutes(ticker, start, end)
+
+    def minute_bars_of_range(self, tickers: Sequence[str], start: date, end: date) -> pl.DataFrame:
+        """MinuteBars of several tickers; one call covers a ticker's 50,000 bars."""
+        return self._bars.minutes_of_tickers(tickers, start, end)
+
+    def minute_bars_of_session(self, day: date, tickers: Sequence[str]) -> pl.DataFrame:
+        """MinuteBars of several tickers on one session."""
+        return self._bars.minutes_of_tickers(tickers, day, day)
+
+    def trades(self, ticker: str, day: date) -> pl.DataFrame:
+        """Trades of one ticker on one New York day."""
+        return self._trades.trades(ticker, day)
+
+    def counters(self) -> Mapping[str, int | float]:
+        """Requests, 429s, retries, bytes received and the present pace, since construction."""
+        sent = self.throttle.counters()
+        return {
+            "requests": sent.requests,
+            "rate_limited": sent.rate_limited,
+            "retries": self._transport.retries,
+            "bytes_received": self._transport.bytes_received,
+            "rate": round(sent.rate, 2),
+        }
+
+
+def make_throttle(
+    settings: PolygonSettings,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] | None = None,
+) -> Throttle:
+    """The pace that the plan allows."""
+    window = FREE_PLAN if settings.plan == "free" else None
+    return Throttle(settings.requests_per_second, window, clock, sleep)

@@ -1,0 +1,266 @@
+"""Where flat files lie: a local folder, a plain HTTP endpoint, or S3 with keys.
+
+A store lists files and hands out one at a time as a local path with its ETag. Published files get
+replaced by the vendor, so the ETag is part of what was read. What is in a file is `flatfiles.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
+
+import requests
+import urllib3
+
+from smallcaps_assets.sources.errors import (
+    BadAnswer,
+    MissingExtra,
+    NotEntitled,
+    NotFound,
+    SourceError,
+    SourceUnavailable,
+    TruncatedAnswer,
+)
+from smallcaps_assets.sources.transport import CHUNK, Answer, Request, error_of
+
+BUCKET = "flatfiles"
+REGION = "us-east-1"  # any is accepted; S3 clients insist on one
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file as listed: its key, size in bytes, and ETag."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class Store(Protocol):
+    """A place with flat files. `is_local` means that reading costs no download."""
+
+    is_local: bool
+
+    def list(self, prefix: str) -> list[StoredFile]:
+        """The files whose key begins with `prefix`, by key."""
+        ...
+
+    def opened(self, key: str) -> Any:
+        """A context with (path, etag). Raises NotFound, NotEntitled or SourceUnavailable."""
+        ...
+
+
+class LocalStore:
+    """A folder that holds `us_stocks_sip/...` as in the bucket."""
+
+    is_local = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def list(self, prefix: str) -> list[StoredFile]:
+        """The files whose key begins with `prefix`; no ETags, they would read every file."""
+        folder = self._root / prefix.rpartition("/")[0]
+        found = [path for path in folder.rglob("*.csv.gz") if path.is_file()]
+        keyed = sorted((path.relative_to(self._root).as_posix(), path) for path in found)
+        return [
+            StoredFile(key, path.stat().st_size, "")
+            for key, path in keyed
+            if key.startswith(prefix)
+        ]
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[tuple[Path, str]]:
+        """The file itself; its ETag is the MD5 of its bytes, as in S3."""
+        path = self._root / key
+        if not path.is_file():
+            raise NotFound("no such flat file", path=key, remedy="check polygon.flatfiles_dir")
+        with path.open("rb") as file:
+            etag = hashlib.file_digest(file, "md5").hexdigest()
+        yield path, etag
+
+
+class HttpStore:
+    """An endpoint that serves the bucket path-style without signatures, such as the sandbox."""
+
+    is_local = False
+
+    def __init__(self, url: str, connect_timeout: float = 10, read_timeout: float = 30) -> None:
+        self._url = url.rstrip("/")
+        self._timeouts = (connect_timeout, read_timeout)
+        self._session = requests.Session()
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def list(self, prefix: str) -> list[StoredFile]:
+        """The bucket's listing, all pages. Raises SourceError."""
+        query = {"list-type": "2", "prefix": prefix}
+        found: list[StoredFile] = []
+        while True:
+            with self._get(f"/{BUCKET}?{urlencode(query)}") as response:
+                files, token = _listing(response.content)
+            found += files
+            if not token:
+                return found
+            query["continuation-token"] = token
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[tuple[Path, str]]:
+        """The file, downloaded to a temporary place and removed afterwards."""
+        with tempfile.TemporaryDirectory(prefix="flatfile-") as folder:
+            path = Path(folder) / "file.csv.gz"
+            etag = self._download(key, path)
+            yield path, etag
+
+    def _download(self, key: str, path: Path) -> str:
+        failure = ""
+        with self._get(f"/{BUCKET}/{quote(key)}") as response:
+            try:
+                with path.open("wb") as file:
+                    while chunk := response.raw.read(CHUNK, decode_content=False):
+                        file.write(chunk)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+                failure = type(problem).__name__
+            headers = response.headers
+        if failure:
+            raise SourceUnavailable(f"the download broke off: {failure}", path=key)
+        declared, size = headers.get("Content-Length", ""), path.stat().st_size
+        if declared.isdigit() and int(declared) != size:
+            raise TruncatedAnswer(f"{size} of {declared} bytes arrived", path=key)
+        return headers.get("ETag", "").strip('"')
+
+    def _get(self, path: str) -> requests.Response:
+        try:
+            response = self._session.get(
+                self._url + path, timeout=self._timeouts, stream=True, allow_redirects=False
+            )
+        except requests.RequestException as problem:
+            kind = type(problem).__name__
+            raise SourceUnavailable(f"no answer: {kind}", path=path) from None
+        if response.status_code != 200:
+            with response:
+                raise _refusal(response, path)
+        return response
+
+
+class S3Store:
+    """The vendor's bucket, with the access key and secret from its dashboard."""
+
+    is_local = False
+
+    def __init__(
+        self,
+        url: str,
+        access_key: str,
+        secret_key: str,
+        connect_timeout: float = 10,
+        read_timeout: float = 30,
+    ) -> None:
+        self._client = _s3_client(url, access_key, secret_key, connect_timeout, read_timeout)
+
+    def list(self, prefix: str) -> list[StoredFile]:
+        """The bucket's listing, all pages. Raises SourceError."""
+        with _s3_errors(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=BUCKET, Prefix=prefix
+            )
+            return [
+                StoredFile(found["Key"], found["Size"], found["ETag"].strip('"'))
+                for page in pages
+                for found in page.get("Contents", [])
+            ]
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[tuple[Path, str]]:
+        """The file, downloaded to a temporary place and removed afterwards."""
+        with tempfile.TemporaryDirectory(prefix="flatfile-") as folder:
+            path = Path(folder) / "file.csv.gz"
+            with _s3_errors(key):
+                answer = self._client.get_object(Bucket=BUCKET, Key=key)
+                with path.open("wb") as file:
+                    for chunk in answer["Body"].iter_chunks(CHUNK):
+                        file.write(chunk)
+            if path.stat().st_size != answer["ContentLength"]:
+                raise TruncatedAnswer(f"{path.stat().st_size} bytes arrived", path=key)
+            yield path, answer["ETag"].strip('"')
+
+
+def _refusal(response: requests.Response, path: str) -> SourceError:
+    body = response.raw.read(2000, decode_content=False) or b""
+    answer = Answer(Request(path), response.status_code, body, response.headers)
+    return error_of(answer) or BadAnswer("not a file", path=path)
+
+
+def _listing(body: bytes) -> tuple[list[StoredFile], str]:
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        raise BadAnswer("the listing of the bucket is no XML") from None
+    files = [
+        StoredFile(
+            item.findtext("{*}Key", ""),
+            int(item.findtext("{*}Size", "0")),
+            item.findtext("{*}ETag", "").strip('"'),
+        )
+        for item in root.findall("{*}Contents")
+    ]
+    return files, root.findtext("{*}NextContinuationToken", "")
+
+
+def _s3_client(url: str, access_key: str, secret_key: str, connect: float, read: float) -> Any:
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        missing = MissingExtra(
+            "boto3 is not installed, and keys for the flat files are configured",
+            remedy="pip install 'smallcaps-assets[flatfiles]', or set polygon.minute_route=rest",
+        )
+    else:
+        return boto3.client(
+            "s3",
+            endpoint_url=url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            region_name=REGION,
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=connect,
+                read_timeout=read,
+                s3={"addressing_style": "path"},
+            ),
+        )
+    raise missing
+
+
+@contextmanager
+def _s3_errors(key: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as failure:
+        error = _s3_error(failure.response, key)
+    except (BotoCoreError, urllib3.exceptions.HTTPError, OSError) as failure:
+        error = SourceUnavailable(f"S3 failed: {type(failure).__name__}", path=key)
+    else:
+        return
+    raise error
+
+
+def _s3_error(response: Any, key: str) -> SourceError:
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(response.get("Error", {}).get("Code", ""))
+    kinds = {403: NotEntitled, 404: NotFound}
+    kind = kinds.get(status, SourceUnavailable)
+    remedy = "check the access key and secret" if code in _BAD_KEYS else ""
+    return kind(f"S3 said {code or 'nothing'}", status=status, path=key, remedy=remedy)
+
+
+_BAD_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch")

@@ -1,0 +1,208 @@
+"""Polygon's trades over REST: one ticker's day, complete, in order, each trade once.
+
+Pages are asked for by keyset (from the last timestamp on, rows already held dropped), which works
+for CSV, five times cheaper to read than JSON. A CSV cut at the end of a row looks complete, so the
+end of a day is always confirmed by a JSON page, which can't be cut unnoticed. Trades from flat
+files are in `flatfiles.py`; which trades count for what is decided in the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, time, timedelta
+from typing import Any
+
+import polars as pl
+
+from smallcaps_assets.domain import calendar
+from smallcaps_assets.schemas.tables import TABLES
+from smallcaps_assets.sources import decode, pages
+from smallcaps_assets.sources.decode import TradeRow
+from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.transport import Answer, Request, Transport
+
+LIMIT = 50_000
+CSV = "text/csv"
+KEY = ["sip_timestamp", "sequence_number", "exchange", "trf_id", "id"]
+REQUIRED = ("sip_timestamp", "sequence_number", "exchange", "price")
+TYPES: dict[str, Any] = {
+    "sip_timestamp": pl.Int64,
+    "sequence_number": pl.Int64,
+    "exchange": pl.Int16,
+    "trf_id": pl.Int16,
+    "id": pl.String,
+    "participant_timestamp": pl.Int64,
+    "price": pl.Float64,
+    "size": pl.Float64,
+    "decimal_size": pl.Float64,
+    "conditions": pl.String,
+    "correction": pl.Int16,
+    "tape": pl.Int8,
+    "trf_timestamp": pl.Int64,
+}
+
+
+@dataclass
+class Tape:
+    """The trades of a day as far as they have come.
+
+    `bound` is the last timestamp held, `tied` the rows held at that very timestamp.
+    """
+
+    start: int
+    end: int
+    bound: int = field(init=False)
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    tied: pl.DataFrame = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bound = self.start
+        self.tied = pl.DataFrame(schema={name: TYPES[name] for name in KEY})
+
+    def add(self, page: pl.DataFrame) -> int:
+        """Take the rows not yet held; returns how many."""
+        fresh = page.filter(pl.struct(KEY).is_first_distinct())
+        if not self.tied.is_empty():
+            fresh = fresh.join(self.tied, on=KEY, how="anti", maintain_order="left")
+        if fresh.is_empty():
+            return 0
+        last = int(fresh["sip_timestamp"][-1])
+        tied = fresh.filter(pl.col("sip_timestamp") == last).select(KEY)
+        self.tied = tied if last > self.bound else pl.concat([self.tied, tied])
+        self.bound = last
+        self.frames.append(fresh)
+        return fresh.height
+
+    def check(self, answer: Answer, page: pl.DataFrame) -> None:
+        """Raises BadAnswer when rows are out of order or outside the time asked for."""
+        times = page["sip_timestamp"]
+        if not times.is_sorted():
+            raise answer.problem(BadAnswer, "the trades do not ascend")
+        if page.height and (times[0] < self.bound or times[-1] >= self.end):
+            raise answer.problem(BadAnswer, "trades outside the time asked for")
+
+
+class TradePages:
+    """The trades endpoint over one transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def trades(self, ticker: str, day: date) -> pl.DataFrame:
+        """Trades of one ticker on one New York day.
+
+        Memory is bounded by the trades themselves, about 100 bytes each. Raises BadAnswer when the
+        pages stay out of order or outside the day.
+        """
+        tape = Tape(
+            calendar.new_york_ns(day, time(0)),
+            calendar.new_york_ns(day + timedelta(days=1), time(0)),
+        )
+        scope = f"trades {day}"
+        while self._advance(ticker, tape, scope):
+            pass
+        found = pl.concat(tape.frames) if tape.frames else _no_trades()
+        return conform(found.with_columns(pl.lit(ticker).alias("ticker")), day)
+
+    def _advance(self, ticker: str, tape: Tape, scope: str) -> bool:
+        """Ask for the next page; whether there may be more."""
+        request = _request(ticker, tape, scope)
+        page = self._page(replace(request, accept=CSV), tape)
+        if page.height >= LIMIT:
+            if tape.add(page) and page["sip_timestamp"][0] < page["sip_timestamp"][-1]:
+                return True
+            return self._walk(request, tape)
+        tape.add(page)
+        return self._confirm(_request(ticker, tape, scope), tape)
+
+    def _confirm(self, request: Request, tape: Tape) -> bool:
+        """Whether JSON knows of more trades. A day without any is asked for twice."""
+        page = self._page(request, tape)
+        if page.is_empty() and not tape.frames:
+            page = self._page(request, tape)
+        # Less than a full JSON page is the end: JSON can't be cut without being noticed.
+        return tape.add(page) > 0 and page.height >= LIMIT
+
+    def _walk(self, request: Request, tape: Tape) -> bool:
+        """Follow the cursor: a full page of one timestamp leaves the keyset nowhere to go."""
+        for rows in pages.walk(self._transport, request, TradeRow):
+            tape.add(_json_frame(rows))
+        return False
+
+    def _page(self, request: Request, tape: Tape) -> pl.DataFrame:
+        def read(answer: Answer) -> pl.DataFrame:
+            page = _read(answer)
+            tape.check(answer, page)
+            return page
+
+        return self._transport.fetch(request, read)
+
+
+def conform(found: pl.DataFrame, day: date) -> pl.DataFrame:
+    """Rows in the columns of `TYPES`, and `ticker`, as Trades.
+
+    `decimal_size` is the exact size since 2026-02 and wins over `size`. Flat files write zeros
+    for missing instants.
+    """
+    return TABLES["trades"].conform(
+        found.with_columns(
+            pl.lit(day).alias("date"),
+            decode.instant_ns("sip_timestamp"),
+            _instant_or_null("participant_timestamp"),
+            _instant_or_null("trf_timestamp"),
+            pl.coalesce("decimal_size", "size").alias("size"),
+            condition_lists("conditions"),
+            pl.col("correction", "trf_id", "tape").fill_null(0),
+            pl.col("id").fill_null(""),
+        )
+    )
+
+
+def condition_lists(column: str) -> pl.Expr:
+    """Condition ids, `12,37` or `[12,37]`, as lists; empty when there are none."""
+    texts = pl.col(column).str.strip_chars("[] ")
+    ids = texts.str.split(",").list.eval(pl.element().str.strip_chars().cast(pl.Int16))
+    return pl.when(texts != "").then(ids).otherwise(pl.lit([], dtype=pl.List(pl.Int16)))
+
+
+def _instant_or_null(column: str) -> pl.Expr:
+    return pl.when(pl.col(column) > 0).then(decode.instant_ns(column)).alias(column)
+
+
+def _no_trades() -> pl.DataFrame:
+    return pl.DataFrame(schema=TYPES)
+
+
+def _request(ticker: str, tape: Tape, scope: str) -> Request:
+    return Request(
+        f"/v3/trades/{ticker}",
+        {
+            "timestamp.gte": str(tape.bound),
+            "timestamp.lt": str(tape.end),
+            "order": "asc",
+            "sort": "timestamp",
+            "limit": str(LIMIT),
+        },
+        scope=scope,
+    )
+
+
+def _read(answer: Answer) -> pl.DataFrame:
+    if answer.is_json:
+        return _json_frame(decode.rows(answer, decode.page(answer), TradeRow))
+    if answer.request.accept == CSV and not answer.body.strip():
+        return _no_trades()  # believed only after JSON has said so too
+    return _keyed(decode.csv_frame(answer.body, TYPES, REQUIRED, answer.problem))
+
+
+def _keyed(found: pl.DataFrame) -> pl.DataFrame:
+    """Nulls would make equal rows differ."""
+    return found.with_columns(pl.col("trf_id").fill_null(0), pl.col("id").fill_null(""))
+
+
+def _json_frame(rows: Sequence[TradeRow]) -> pl.DataFrame:
+    for row in rows:
+        row.conditions = ",".join(map(str, row.conditions)) if row.conditions else None
+    found = decode.frame(rows, TYPES | {"decimal_size": pl.String})
+    return _keyed(found.with_columns(pl.col("decimal_size").cast(pl.Float64, strict=False)))

@@ -1,0 +1,116 @@
+"""Sample weights and the sequential bootstrap against their brute-force twins."""
+
+from __future__ import annotations
+
+import brute_force
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smallcaps_assets.domain import weights
+from smallcaps_assets.domain.series import cusum_events
+from smallcaps_assets.kernels import weights as kernel
+
+SPANS = brute_force.span_lists()
+
+
+@given(SPANS)
+def test_concurrency_given_any_spans_equals_twin(spans):
+    assert weights.concurrency(*spans).tolist() == brute_force.concurrency(*spans)
+
+
+@given(SPANS)
+def test_average_uniqueness_given_any_spans_equals_twin(spans):
+    found = weights.average_uniqueness(*spans)
+    assert found == pytest.approx(brute_force.average_uniqueness(*spans), rel=1e-9)
+    assert ((found > 0) & (found <= 1)).all()
+
+
+@given(SPANS, st.randoms(use_true_random=False))
+def test_return_attribution_given_any_spans_equals_twin(spans, random):
+    bars, starts, ends = spans
+    closes = [random.choice(brute_force.PRICES) for _ in range(bars)]
+    found = weights.return_attribution(closes, starts, ends)
+    wanted = brute_force.return_attribution(closes, starts, ends)
+    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.data())
+def test_label_spans_given_any_closes_equals_twin(gaps, data):
+    closes = np.cumsum(gaps)
+    start = data.draw(st.integers(0, len(gaps) - 1))
+    end_time = data.draw(st.integers(0, 70))
+    wanted = brute_force.label_span(closes.tolist(), start, end_time)
+    assert weights.label_spans(closes, [start], [end_time]).tolist() == [wanted]
+
+
+@given(
+    st.lists(st.floats(0.01, 1), max_size=20),
+    st.sampled_from((-0.9, -0.25, 0.0, 0.5, 1.0)),
+)
+def test_time_decay_given_any_uniqueness_equals_twin(uniqueness, oldest):
+    found = weights.time_decay(uniqueness, oldest)
+    wanted = brute_force.time_decay(uniqueness, oldest)
+    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    assert found[-1:].tolist() == [1.0] * min(len(uniqueness), 1)
+
+
+@given(SPANS, st.data())
+def test_bootstrap_probabilities_given_any_draws_equal_twin(spans, data):
+    labels = len(spans[1])
+    if labels:
+        drawn = data.draw(st.lists(st.integers(0, labels - 1), max_size=6))
+        found = weights.sequential_bootstrap_probabilities(*spans, drawn)
+        assert found == pytest.approx(brute_force.bootstrap_probabilities(*spans, drawn))
+
+
+@given(SPANS, st.integers(0, 2**32 - 1))
+def test_sequential_bootstrap_given_any_spans_equals_twin(spans, seed):
+    bars, starts, ends = spans
+    found = weights.sequential_bootstrap(*spans, np.random.default_rng(seed), draws=12)
+    if not starts:
+        assert found.size == 0
+        return
+    order = sorted(range(len(starts)), key=lambda k: starts[k])
+    uniforms = np.random.default_rng(seed).random(12).tolist()
+    wanted = brute_force.bootstrap_draws(
+        bars, [starts[k] for k in order], [ends[k] for k in order], uniforms
+    )
+    assert found.tolist() == [order[k] for k in wanted]
+
+
+def test_sequential_bootstrap_given_many_draws_keeps_its_means_exact():
+    rng = np.random.default_rng(3)
+    starts = np.sort(rng.integers(0, 190, 150))
+    ends = np.minimum(starts + rng.integers(1, 12, 150), 199)
+    drawn = weights.sequential_bootstrap(200, starts, ends, np.random.default_rng(4), 400)
+    chances = weights.sequential_bootstrap_probabilities(200, starts, ends, drawn)
+    counts = kernel.concurrency(200, starts[drawn], ends[drawn])
+    means = kernel.bootstrap_means(counts, starts, ends)
+    assert chances == pytest.approx(means / means.sum())
+    assert len(set(drawn.tolist())) > 100
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=30), st.data())
+def test_fenwick_tree_given_any_values_finds_by_running_sum(values, data):
+    tree = kernel.tree_build(np.array(values))
+    place = data.draw(st.integers(0, len(values) - 1))
+    kernel.tree_add(tree, place, 1.5)
+    values[place] += 1.5
+    assert kernel.tree_total(tree) == pytest.approx(sum(values))
+    running = np.cumsum(values)
+    middle = running[place] - values[place] / 2
+    assert kernel.tree_find(tree, middle) == place
+
+
+def test_weights_given_polars_arrays_take_them():
+    frame = pl.DataFrame({"start": [0, 2, 4], "end": [3, 4, 6]})
+    found = weights.average_uniqueness(7, frame["start"].to_numpy(), frame["end"].to_numpy())
+    assert found.tolist() == pytest.approx([5 / 6, 3 / 4, 1.0])
+
+
+@given(st.lists(st.sampled_from((-0.6, -0.1, 0.0, 0.3, 0.7)), max_size=30))
+def test_cusum_given_any_returns_equals_twin(returns):
+    assert cusum_events(returns, 1.0).tolist() == brute_force.cusum(returns, 1.0)

@@ -1,0 +1,92 @@
+"""Settings: where they come from, which wins, and how a wrong one is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from smallcaps_assets.settings import (
+    Settings,
+    SettingsError,
+    api_key,
+    explicit,
+    load_settings,
+)
+
+
+def test_load_settings_nothing_given_gives_the_defaults_of_the_algorithms():
+    settings = load_settings()
+    assert (settings.bars.gamma, settings.bars.kappa, settings.bars.alpha) == (0.125, 2.0, 0.2)
+    assert settings.bars.dollar_imbalance_target == 50_000
+    assert (settings.labels.take_profit, settings.labels.stop_loss) == (0.15, 0.10)
+    assert settings.selection.tick_rules == ("info_rich", "intraday_trigger")
+
+
+def test_load_settings_later_source_wins(tmp_path: Path):
+    file = tmp_path / "smallcaps.toml"
+    file.write_text("[bars]\nalpha = 0.3\ngamma = 0.5\nkappa = 3\n")
+    settings = load_settings(
+        ["bars.kappa=4"],
+        {"SMALLCAPS_BARS_GAMMA": "0.25", "SMALLCAPS_POLYGON_URL": "http://localhost:1"},
+        file,
+        {"bars": {"alpha": 0.9, "dollar_target": 1000}},
+    )
+    bars = settings.bars
+    assert (bars.alpha, bars.gamma, bars.kappa, bars.dollar_target) == (0.3, 0.25, 4, 1000)
+    assert settings.polygon.url == "http://localhost:1"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("bars.alfa=1", ["bars.alfa", "alpha", "gamma"]),
+        ("bar.alpha=1", ["'bar'", "valid sections", "bars"]),
+        ("bars.alpha=much", ["bars.alpha", "much"]),
+        ("bars.alpha=2", ["bars.alpha", "2"]),
+        ("bars.alpha", ["section.field=value"]),
+        ("market.name=nyse", ["market.name", "nyse", "simulated"]),
+        ("selection.tick_rules=info_rich,moon", ["moon", "premarket_gap"]),
+    ],
+)
+def test_load_settings_wrong_override_is_refused_naming_it(override: str, words: list[str]):
+    with pytest.raises(SettingsError) as error:
+        load_settings([override])
+    assert all(word in str(error.value) for word in words)
+
+
+def test_load_settings_unknown_variable_is_refused():
+    with pytest.raises(SettingsError, match=r"the environment: unknown setting bars\.alhpa"):
+        load_settings(environment={"SMALLCAPS_BARS_ALHPA": "1"})
+
+
+@pytest.mark.parametrize("text", ["[bars\nalpha=1", "alpha = 1", "\x00"])
+def test_load_settings_malformed_file_is_refused_naming_it(tmp_path: Path, text: str):
+    file = tmp_path / "smallcaps.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"smallcaps\.toml"):
+        load_settings(config_file=file)
+
+
+def test_load_settings_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(SettingsError, match="does not exist"):
+        load_settings(config_file=tmp_path / "none.toml")
+
+
+def test_digest_changes_with_its_sections_only():
+    one, other = load_settings(["bars.alpha=0.3"]), Settings()
+    assert one.digest(["bars"]) != other.digest(["bars"])
+    assert one.digest(["labels"]) == other.digest(["labels"])
+
+
+def test_explicit_holds_only_what_differs_and_loads_back():
+    settings = load_settings(["bars.alpha=0.3", "universe.types=CS,ADRC"])
+    values = explicit(settings, Settings.model_fields)
+    assert values == {"bars": {"alpha": 0.3}, "universe": {"types": ["CS", "ADRC"]}}
+    assert load_settings(remembered=values) == settings
+
+
+def test_api_key_is_not_shown():
+    key = api_key({"POLYGON_API_KEY": " secret "})
+    assert key is not None
+    assert key.get_secret_value() == "secret"
+    assert "secret" not in repr(key)
+    assert api_key({"POLYGON_API_KEY": "  "}) is None
