@@ -112,11 +112,11 @@ def _conclude(
         console.print(f"everything is complete; nothing to do ({seconds:.1f} s)")
         return 0
     from smallcaps_assets.cli.report import write_report
-    from smallcaps_assets.reports.terminal import run_summary
+    from smallcaps_assets.reports.terminal import summary_table
 
     rows = summary_rows(report)
     place = write_report(settings, store, report, rows, first, last)
-    console.print(run_summary(rows))
+    console.print(summary_table(rows))
     for name in ("union",):
         if store.exists("ml_dataset", name):
             console.print(f"dataset  {store.path('ml_dataset', name)}", soft_wrap=True)

@@ -8,6 +8,7 @@ time; no adjusted price is stored as a fact. Detecting unrecorded splits belongs
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Literal
 
 import polars as pl
 
@@ -48,28 +49,40 @@ def with_identity(frame: pl.DataFrame, listings: pl.DataFrame, on: str = "date")
     """
     intervals = listings.select(
         "ticker", pl.col("identity").alias("_owner"), "first_date", "last_date"
-    ).sort("first_date")
+    )
     is_owned = pl.col(on) <= pl.col("last_date") + MAX_LISTING_GAP
+    owner = pl.when(is_owned).then("_owner").otherwise("ticker").fill_null(pl.col("ticker"))
     return (
-        frame.with_row_index("_row")
-        .sort(on)
+        _asof(frame, intervals, on, "first_date", "ticker")
+        .with_columns(owner.alias("identity"))
+        .select(*(name for name in frame.columns if name != "identity"), "identity")
+    )
+
+
+def _asof(
+    left: pl.DataFrame,
+    right: pl.DataFrame,
+    left_on: str,
+    right_on: str,
+    by: str,
+    strategy: Literal["backward", "forward"] = "backward",
+    is_strict: bool = False,
+) -> pl.DataFrame:
+    """`left`, in its order, with the nearest row of `right` before (after) it within `by`."""
+    return (
+        left.with_row_index("_row")
+        .sort(left_on)
         .join_asof(
-            intervals,
-            left_on=on,
-            right_on="first_date",
-            by="ticker",
-            strategy="backward",
+            right.sort(right_on),
+            left_on=left_on,
+            right_on=right_on,
+            by=by,
+            strategy=strategy,
+            allow_exact_matches=not is_strict,
             check_sortedness=False,
         )
-        .with_columns(
-            pl.when(is_owned)
-            .then("_owner")
-            .otherwise("ticker")
-            .fill_null(pl.col("ticker"))
-            .alias("identity")
-        )
         .sort("_row")
-        .select(*(name for name in frame.columns if name != "identity"), "identity")
+        .drop("_row")
     )
 
 
@@ -134,27 +147,25 @@ def _with_previous_close(
     events: pl.DataFrame, closes: pl.DataFrame, split_events: pl.DataFrame
 ) -> pl.DataFrame:
     """`events` with the last close before them, brought over splits strictly in between."""
-    last = events.sort("effective_date").join_asof(
-        closes.select("identity", "date", pl.col("close").alias("previous_close")).sort("date"),
-        left_on="effective_date",
-        right_on="date",
-        by="identity",
-        strategy="backward",
-        allow_exact_matches=False,
-        check_sortedness=False,
-    )
-    between = (
-        last.select("identity", "effective_date", "date")
-        .join(
-            split_events.select("identity", pl.col("effective_date").alias("_at"), "split_factor"),
-            on="identity",
-        )
-        .filter(pl.col("_at") > pl.col("date"), pl.col("_at") < pl.col("effective_date"))
-        .group_by("identity", "effective_date")
-        .agg(pl.col("split_factor").product().alias("_between"))
-    )
+    dated = closes.select("identity", "date", pl.col("close").alias("previous_close"))
+    last = _asof(events, dated, "effective_date", "date", "identity", is_strict=True)
+    between = _split_factor_inside(last, split_events)
     return last.join(between, on=["identity", "effective_date"], how="left").with_columns(
         pl.col("previous_close") * pl.col("_between").fill_null(1.0)
+    )
+
+
+def _split_factor_inside(last: pl.DataFrame, split_events: pl.DataFrame) -> pl.DataFrame:
+    """Per event the factor of splits after the close's `date` and before the event itself."""
+    splits = split_events.select(
+        "identity", pl.col("effective_date").alias("_at"), pl.col("split_factor").alias("_split")
+    )
+    return (
+        last.select("identity", "effective_date", "date")
+        .join(splits, on="identity")
+        .filter(pl.col("_at") > pl.col("date"), pl.col("_at") < pl.col("effective_date"))
+        .group_by("identity", "effective_date")
+        .agg(pl.col("_split").product().alias("_between"))
     )
 
 
@@ -183,30 +194,25 @@ def factor_after(
     there is no event. Multiply prices of the day `since` by it to bring them onto the basis of
     `until`.
     """
-    events = (
+    days = frame.select("identity", pl.col(since).alias("_since"))
+    events = _products_to_come(factors, until, column)
+    matched = _asof(days, events, "_since", "_at", "identity", "forward", is_strict=True)
+    return matched["_factor"].fill_null(1.0)
+
+
+def _products_to_come(factors: pl.DataFrame, until: date, column: str) -> pl.DataFrame:
+    """Per identity and event day `_at`: the product of that event and all later ones."""
+    return (
         factors.filter(pl.col("effective_date") <= until, pl.col(column) != 1.0)
-        .group_by("identity", "effective_date")
+        .group_by("identity", pl.col("effective_date").alias("_at"))
         .agg(pl.col(column).product())
-        .sort("identity", "effective_date")
-        .with_columns(pl.col(column).cum_prod(reverse=True).over("identity").alias("_factor"))
-        .select("identity", pl.col("effective_date").alias("_at"), "_factor")
-        .sort("_at")
-    )
-    matched = (
-        frame.select("identity", pl.col(since).alias("_since"))
-        .with_row_index("_row")
-        .sort("_since")
-        .join_asof(
-            events,
-            left_on="_since",
-            right_on="_at",
-            by="identity",
-            strategy="forward",
-            allow_exact_matches=False,
-            check_sortedness=False,
+        .sort("identity", "_at")
+        .select(
+            "identity",
+            "_at",
+            pl.col(column).cum_prod(reverse=True).over("identity").alias("_factor"),
         )
     )
-    return matched.sort("_row")["_factor"].fill_null(1.0)
 
 
 def split_factor_between(

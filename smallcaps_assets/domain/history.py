@@ -11,6 +11,8 @@ import polars as pl
 from smallcaps_assets.domain.adjustment import adjust_bars
 from smallcaps_assets.schemas.tables import TABLES
 
+_ADJUSTED = ("open", "high", "low", "close", "volume")
+
 
 def ticker_history(
     ticker: str,
@@ -27,33 +29,38 @@ def ticker_history(
     company under the same symbol don't. Prices are on the basis of the company's last session.
     """
     identity = _identity(ticker, tickers)
+    if identity is None:
+        return TABLES["ticker_history"].empty()
     days = _one_row_a_session(metrics.filter(pl.col("identity") == identity), ticker)
     if days.is_empty():
         return TABLES["ticker_history"].empty()
-    last = days["date"][-1]
-    raw = days.select("date", "identity", "open", "high", "low", "close", "volume")
-    adjusted = adjust_bars(raw, factors, last)
-    returns = adjust_bars(raw, factors, last, dividends=True)["close"]
     history = (
-        days.select(
-            "date",
-            "identity",
-            "dollar_volume",
-            "pct_change",
-            "rvol30",
-            pl.lit(ticker).alias("ticker"),
-            pl.col("ticker").alias("symbol"),
-            pl.col("close").alias("close_unadjusted"),
-        )
-        .with_columns(
-            adjusted.select("open", "high", "low", "close", "volume"),
-            returns.alias("total_return_close"),
-        )
+        _with_adjusted_prices(days, factors)
         .join(_actions(factors), on=["identity", "date"], how="left")
         .join(_rules(watchlists), on=["identity", "date"], how="left")
-        .with_columns(pl.col("split_factor").fill_null(1.0), pl.col("cash_dividend").fill_null(0.0))
+        .with_columns(
+            pl.lit(ticker).alias("ticker"),
+            pl.col("ticker").alias("symbol"),
+            pl.col("split_factor").fill_null(1.0),
+            pl.col("cash_dividend").fill_null(0.0),
+        )
     )
     return TABLES["ticker_history"].validate(history)
+
+
+def _with_adjusted_prices(days: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Figures of each day, its prices and volume on the basis of the last one."""
+    last = days["date"][-1]
+    raw = days.select("date", "identity", *_ADJUSTED)
+    adjusted = adjust_bars(raw, factors, last)
+    total_return = adjust_bars(raw, factors, last, dividends=True)["close"]
+    return days.select(
+        "date", "ticker", "identity", "dollar_volume", "pct_change", "rvol30"
+    ).with_columns(
+        *adjusted.select(_ADJUSTED).get_columns(),
+        raw["close"].alias("close_unadjusted"),
+        total_return.alias("total_return_close"),
+    )
 
 
 def _identity(ticker: str, tickers: pl.DataFrame) -> str | None:

@@ -319,9 +319,9 @@ def minute_path(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
     """A session's minute bars as a path for `triple_barrier_on_bars`, each known at its end."""
     start = pl.col("window_start").cast(INSTANT)
     inside = (start.to_physical() >= hours.premarket_open) & (start.to_physical() < hours.close)
-    return minutes.filter(inside).select(
-        "open", "high", "low", "close", close_timestamp=start + pl.duration(minutes=1)
-    ).sort("close_timestamp")  # fmt: skip
+    known = (start + pl.duration(minutes=1)).cast(INSTANT)
+    path = minutes.filter(inside).select("open", "high", "low", "close", close_timestamp=known)
+    return path.sort("close_timestamp")
 
 
 def triple_barrier_on_bars(
@@ -341,7 +341,7 @@ def triple_barrier_on_bars(
     times = rows["close_timestamp"].to_physical().to_numpy()
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), session_end)
     steps = bars if path is None else path
-    closes = steps["close_timestamp"].to_physical().to_numpy()
+    closes = steps["close_timestamp"].cast(INSTANT).to_physical().to_numpy()
     if path is None:
         starts = rows["bar_id"].to_numpy().astype(np.int64) + 1
     else:

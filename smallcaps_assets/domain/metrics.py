@@ -119,7 +119,7 @@ def _merge_sources(joined: pl.DataFrame) -> pl.DataFrame:
     }
     dollars = joined.select(_dollar_volume(), _dollar_volume_source())
     return joined.with_columns(**chosen, close_source=source, volume_source=source).with_columns(
-        dollars
+        dollars.get_columns()
     )
 
 

@@ -178,17 +178,21 @@ def premarket_gap(
     if "free_float" in universe.columns:
         wide = universe.filter(pl.col("free_float") >= settings.max_float)
         held = held.join(wide, on="ticker", how="anti")
-    opened = pl.col("first_start").fill_null(hours.open)
-    known_at = pl.when(opened > hours.open).then(opened + MINUTE_NS).otherwise(hours.open)
     return _rows(
         held,
         "premarket_gap",
-        known_at,
+        _opened_at(hours),
         price=pl.col("open"),
         change=pl.col("gap"),
         relative_volume=pl.col("premarket_rvol30"),
         dollar_volume=pl.lit(None),
     )
+
+
+def _opened_at(hours: SessionHours) -> pl.Expr:
+    """When the open print was known, from the start of the first regular minute if there is one."""
+    first = pl.col("first_start").fill_null(hours.open)
+    return pl.when(first > hours.open).then(first + MINUTE_NS).otherwise(hours.open)
 
 
 def _first_regular(minutes: pl.DataFrame | None, hours: SessionHours) -> pl.DataFrame:
@@ -211,15 +215,10 @@ def follow_up(
     rich = previous_watchlist.filter(pl.col("rule") == "info_rich")
     followed = pl.concat([rich.select("identity"), runners.select("identity")]).unique()
     today = metrics.select("ticker", pl.col("previous_close").alias("close_today_basis"))
-    last = rich.select("identity", pl.col("price").alias("rich_close")).unique("identity")
-    held = (
-        universe.select("date", "ticker", "identity", "previous_close")
-        .join(followed, on="identity", how="semi")
-        .join(today, on="ticker", how="left")
-        .join(last, on="identity", how="left")
-    )
+    last = rich.group_by("identity").agg(pl.col("price").min().alias("rich_close"))
+    held = universe.join(followed, on="identity", how="semi").join(today, on="ticker", how="left")
     return _rows(
-        held,
+        held.join(last, on="identity", how="left"),
         "follow_up",
         pl.lit(hours.premarket_open),
         price=pl.coalesce("close_today_basis", "previous_close", "rich_close"),
@@ -237,8 +236,20 @@ def runners(watchlists: pl.DataFrame, day: date, settings: SelectionSettings) ->
     the window are ignored. Ties go to the later last session, then to the symbol's order.
     """
     first = shift_session(day, 1 - settings.runner_sessions)
-    counted = (
-        watchlists.filter(pl.col("rule") == "info_rich", pl.col("date").is_between(first, day))
+    in_window = pl.col("date").is_between(first, day)
+    order = ("info_rich_sessions", "last_info_rich", "ticker", "identity")
+    counted = _info_rich_counts(watchlists.filter(in_window))
+    top = counted.sort(order, descending=[True, True, False, False]).head(settings.runners)
+    ranked = top.with_columns(
+        pl.lit(day).alias("date"), pl.int_range(1, pl.len() + 1).alias("rank")
+    )
+    return TABLES["runners"].validate(ranked)
+
+
+def _info_rich_counts(watchlists: pl.DataFrame) -> pl.DataFrame:
+    """Info-rich sessions per identity, under the symbol of the latest."""
+    return (
+        watchlists.filter(pl.col("rule") == "info_rich")
         .sort("identity", "date", "ticker")
         .group_by("identity", maintain_order=True)
         .agg(
@@ -246,19 +257,7 @@ def runners(watchlists: pl.DataFrame, day: date, settings: SelectionSettings) ->
             pl.col("date").n_unique().cast(pl.Int64).alias("info_rich_sessions"),
             pl.col("date").max().alias("last_info_rich"),
         )
-        .sort(
-            "info_rich_sessions",
-            "last_info_rich",
-            "ticker",
-            "identity",
-            descending=[True, True, False, False],
-        )
-        .head(settings.runners)
     )
-    ranked = counted.with_columns(
-        pl.lit(day).alias("date"), pl.int_range(1, pl.len() + 1).alias("rank")
-    )
-    return TABLES["runners"].validate(ranked)
 
 
 def ticker_sessions(
@@ -271,10 +270,23 @@ def ticker_sessions(
     deleted. eligible_from is the earliest known_at over all rules of the day, not only those that
     ask for ticks.
     """
+    table = TABLES["ticker_sessions"]
     asked = watchlists.filter(pl.col("rule").is_in(list(settings.tick_rules)))
-    rows = (
-        watchlists.join(asked, on=["ticker", "date"], how="semi")
-        .sort("ticker", "date", "known_at", "rule")
+    admitted = watchlists.join(asked, on=["ticker", "date"], how="semi")
+    current = table.conform(_registry_rows(admitted))
+    if existing is None or existing.is_empty():
+        return table.validate(current)
+    left = existing.join(current, on=["ticker", "date"], how="anti").with_columns(
+        pl.lit(False).alias("is_qualified")
+    )
+    return table.validate(pl.concat([current, table.conform(left)]))
+
+
+def _registry_rows(admitted: pl.DataFrame) -> pl.DataFrame:
+    """One row per ticker-day from its watchlist rows, the rule known first leading."""
+    key = pl.format("{}_{}", "ticker", pl.col("date").dt.to_string("%Y-%m-%d"))
+    return (
+        admitted.sort("ticker", "date", "known_at", "rule")
         .group_by("ticker", "date", maintain_order=True)
         .agg(
             pl.col("identity").first(),
@@ -282,21 +294,8 @@ def ticker_sessions(
             pl.col("rule").first().alias("selection_rule"),
             pl.col("known_at").first().alias("eligible_from"),
         )
-        .with_columns(
-            pl.format("{}_{}", "ticker", pl.col("date").dt.to_string("%Y-%m-%d")).alias(
-                "partition_key"
-            ),
-            pl.lit(True).alias("is_qualified"),
-        )
+        .with_columns(key.alias("partition_key"), pl.lit(True).alias("is_qualified"))
     )
-    table = TABLES["ticker_sessions"]
-    current = table.conform(rows)
-    if existing is None or existing.is_empty():
-        return table.validate(current)
-    left = existing.join(current, on=["ticker", "date"], how="anti").with_columns(
-        pl.lit(False).alias("is_qualified")
-    )
-    return table.validate(pl.concat([current, table.conform(left)]))
 
 
 def density(watchlists: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:

@@ -77,6 +77,18 @@ def update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp):
 
 
 @njit(cache=True, nogil=True)
+def store_bar(
+    f, n, first_price, high, low, close, volume, dollars, buy, sell, unsigned, theta,
+    ticks, forming, last_time, last_forming,
+):  # fmt: skip
+    """Put the running figures of the open bar into the state."""
+    f[OPEN], f[HIGH], f[LOW], f[CLOSE] = first_price, high, low, close
+    f[VOLUME], f[DOLLARS], f[BUY], f[SELL] = volume, dollars, buy, sell
+    f[UNSIGNED], f[THETA], f[LAST_FORMING] = unsigned, theta, last_forming
+    n[TICKS], n[FORMING], n[LAST_TIME] = ticks, forming, last_time
+
+
+@njit(cache=True, nogil=True)
 def cut_bars(
     times, prices, sizes, signs, forming, blocks, sessions,
     in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f, out_n,
@@ -85,65 +97,69 @@ def cut_bars(
     low_clamp = target / kappa
     high_clamp = target * kappa
     rows = 0
-    volume, dollars = f[VOLUME], f[DOLLARS]
-    buy, sell, unsigned, theta = f[BUY], f[SELL], f[UNSIGNED], f[THETA]
-    high, low = f[HIGH], f[LOW]
-    threshold = f[THRESHOLD]
-    ticks = n[TICKS]
+    # Locals, because a store into the state per tick costs as much as the arithmetic.
+    first, high, low, close = f[OPEN], f[HIGH], f[LOW], f[CLOSE]
+    volume, dollars, theta = f[VOLUME], f[DOLLARS], f[THETA]
+    buy, sell, unsigned = f[BUY], f[SELL], f[UNSIGNED]
+    last_forming, threshold = f[LAST_FORMING], f[THRESHOLD]
+    ticks, formed, last_time = n[TICKS], n[FORMING], n[LAST_TIME]
+    block, session = n[BLOCK], n[SESSION]
     for i in range(prices.size):
-        if blocks[i] != n[BLOCK] or sessions[i] != n[SESSION]:
+        if blocks[i] != block or sessions[i] != session:
+            is_new_session = sessions[i] != session
             if ticks > 0:
-                f[VOLUME], f[DOLLARS], f[BUY], f[SELL] = volume, dollars, buy, sell
-                f[UNSIGNED], f[THETA], f[HIGH], f[LOW] = unsigned, theta, high, low
-                n[TICKS] = ticks
-                reason = BY_SESSION if sessions[i] != n[SESSION] else BY_HALT
+                store_bar(
+                    f, n, first, high, low, close, volume, dollars, buy, sell, unsigned, theta,
+                    ticks, formed, last_time, last_forming,
+                )  # fmt: skip
+                reason = BY_SESSION if is_new_session else BY_HALT
                 write_bar(f, n, reason, low_clamp, high_clamp, out_f, out_n, rows)
                 rows += 1
-                clear_bar(f, n)
+                first = close = np.nan
                 volume = dollars = buy = sell = unsigned = theta = 0.0
-                high, low, ticks = -np.inf, np.inf, 0
-            if sessions[i] != n[SESSION]:
-                f[LAST_FORMING] = np.nan
-            n[BLOCK] = blocks[i]
-            n[SESSION] = sessions[i]
+                high, low, ticks, formed = -np.inf, np.inf, 0, 0
+            if is_new_session:
+                last_forming = np.nan
+            block = n[BLOCK] = blocks[i]
+            session = n[SESSION] = sessions[i]
         price, size, sign = prices[i], sizes[i], signs[i]
+        last_time = times[i]
         if ticks == 0:
             n[FIRST] = n[SEEN] + i
-            n[OPEN_TIME] = times[i]
+            n[OPEN_TIME] = last_time
             f[FIRST_PRICE] = price
         if forming[i]:
-            if n[FORMING] == 0:
-                f[OPEN] = price
-                n[FORMING] = 1
-            f[CLOSE] = price
-            f[LAST_FORMING] = price
+            first = price if formed == 0 else first
+            formed = 1
+            close = last_forming = price
             high = max(high, price)
             low = min(low, price)
         amount = price * size
         ticks += 1
         volume += size
         dollars += amount
-        buy += size * (1.0 if sign > 0 else 0.0)
-        sell += size * (1.0 if sign < 0 else 0.0)
-        unsigned += size * (1.0 if sign == 0 else 0.0)
+        buy += size if sign > 0 else 0.0
+        sell += size if sign < 0 else 0.0
+        unsigned += size if sign == 0 else 0.0
         contribution = amount if in_dollars else size
-        theta += contribution * float(sign) if is_imbalance else contribution
-        n[LAST_TIME] = times[i]
+        theta += contribution * sign if is_imbalance else contribution
         if abs(theta) >= threshold:
-            f[VOLUME], f[DOLLARS], f[BUY], f[SELL] = volume, dollars, buy, sell
-            f[UNSIGNED], f[THETA], f[HIGH], f[LOW] = unsigned, theta, high, low
-            n[TICKS] = ticks
+            store_bar(
+                f, n, first, high, low, close, volume, dollars, buy, sell, unsigned, theta,
+                ticks, formed, last_time, last_forming,
+            )  # fmt: skip
             write_bar(f, n, BY_THRESHOLD, low_clamp, high_clamp, out_f, out_n, rows)
             rows += 1
             if is_imbalance:
                 update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp)
                 threshold = f[THRESHOLD]
-            clear_bar(f, n)
+            first = close = np.nan
             volume = dollars = buy = sell = unsigned = theta = 0.0
-            high, low, ticks = -np.inf, np.inf, 0
-    f[VOLUME], f[DOLLARS], f[BUY], f[SELL] = volume, dollars, buy, sell
-    f[UNSIGNED], f[THETA], f[HIGH], f[LOW] = unsigned, theta, high, low
-    n[TICKS] = ticks
+            high, low, ticks, formed = -np.inf, np.inf, 0, 0
+    store_bar(
+        f, n, first, high, low, close, volume, dollars, buy, sell, unsigned, theta,
+        ticks, formed, last_time, last_forming,
+    )  # fmt: skip
     n[SEEN] += prices.size
     return rows
 

@@ -23,11 +23,13 @@ def combine_flags(ids, offsets, tapes, table, unknown, excluding):
     width = table.shape[1]
     for i in range(trades):
         merged = np.uint16(0)
+        is_decided = False
         for k in range(offsets[i], offsets[i + 1]):
             code = ids[k]
             bits = table[tapes[i], code] if 0 <= code < width else unknown
-            if bits & excluding and decisive[i] < 0:
+            if bits & excluding and not is_decided:
                 decisive[i] = code
+                is_decided = True
             merged |= bits
         flags[i] = merged
     return flags, decisive

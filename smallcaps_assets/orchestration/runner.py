@@ -16,6 +16,7 @@ from pydantic import Field
 
 from smallcaps_assets.orchestration.describe import event_metadata
 from smallcaps_assets.orchestration.workspace import Observer, Outcome
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.errors import Unauthorized
 
 # An output with this metadata key makes no materialization event of its own (the runner has logged
@@ -99,7 +100,8 @@ def materialize(
             break
     if failed:
         raise _failure(failed)
-    for name in sorted(context.op_execution_context.selected_output_names):
+    outputs = context.op_execution_context.selected_output_names
+    for name in (table for table in TABLES if table in outputs):
         yield dg.Output(None, output_name=name, metadata=_NO_EVENT)
 
 

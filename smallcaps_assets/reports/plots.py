@@ -40,8 +40,8 @@ LEGEND = {
     "follow_up": "follow_up only",
 }
 WEIGHTS = {
-    "uniqueness": "uniqueness, all rows",
-    "uniqueness_eligible": "uniqueness, known rows",
+    "uniqueness": "uniqueness (all)",
+    "uniqueness_eligible": "uniqueness (known)",
     "return_attribution": "|return attribution| (%)",
     "time_decay": "time decay",
 }

@@ -20,8 +20,10 @@ UNREFERENCED_TESTS = frozenset({"ATEST", "NTEST"})
 FIRST_TEST_NUMBER = 1_000_000
 _CONSONANTS = "BCDFGKLMNPRSTVX"
 _VOWELS = "AEIOU"
-_STEMS = ("Aero", "Bio", "Cryo", "Delta", "Ener", "Flux", "Geno", "Helio", "Immu", "Kinet",
-          "Litho", "Medi", "Nano", "Opti", "Petro", "Quant", "Robo", "Solar", "Thera", "Vita")  # fmt: skip
+_STEMS = (
+    *("Aero", "Bio", "Cryo", "Delta", "Ener", "Flux", "Geno", "Helio", "Immu", "Kinet"),
+    *("Litho", "Medi", "Nano", "Opti", "Petro", "Quant", "Robo", "Solar", "Thera", "Vita"),
+)
 _ENDS = ("dyne", "gen", "lytics", "matic", "nova", "path", "scape", "tech", "tron", "vance")
 _FORMS = ("Inc.", "Corp.", "Holdings, Inc.", "Ltd.", "Therapeutics, Inc.")
 
@@ -102,6 +104,13 @@ _PROFILES: tuple[tuple[int, _Profile], ...] = (
     (10, _Profile("CS", (10, 45), (15, 60), (150, 500), 0.022, _NASDAQ)),
     (6, _Profile("CS", (0.35, 1.6), (20, 200), (120, 500), 0.035, _NASDAQ)),
 )
+_SECURITIES = {
+    "WARRANT": "Warrants",
+    "UNIT": "Units",
+    "RIGHT": "Rights",
+    "PFD": "Preferred Stock",
+    "ADRC": "American Depositary Shares",
+}
 _SUFFIXES = {"WARRANT": "W", "UNIT": "U", "RIGHT": "R"}
 
 
@@ -145,9 +154,7 @@ def _name(seed: int, number: int, kind: str) -> str:
     stem = _STEMS[bits % 20] + _ENDS[bits // 20 % 10]
     if kind in ("ETF", "FUND"):
         return f"{stem} Income {'ETF' if kind == 'ETF' else 'Fund'}"
-    tail = {"WARRANT": " Warrants", "UNIT": " Units", "RIGHT": " Rights", "PFD": " Preferred Stock",
-            "ADRC": " American Depositary Shares"}.get(kind, " Common Stock")  # fmt: skip
-    return f"{stem} {_FORMS[bits // 200 % 5]}{tail}"
+    return f"{stem} {_FORMS[bits // 200 % 5]} {_SECURITIES.get(kind, 'Common Stock')}"
 
 
 def _figi(seed: int, number: int) -> str:
@@ -181,8 +188,13 @@ def _build(seed: int, number: int, ticker: str, days: list[date], profile: _Prof
     )
 
 
-def _renamed(listing: Listing, *spans: Symbol, **changes: object) -> Listing:
-    return replace(listing, symbols=spans, **changes)  # pyright: ignore[reportArgumentType]
+_QUIET: dict[str, object] = {"is_pump_candidate": False}
+
+
+def _identity(seed: int, number: int) -> dict[str, object]:
+    """Identifiers that are never missing, on a listing without wild days."""
+    ids = {"composite_figi": _figi(seed, number), "cik": f"{1_700_000 + number:010d}"}
+    return {**ids, **_QUIET}
 
 
 def _cast(seed: int, days: list[date]) -> list[Listing]:
@@ -192,29 +204,30 @@ def _cast(seed: int, days: list[date]) -> list[Listing]:
     build = [_build(seed, n, "X", days, _SMALL) for n in range(9)]
     first_end, second_start = days[third], days[min(2 * third, len(days) - 1)]
     change = days[len(days) // 2]
-    before = change - timedelta(1)
-    preferred = _PROFILES[5][1]
-    return [
-        _renamed(build[0], Symbol("BCPC", long_ago), name="Balmont Chemical Corp. Common Stock"),
-        _renamed(
-            _build(seed, 1, "X", days, preferred),
-            Symbol("BCpC", long_ago),
-            name="Brunner Corp. 6.375% Preferred Stock Series C",
-            primary_exchange="XNYS",
+    specs: list[tuple[Listing, tuple[Symbol, ...], dict[str, object]]] = [
+        (build[0], (Symbol("BCPC", long_ago),), {"name": "Balmont Chemical Corp. Common Stock"}),
+        (
+            _build(seed, 1, "X", days, _PROFILES[5][1]),
+            (Symbol("BCpC", long_ago),),
+            {"name": "Brunner Corp. 6.375% Preferred Stock C", "primary_exchange": "XNYS"},
         ),
-        _renamed(build[2], Symbol("RUSE", long_ago, first_end), composite_figi=_figi(seed, 2),
-                 cik="0001700002", is_pump_candidate=False),  # fmt: skip
-        _renamed(build[3], Symbol("RUSE", second_start), composite_figi=_figi(seed, 3),
-                 cik="0001700003", is_pump_candidate=False),  # fmt: skip
-        _renamed(build[4], Symbol("VLDX", long_ago, before), Symbol("NXVL", change),
-                 composite_figi=_figi(seed, 4), cik="0001700004"),  # fmt: skip
-        _renamed(build[5], Symbol("RVSP", long_ago), traits=frozenset({"unpublished_split"}),
-                 first_price=1.35, is_pump_candidate=False),  # fmt: skip
-        _renamed(build[6], Symbol("SPDV", long_ago), traits=frozenset({"special_dividend"})),
-        _renamed(build[7], Symbol("FWSP", long_ago), traits=frozenset({"forward_split"})),
-        _renamed(build[8], Symbol("GONE", long_ago, days[0] - timedelta(90)),
-                 is_pump_candidate=False),  # fmt: skip
+        (build[2], (Symbol("RUSE", long_ago, first_end),), _identity(seed, 2)),
+        (build[3], (Symbol("RUSE", second_start),), _identity(seed, 3)),
+        (
+            build[4],
+            (Symbol("VLDX", long_ago, change - timedelta(1)), Symbol("NXVL", change)),
+            _identity(seed, 4) | {"is_pump_candidate": True},
+        ),
+        (
+            build[5],
+            (Symbol("RVSP", long_ago),),
+            {"traits": frozenset({"unpublished_split"}), "first_price": 1.35} | _QUIET,
+        ),
+        (build[6], (Symbol("SPDV", long_ago),), {"traits": frozenset({"special_dividend"})}),
+        (build[7], (Symbol("FWSP", long_ago),), {"traits": frozenset({"forward_split"})}),
+        (build[8], (Symbol("GONE", long_ago, days[0] - timedelta(90)),), dict(_QUIET)),
     ]
+    return [replace(x, symbols=spans, **changes) for x, spans, changes in specs]  # pyright: ignore[reportArgumentType]
 
 
 def _tests(seed: int, days: list[date]) -> list[Listing]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,19 +29,23 @@ class SandboxConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["simulated", "placebo", "recorded"] = "simulated"
-    seed: int = Field(7, ge=0, description="seed of the simulated and the placebo market")
-    tickers: int = Field(120, ge=20, le=20_000, description="listings, test tickers not counted")
-    start: date = Field(date(2024, 10, 1), description="first session on or after this day")
-    end: date = Field(date(2025, 1, 10), description="last session on or before this day")
-    pump_days: int | None = Field(
-        None, ge=0, description="wild ticker-sessions; scaled with the market's size if not given"
+    seed: Annotated[int, Field(ge=0, description="seed of the generated markets")] = 7
+    tickers: Annotated[int, Field(ge=20, le=20_000, description="listings")] = 120
+    start: Annotated[date, Field(description="first session on or after this day")] = date(
+        2024, 10, 1
     )
-    trades_scale: float = Field(1.0, gt=0, le=100, description="factor on numbers of trades")
-    recorded_dir: Path | None = Field(None, description="folder of the recorded market")
-    faults: tuple[str, ...] = Field((), description="faults to inject, see faults.py")
-    api_key: str = Field(DEFAULT_KEY, description="the key that the server accepts")
-    require_key: bool = Field(True, description="answer 401 to any other key")
-    port: int = Field(0, ge=0, le=65535, description="port to listen on; 0 finds a free one")
+    end: Annotated[date, Field(description="last session on or before this day")] = date(
+        2025, 1, 10
+    )
+    pump_days: Annotated[
+        int | None, Field(ge=0, description="wild ticker-sessions; None: scaled with the market")
+    ] = None
+    trades_scale: Annotated[float, Field(gt=0, le=100, description="factor on trades")] = 1.0
+    recorded_dir: Annotated[Path | None, Field(description="folder of the recorded market")] = None
+    faults: Annotated[tuple[str, ...], Field(description="see the grammar in faults.py")] = ()
+    api_key: Annotated[str, Field(description="the key that the server accepts")] = DEFAULT_KEY
+    require_key: Annotated[bool, Field(description="answer 401 to any other key")] = True
+    port: Annotated[int, Field(ge=0, le=65535, description="0 finds a free one")] = 0
 
     @model_validator(mode="after")
     def _complete(self) -> SandboxConfig:

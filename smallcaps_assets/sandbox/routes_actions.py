@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 
 from smallcaps_assets.sandbox import pages
 from smallcaps_assets.sandbox.answers import Answer, ApiError, rows_answer, rows_csv
@@ -90,16 +91,38 @@ def _new_split(row: Row, splits: Sequence[Row]) -> Row:
     return row | extra
 
 
-def _new_dividend(market: Market, row: Row) -> Row:
-    shares = 1.0
+def _previous_close(market: Market, ticker: str, day: date) -> float | None:
+    bars = market.daily_bars_of(ticker, market.sessions[0], day - timedelta(1))
+    return float(bars["close"][-1]) if bars.height else None
+
+
+def _dividend_factor(market: Market, row: Row) -> float:
+    """Product of 1 - amount / previous close over this dividend and the later ones."""
+    factor = 1.0
+    for other in market.dividends():
+        is_later = other["ex_dividend_date"] >= row["ex_dividend_date"]
+        if other["ticker"] == row["ticker"] and is_later:
+            day = date.fromisoformat(other["ex_dividend_date"])
+            close = _previous_close(market, row["ticker"], day)
+            factor *= 1.0 - other["cash_amount"] / close if close else 1.0
+    return round(factor, 6)
+
+
+def _shares_since(market: Market, row: Row) -> float:
+    """Old shares per share of today, from the splits after the dividend."""
+    ratio = 1.0
     for split in market.splits():
         is_later = split["execution_date"] > row["ex_dividend_date"]
-        if split["ticker"] == row["ticker"] and is_later:
-            shares *= split["split_from"] / split["split_to"]
+        if split["ticker"] == row["ticker"] and is_later and split["split_to"]:
+            ratio *= split["split_from"] / split["split_to"]
+    return ratio
+
+
+def _new_dividend(market: Market, row: Row) -> Row:
     kept = {k: v for k, v in row.items() if k != "dividend_type"}
-    special = row.get("dividend_type") == "SC"
+    is_special = row.get("dividend_type") == "SC"
     return kept | {
-        "distribution_type": "special" if special else "recurring",
-        "split_adjusted_cash_amount": round(row["cash_amount"] * shares, 6),
-        "historical_adjustment_factor": 1.0,
+        "distribution_type": "special" if is_special else "recurring",
+        "split_adjusted_cash_amount": round(row["cash_amount"] * _shares_since(market, row), 6),
+        "historical_adjustment_factor": _dividend_factor(market, row),
     }

@@ -130,8 +130,8 @@ def _next_url(path: Params, params: Params, following: int, ascending: bool, lim
     moved = str(following // aggregates.MS)
     start, end = (moved, path["end"]) if ascending else (path["start"], moved)
     cursor = pages.encode_cursor({"limit": str(limit), "sort": params.get("sort") or "asc"})
-    span = f"{path['multiplier']}/{path['timespan']}"
-    return f"{VENDOR_BASE}/v2/aggs/ticker/{path['ticker']}/range/{span}/{start}/{end}?cursor={cursor}"
+    window = f"{path['ticker']}/range/{path['multiplier']}/{path['timespan']}/{start}/{end}"
+    return f"{VENDOR_BASE}/v2/aggs/ticker/{window}?cursor={cursor}"
 
 
 def _at_the_close(bars: pl.DataFrame) -> pl.DataFrame:

@@ -19,10 +19,10 @@ from smallcaps_assets.sandbox.answers import (
     Answer,
     ApiError,
     csv_answer,
+    envelope,
     frame_json,
     json_answer,
     request_id,
-    envelope,
 )
 from smallcaps_assets.sandbox.market import Market
 from smallcaps_assets.sandbox.pages import Params

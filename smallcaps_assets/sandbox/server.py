@@ -27,7 +27,7 @@ from smallcaps_assets.sandbox.answers import (
     not_found,
 )
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxError
-from smallcaps_assets.sandbox.faults import Fault, FaultPlan, FaultyApp, parse_fault
+from smallcaps_assets.sandbox.faults import Fault, FaultPlan, parse_fault
 from smallcaps_assets.sandbox.finra import ACCESS_DENIED, short_volume_text
 from smallcaps_assets.sandbox.flatfiles import FlatFiles
 from smallcaps_assets.sandbox.market import Market
@@ -35,6 +35,7 @@ from smallcaps_assets.sandbox.recorded import RecordedMarket
 from smallcaps_assets.sandbox.requestlog import RequestLog
 from smallcaps_assets.sandbox.routes_trades import trades
 from smallcaps_assets.sandbox.simulated import SimulatedMarket
+from smallcaps_assets.sandbox.spoiling import FaultyApp
 
 START_TIMEOUT = 20.0
 Handler = Callable[[Market, Request, bool], Answer]
@@ -124,6 +125,8 @@ class _Api:
                 answer = handler(self._market, request, is_csv)
             except ApiError as refusal:
                 answer = refusal.answer()
+            except SandboxError as error:
+                answer = ApiError(500, str(error)).answer()
             return _response(request, answer)
 
         return endpoint
@@ -233,12 +236,11 @@ class Sandbox:
                 f"port {self.config.port} is taken ({error}); choose another, or 0 for a free one"
             ) from error
         settings = uvicorn.Config(
-            self.app(), log_level="error", lifespan="off", access_log=False, http="h11"
+            self.app(), log_level="critical", lifespan="off", access_log=False, http="h11"
         )
         self._server = uvicorn.Server(settings)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), name="sandbox", daemon=True
-        )
+        run, sockets = self._server.run, [self._socket]
+        self._thread = threading.Thread(target=run, args=(sockets,), name="sandbox", daemon=True)
         self._thread.start()
         self._wait_until_ready()
         return self

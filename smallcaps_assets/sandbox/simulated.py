@@ -87,6 +87,7 @@ class SimulatedMarket:
         self._locks = [threading.Lock() for _ in range(64)]
         self._scratch = threading.local()
         self._tapes: BoundedCache[tuple[int, int], np.ndarray] = BoundedCache(48)
+        self._frames: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
         self._minutes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(4096)
         self._sessions_of_minutes: BoundedCache[date, pl.DataFrame] = BoundedCache(3)
         self._bars: pl.DataFrame | None = None
@@ -169,7 +170,7 @@ class SimulatedMarket:
             first, np.zeros(count, dtype=np.int64), b.empty_bars(count), np.zeros((count, 2))
         )
         plans, seeds = self._plans(listing)
-        paper, price = self._paper(), int(round(listing.first_price * 10_000))
+        paper, price = self._paper(), round(listing.first_price * 10_000)
         for i, s in enumerate(range(first, stop)):
             chain.starts[i] = price
             hours = self._calendar.hours[s]
@@ -298,13 +299,16 @@ class SimulatedMarket:
         listing = self.listing_of(ticker, day) if day in self._index else None
         if listing is None:
             return frames.empty_trades()
+        return self._frames.get((ticker, day), lambda: self._trade_frame(ticker, listing, day))
+
+    def _trade_frame(self, ticker: str, listing: Listing, day: date) -> pl.DataFrame:
         letter = {"XNYS": 1, "XNAS": 3}.get(listing.primary_exchange, 2)
         return frames.trade_frame(ticker, self._tape(listing, day), listing.number, letter)
 
     def session_trades(self, day: date) -> pl.DataFrame:
-        names = [name for name, _ in self._trading(day)] if day in self._index else []
+        pairs = self._trading(day) if day in self._index else []
         with ThreadPoolExecutor(WORKERS) as pool:
-            parts = list(pool.map(lambda name: self.trades(name, day), names))
+            parts = list(pool.map(lambda pair: self._trade_frame(pair[0], pair[1], day), pairs))
         return pl.concat([frames.empty_trades(), *parts])
 
     def short_volume(self, day: date) -> pl.DataFrame | None:
@@ -335,7 +339,7 @@ class SimulatedMarket:
         chain = self._chain(listing)
         days = self.sessions[chain.first : chain.first + len(chain.starts)]
         closes = [r[b.B_CLOSE] for d, r in zip(days, chain.bars, strict=True) if d <= day]
-        return next((c / 10_000 for c in reversed(closes) if c), listing.first_price)
+        return next((float(c) / 10_000 for c in reversed(closes) if c), listing.first_price)
 
     def ticker_events(self, identifier: str) -> Row | None:
         return self.reference.events(identifier)

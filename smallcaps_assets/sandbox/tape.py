@@ -55,13 +55,15 @@ ROWS = 9
 PLAN = 18
 
 HALT_MINUTES = 5
+CROSS_FROM_TRADES = 25.0  # quieter sessions have no auctions, and at times no trade at all
 CHANGE_SHARE = 0.415
 LONG_RUN_SHARE = 0.0205
 LONG_RUN = 30.0
 REVERSAL = 0.72
+STEP_DEVIATION_BELOW = 2.2
 STEP_DEVIATION = 185.0  # root mean square change in 1e-4 dollars when the unit is one cent
 FANO = 88.0
-UNIT_SPREAD = 0.66
+UNIT_SPREAD = 0.72
 PERSISTENCE = 0.80
 PULL = 0.07
 MINUTE = 60_000_000_000
@@ -305,6 +307,35 @@ def _times(count, start, end, state, times):
 
 
 @njit(cache=True, nogil=True)
+def _pace(plan, start):
+    """(trades, share of trades that change the price, unit of price relative to the price).
+
+    Chosen so that the day's return has about the wanted deviation: with fewer changes on ordinary
+    days, fewer trades on wild ones, or units of more than a cent.
+    """
+    trades = plan[P_TRADES]
+    deviation = STEP_DEVIATION if start >= 10_000 else STEP_DEVIATION_BELOW
+    wanted = (plan[P_SIGMA] * start / deviation) ** 2
+    if wanted < CHANGE_SHARE * trades and start >= 10_000:
+        if plan[P_WILD] > 0.0:
+            return max(wanted / CHANGE_SHARE, min(trades, 8_500.0)), CHANGE_SHARE, 0.0
+        return trades, max(wanted / trades, 0.08), 0.0
+    coarse = 100.0 if start >= 10_000 else 1.0
+    unit = (wanted / (CHANGE_SHARE * trades)) ** 0.5 * coarse / start
+    return trades, CHANGE_SHARE, unit
+
+
+@njit(cache=True, nogil=True)
+def _reopen(tape, n, begin, walk, plan, state):
+    """End a halt: a gap, and one re-opening print. Returns the new count."""
+    jumped = walk[0] * (1.0 + plan[P_JUMP])
+    walk[0] = max(int(jumped / 100.0 + next_uniform(state)) * 100, PRICE_FLOOR)
+    walk[2] = 0
+    at = begin + 30_000_000 + int(next_uniform(state) * 2e9)
+    return _auction(tape, n, at, walk, plan, 0.01, c.REOPENING, state)
+
+
+@njit(cache=True, nogil=True)
 def simulate_day(plan, hours, seed, previous_close, tape):
     """Print one ticker-session into `tape`; returns (number of rows, last price of the day).
 
@@ -320,19 +351,7 @@ def simulate_day(plan, hours, seed, previous_close, tape):
     walk[1] = 1 if next_uniform(state) < 0.5 else -1
     walk[2] = 0
 
-    trades = plan[P_TRADES]
-    deviation = STEP_DEVIATION if start >= 10_000 else 2.2
-    wanted = (plan[P_SIGMA] * start / deviation) ** 2
-    change_share = CHANGE_SHARE
-    relative_unit = 0.0
-    if wanted < CHANGE_SHARE * trades and start >= 10_000:
-        if plan[P_WILD] > 0.0:
-            trades = max(wanted / CHANGE_SHARE, min(trades, 8_500.0))
-        else:
-            change_share = max(wanted / trades, 0.08)
-    else:
-        coarse = 100.0 if start >= 10_000 else 1.0
-        relative_unit = (wanted / (CHANGE_SHARE * trades)) ** 0.5 * coarse / start
+    trades, change_share, relative_unit = _pace(plan, start)
     usual_run = (1.0 / change_share - LONG_RUN_SHARE * LONG_RUN) / (1.0 - LONG_RUN_SHARE)
     usual_change = min(1.0, 1.0 / usual_run)
 
@@ -344,6 +363,7 @@ def simulate_day(plan, hours, seed, previous_close, tape):
     times = np.empty(counts.max() + 2, dtype=np.int64)
     pull = PULL if plan[P_SHAPE] != 0.0 else 0.0
     halt = int(plan[P_HALT])
+    has_crosses = plan[P_TRADES] >= CROSS_FROM_TRADES
     reference = float(walk[0])
     goal = reference
     change = usual_change
@@ -353,22 +373,17 @@ def simulate_day(plan, hours, seed, previous_close, tape):
         is_regular = 0 <= minute < regular
         begin = hours[0] + m * MINUTE if minute < 0 else hours[1] + minute * MINUTE
         end = begin + MINUTE
-        if minute == 0:
+        if minute == 0 and has_crosses:
             at = begin + 80_000_000 + int(next_uniform(state) * 1.4e9)
             n = _auction(tape, n, at, walk, plan, 0.02, c.OPENING, state)
             begin = at + 2_000_000
-        elif minute == regular:
+        elif minute == regular and has_crosses:
             at = begin + 1_500_000_000 + int(next_uniform(state) * 5e9)
             n = _auction(tape, n, at, walk, plan, 0.04, c.CLOSING, state)
             begin = at + 50_000_000
         elif halt >= 0 and minute == halt + HALT_MINUTES:
-            # A halt ends with a gap; on a shaped day the goal moves along with it.
-            jumped = walk[0] * (1.0 + plan[P_JUMP])
-            walk[0] = max(int(jumped / 100.0 + next_uniform(state)) * 100, PRICE_FLOOR)
-            walk[2] = 0
-            at = begin + 30_000_000 + int(next_uniform(state) * 2e9)
-            n = _auction(tape, n, at, walk, plan, 0.01, c.REOPENING, state)
-            begin = at + 2_000_000
+            n = _reopen(tape, n, begin, walk, plan, state)
+            begin = tape[SIP, n - 1] + 2_000_000
         if pull > 0.0 and minute >= 0:
             goal = _target(plan, min(minute, regular), regular, reference)
         count = counts[m]

@@ -181,13 +181,17 @@ class Problem(Protocol):
 
 
 def csv_frame(
-    body: bytes, types: Mapping[str, Any], required: Sequence[str], problem: Problem
+    body: bytes,
+    types: Mapping[str, Any],
+    required: Sequence[str],
+    problem: Problem,
+    filled: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """A CSV, read by column name; optional columns that it lacks come as nulls.
 
     Raises TruncatedAnswer when the last byte is no newline (polars reads a row cut in the middle
-    without a word), BadAnswer when a required column is missing or empty somewhere, or a value
-    has another type.
+    without a word), BadAnswer when a required column is missing, a `filled` one (by default all
+    required ones) is empty somewhere, or a value has another type.
     """
     if not body.endswith(b"\n"):
         raise problem(TruncatedAnswer, "the CSV does not end with a newline")
@@ -201,7 +205,7 @@ def csv_frame(
     except (pl.exceptions.PolarsError, ValueError) as failure:
         reason = str(failure).splitlines()[0]
         raise problem(BadAnswer, f"the CSV can't be read: {reason}") from None
-    gaps = [name for name in required if found[name].null_count()]
+    gaps = [name for name in filled or required if found[name].null_count()]
     if gaps:
         raise problem(BadAnswer, f"column {gaps[0]!r} has empty cells")
     absent = [pl.lit(None, dtype=t).alias(n) for n, t in types.items() if n not in known]

@@ -46,6 +46,7 @@ _BAR_TYPES: dict[str, Any] = {
     "window_start": pl.Int64,
     **dict.fromkeys(("open", "high", "low", "close", "volume", "transactions"), pl.Float64),
 }
+# The first two are never empty.
 _BAR_REQUIRED = ("ticker", "window_start", "open", "high", "low", "close", "volume")
 _TRADE_TYPES: dict[str, Any] = {"ticker": pl.String, **trades.TYPES}
 _TRADE_REQUIRED = ("ticker", *trades.REQUIRED)
@@ -169,7 +170,7 @@ def _rows(
 
     frames = [pl.DataFrame(schema=types)]
     for piece in _pieces(path, problem):
-        frame = decode.csv_frame(piece, types, required, problem)
+        frame = decode.csv_frame(piece, types, required, problem, required[:2])
         wanted = frame if tickers is None else frame.filter(pl.col("ticker").is_in(list(tickers)))
         frames.append(wanted)
     return pl.concat(frames)

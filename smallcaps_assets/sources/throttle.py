@@ -6,9 +6,10 @@ many requests in flight) and grows back. The free plan has a fixed window: at mo
 61 s. Sleeping, counting and remembering the pace belong here; what to send again does not.
 
 Growth is cubic in the time since the last cut: flat around the pace at which the 429 came, then
-ever faster, as in TCP CUBIC (RFC 9438). Straight additive steps found a lowered limit too often,
-or took ten seconds to climb back. The four constants were scanned in 2026-11 against windows and
-buckets whose limit goes 100, 25 for 6 s, 100: at most 1.18 of the ideal time, 3.2 % refused.
+ever faster, as in TCP CUBIC (RFC 9438); straight additive steps meet a lowered limit over and over
+or take ten seconds to climb back. The constants were scanned in 2026-11 in simulation, against
+windows and buckets whose limit goes 100, 25 for 6 s, 100: at most 1.18 of the ideal time and 3.2 %
+of the requests refused.
 """
 
 from __future__ import annotations

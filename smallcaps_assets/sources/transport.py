@@ -246,7 +246,7 @@ class Transport:
             self.throttle.accepted()
         error = self._classify(outcome)
         if error is not None:
-            raise self._clean(error)
+            raise error
         return outcome
 
     def _send(self, request: Request) -> Answer | SourceError:
@@ -292,18 +292,10 @@ class Transport:
             if answer.status != 200:
                 return Answer(request, answer.status, b"", response.headers)
             return TruncatedAnswer(str(problem), status=answer.status, path=request.shown)
-        return Answer(request, answer.status, body, response.headers)
-
-    def _clean(self, error: SourceError) -> SourceError:
-        if not self._key or self._key not in str(error):
-            return error
-        return type(error)(
-            redact(error.found, self._key),
-            status=error.status,
-            path=redact(error.path, self._key),
-            request_id=redact(error.request_id, self._key),
-            remedy=error.remedy,
-        )
+        # A host may echo the key, and error texts quote the body.
+        secret = self._key.encode()
+        clean = body.replace(secret, b"***") if secret and secret in body else body
+        return Answer(request, answer.status, clean, response.headers)
 
     def _count(self, received: int = 0, retries: int = 0) -> None:
         with self._count_lock:

@@ -80,7 +80,7 @@ def daily(rows: list[dict[str, Any]], **values: Any) -> pl.DataFrame:
     filled = []
     for row in rows:
         close = row.get("close", 10.0)
-        prices = {name: close for name in ("open", "high", "low", "close", "vwap")}
+        prices = dict.fromkeys(("open", "high", "low", "close", "vwap"), close)
         filled.append({**prices, **row})
     return frame("daily_bars", filled, **{"date": DAY, "volume": 1000.0, **values})
 
@@ -90,7 +90,7 @@ def minute(ticker: str, clock: str, close: float, volume: float, **values: Any) 
     day = values.pop("date", DAY)
     hour, mins = map(int, clock.split(":"))
     start = datetime(day.year, day.month, day.day, hour, mins, tzinfo=NEW_YORK)
-    prices = {name: close for name in ("open", "high", "low", "close")}
+    prices = dict.fromkeys(("open", "high", "low", "close"), close)
     return {
         "date": day,
         "ticker": ticker,
@@ -111,7 +111,7 @@ def summary(ticker: str, day: date, close: float, volume: float, **values: Any) 
         "date": day,
         "ticker": ticker,
         "identity": f"FIGI-{ticker}",
-        **{name: close for name in ("open", "high", "low", "close", "vwap")},
+        **dict.fromkeys(("open", "high", "low", "close", "vwap"), close),
         "volume": float(volume),
         "close_source": "daily",
         "volume_source": "daily",

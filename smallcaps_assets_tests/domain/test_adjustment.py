@@ -103,9 +103,13 @@ def test_adjustment_factors_given_reverse_split_multiplies_earlier_prices():
 
 
 def test_adjustment_factors_given_dividend_uses_the_close_before():
-    closes = daily([{"ticker": "A", "date": back(2), "close": 99.0},
-                    {"ticker": "A", "date": back(1), "close": 20.0},
-                    {"ticker": "A", "date": DAY, "close": 5.0}])
+    closes = daily(
+        [
+            {"ticker": "A", "date": back(2), "close": 99.0},
+            {"ticker": "A", "date": back(1), "close": 20.0},
+            {"ticker": "A", "date": DAY, "close": 5.0},
+        ]
+    )
     (row,) = rows_of(adjustment_factors(splits(), dividends(("A", DAY, 1.0)), closes, ONE))
     assert (row["dividend_factor"], row["previous_close"]) == (0.95, 20.0)
     assert (row["cash_amount"], row["split_factor"]) == (1.0, 1.0)

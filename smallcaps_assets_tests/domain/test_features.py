@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.bars import dollar_imbalance_bars
 from smallcaps_assets.domain.features import (
     FeatureError,
     SessionContext,
     bar_features,
     session_context,
 )
+from smallcaps_assets.domain.ticks import prepare_ticks
 from smallcaps_assets.schemas.tables import FEATURE_COLUMNS, TABLES
-from smallcaps_assets_tests.domain.market_frames import DAY
+from smallcaps_assets.settings import BarSettings, TickSettings
+from smallcaps_assets_tests.domain.market_frames import DAY, frame
 from smallcaps_assets_tests.domain.tape_frames import HOURS, at, cut, halts, tape, tick
 
 CONTEXT = SessionContext("A", DAY, previous_close=10.0, mean_volume30=10_000.0)
@@ -61,7 +64,10 @@ def column(name: str, **inputs) -> list:
         ("mean_trade_size", [350 / 3, 200.0, 200 / 3]),
         ("odd_lot_share", [1 / 3, 0.0, 2 / 3]),
         ("off_exchange_share", [0.0, 0.25, 0.0]),
-        ("distance_to_vwap", [10 / (3650 / 350) - 1, 9 / (7550 / 750) - 1, 12.5 / (9775 / 950) - 1]),
+        (
+            "distance_to_vwap",
+            [10 / (3650 / 350) - 1, 9 / (7550 / 750) - 1, 12.5 / (9775 / 950) - 1],
+        ),
         ("distance_to_premarket_high", [10 / 10.5 - 1, 9 / 10.5 - 1, 12.5 / 10.5 - 1]),
         ("running_return", [0.0, -0.1, 0.25]),
         ("return_from_open", [None, 9 / 12 - 1, 12.5 / 12 - 1]),
@@ -151,7 +157,10 @@ CLOSES = [10, 10.2, 10.1, 10.4, 10.0, 10.3, 10.1, 10.5, 10.2, 10.6, 10.1, 10.2] 
 def zigzag() -> pl.DataFrame:
     rows = []
     for n, close in enumerate(CLOSES):
-        rows += [tick(n * 10, close + 0.05 * (1 + n % 3)), tick(n * 10 + 5, close, 100 + n, sign=-1)]
+        rows += [
+            tick(n * 10, close + 0.05 * (1 + n % 3)),
+            tick(n * 10 + 5, close, 100 + n, sign=-1),
+        ]
     ticks = tape(*rows)
     return features(ticks=ticks, bars=cut(ticks, list(range(1, len(rows), 2))))
 
@@ -277,8 +286,11 @@ def assert_row_equals_scan(row: dict, ticks: list[dict], first: int, last: int) 
     close = prices[-1] if prices else ticks[0]["price"]
     volume = sum(t["size"] for t in so_far)
     dollars = sum(t["size"] * t["price"] for t in so_far)
-    minute_ago = [t["price"] for t in forming if (so_far[-1]["sip_timestamp"] - t["sip_timestamp"])
-                  .total_seconds() >= 60]
+    minute_ago = [
+        t["price"]
+        for t in forming
+        if (so_far[-1]["sip_timestamp"] - t["sip_timestamp"]).total_seconds() >= 60
+    ]
     expected = {
         "dollars_so_far": dollars,
         "distance_to_vwap": close / (dollars / volume) - 1,
@@ -295,9 +307,54 @@ def assert_row_equals_scan(row: dict, ticks: list[dict], first: int, last: int) 
         assert row[name] == (None if value is None else pytest.approx(value, abs=1e-12)), name
 
 
+@settings(max_examples=25, deadline=None)
+@given(rows=ticks_strategy, data=st.data())
+def test_bar_features_through_the_whole_chain_ignore_later_trades(rows, data):
+    """Ticks, halts and bars rebuilt from the trades up to a bar give the same features."""
+    trades = random_trades(rows)
+    whole, bars = chain(trades)
+    if whole.is_empty():
+        return
+    seen = data.draw(st.sampled_from(whole["bar_id"].to_list()))
+    last = bars.filter(pl.col("bar_id") == seen)["last_tick"].item()
+    part, _ = chain(trades[: last + 1])
+    assert_frame_equal(part, whole.filter(pl.col("bar_id") <= seen), check_exact=True)
+
+
+def random_trades(rows: list[tuple]) -> pl.DataFrame:
+    seconds, made = -600, []
+    for n, (gap, price, size, forming, off_exchange, _) in enumerate(rows):
+        seconds += gap
+        made.append(
+            {
+                "sip_timestamp": at(seconds),
+                "sequence_number": n,
+                "exchange": 4 if off_exchange else 11,
+                "id": str(n),
+                "price": price,
+                "size": size,
+                "conditions": [12] if seconds < 0 else [] if forming else [37],
+            }
+        )
+    return frame("trades", made, ticker="A", date=DAY, trf_id=0, correction=0, tape=3)
+
+
+def chain(trades: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    quick = TickSettings(halt_silence_seconds=60, halt_prior_prints=3)
+    made = prepare_ticks(trades, HOURS, quick)
+    bars = dollar_imbalance_bars(made, BarSettings(dollar_imbalance_target=1500))
+    return bar_features(made.ticks, bars, CONTEXT, HOURS, made.halts), bars
+
+
 # context -----------------------------------------------------------------------------------------
 def test_session_context_takes_only_what_was_known_before_the_session():
-    row = {"previous_close": 3.0, "mean_volume30": 5.0, "median_dollar_volume20": 7.0,
-           "is_ssr_carried": True, "close": 99.0, "rvol30": 9.0}
+    row = {
+        "previous_close": 3.0,
+        "mean_volume30": 5.0,
+        "median_dollar_volume20": 7.0,
+        "is_ssr_carried": True,
+        "close": 99.0,
+        "rvol30": 9.0,
+    }
     assert session_context("A", DAY, row) == SessionContext("A", DAY, 3.0, 5.0, 7.0, True)
     assert session_context("A", DAY, None) == SessionContext("A", DAY)

@@ -33,16 +33,26 @@ DEFAULTS = MetricsSettings()
 
 def metrics_of(rows: list[dict], *events: dict, universe: pl.DataFrame | None = None) -> dict:
     """The single metrics row of DAY."""
-    result = daily_metrics(
-        summaries(*rows), factors(*events), universe, SESSIONS, DAY, DEFAULTS
-    )
+    result = daily_metrics(summaries(*rows), factors(*events), universe, SESSIONS, DAY, DEFAULTS)
     return result.row(0, named=True)
 
 
 # session_summary ---------------------------------------------------------------------------------
 def test_session_summary_given_daily_and_minutes_takes_close_and_dollars_from_daily():
-    bars = daily([{"ticker": "A", "open": 9.0, "high": 12.0, "low": 8.0, "close": 11.0,
-                   "vwap": 10.0, "volume": 5000.0, "transactions": 40}])
+    bars = daily(
+        [
+            {
+                "ticker": "A",
+                "open": 9.0,
+                "high": 12.0,
+                "low": 8.0,
+                "close": 11.0,
+                "vwap": 10.0,
+                "volume": 5000.0,
+                "transactions": 40,
+            }
+        ]
+    )
     mins = minutes(
         minute("A", "08:00", 9.5, 300, high=9.9),
         minute("A", "09:29", 9.1, 200),
@@ -321,6 +331,25 @@ def test_daily_metrics_ignores_everything_later():
     assert metrics_of([*rows, *later], split, cash) == metrics_of(rows)
 
 
+def test_daily_metrics_given_many_tickers_in_any_order_keeps_each_apart():
+    rows = [
+        *quiet_history("A", 12, close=10.0, volume=1000),
+        *quiet_history("B", 11, close=4.0, volume=500, volume_source="minute"),
+        summary("A", DAY, 11.0, 2000),
+        summary("B", DAY, 5.0, 2500, volume_source="minute"),
+        summary("C", DAY, 7.0, 10),
+    ]
+    split = factors({"ticker": "B", "effective_date": DAY, "split_factor": 1.25})
+    args = (split, None, SESSIONS, DAY, DEFAULTS)
+    result = daily_metrics(summaries(*rows), *args)
+    assert result.select("ticker", "previous_close", "rvol30").rows() == [
+        ("A", 10.0, 2.0),
+        ("B", 5.0, 6.25),
+        ("C", None, None),
+    ]
+    assert result.equals(daily_metrics(summaries(*reversed(rows)), *args))
+
+
 history_strategy = st.lists(
     st.tuples(
         st.integers(1, 66),
@@ -345,8 +374,7 @@ def test_daily_metrics_equals_a_plain_loop(history, events):
     volumes = [volume / factor(age) for age, volume, _, _ in same]
     rows = [summary("A", back(a), c, v, volume_source=s) for a, v, c, s in history]
     splits = [
-        {"ticker": "A", "effective_date": back(age), "split_factor": f}
-        for age, f in events.items()
+        {"ticker": "A", "effective_date": back(age), "split_factor": f} for age, f in events.items()
     ]
     row = metrics_of([*rows, summary("A", DAY, 10.0, 5000)], *splits)
     if traded and traded[0][0] <= 10:

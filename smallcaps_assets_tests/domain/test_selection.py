@@ -10,17 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.metrics import daily_metrics, session_summary
 from smallcaps_assets.domain.selection import density, runners, ticker_sessions, watchlist
 from smallcaps_assets.schemas.tables import TABLES
-from smallcaps_assets.settings import SelectionSettings
+from smallcaps_assets.settings import MetricsSettings, SelectionSettings
 from smallcaps_assets_tests.domain.market_frames import (
     DAY,
+    SESSIONS,
     back,
+    daily,
+    factors,
     frame,
     instant,
     members,
     minute,
     minutes,
+    quiet_history,
+    summaries,
 )
 
 HOURS = session_hours(DAY)
@@ -192,6 +198,25 @@ def test_intraday_trigger_ignores_what_follows():
     assert plain.equals(select(metric(), mins=minutes(*FADER[:4], *later)))
 
 
+def test_intraday_trigger_adds_up_each_ticker_by_itself():
+    halves = [minute(t, "10:00", 20.0, 250_000) for t in ("A", "B")]
+    assert select(metric("A"), metric("B"), mins=minutes(*halves)).is_empty()  # volume
+    more = [*halves, minute("B", "10:05", 20.0, 250_000)]
+    result = select(metric("A"), metric("B"), mins=minutes(*more))
+    assert result.select("ticker", "known_at").rows() == [("B", instant("10:06"))]
+    busy = [metric(t, mean_volume30=1000.0) for t in ("A", "B")]
+    cheap = [minute(t, "10:00", 12.0, 250_000) for t in ("A", "B")]
+    assert select(*busy, mins=minutes(*cheap)).is_empty()  # dollars
+
+
+def test_watchlist_given_rows_in_any_order_is_the_same():
+    rows = [metric("A", **RICH), metric("B", **RICH)]
+    mins = minutes(*FADER, *(minute("B", "11:00", 12.0, 9e5),))
+    plain = select(*rows, mins=mins)
+    assert plain.height == 4
+    assert plain.equals(select(*reversed(rows), mins=mins.reverse()))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     path=st.lists(
@@ -260,9 +285,7 @@ def test_premarket_gap_is_known_at_the_open_print():
     assert select(metric(**GAP), mins=delayed)["known_at"].to_list() == [instant("09:48")]
 
 
-@pytest.mark.parametrize(
-    ("free_float", "is_in"), [(None, True), (99e6, True), (100e6, False)]
-)
+@pytest.mark.parametrize(("free_float", "is_in"), [(None, True), (99e6, True), (100e6, False)])
 def test_premarket_gap_given_a_known_float_limits_it(free_float, is_in):
     universe = members("A").with_columns(free_float=pl.lit(free_float, pl.Float64))
     assert select(metric(**GAP), universe=universe).height == is_in
@@ -280,8 +303,16 @@ def test_follow_up_takes_the_info_rich_and_the_runners_by_identity():
     )
     ran = frame(
         "runners",
-        [{"date": back(1), "rank": 1, "ticker": "C", "identity": "FIGI-C",
-          "info_rich_sessions": 3, "last_info_rich": back(9)}],
+        [
+            {
+                "date": back(1),
+                "rank": 1,
+                "ticker": "C",
+                "identity": "FIGI-C",
+                "info_rich_sessions": 3,
+                "last_info_rich": back(9),
+            }
+        ],
     )
     universe = members("A", "B", "C", previous_close=4.0)
     result = select(metric("A"), universe=universe, previous=previous, ran=ran)
@@ -308,6 +339,39 @@ def test_watchlist_given_a_day_under_every_rule_has_four_rows():
         "intraday_trigger",
         "premarket_gap",
     ]
+
+
+# from bars to selection --------------------------------------------------------------------------
+@pytest.mark.parametrize("vwap", [10.8, None])
+def test_watchlist_given_either_source_of_dollars_selects_the_same_days(vwap):
+    """A daily bar with a vwap and one without (dollars from its minutes) agree."""
+    bars = daily([{"ticker": "A", "close": 11.5, "vwap": vwap, "volume": 600_000.0}])
+    mins = minutes(
+        minute("A", "09:30", 10.4, 300_000, transactions=5),
+        minute("A", "15:59", 11.2, 300_000, transactions=5),
+    )
+    today = session_summary(members("A"), bars, mins, HOURS)
+    history = summaries(*quiet_history("A", 12, volume=200_000))
+    metrics = daily_metrics(
+        pl.concat([history, today]), factors(), None, SESSIONS, DAY, MetricsSettings()
+    )
+    result = watchlist(metrics, mins, members("A"), NO_WATCHLIST, NO_RUNNERS, HOURS, DEFAULTS)
+    assert result["rule"].to_list() == ["info_rich"]
+    assert result["dollar_volume"].to_list() == [pytest.approx(6_480_000)]
+
+
+def test_watchlist_given_missing_split_is_empty_and_with_it_quiet():
+    bars = daily([{"ticker": "A", "close": 10.5, "volume": 1_000_000.0}])
+    today = session_summary(members("A"), bars, None, HOURS)
+    history = summaries(*quiet_history("A", 12, close=0.5, volume=400_000))
+    split = {"ticker": "A", "effective_date": DAY, "split_factor": 20.0}
+    for events, is_suspect in ((factors(), True), (factors(split), False)):
+        metrics = daily_metrics(
+            pl.concat([history, today]), events, None, SESSIONS, DAY, MetricsSettings()
+        )
+        assert metrics["is_suspect_action"].to_list() == [is_suspect]
+        chosen = (members("A"), NO_WATCHLIST, NO_RUNNERS, HOURS, DEFAULTS)
+        assert watchlist(metrics, None, *chosen).is_empty()
 
 
 # runners -----------------------------------------------------------------------------------------
@@ -354,8 +418,16 @@ def test_ticker_sessions_joins_the_rules_and_takes_the_earliest_moment():
     ]
     result = ticker_sessions(frame("watchlist", rows), None, DEFAULTS)
     assert result.rows() == [
-        ("A", DAY, "A_2024-05-03", "FIGI-A", "follow_up,info_rich,intraday_trigger", "follow_up",
-         instant("04:00"), True),
+        (
+            "A",
+            DAY,
+            "A_2024-05-03",
+            "FIGI-A",
+            "follow_up,info_rich,intraday_trigger",
+            "follow_up",
+            instant("04:00"),
+            True,
+        ),
         ("C", DAY, "C_2024-05-03", "FIGI-C", "info_rich", "info_rich", instant("16:00"), True),
     ]
 

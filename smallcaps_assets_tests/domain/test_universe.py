@@ -126,9 +126,7 @@ def test_universe_takes_the_latest_bar_before_the_session():
 
 def test_universe_given_details_of_another_company_ignores_them():
     listed = tickers([{"ticker": "A", "composite_figi": "NEW", "cik": "1"}])
-    known = details(
-        {"ticker": "A", "shares_outstanding": 1e8, "composite_figi": "OLD", "cik": "1"}
-    )
+    known = details({"ticker": "A", "shares_outstanding": 1e8, "composite_figi": "OLD", "cik": "1"})
     row = row_of(listed=listed, known=known)
     assert (row["shares_outstanding"], row["is_shares_lagged"]) == (None, None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import brute_force
 import numpy as np
 import polars as pl
@@ -77,7 +79,7 @@ def test_bars_given_chunks_are_bit_identical_to_one_pass(ticks, kind, target, pa
     whole, whole_state = cut(ticks, kind, target, parameters)
     edges = [0, *sorted(min(c, len(ticks["times"])) for c in cuts), len(ticks["times"])]
     frames, state = [], None
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         is_last = stop == edges[-1] and start == edges[-2]
         frame, state = cut(part(ticks, start, stop), kind, target, parameters, state, is_last)
         frames.append(frame)

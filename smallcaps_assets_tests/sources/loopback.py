@@ -42,10 +42,13 @@ class Reply:
     reset_after: int | None = None
 
 
-def ok(results: Any = None, **envelope: Any) -> Reply:
-    """A JSON page."""
+MISSING: Any = object()
+
+
+def ok(results: Any = MISSING, **envelope: Any) -> Reply:
+    """A JSON page; `None` gives `"results": null`, nothing gives no key at all."""
     page = {"status": "OK", "request_id": "r1", **envelope}
-    if results is not None:
+    if results is not MISSING:
         page["results"] = results
     return Reply(json.dumps(page).encode(), is_gzip=True)
 

@@ -1,0 +1,48 @@
+"""The shipped condition table."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from smallcaps_assets.domain.conditions import CLASSES, Flag, condition_table, conditions
+
+
+def test_conditions_have_known_classes_and_one_row_per_validity():
+    table = conditions()
+    assert set(table["class"]) <= set(CLASSES)
+    assert table.select("id", "tape", "valid_from").is_unique().all()
+    assert table.null_count().sum_horizontal().to_list() == [0]
+
+
+def test_conditions_cover_the_ids_that_old_and_new_tapes_carry():
+    seen = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 20, 22, 25, 29, 30, 32, 35, 37, 38}
+    assert seen | {41, 52, 53, 60} <= set(conditions()["id"])
+
+
+def test_table_given_an_id_without_a_row_is_unknown_on_every_tape():
+    table = condition_table(date(2021, 2, 5))
+    assert (table.flags[:, 61] == Flag.UNKNOWN).all()
+    assert (table.flags[:, 37] == Flag.FLOW_ONLY).all()
+
+
+def test_table_given_a_day_before_validity_keeps_the_first_meaning():
+    assert (condition_table(date(2013, 10, 7)).flags[:, 37] == Flag.FLOW_ONLY).all()
+
+
+def test_table_given_rows_by_tape_and_day_takes_the_latest_valid_one(monkeypatch):
+    rows = pl.DataFrame(
+        {
+            "id": [3, 3, 3],
+            "tape": ["all", "C", "C"],
+            "valid_from": [date(2003, 1, 1), date(2010, 1, 1), date(2015, 1, 1)],
+            "class": ["price_forming", "excluded", "flow_only"],
+            "source": ["vendor"] * 3,
+            "name": ["a", "b", "c"],
+        }
+    )
+    monkeypatch.setattr("smallcaps_assets.domain.conditions.conditions", lambda: rows)
+    find = condition_table.__wrapped__
+    found = [find(date(year, 6, 1)).flags[:, 3].tolist() for year in (2005, 2012, 2020)]
+    assert found == [[1, 1, 1, 1], [1, 1, 1, 4], [1, 1, 1, 2]]
