@@ -1,7 +1,7 @@
 """Speed of the tick chain: nanoseconds per tick, label or draw of every kernel, best of several.
 
-Run it anywhere: `python benchmarks/kernels.py [ticks]`. The ticks are synthetic and always the same;
-compilation is not in the figures.
+Run it anywhere: `python benchmarks/kernels.py [ticks]`. The ticks are synthetic, always
+the same; compilation is not in the figures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain import weights
-from smallcaps_assets.domain.bars import BarKind, bars_from_arrays, build_bars, tick_rule
+from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
+from smallcaps_assets.domain.bars import build_bars
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.labels import triple_barrier_arrays, triple_barrier_labels
 from smallcaps_assets.domain.ticks import prepare_ticks

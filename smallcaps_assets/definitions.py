@@ -17,7 +17,7 @@ from smallcaps_assets.defs.common import Location
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.orchestration.resources import FinraResource, LakeResource, PolygonResource
+from smallcaps_assets.orchestration.resources import resources_of
 from smallcaps_assets.orchestration.workspace import Observer
 from smallcaps_assets.settings import CONFIG_FILE, Settings, load_settings
 
@@ -41,11 +41,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
             dataset.dataset(location),
             dataset.history(location),
         ],
-        resources={
-            "lake": LakeResource.of(settings),
-            "polygon": PolygonResource.of(settings),
-            "finra": FinraResource.of(settings),
-        },
+        resources=resources_of(settings),
         executor=dg.in_process_executor,
     )
 

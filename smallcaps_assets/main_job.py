@@ -40,6 +40,10 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MOST_PASSES = 3
 
 
+class RunError(RuntimeError):
+    """A run that failed as a whole and not in single partitions: a defect, not bad input."""
+
+
 @dataclass(frozen=True)
 class Step:
     """Assets to materialize over keys; `order` is the definition's order that ranges run along.
@@ -202,13 +206,16 @@ class MainJob:
         ops = [step.op] if partitioned else list(tables)
         config = {"tickers": list(self.tickers), "skip_complete": not self.is_forced}
         self.report.runs += 1
-        self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        failed_before = len(self.report.failed)
+        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             run_config={"ops": {op: {"config": config} for op in ops}, **_QUIET},
             instance=self.instance,
             asset_selection=[dg.AssetKey(table) for table in tables],
             raise_on_error=False,
             **_partition_arguments(block),
         )
+        if not result.success and len(self.report.failed) == failed_before:
+            raise RunError(f"the run for {step.title} failed: {_reason(result)}")
 
     def _observe(self, outcome: Outcome) -> None:
         self.report.observe(outcome)
@@ -222,6 +229,16 @@ def _partition_arguments(block: tuple[str, str] | None) -> dict[str, Any]:
     if block[0] == block[1]:
         return {"partition_key": block[0]}
     return {"tags": dict(zip(_RANGE_TAGS, block, strict=True))}
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost cause of a run's failure."""
+    for event in result.all_events:
+        if event.is_failure and (error := getattr(event.event_specific_data, "error", None)):
+            while error.cause is not None:
+                error = error.cause
+            return error.message.strip()
+    return "see the run's log in the web server"
 
 
 def failed_keys(report: Report) -> list[str]:

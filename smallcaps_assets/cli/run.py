@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.setup import (
     check_lake,
     check_market,
@@ -84,7 +85,7 @@ def run_main_job(
     from smallcaps_assets.main_job import MainJob
     from smallcaps_assets.orchestration.instance import open_instance
 
-    console = Console()
+    console = wide_console()
     console.print(f"market {settings.market.name}, sessions {first} to {last}, lake {store.root}")
     display = Display(console)
     with open_instance(settings.lake.root) as instance, display:

@@ -11,10 +11,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.domain.calendar import CalendarError, is_session, nearest_sessions
+from smallcaps_assets.domain.calendar import (
+    CalendarError,
+    is_session,
+    nearest_sessions,
+    sessions,
+    shift_session,
+)
 from smallcaps_assets.lake import Lake, LakeError, open_lake
 from smallcaps_assets.lake.identity import read_identity
-from smallcaps_assets.orchestration.market import market_identity, market_range, recorded_dir
+from smallcaps_assets.orchestration.market import (
+    market_identity,
+    market_range,
+    recorded_dir,
+    recorded_ticks,
+)
 from smallcaps_assets.settings import (
     CONFIG_FILE,
     Settings,
@@ -25,6 +36,7 @@ from smallcaps_assets.settings import (
 )
 
 MARKETS = ("simulated", "placebo", "recorded", "polygon")
+WARM_UP_SESSIONS = 60
 _FORGOTTEN = {"market": ("start", "end"), "sandbox": ("faults",)}
 
 
@@ -94,11 +106,15 @@ def remembered_settings(settings: Settings) -> dict[str, Any]:
 def session_range(settings: Settings, start: str | None, end: str | None) -> tuple[date, date]:
     """First and last session of a request. Raises UserError when they are no good."""
     first, last = market_range(settings)
+    usual = (first, last)
     if settings.market.name == "polygon":
         last = min(last, nearest_sessions(date.today())[0])
+        usual = (last, last)
+    elif settings.market.name == "recorded":
+        usual = recorded_ticks(settings) or usual
     chosen = (
-        _session(start, "--from") if start else settings.market.start or first,
-        _session(end, "--to") if end else settings.market.end or last,
+        _session(start, "--from") if start else settings.market.start or usual[0],
+        _session(end, "--to") if end else settings.market.end or usual[1],
     )
     for name, day in zip(("--from", "--to"), chosen, strict=True):
         if not first <= day <= last:
@@ -131,19 +147,29 @@ def check_lake(settings: Settings) -> None:
 
 def check_market(settings: Settings, tickers: list[str], start: date, end: date) -> None:
     """Ask the market whether the key is good and the tickers exist, and look at recorded files."""
+    if settings.market.name == "recorded":
+        _check_recorded(settings, start, end)
+    if settings.market.name != "polygon" and not tickers:
+        return
     from smallcaps_assets.orchestration.resources import polygon_client
 
-    if settings.market.name == "recorded":
-        from smallcaps_assets.sandbox import RecordedMarket
-
-        RecordedMarket(recorded_dir(settings)).check(start, end)
     client = polygon_client(settings)
     client.market_status()
-    unknown = [ticker for ticker in tickers if not client.find_ticker(ticker)]
+    unknown = [ticker for ticker in tickers if client.find_ticker(ticker).is_empty()]
     if unknown:
         raise UserError(
             f"unknown ticker {unknown[0]!r}; check the spelling, case matters (BCpC is not BCPC)"
         )
+
+
+def _check_recorded(settings: Settings, start: date, end: date) -> None:
+    """Read every file that the range needs; earlier sessions need their daily bars only."""
+    from smallcaps_assets.sandbox import RecordedMarket
+
+    market = RecordedMarket(recorded_dir(settings))
+    market.check(sessions(start, end))
+    first = max(market_range(settings)[0], shift_session(start, -WARM_UP_SESSIONS))
+    market.check(sessions(first, start), ["day_aggs_v1"])
 
 
 def ticker_list(text: str) -> list[str]:

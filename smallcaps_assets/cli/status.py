@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import dagster as dg
-from rich.console import Console
 
+from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.setup import check_lake, settings_of
 from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.lake import Lake, LakeError
@@ -30,7 +30,7 @@ def show_status(
     check_lake(settings)
     with open_instance(root) as instance:
         rows = status_rows(settings, Lake(root), instance)
-    Console().print(status_table(rows, f"lake {root}, market {settings.market.name}"))
+    wide_console().print(status_table(rows, f"lake {root}, market {settings.market.name}"))
     return 0
 
 

@@ -117,10 +117,13 @@ def _first_session(work: Workspace, month: date) -> date:
 def _factors(work: Workspace) -> Built:
     splits = work.lake.scan("splits").collect()
     dividends = work.lake.scan("dividends").collect()
-    concerned = dividends["ticker"].unique().implode()
-    closes = work.lake.scan("daily_bars").filter(pl.col("ticker").is_in(concerned))
-    lists = work.lake.scan("tickers").select("date", "ticker", "identity").collect()
-    frame = adjustment_factors(
-        splits, dividends, closes.select("date", "ticker", "close").collect(), listings(lists)
+    lists = work.lake.scan("tickers").filter(
+        pl.col("type").is_in(list(work.settings.universe.types))
     )
-    return Built(frame)
+    intervals = listings(lists.select("date", "ticker", "identity"))
+    payers = dividends["ticker"].unique().implode()
+    companies = intervals.filter(pl.col("ticker").is_in(payers)).select("identity").unique()
+    symbols = intervals.join(companies, on="identity", how="semi")["ticker"].unique().implode()
+    closes = work.lake.scan("daily_bars").filter(pl.col("ticker").is_in(symbols))
+    closes = closes.select("date", "ticker", "close").collect()
+    return Built(adjustment_factors(splits, dividends, closes, intervals))

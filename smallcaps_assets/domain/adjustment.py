@@ -20,23 +20,36 @@ MAX_LISTING_GAP = timedelta(days=10)
 _RATIO_DIGITS = 12
 
 
-def listings(tickers: pl.DataFrame) -> pl.DataFrame:
+def listings(tickers: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Listing intervals of symbols.
 
-    `tickers` has rows of (date, ticker, identity). Returns ticker, identity, first_date,
-    last_date: one row per run of sessions in which a symbol meant the same company, so a reused
-    symbol has several.
+    `tickers` has rows of (date, ticker, identity); a lazy frame is aggregated by the streaming
+    engine, since 5,500 lists of 12,000 symbols need not fit in memory. Returns ticker, identity,
+    first_date, last_date: one row per run of sessions in which a symbol meant the same company,
+    so a reused symbol has several.
     """
-    keys = ["ticker", "identity", "_run"]
-    return (
-        tickers.select("date", "ticker", "identity")
+    rows = tickers.lazy().select("date", "ticker", "identity")
+    spans = _spans(rows).collect(engine="streaming")
+    before = pl.col("last_date").cum_max().shift(1).over("ticker")
+    mixed = spans.filter(pl.col("first_date") <= before)["ticker"].unique()
+    is_mixed = pl.col("ticker").is_in(mixed.implode())
+    runs = (
+        rows.filter(is_mixed)
         .unique()
         .sort("ticker", "date", "identity")
         .with_columns(pl.col("identity").rle_id().over("ticker").alias("_run"))
-        .group_by(keys)
-        .agg(pl.col("date").min().alias("first_date"), pl.col("date").max().alias("last_date"))
-        .drop("_run")
-        .sort("ticker", "first_date")
+    )
+    split_up = _spans(runs, "_run").drop("_run").collect()
+    return pl.concat([spans.filter(~is_mixed), split_up]).sort("ticker", "first_date", "identity")
+
+
+def _spans(rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
+    """First and last date of each symbol and identity, ordered within the symbol."""
+    first, last = pl.col("date").min(), pl.col("date").max()
+    return (
+        rows.group_by("ticker", "identity", *keys)
+        .agg(first.alias("first_date"), last.alias("last_date"))
+        .sort("ticker", "first_date", "identity")
     )
 
 

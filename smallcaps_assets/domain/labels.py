@@ -1,7 +1,8 @@
-"""Labels of events: triple barrier on ticks, its fallback on bars, and forward returns.
+"""Labels of events: triple barrier on ticks, and forward returns.
 
-An event is a bar that its threshold closed; its label says what the price did next. Which labels
-overlap, and what that makes them worth, is in `weights.py`.
+An event is a bar that its threshold closed; its label says what the price did next. The fallback on
+bars is in `minute_fallback.py`; which labels overlap, and what that makes them worth, in
+`weights.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from smallcaps_assets.domain.calendar import SessionHours
 from smallcaps_assets.domain.guards import (
     price_array,
     read_only,
@@ -162,14 +162,14 @@ def triple_barrier_labels(
     _check_bars(bars, tape.ticker, tape.date)
     ticks = tape.ticks
     path = _path(tape.times, ticks["price"].to_numpy(), ticks["in_label_path"].to_numpy())
-    rows, take, stop = _events(bars, tape.session_end, settings)
+    rows, take, stop = deciding_bars(bars, tape.session_end, settings)
     times = rows["close_timestamp"].to_physical().to_numpy()
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), tape.session_end)
     prices = rows["close"].to_numpy()
     events = Events(rows["last_tick"].to_numpy(), times, prices, take, stop, verticals)
     outcome, is_halt_cut = _after_halts(path, events, judge(path, events), tape.halts)
     confirmed = _confirmed(path, events, outcome, settings)
-    return _frame(
+    return label_frame(
         rows,
         events,
         tape.session_end,
@@ -209,7 +209,7 @@ def _check_bars(bars: pl.DataFrame, ticker: str, day: Any) -> None:
         raise LabelError("bars are not one whole session in order of bar_id; pass them all, sorted")
 
 
-def _events(
+def deciding_bars(
     bars: pl.DataFrame, session_end: int, settings: LabelSettings
 ) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
     """Deciding bars, and their barriers as fractions; bars without a volatility make none."""
@@ -294,7 +294,7 @@ def _forward(
     return columns
 
 
-def _frame(
+def label_frame(
     rows: pl.DataFrame, events: Events, session_end: int, columns: dict[str, Any]
 ) -> pl.DataFrame:
     """The labels' table from the deciding bars and the computed columns."""
@@ -313,80 +313,3 @@ def _frame(
     instants = [name for name, dtype in wanted.items() if dtype == INSTANT]
     frame = frame.with_columns(pl.col(n).cast(pl.Int64).cast(INSTANT) for n in instants)
     return frame.select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
-
-
-def minute_path(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
-    """A session's minute bars as a path for `triple_barrier_on_bars`, each known at its end."""
-    start = pl.col("window_start").cast(INSTANT)
-    inside = (start.to_physical() >= hours.premarket_open) & (start.to_physical() < hours.close)
-    known = (start + pl.duration(minutes=1)).cast(INSTANT)
-    path = minutes.filter(inside).select("open", "high", "low", "close", close_timestamp=known)
-    return path.sort("close_timestamp")
-
-
-def triple_barrier_on_bars(
-    bars: pl.DataFrame,
-    session_end: int,
-    settings: LabelSettings,
-    path: pl.DataFrame | None = None,
-) -> pl.DataFrame:
-    """Labels where there are no ticks, every column of the labels' table.
-
-    `path` has open, high, low, close and close_timestamp, ascending; without it the bars
-    themselves. An open beyond a barrier comes first; both barriers within one bar give the stop,
-    flagged ambiguous; a touch inside a bar returns the barrier, known at the bar's close.
-    `path_ticks` counts path bars.
-    """
-    rows, take, stop = _events(bars, session_end, settings)
-    times = rows["close_timestamp"].to_physical().to_numpy()
-    verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), session_end)
-    steps = bars if path is None else path
-    closes = steps["close_timestamp"].cast(INSTANT).to_physical().to_numpy()
-    if path is None:
-        starts = rows["bar_id"].to_numpy().astype(np.int64) + 1
-    else:
-        starts = np.searchsorted(closes, times, "right")
-    prices = {name: steps[name].to_numpy() for name in ("open", "high", "low", "close")}
-    found = bar_outcomes(prices, closes, starts, rows["close"].to_numpy(), verticals, take, stop)
-    events = Events(starts, times, rows["close"].to_numpy(), take, stop, verticals)
-    return _frame(rows, events, session_end, found | {"is_halt_cut": np.zeros(times.size, bool)})
-
-
-def bar_outcomes(
-    prices: dict[str, np.ndarray],
-    closes: np.ndarray,
-    starts: np.ndarray,
-    bases: np.ndarray,
-    verticals: np.ndarray,
-    take_profit: np.ndarray,
-    stop_loss: np.ndarray,
-) -> dict[str, Any]:
-    """Outcome of events on bars: label, t1, label_return, path_ticks, has_path, is_ambiguous.
-
-    `prices` holds open, high, low and close of the path, `closes` its times; event k starts at
-    path bar starts[k] with the base price bases[k].
-    """
-    ends = np.maximum(np.searchsorted(closes, verticals, "right"), starts)
-    touches, labels, exits, ambiguous = kernel.bar_barriers(
-        read_only(prices["open"]),
-        read_only(prices["high"]),
-        read_only(prices["low"]),
-        read_only(starts),
-        read_only(ends),
-        read_only(bases),
-        read_only(take_profit),
-        read_only(stop_loss),
-    )
-    has_touch, has_path = touches >= 0, ends > starts
-    known = verticals.copy()
-    known[has_touch] = closes[touches[has_touch]]
-    is_timeout = has_path & ~has_touch
-    exits[is_timeout] = prices["close"][ends[is_timeout] - 1]
-    return {
-        "label": labels,
-        "t1": known,
-        "label_return": pl.Series(exits / bases - 1.0).fill_nan(None),
-        "path_ticks": np.where(has_touch, touches + 1, ends) - starts,
-        "has_path": has_path,
-        "is_ambiguous": ambiguous,
-    }

@@ -134,14 +134,12 @@ def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
             )
     ordered = trades.sort("sip_timestamp", "sequence_number", maintain_order=True)
     keys = ordered.select("sip_timestamp", "sequence_number")
-    if (
-        ((keys == keys.shift(1)).fill_null(False))
-        .select(pl.all_horizontal(pl.all()))
-        .to_series()
-        .any()
-    ):
-        return ordered.unique(_IDENTITY, keep="first", maintain_order=True)
-    return ordered
+    ties = (keys == keys.shift(1)).select(pl.all_horizontal(pl.all().fill_null(False)))
+    if not ties.to_series().any():
+        return ordered
+    # The same ticks whatever the order given; of two versions of a trade the corrected one holds.
+    ordered = ordered.sort(*_IDENTITY, "correction", descending=[*[False] * len(_IDENTITY), True])
+    return ordered.unique(_IDENTITY, keep="first", maintain_order=True)
 
 
 def _flags(trades: pl.DataFrame, table: ConditionTable) -> tuple[np.ndarray, np.ndarray]:

@@ -138,9 +138,10 @@ def cut_bars(
         ticks += 1
         volume += size
         dollars += amount
-        buy += size if sign > 0 else 0.0
-        sell += size if sign < 0 else 0.0
-        unsigned += size if sign == 0 else 0.0
+        # Products with booleans, because branches on the sign mispredict half of the time.
+        buy += size * (sign > 0)
+        sell += size * (sign < 0)
+        unsigned += size * (sign == 0)
         contribution = amount if in_dollars else size
         theta += contribution * sign if is_imbalance else contribution
         if abs(theta) >= threshold:

@@ -7,6 +7,7 @@ client gets a base URL and a key and can't tell the difference.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -70,6 +71,12 @@ def market_range(settings: Settings) -> tuple[date, date]:
     return days[0], days[-1]
 
 
+def recorded_ticks(settings: Settings) -> tuple[date, date] | None:
+    """First and last session of a recorded market that have trades; None if none has."""
+    days = _recorded_days(recorded_dir(settings), "trades_v1")
+    return (days[0], days[-1]) if days else None
+
+
 def endpoints(settings: Settings, environment: Mapping[str, str] | None = None) -> Endpoints:
     """Where the market of these settings is served; starts the embedded one if need be."""
     if settings.market.name == "polygon":
@@ -105,9 +112,16 @@ def _sandbox(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
 
 
 def _recorded_sessions(folder: Path) -> list[date]:
-    files = sorted(folder.glob("us_stocks_sip/day_aggs_v1/*/*/*.csv.gz"))
-    if not files:
+    days = _recorded_days(folder, "day_aggs_v1")
+    if not days:
         raise SettingsError(
             f"recorded market {folder} has no us_stocks_sip/day_aggs_v1 files; name its top folder"
         )
-    return [date.fromisoformat(path.name.removesuffix(".csv.gz")) for path in files]
+    return days
+
+
+def _recorded_days(folder: Path, data_set: str) -> list[date]:
+    """Days that have a file of a data set; a file of another name is none of ours."""
+    names = (path.name for path in folder.glob(f"us_stocks_sip/{data_set}/*/*/*.csv.gz"))
+    found = (re.fullmatch(r"(\d{4}-\d{2}-\d{2})\.csv\.gz", name) for name in names)
+    return sorted(date.fromisoformat(match[1]) for match in found if match)

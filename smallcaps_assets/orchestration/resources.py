@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from typing import Any
 
 import dagster as dg
-from pydantic import PrivateAttr, SecretStr
+from pydantic import Field, SecretStr
 
 from smallcaps_assets.lake import Lake, open_lake
 from smallcaps_assets.orchestration.market import endpoints, market_identity
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import Settings, explicit
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.flatfiles import make_flat_files
 from smallcaps_assets.sources.polygon import PolygonClient
@@ -23,71 +24,56 @@ from smallcaps_assets.sources.throttle import Throttle
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
 
 
-class LakeResource(dg.ConfigurableResource):
+class _OfSettings(dg.ConfigurableResource):
+    """A resource made from the settings; `overrides` are those that differ from the defaults.
+
+    Dagster makes a resource anew from its fields for every run, so all it needs is in a field.
+    """
+
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="settings that differ from the defaults, by section"
+    )
+
+    @property
+    def settings(self) -> Settings:
+        """All settings of the code location."""
+        return Settings.model_validate(self.overrides)
+
+
+class LakeResource(_OfSettings):
     """The lake of this code location."""
-
-    root: str
-    _settings: Settings = PrivateAttr(default_factory=Settings)
-
-    @classmethod
-    def of(cls, settings: Settings) -> LakeResource:
-        """The lake that the settings name."""
-        resource = cls(root=settings.lake.root)
-        resource._settings = settings
-        return resource
 
     def open(self) -> Lake:
         """The lake, refused when it holds another market."""
-        return open_lake(self.root, market_identity(self._settings))
+        settings = self.settings
+        return open_lake(settings.lake.root, market_identity(settings))
 
 
-class PolygonResource(dg.ConfigurableResource):
+class PolygonResource(_OfSettings):
     """The vendor's REST API and flat files, or the embedded market that speaks the same."""
 
-    market: str
-    plan: str
-    requests_per_second: float
-    workers: int
-    _settings: Settings = PrivateAttr(default_factory=Settings)
-
-    @classmethod
-    def of(cls, settings: Settings) -> PolygonResource:
-        """The market that the settings name; nothing is contacted before `client`."""
-        polygon = settings.polygon
-        resource = cls(
-            market=settings.market.name,
-            plan=polygon.plan,
-            requests_per_second=polygon.requests_per_second,
-            workers=polygon.workers,
-        )
-        resource._settings = settings
-        return resource
-
     def client(self) -> PolygonClient:
-        """The client of this process."""
-        return polygon_client(self._settings)
+        """The client of this process; it throttles itself."""
+        return polygon_client(self.settings)
 
     def router(self) -> Router:
         """The router of this process."""
-        return router(self._settings)
+        return router(self.settings)
 
 
-class FinraResource(dg.ConfigurableResource):
+class FinraResource(_OfSettings):
     """FINRA's daily short volume files."""
-
-    url: str
-    _settings: Settings = PrivateAttr(default_factory=Settings)
-
-    @classmethod
-    def of(cls, settings: Settings) -> FinraResource:
-        """The files of the settings' market."""
-        resource = cls(url=settings.finra.url)
-        resource._settings = settings
-        return resource
 
     def client(self) -> FinraClient:
         """The client of this process."""
-        return finra_client(self._settings)
+        return finra_client(self.settings)
+
+
+def resources_of(settings: Settings) -> dict[str, Any]:
+    """The resources of a code location; nothing is contacted or opened yet."""
+    overrides = explicit(settings, Settings.model_fields)
+    kinds = {"lake": LakeResource, "polygon": PolygonResource, "finra": FinraResource}
+    return {name: kind(overrides=overrides) for name, kind in kinds.items()}
 
 
 @lru_cache(maxsize=4)

@@ -27,12 +27,14 @@ class SummaryRow(NamedTuple):
 
 
 class StatusRow(NamedTuple):
-    """How much of one table is stored; `expected` is None where nothing says how many there are."""
+    """How much of one table is stored, against what a complete lake would hold."""
 
     table: str
     partitioning: str
-    stored: int
-    expected: int | None
+    expected: int
+    present: int
+    missing: int
+    failed: int
     bytes: int
     latest: str
 
@@ -63,16 +65,16 @@ def total_of(rows: Sequence[SummaryRow]) -> SummaryRow:
 
 
 def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -> Table:
-    """The table of `smallcaps status`: stored against expected partitions."""
-    table = _table(title, "table", "cut by", "stored", "expected", "complete", "size", "latest")
-    table.columns[1].justify = "left"
+    """The table of `smallcaps status`: expected, present, missing and failed partitions."""
+    numbers = ("expected", "present", "missing", "failed", "size", "latest")
+    table = _table(title, "table", *numbers)
     for row in (StatusRow._make(row) for row in rows):
         table.add_row(
             escape(row.table),
-            row.partitioning.replace("_", "-"),
-            human.count(row.stored),
             human.count(row.expected),
-            _complete(row),
+            human.count(row.present),
+            _alarm(row.missing, "yellow"),
+            _alarm(row.failed, "bold red"),
             human.size(row.bytes),
             escape(row.latest) or human.MISSING,
         )
@@ -99,14 +101,5 @@ def _add(table: Table, row: SummaryRow, name: str) -> None:
     )
 
 
-def _complete(row: StatusRow) -> str:
-    if not row.expected:
-        return human.MISSING
-    share = row.stored / row.expected
-    # Rounding must not turn 99.99 % into complete.
-    words = "100 %" if share >= 1 else f"{min(99.9, 100 * share):.1f} %"
-    colour = "green" if share >= 1 else "yellow" if row.stored else "red"
-    return f"[{colour}]{words}[/]"
-
-
-__all__ = ["StatusRow", "SummaryRow", "status_table", "summary_table", "total_of"]
+def _alarm(number: int, style: str) -> str:
+    return f"[{style}]{number:,}[/]" if number else "0"

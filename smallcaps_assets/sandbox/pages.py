@@ -34,7 +34,7 @@ def encode_cursor(params: Params) -> str:
 def decode_cursor(cursor: str) -> dict[str, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        query = base64.urlsafe_b64decode(padded.encode()).decode()
+        query = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise ApiError(400, "The cursor could not be decoded.") from error
     return dict(parse_qsl(query, keep_blank_values=True))

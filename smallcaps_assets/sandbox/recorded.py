@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.sandbox.actions import row_id
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxError
@@ -48,6 +49,10 @@ def _decompress(path: Path) -> bytes:
     if not text.endswith(b"\n"):
         raise RecordedDataError(path, "the last line is cut", "copy the file again")
     return text
+
+
+def _schema(data_set: str) -> dict[str, Any]:
+    return TRADE_SCHEMA if data_set == "trades_v1" else BAR_SCHEMA
 
 
 def _read(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
@@ -102,23 +107,22 @@ class RecordedMarket:
     def sessions_with_trades(self) -> list[date]:
         return self._days("trades_v1")
 
-    def check(
-        self, days: Iterable[date] | None = None, data_sets: Sequence[str] = DATA_SETS
-    ) -> None:
-        """Read the files of the sessions; raises RecordedDataError for the first bad one."""
-        for day in self.sessions if days is None else days:
+    def check(self, start: date, end: date, data_sets: Sequence[str] = DATA_SETS) -> None:
+        """Read the files of every exchange session from `start` to `end`.
+
+        Raises RecordedDataError for the first one that is missing or broken.
+        """
+        for day in sessions(start, end):
             for data_set in data_sets:
-                schema = TRADE_SCHEMA if data_set == "trades_v1" else BAR_SCHEMA
-                _read(self._path(FileId(data_set, day)), schema)
+                _read(self._path(FileId(data_set, day)), _schema(data_set))
 
     def _frame(self, data_set: str, day: date) -> pl.DataFrame:
         """A session's frame; empty when the recording has no such file."""
         identity = FileId(data_set, day)
         path = self._path(identity)
-        schema = TRADE_SCHEMA if data_set == "trades_v1" else BAR_SCHEMA
         if not path.exists():
-            return pl.DataFrame(schema=schema)
-        return self._frames.get(identity, lambda: _read(path, schema))
+            return pl.DataFrame(schema=_schema(data_set))
+        return self._frames.get(identity, lambda: _read(path, _schema(data_set)))
 
     @cached_property
     def _all_daily(self) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from functools import cached_property
 
 from smallcaps_assets.sandbox.actions import Dividend, Split, dividend_row, split_row
+from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.companies import UNREFERENCED_TESTS, Listing
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.randomness import mix
@@ -51,6 +52,7 @@ class ReferenceTables:
         self._days = days
         self.split_rows = [split_row(s) for s in splits if s.is_published]
         self.dividend_rows = [dividend_row(d) for d in dividends]
+        self._pages: BoundedCache[tuple[date, bool], list[Row]] = BoundedCache(8)
         self.by_ticker: dict[str, list[Listing]] = {}
         for listing in listings:
             for symbol in listing.symbols:
@@ -62,9 +64,13 @@ class ReferenceTables:
         return self._days[-1]
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:
-        day = day or self.today
-        rows = [self._active_row(x, day) if active else self._inactive_row(x, day)
-                for x in self._listings]  # fmt: skip
+        """Rows as of a day, sorted by ticker; callers must not change them."""
+        wanted = day or self.today
+        return self._pages.get((wanted, active), lambda: self._ticker_rows(wanted, active))
+
+    def _ticker_rows(self, day: date, active: bool) -> list[Row]:
+        make = self._active_row if active else self._inactive_row
+        rows = [make(listing, day) for listing in self._listings]
         return sorted((r for r in rows if r is not None), key=lambda r: r["ticker"])
 
     def _active_row(self, listing: Listing, day: date) -> Row | None:

@@ -206,6 +206,10 @@ class SimulatedMarket:
         pairs = [(x.ticker_on(day), x) for x in self.listings]
         return sorted((name, x) for name, x in pairs if name is not None)
 
+    def prepare(self) -> None:
+        """Run all chains now; otherwise the first request for a whole session does."""
+        self._all_bars()
+
     def _all_bars(self) -> pl.DataFrame:
         """Daily bars of all sessions and tickers, with a session index."""
         with self._bars_lock:

@@ -512,6 +512,7 @@ def _declare() -> Iterator[Table]:
         _P.NONE,
         "Split and dividend factors by effective date.",
         ("splits", "dividends", "daily_bars", "tickers"),
+        ("universe",),
         group="reference",
     )
     metrics = partial(table, group="metrics")

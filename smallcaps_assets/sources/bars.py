@@ -112,15 +112,18 @@ def twice_if_empty(ask: Callable[[], pl.DataFrame], is_expected: bool) -> pl.Dat
 
 
 def without_gaps(bars: pl.DataFrame, what: str) -> pl.DataFrame:
-    """The bars whose prices and volume are all there and positive; the rest is logged."""
-    prices = pl.all_horizontal(
-        (pl.col(name) > 0) & pl.col(name).is_finite() for name in ("open", "high", "low", "close")
-    )
-    volume = (pl.col("volume") >= 0) & pl.col("volume").is_finite()
-    kept = bars.filter((prices & volume).fill_null(False))
+    """The bars whose prices and volume are all there; the rest is logged.
+
+    A price of zero stands for a missing one. A negative one is left in: it is no gap, and the
+    contract of the table refuses it.
+    """
+    values = ("open", "high", "low", "close", "volume")
+    there = pl.all_horizontal(pl.col(name).is_finite() for name in values)
+    priced = pl.all_horizontal(pl.col(name) != 0 for name in values[:4])
+    kept = bars.filter((there & priced).fill_null(False))
     if kept.height < bars.height:
         LOG.info("%s: %d bars without prices left out", what, bars.height - kept.height)
-    return kept.with_columns(pl.when(pl.col("vwap") > 0).then("vwap"))
+    return kept.with_columns(pl.when(pl.col("vwap") != 0).then("vwap"))
 
 
 def _named(found: pl.DataFrame) -> pl.DataFrame:
@@ -164,17 +167,17 @@ def _minutes_page(answer: Answer, ticker: str, span: tuple[int, int]) -> tuple[p
     if found.ticker != ticker:
         raise answer.problem(BadAnswer, f"bars of {found.ticker!r} came for {ticker!r}")
     _refuse_adjusted(answer, found)
-    page = decode.frame(rows, _TYPES)
+    page = decode.frame(rows, _TYPES).unique(maintain_order=True)
     times = page["t"]
     if page.is_empty():
         if found.next_url:
             raise answer.problem(BadAnswer, "an empty page announces another one")
         return page, True
     if not times.is_sorted() or times.n_unique() != page.height:
-        raise answer.problem(BadAnswer, "the bars do not ascend")
+        raise answer.problem(BadAnswer, "the bars do not ascend, or contradict each other")
     if times[0] < span[0] or times[-1] > span[1]:
         raise answer.problem(BadAnswer, "bars outside the time asked for")
-    return page, not found.next_url and page.height < LIMIT
+    return page, not found.next_url and len(rows) < LIMIT
 
 
 def _refuse_adjusted(answer: Answer, found: decode.Page) -> None:

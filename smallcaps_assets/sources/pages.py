@@ -7,15 +7,16 @@ and `trades.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.transport import Answer, Request, Transport
 
+MOST_OF_ONE = 12
 S = TypeVar("S")
 
 
@@ -30,8 +31,13 @@ def cursor_params(answer: Answer, next_url: str, given: Mapping[str, str]) -> di
     return kept | query
 
 
-def walk(transport: Transport, request: Request, row_type: type[S]) -> Iterator[list[S]]:
-    """The pages of a list, each validated.
+def walk(
+    transport: Transport,
+    request: Request,
+    row_type: type[S],
+    check: Callable[[Answer, list[S]], None] = lambda answer, page_rows: None,
+) -> Iterator[list[S]]:
+    """The pages of a list, each validated, by `check` too.
 
     Raises BadAnswer when a cursor comes twice or a page followed by another is empty: the list
     would never end.
@@ -41,6 +47,7 @@ def walk(transport: Transport, request: Request, row_type: type[S]) -> Iterator[
     def read(answer: Answer) -> tuple[list[S], dict[str, str] | None]:
         found = decode.page(answer)
         page_rows = decode.rows(answer, found, row_type)
+        check(answer, page_rows)
         if not found.next_url:
             return page_rows, None
         params = cursor_params(answer, found.next_url, request.params)
@@ -52,6 +59,9 @@ def walk(transport: Transport, request: Request, row_type: type[S]) -> Iterator[
 
     while True:
         page_rows, params = transport.fetch(request, read)
+        if not page_rows:
+            # Missing and null results come by mistake too: believed when a second answer agrees.
+            page_rows, params = transport.fetch(request, read)
         yield page_rows
         if params is None:
             return
@@ -59,6 +69,13 @@ def walk(transport: Transport, request: Request, row_type: type[S]) -> Iterator[
         request = replace(request, params=params)
 
 
+def market_wide(answer: Answer, page_rows: Sequence[Any]) -> None:
+    """Raises BadAnswer when a page about the whole market knows one ticker only."""
+    if len(page_rows) > MOST_OF_ONE and len({row.ticker for row in page_rows}) == 1:
+        raise answer.problem(BadAnswer, "all rows of a market-wide list are of one ticker")
+
+
 def collect(transport: Transport, request: Request, row_type: type[S]) -> list[S]:
-    """All rows of a list."""
-    return [row for page_rows in walk(transport, request, row_type) for row in page_rows]
+    """All rows of a list about the market."""
+    found = walk(transport, request, row_type, market_wide)
+    return [row for page_rows in found for row in page_rows]

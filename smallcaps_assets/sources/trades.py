@@ -19,7 +19,7 @@ from smallcaps_assets.domain import calendar
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import decode, pages
 from smallcaps_assets.sources.decode import TradeRow
-from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.errors import BadAnswer, WrongContent
 from smallcaps_assets.sources.transport import Answer, Request, Transport
 
 LIMIT = 50_000
@@ -122,22 +122,25 @@ class TradePages:
     def _advance(self, ticker: str, tape: Tape, scope: str) -> bool:
         """Ask for the next page; whether there may be more."""
         request = _request(ticker, tape, scope)
-        page, is_json = self._page(replace(request, accept=CSV), tape)
-        if page.height >= LIMIT:
-            if tape.add(page) and page["sip_timestamp"][0] < page["sip_timestamp"][-1]:
+        page, is_last = self._page(replace(request, accept=CSV), tape)
+        fresh = tape.add(page)
+        if fresh and is_last:
+            return False
+        if page.height >= LIMIT or is_last is False:
+            if fresh and page["sip_timestamp"][0] < page["sip_timestamp"][-1]:
                 return True
             return self._walk(request, tape)
-        if tape.add(page) and is_json:
-            return False
         return self._confirm(_request(ticker, tape, scope), tape)
 
     def _confirm(self, request: Request, tape: Tape) -> bool:
         """Whether JSON knows of more trades. A day without any is asked for twice."""
-        page, _ = self._page(request, tape)
+        page, is_last = self._page(request, tape)
         if page.is_empty() and not tape.frames:
-            page, _ = self._page(request, tape)
-        # Less than a full JSON page is the end: JSON can't be cut without being noticed.
-        return tape.add(page) > 0 and page.height >= LIMIT
+            page, is_last = self._page(request, tape)
+        fresh = tape.add(page)
+        if not fresh and is_last is False:
+            return self._walk(request, tape)
+        return fresh > 0 and not is_last
 
     def _walk(self, request: Request, tape: Tape) -> bool:
         """Follow the cursor: a full page of one timestamp leaves the keyset nowhere to go."""
@@ -145,13 +148,13 @@ class TradePages:
             tape.add(_json_frame(rows))
         return False
 
-    def _page(self, request: Request, tape: Tape) -> tuple[pl.DataFrame, bool]:
-        """A page, and whether it came as JSON, whatever was asked for."""
+    def _page(self, request: Request, tape: Tape) -> tuple[pl.DataFrame, bool | None]:
+        """A page, and whether it is the last; None if that can't be seen, as with CSV."""
 
-        def read(answer: Answer) -> tuple[pl.DataFrame, bool]:
-            page = _read(answer)
+        def read(answer: Answer) -> tuple[pl.DataFrame, bool | None]:
+            page, is_last = _read(answer)
             tape.check(answer, page)
-            return page, answer.is_json
+            return page, is_last
 
         return self._transport.fetch(request, read)
 
@@ -160,8 +163,11 @@ def conform(found: pl.DataFrame, day: date) -> pl.DataFrame:
     """Rows in the columns of `TYPES`, and `ticker`, as Trades.
 
     `decimal_size` is the exact size since 2026-02 and wins over `size`. Flat files write zeros
-    for missing instants.
+    for missing instants. Raises WrongContent when a price or size is negative.
     """
+    negative = found.filter((pl.col("price") < 0) | (pl.col("size") < 0)).height
+    if negative:
+        raise WrongContent(f"{negative} trades of {day} have a negative price or size")
     return TABLES["trades"].conform(
         with_condition_lists(found).with_columns(
             pl.lit(day).alias("date"),
@@ -184,7 +190,9 @@ def with_condition_lists(found: pl.DataFrame) -> pl.DataFrame:
     texts = column.unique()
     codes = column.cast(pl.Enum(texts)).to_physical()
     ids = texts.str.strip_chars("[] ").str.split(",")
-    ids = ids.list.eval(pl.element().str.strip_chars().replace("", None).cast(pl.Int16).drop_nulls())
+    ids = ids.list.eval(
+        pl.element().str.strip_chars().replace("", None).cast(pl.Int16).drop_nulls()
+    )
     return found.with_columns(ids.gather(codes).alias("conditions"))
 
 
@@ -210,12 +218,14 @@ def _request(ticker: str, tape: Tape, scope: str) -> Request:
     )
 
 
-def _read(answer: Answer) -> pl.DataFrame:
+def _read(answer: Answer) -> tuple[pl.DataFrame, bool | None]:
     if answer.is_json:
-        return _json_frame(decode.rows(answer, decode.page(answer), TradeRow))
+        found = decode.page(answer)
+        rows = decode.rows(answer, found, TradeRow)
+        return _json_frame(rows), not found.next_url and len(rows) < LIMIT
     if answer.request.accept == CSV and not answer.body.strip():
-        return _no_trades()  # believed only after JSON has said so too
-    return _keyed(decode.csv_frame(answer.body, TYPES, REQUIRED, answer.problem))
+        return _no_trades(), None  # believed only after JSON has said so too
+    return _keyed(decode.csv_frame(answer.body, TYPES, REQUIRED, answer.problem)), None
 
 
 def _keyed(found: pl.DataFrame) -> pl.DataFrame:

@@ -7,13 +7,10 @@ import polars as pl
 import pytest
 from tick_frames import DAY, SECOND, SETTINGS, at, halts_frame, tape_of, trade, walk
 
+from smallcaps_assets.domain.bar_arrays import BarError, BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars import (
-    BarError,
-    BarKind,
     activity_target,
     bar_diagnostics,
-    bars_from_arrays,
-    bars_from_minutes,
     build_bars,
     dollar_bars,
     dollar_imbalance_bars,
@@ -23,6 +20,7 @@ from smallcaps_assets.domain.bars import (
 )
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.guards import ArrayError
+from smallcaps_assets.domain.minute_fallback import bars_from_minutes
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 

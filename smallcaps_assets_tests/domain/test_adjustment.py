@@ -67,6 +67,22 @@ def test_listings_given_a_symbol_that_returns_makes_two_runs():
     assert listings(tickers)["identity"].to_list() == ["X", "Y", "X"]
 
 
+@settings(max_examples=40, deadline=None)
+@given(owners=st.lists(st.sampled_from(["X", "Y", None]), max_size=12), lazy=st.booleans())
+def test_listings_equal_the_runs_of_a_plain_loop(owners, lazy):
+    expected: list[tuple] = []
+    rows = []
+    for n, owner in enumerate(owners):
+        if owner is not None:
+            day = back(20 - n)
+            rows.append(("A", day, owner))
+            first = expected.pop()[2] if expected and expected[-1][1] == owner else day
+            expected.append(("A", owner, first, day))
+    schema = {"ticker": pl.String, "date": pl.Date, "identity": pl.String}
+    tickers = pl.DataFrame(rows, schema=schema, orient="row").reverse()
+    assert listings(tickers.lazy() if lazy else tickers).rows() == expected
+
+
 @pytest.mark.parametrize(
     ("day", "identity"),
     [

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.bars import BarKind, bars_from_arrays, build_bars
+from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays
+from smallcaps_assets.domain.bars import build_bars
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.labels import triple_barrier_labels
 from smallcaps_assets.domain.ticks import prepare_ticks

@@ -160,8 +160,15 @@ def test_duplicates_count_once_and_equal_keys_of_other_venues_stay():
     first = trade("10:00:00", sequence_number=1, id="a", size=10.0)
     rows = [first, dict(first), first | {"trf_id": 201}, first | {"exchange": 4, "size": 5.0}]
     tape = tape_of(rows)
-    assert tape.ticks["size"].to_list() == [10.0, 10.0, 5.0]
-    assert tape.ticks["is_off_exchange"].to_list() == [False, False, True]
+    assert tape.ticks["size"].to_list() == [5.0, 10.0, 10.0]
+    assert tape.ticks["is_off_exchange"].to_list() == [True, False, False]
+    assert tape_of(rows[::-1]).ticks.equals(tape.ticks)
+
+
+def test_cancelled_version_of_a_trade_holds_whatever_the_order():
+    first = trade("10:00:00", sequence_number=1, id="a")
+    for rows in ([first, first | {"correction": 8}], [first | {"correction": 8}, first]):
+        assert reasons(tape_of(rows)) == {"correction": 100.0}
 
 
 def test_order_is_publication_then_sequence_whatever_the_order_given():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.bars import BarKind, bars_from_arrays, tick_rule
+from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.kernels.ticks import combine_flags
 
 KINDS = st.sampled_from(list(BarKind))

@@ -34,22 +34,16 @@ def test_summary_table_given_nothing_has_no_total():
     assert len(cells(summary_table([]))) <= 2
 
 
-def test_status_table_given_rows_never_rounds_up_to_complete():
+def test_status_table_given_rows_shows_what_is_missing_and_failed():
     rows = [
-        ("trades", "ticker_session", 9_999, 10_000, 1_000, "AAME_2021-02-05"),
-        ("daily_bars", "session", 70, 70, 1_000, "2025-01-10"),
-        ("watchlist", "session", 0, 70, 0, ""),
-        ("splits", "year", 2, None, 10, "2025"),
+        ("trades", "ticker_session", 10_000, 9_998, 2, 1, 1_000, "2021-02-05"),
+        ("splits", "year", 2, 2, 0, 0, 10, ""),
     ]
     found = cells(status_table(rows))
-    assert found[2] == [
-        "trades", "ticker-session", "9,999", "10,000", "99.9 %", "1.00 kB", "AAME_2021-02-05",
-    ]  # fmt: skip
-    assert found[3][4] == "100 %"
-    assert found[4] == ["watchlist", "session", "0", "70", "0.0 %", "0 B", "–"]
-    assert found[5][3:5] == ["–", "–"]
+    assert found[2] == ["trades", "10,000", "9,998", "2", "1", "1.00 kB", "2021-02-05"]
+    assert found[3] == ["splits", "2", "2", "0", "0", "10 B", "–"]
 
 
 def test_status_table_given_markup_in_a_name_prints_it_as_it_is():
-    found = cells(status_table([("[red]x[/red]", "session", 1, 1, 1, "[bold]")]))
+    found = cells(status_table([("[red]x[/red]", "session", 1, 1, 0, 0, 1, "[bold]")]))
     assert found[2][0] == "[red]x[/red]" and found[2][-1] == "[bold]"

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -46,7 +47,10 @@ def _wild(market: SimulatedMarket, kind: Kind) -> list[tuple[str, date]]:
 
 def test_market_given_the_same_config_is_equal_in_another_process() -> None:
     command = [sys.executable, "-c", _PRINT]
-    other = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    root = Path(__file__).parents[2]
+    other = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60, cwd=root
+    )
     assert other.stdout == fingerprint(SimulatedMarket(SMALL))
 
 

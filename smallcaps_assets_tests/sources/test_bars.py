@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from smallcaps_assets.schemas.table import ContractError
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets_tests.sources.conftest import Serve
@@ -122,12 +123,20 @@ def test_minute_bars_given_more_pages_expected_next_from_the_last_minute_on(serv
         minutes_page([minute_bar(0)], ticker="AAMEp"),
         minutes_page([minute_bar(0)], adjusted=True),
         minutes_page([minute_bar(1), minute_bar(0)]),
-        minutes_page([minute_bar(0), minute_bar(0)]),
+        minutes_page([minute_bar(0), minute_bar(0, c=2.0)]),
         minutes_page([minute_bar(-2000)]),
         minutes_page([minute_bar(2000)]),
         minutes_page([], next_url="http://x/?cursor=abc"),
     ],
-    ids=["ticker", "adjusted", "descending", "twice", "too_early", "too_late", "empty_then_more"],
+    ids=[
+        "ticker",
+        "adjusted",
+        "descending",
+        "contradiction",
+        "too_early",
+        "too_late",
+        "empty_then_more",
+    ],
 )
 def test_minute_bars_given_wrong_page_expected_asked_again(serve: Serve, reply: Reply) -> None:
     client, server = serve(reply, minutes_page([minute_bar(0)]))
@@ -168,3 +177,15 @@ def test_minute_bars_given_two_days_expected_new_york_dates(serve: Serve) -> Non
     found = client.minute_bars("AAME", DAY, date(2024, 5, 6))
     assert found["date"].to_list() == [DAY, date(2024, 5, 6)]
     assert found.select(pl.col("window_start").dt.hour()).to_series().to_list() == [23, 8]
+
+
+def test_minute_bars_given_repeated_rows_expected_once(serve: Serve) -> None:
+    client, server = serve(minutes_page([minute_bar(0), minute_bar(0), minute_bar(1)]))
+    assert client.minute_bars("AAME", DAY, DAY).height == 2
+    assert len(server.asked) == 1
+
+
+def test_daily_bars_given_negative_price_expected_left_to_the_contract(serve: Serve) -> None:
+    client, _ = serve(grouped(daily_bar(l=-1.9)))
+    with pytest.raises(ContractError, match="low"):
+        TABLES["daily_bars"].validate(client.daily_bars(DAY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -20,8 +21,12 @@ from smallcaps_assets_tests.sources.rows import trade, trades_csv
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["results", "t", "ticker", "status", "x"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["results", "t", "ticker", "status", "x"]), inner, max_size=4
+        )
+    ),
     max_leaves=12,
 )
 
@@ -39,10 +44,8 @@ def read_rows(body: bytes, row_type: type[Any]) -> list[Any]:
 @given(st.binary(max_size=300) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_json_decoders_given_any_bytes_expected_rows_or_typed_error(body: bytes) -> None:
     for row_type in (TickerRow, BarRow, TradeRow):
-        try:
+        with suppress(SourceError):
             assert isinstance(read_rows(body, row_type), list)
-        except SourceError:
-            pass
 
 
 @settings(max_examples=200, deadline=None)
@@ -50,11 +53,9 @@ def test_json_decoders_given_any_bytes_expected_rows_or_typed_error(body: bytes)
 def test_csv_decoder_given_any_bytes_expected_frame_or_typed_error(junk: bytes, at: int) -> None:
     good = trades_csv([1, 2, 3]).body
     for body in (junk, junk + b"\n", good[:at] + junk + good[at:]):
-        try:
+        with suppress(SourceError):
             found = decode.csv_frame(body, trades.TYPES, trades.REQUIRED, answer(body).problem)
             assert found.columns == list(trades.TYPES)
-        except SourceError:
-            pass
 
 
 @settings(max_examples=200, deadline=None)
@@ -65,10 +66,8 @@ def test_finra_parser_given_any_bytes_expected_frame_or_typed_error(junk: bytes,
         b"20240503|A|1|0|2|B,Q\r\n1\r\n"
     )
     for body in (junk, good[:at] + junk + good[at:]):
-        try:
+        with suppress(SourceError):
             assert parse_short_volume(body, date(2024, 5, 3)).height <= 2
-        except SourceError:
-            pass
 
 
 def test_rows_given_nanoseconds_beyond_2_53_expected_exact() -> None:

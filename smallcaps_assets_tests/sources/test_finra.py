@@ -9,7 +9,13 @@ import pytest
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import FinraClient
-from smallcaps_assets.sources.errors import BadAnswer, Blocked, NotFound, TruncatedAnswer, WrongContent
+from smallcaps_assets.sources.errors import (
+    BadAnswer,
+    Blocked,
+    NotFound,
+    TruncatedAnswer,
+    WrongContent,
+)
 from smallcaps_assets.sources.finra import parse_short_volume
 from smallcaps_assets_tests.sources.loopback import Loopback, Reply
 
@@ -34,7 +40,9 @@ def file(rows: list[str], count: int | str | None = None, end: str = "\n") -> by
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_parse_given_whole_shares_expected_exact_rows(end: str) -> None:
-    found = TABLES["short_volume"].validate(parse_short_volume(file(WHOLE, end=end), date(2021, 8, 2)))
+    found = TABLES["short_volume"].validate(
+        parse_short_volume(file(WHOLE, end=end), date(2021, 8, 2))
+    )
     published = datetime(2021, 8, 2, 22, tzinfo=UTC)
     assert found["ticker"].to_list() == ["AAL", "ABRpD", "RDS.A", "ZYXI"]
     assert found.row(2) == (

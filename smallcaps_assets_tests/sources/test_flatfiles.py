@@ -206,7 +206,11 @@ def test_http_given_403_expected_remembered_for_that_file() -> None:
 def test_http_given_listing_in_pages_expected_all() -> None:
     def answer(asked: Asked) -> Reply:
         day = "2026-10-02" if "continuation-token" in asked.query else "2026-10-01"
-        token = "" if "continuation-token" in asked.query else "<NextContinuationToken>t</NextContinuationToken>"
+        token = (
+            ""
+            if "continuation-token" in asked.query
+            else "<NextContinuationToken>t</NextContinuationToken>"
+        )
         key = f"us_stocks_sip/trades_v1/2026/10/{day}.csv.gz"
         return Reply(
             f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{token}<Contents>'

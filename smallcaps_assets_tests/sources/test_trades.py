@@ -11,7 +11,7 @@ import pytest
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import trades
-from smallcaps_assets.sources.errors import BadAnswer, NotEntitled
+from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, WrongContent
 from smallcaps_assets_tests.sources.conftest import Serve
 from smallcaps_assets_tests.sources.loopback import Asked, Reply, csv, ok
 from smallcaps_assets_tests.sources.rows import (
@@ -212,6 +212,28 @@ def test_trades_given_403_expected_remembered_for_all_tickers_of_the_day(serve: 
     ("text", "expected"),
     [(None, []), ("", []), ("12", [12]), ("12,37", [12, 37]), ("[14, 41]", [14, 41])],
 )
-def test_with_condition_lists_given_text_expected_ids(text: str | None, expected: list[int]) -> None:
+def test_with_condition_lists_given_text_expected_ids(
+    text: str | None, expected: list[int]
+) -> None:
     frame = pl.DataFrame({"conditions": [text]}, schema={"conditions": pl.String})
     assert trades.with_condition_lists(frame)["conditions"].to_list() == [expected]
+
+
+def test_trades_given_negative_price_expected_wrong_content(serve: Serve) -> None:
+    client, _ = serve(ok([trade(1, price=-2.5)]))
+    with pytest.raises(WrongContent, match="1 trades of 2024-05-03"):
+        client.trades("A", DAY)
+
+
+def test_trades_given_server_with_smaller_pages_expected_all(serve: Serve) -> None:
+    rows = [trade(n) for n in range(10)]
+
+    def answer(asked: Asked) -> Reply:
+        bound = int(asked.query.get("timestamp.gte", 0))
+        left = [row for row in rows if row["sip_timestamp"] >= bound]
+        if asked.headers["Accept"] == "text/csv":
+            return csv(TRADE_HEADER + "\n" + "".join(map(trade_line, left[:3])))
+        return ok(left[:3], **({"next_url": "http://x/?cursor=3"} if len(left) > 3 else {}))
+
+    client, _ = serve(answer)
+    assert numbers(client.trades("A", DAY)) == list(range(10))

@@ -211,7 +211,9 @@ def test_client_given_no_key_expected_unauthorized_before_any_request() -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"), [(None, None), ("3", 3.0), ("-1", 0.0), ("soon", None), ("nan", None)]
 )
-def test_retry_after_given_header_expected_seconds(value: str | None, seconds: float | None) -> None:
+def test_retry_after_given_header_expected_seconds(
+    value: str | None, seconds: float | None
+) -> None:
     assert retry_after(value) == seconds
 
 

@@ -1,0 +1,160 @@
+"""Bars and labels where there are no trades: each minute bar stands for one tick.
+
+Coarser than the tape, and marked so in the rows; the real thing is in `bars.py` and `labels.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
+from smallcaps_assets.domain.bars import conform_bars, default_target
+from smallcaps_assets.domain.calendar import SessionHours
+from smallcaps_assets.domain.guards import price_array, read_only
+from smallcaps_assets.domain.labels import SECOND, Events, deciding_bars, label_frame
+from smallcaps_assets.kernels.barriers import bar_barriers
+from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.settings import BarSettings, LabelSettings
+
+MINUTE = 60 * SECOND
+
+
+def bars_from_minutes(
+    minutes: pl.DataFrame,
+    hours: SessionHours,
+    kind: BarKind | str,
+    settings: BarSettings,
+    target: float | None = None,
+) -> pl.DataFrame:
+    """The same bars where there are no trades: each minute bar is one tick.
+
+    `minutes` are the rows of minute_bars of one ticker-session, in any order; those from 04:00 to
+    the scheduled close count. A minute is known at its end, its amount is volume x vwap (typical
+    price without one), its sign that of close against the previous close. `source` is minutes.
+    """
+    kind = BarKind(kind)
+    start = pl.col("window_start").cast(INSTANT).to_physical()
+    rows = minutes.filter((start >= hours.premarket_open) & (start < hours.close)).sort(start)
+    rows = rows.filter(pl.col("volume") > 0)
+    prices = rows["vwap"].fill_null(rows.select(_typical()).to_series())
+    starts = rows["window_start"].cast(INSTANT).to_physical().to_numpy()
+    signs = tick_rule(price_array("close", rows["close"].to_numpy()))
+    frame, _ = bars_from_arrays(
+        starts + MINUTE,
+        prices.to_numpy(),
+        rows["volume"].to_numpy(),
+        kind,
+        default_target(kind, settings) if target is None else target,
+        signs=signs,
+        alpha=settings.alpha,
+        gamma=settings.gamma,
+        kappa=settings.kappa,
+    )
+    frame = _minute_prices(frame, rows, starts)
+    is_early = frame["close_timestamp"].to_numpy() <= hours.open
+    segment = pl.Series(np.where(is_early, "premarket", "regular"), dtype=pl.String)
+    known = np.where(
+        frame["reason"].to_numpy() == "session", hours.close, frame["close_timestamp"].to_numpy()
+    )
+    ticker = minutes["ticker"][0] if minutes.height else ""
+    return conform_bars(frame, kind, ticker, hours.date, "minutes", known, segment)
+
+
+def _typical() -> pl.Expr:
+    return (pl.col("high") + pl.col("low") + pl.col("close")) / 3
+
+
+def _minute_prices(frame: pl.DataFrame, rows: pl.DataFrame, starts: np.ndarray) -> pl.DataFrame:
+    """Prices of the bars from those of their minutes; they open when the first minute starts."""
+    if frame.is_empty():
+        return frame
+    first, last = frame["first_tick"].to_numpy(), frame["last_tick"].to_numpy()
+    return frame.with_columns(
+        open_timestamp=starts[first],
+        open=rows["open"].to_numpy()[first],
+        high=np.maximum.reduceat(rows["high"].to_numpy(), first),
+        low=np.minimum.reduceat(rows["low"].to_numpy(), first),
+        close=rows["close"].to_numpy()[last],
+    )
+
+
+def minute_path(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
+    """A session's minute bars as a path for `triple_barrier_on_bars`, each known at its end."""
+    start = pl.col("window_start").cast(INSTANT)
+    inside = (start.to_physical() >= hours.premarket_open) & (start.to_physical() < hours.close)
+    known = (start + pl.duration(minutes=1)).cast(INSTANT)
+    path = minutes.filter(inside).select("open", "high", "low", "close", close_timestamp=known)
+    return path.sort("close_timestamp")
+
+
+def triple_barrier_on_bars(
+    bars: pl.DataFrame,
+    session_end: int,
+    settings: LabelSettings,
+    path: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Labels where there are no ticks, every column of the labels' table.
+
+    `path` has open, high, low, close and close_timestamp, ascending; without it the bars
+    themselves. An open beyond a barrier comes first; both barriers within one bar give the stop,
+    flagged ambiguous; a touch inside a bar returns the barrier, known at the bar's close.
+    `path_ticks` counts path bars.
+    """
+    rows, take, stop = deciding_bars(bars, session_end, settings)
+    times = rows["close_timestamp"].to_physical().to_numpy()
+    verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), session_end)
+    steps = bars if path is None else path
+    closes = steps["close_timestamp"].cast(INSTANT).to_physical().to_numpy()
+    if path is None:
+        starts = rows["bar_id"].to_numpy().astype(np.int64) + 1
+    else:
+        starts = np.searchsorted(closes, times, "right")
+    prices = {name: steps[name].to_numpy() for name in ("open", "high", "low", "close")}
+    found = bar_outcomes(prices, closes, starts, rows["close"].to_numpy(), verticals, take, stop)
+    events = Events(starts, times, rows["close"].to_numpy(), take, stop, verticals)
+    return label_frame(
+        rows, events, session_end, found | {"is_halt_cut": np.zeros(times.size, bool)}
+    )
+
+
+def bar_outcomes(
+    prices: dict[str, np.ndarray],
+    closes: np.ndarray,
+    starts: np.ndarray,
+    bases: np.ndarray,
+    verticals: np.ndarray,
+    take_profit: np.ndarray,
+    stop_loss: np.ndarray,
+) -> dict[str, Any]:
+    """Outcome of events on bars: label, t1, label_return, path_ticks, has_path, is_ambiguous.
+
+    `prices` holds open, high, low and close of the path, `closes` its times; event k starts at
+    path bar starts[k] with the base price bases[k].
+    """
+    ends = np.maximum(np.searchsorted(closes, verticals, "right"), starts)
+    touches, labels, exits, ambiguous = bar_barriers(
+        read_only(prices["open"]),
+        read_only(prices["high"]),
+        read_only(prices["low"]),
+        read_only(starts),
+        read_only(ends),
+        read_only(bases),
+        read_only(take_profit),
+        read_only(stop_loss),
+    )
+    has_touch, has_path = touches >= 0, ends > starts
+    known = verticals.copy()
+    known[has_touch] = closes[touches[has_touch]]
+    is_timeout = has_path & ~has_touch
+    exits[is_timeout] = prices["close"][ends[is_timeout] - 1]
+    return {
+        "label": labels,
+        "t1": known,
+        "label_return": pl.Series(exits / bases - 1.0).fill_nan(None),
+        "path_ticks": np.where(has_touch, touches + 1, ends) - starts,
+        "has_path": has_path,
+        "is_ambiguous": ambiguous,
+    }
