@@ -191,11 +191,21 @@ class MainJob:
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
         """One run for each contiguous block; returns the keys that failed."""
         before = len(self.report.failed)
+        tables = step.tables if self.is_forced else self._outdated(step, keys)
         for first, last in contiguous_blocks(keys, step.order):
-            self._launch(step, step.tables, (first, last))
+            self._launch(step, tables, (first, last))
         if whole and not any(self._is_blocked(name) for name in whole):
             self._launch(step, tuple(whole), None)
         return {outcome.key or "" for outcome in self.report.failed[before:]}
+
+    def _outdated(self, step: Step, keys: list[str]) -> tuple[str, ...]:
+        """Tables of a step of which some key is incomplete, and those made from them."""
+        found: list[str] = []
+        for table in step.tables:
+            is_below = any(name in found for name in TABLES[table].upstream)
+            if is_below or not all(self.work.is_complete(table, key) for key in keys):
+                found.append(table)
+        return tuple(found)
 
     def _is_blocked(self, table: str) -> bool:
         """Nothing of an upstream table is stored, so there is nothing to derive from."""

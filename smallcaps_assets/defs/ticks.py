@@ -14,10 +14,21 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.domain.bars import activity_target, bar_diagnostics, build_bars
+from smallcaps_assets.domain.bars import (
+    activity_target,
+    bar_diagnostics,
+    build_bars,
+    volume_activity_target,
+)
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.features import SessionContext, bar_features, session_context
 from smallcaps_assets.domain.labels import triple_barrier_labels
+from smallcaps_assets.domain.minute_fallback import (
+    bars_from_minutes,
+    minute_path,
+    minute_tape,
+    triple_barrier_on_bars,
+)
 from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.domain.weights import sample_weights
 from smallcaps_assets.lake import split_ticker_session
@@ -132,10 +143,20 @@ class TickerDay:
         return self._frames[table]
 
     @cached_property
+    def minutes(self) -> pl.DataFrame | None:
+        """Minute bars that stand in where the vendor has no trades; None if there are trades."""
+        key, lake = self.date.isoformat(), self.chain.work.lake
+        if self.frame("trades").height or not lake.exists("minute_bars", key):
+            return None
+        return lake.read("minute_bars", key).filter(pl.col("ticker") == self.ticker)
+
+    @cached_property
     def tape(self) -> TickTape:
-        """The classified tape."""
-        hours = session_hours(self.date)
-        return prepare_ticks(self.frame("trades"), hours, self.chain.work.settings.ticks, ticker=self.ticker)
+        """The classified tape; without trades, one tick a minute."""
+        hours, settings = session_hours(self.date), self.chain.work.settings.ticks
+        if self.minutes is not None:
+            return minute_tape(self.minutes, hours, settings, self.ticker)
+        return prepare_ticks(self.frame("trades"), hours, settings, ticker=self.ticker)
 
     @cached_property
     def context(self) -> SessionContext:
@@ -150,15 +171,23 @@ class TickerDay:
 
     def _bars(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         settings = self.chain.work.settings.bars
-        bars = build_bars(self.tape, table, settings, self._target(table))
+        target = self._target(table)
+        if self.minutes is None:
+            bars = build_bars(self.tape, table, settings, target)
+        else:
+            bars = bars_from_minutes(self.minutes, self.tape.hours, table, settings, target)
         return bars, {"path of price": bars_sparkline(bars), **asdict(bar_diagnostics(bars))}
 
     def _target(self, table: str) -> float | None:
-        """The activity-scaled target of imbalance bars; None for the fixed one."""
-        settings = self.chain.work.settings.bars
-        if not settings.activity_scale or table != "dollar_imbalance_bars":
+        """The activity-scaled target where the table has one; None for the fixed one."""
+        settings, context = self.chain.work.settings.bars, self.context
+        if not settings.activity_scale:
             return None
-        return activity_target(self.context.median_dollar_volume20, settings)
+        if table == "dollar_imbalance_bars":
+            return activity_target(context.median_dollar_volume20, settings)
+        if table == "volume_bars":
+            return volume_activity_target(context.mean_volume20, settings)
+        return None
 
     def _features(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         tape, bars = self.tape, self.frame("dollar_imbalance_bars")
@@ -166,7 +195,12 @@ class TickerDay:
 
     def _labels(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         bars = self.frame("dollar_imbalance_bars")
-        labels = triple_barrier_labels(self.tape, bars, self.chain.work.settings.labels)
+        tape, settings = self.tape, self.chain.work.settings.labels
+        if self.minutes is None:
+            labels = triple_barrier_labels(tape, bars, settings)
+        else:
+            path = minute_path(self.minutes, tape.hours)
+            labels = triple_barrier_on_bars(bars, tape.session_end, settings, path)
         counts = dict(labels["label"].value_counts().sort("label").iter_rows())
         metadata = {f"label {label:+d}": count for label, count in counts.items()}
         return labels, {"path of price": bars_sparkline(bars, labels), **metadata}

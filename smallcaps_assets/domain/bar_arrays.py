@@ -142,7 +142,8 @@ def bars_from_arrays(
     else:
         after, arrays["signs"] = before, np.ascontiguousarray(signs, np.int8)
         same_length(arrays)
-    arrays["signs"] = arrays["signs"] * ~arrays["auction"]
+    if auction is not None:
+        arrays["signs"] = arrays["signs"] * ~arrays["auction"]
     return _cut(arrays, kind, (target, alpha, gamma, kappa), after, final)
 
 
@@ -160,7 +161,7 @@ def _check_parameters(target: float, alpha: float, gamma: float, kappa: float) -
 def _masked(name: str, values: ArrayLike | None, count: int, default: Any) -> np.ndarray:
     dtype = np.bool_ if isinstance(default, bool) else np.int64
     if values is None:
-        return np.full(count, default, dtype)
+        return np.ones(count, dtype) if default else np.zeros(count, dtype)
     array = np.ascontiguousarray(values)
     if dtype is np.bool_ and array.dtype != np.bool_ and array.size:
         raise ArrayError(f"{name} is {array.dtype}, expected booleans; compare or cast it first")

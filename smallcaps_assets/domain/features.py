@@ -36,7 +36,7 @@ class FeatureError(ValueError):
 class SessionContext:
     """What is known of a ticker before 04:00 of its session.
 
-    previous_close is in USD on the session's share basis, mean_volume30 in shares,
+    previous_close is in USD on the session's share basis, mean_volume30 and mean_volume20 in shares,
     median_dollar_volume20 in USD; is_ssr_carried: the short-sale restriction of the day before
     still holds. None where unknown.
     """
@@ -47,6 +47,7 @@ class SessionContext:
     mean_volume30: float | None = None
     median_dollar_volume20: float | None = None
     is_ssr_carried: bool = False
+    mean_volume20: float | None = None
 
 
 def session_context(ticker: str, day: date, row: Mapping[str, Any] | None) -> SessionContext:
@@ -62,6 +63,7 @@ def session_context(ticker: str, day: date, row: Mapping[str, Any] | None) -> Se
         row.get("mean_volume30"),
         row.get("median_dollar_volume20"),
         bool(row.get("is_ssr_carried")),
+        row.get("mean_volume20"),
     )
 
 

@@ -5,6 +5,7 @@ Coarser than the tape, and marked so in the rows; the real thing is in `bars.py`
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from smallcaps_assets.domain.bars import conform_bars, default_target
 from smallcaps_assets.domain.calendar import SessionHours
 from smallcaps_assets.domain.guards import price_array, read_only
 from smallcaps_assets.domain.labels import SECOND, Events, deciding_bars, label_frame
+from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
-from smallcaps_assets.settings import BarSettings, LabelSettings
+from smallcaps_assets.settings import BarSettings, LabelSettings, TickSettings
 
 MINUTE = 60 * SECOND
 
@@ -36,9 +39,7 @@ def bars_from_minutes(
     price without one), its sign that of close against the previous close. `source` is minutes.
     """
     kind = BarKind(kind)
-    start = pl.col("window_start").cast(INSTANT).to_physical()
-    rows = minutes.filter((start >= hours.premarket_open) & (start < hours.close)).sort(start)
-    rows = rows.filter(pl.col("volume") > 0)
+    rows = _counted(minutes, hours)
     prices = rows["vwap"].fill_null(rows.select(_typical()).to_series())
     starts = rows["window_start"].cast(INSTANT).to_physical().to_numpy()
     signs = tick_rule(price_array("close", rows["close"].to_numpy()))
@@ -61,6 +62,41 @@ def bars_from_minutes(
     )
     ticker = minutes["ticker"][0] if minutes.height else ""
     return conform_bars(frame, kind, ticker, hours.date, "minutes", known, segment)
+
+
+def minute_tape(
+    minutes: pl.DataFrame, hours: SessionHours, settings: TickSettings, ticker: str
+) -> TickTape:
+    """The tape whose ticks are the minutes of `bars_from_minutes`, in the same order.
+
+    Every minute forms prices and none is an auction; halts are not inferred from minutes.
+    """
+    rows = _counted(minutes, hours)
+    known = (pl.col("window_start").cast(INSTANT) + pl.duration(minutes=1)).cast(INSTANT)
+    signs = tick_rule(price_array("close", rows["close"].to_numpy()))
+    ticks = rows.select(
+        known.alias("sip_timestamp"),
+        pl.coalesce("vwap", _typical()).alias("price"),
+        pl.col("volume").alias("size"),
+        is_price_forming=pl.lit(True),
+        is_auction=pl.lit(False),
+        is_off_exchange=pl.lit(False),
+        segment=pl.when(known.to_physical() <= hours.open)
+        .then(pl.lit("premarket"))
+        .otherwise(pl.lit("regular")),
+        block=pl.lit(0, pl.Int32),
+        sign=pl.Series("sign", signs, dtype=pl.Int8),
+        in_label_path=pl.lit(True),
+    )
+    empty = prepare_ticks(TABLES["trades"].empty(), hours, settings, ticker=ticker)
+    return replace(empty, ticks=ticks.select(empty.ticks.columns))
+
+
+def _counted(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
+    """Minutes with volume from 04:00 to the scheduled close, in order."""
+    start = pl.col("window_start").cast(INSTANT).to_physical()
+    inside = (start >= hours.premarket_open) & (start < hours.close) & (pl.col("volume") > 0)
+    return minutes.filter(inside).sort("window_start")
 
 
 def _typical() -> pl.Expr:

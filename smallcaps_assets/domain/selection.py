@@ -267,13 +267,14 @@ def ticker_sessions(
 
     `watchlists` holds the rows of all sessions, `existing` the registry before. A ticker-day that
     no longer qualifies keeps its row with is_qualified False, because partition keys are never
-    deleted. eligible_from is the earliest known_at over all rules of the day, not only those that
-    ask for ticks.
+    deleted. eligible_from is the earliest known_at over the rules that ask for ticks. A rule that
+    doesn't, such as follow_up, may know a ticker since 04:00; but its day is in the data only if
+    it triggers later, so its rows before that trigger are chosen by the future.
     """
     table = TABLES["ticker_sessions"]
     asked = watchlists.filter(pl.col("rule").is_in(list(settings.tick_rules)))
     admitted = watchlists.join(asked, on=["ticker", "date"], how="semi")
-    current = table.conform(_registry_rows(admitted))
+    current = table.conform(_registry_rows(admitted, settings.tick_rules))
     if existing is None or existing.is_empty():
         return table.validate(current)
     left = existing.join(current, on=["ticker", "date"], how="anti").with_columns(
@@ -282,8 +283,9 @@ def ticker_sessions(
     return table.validate(pl.concat([current, table.conform(left)]))
 
 
-def _registry_rows(admitted: pl.DataFrame) -> pl.DataFrame:
-    """One row per ticker-day from its watchlist rows, the rule known first leading."""
+def _registry_rows(admitted: pl.DataFrame, tick_rules: tuple[str, ...]) -> pl.DataFrame:
+    """One row per ticker-day from its watchlist rows; of the tick rules the one known first leads."""
+    asks = pl.col("rule").is_in(list(tick_rules))
     key = pl.format("{}_{}", "ticker", pl.col("date").dt.to_string("%Y-%m-%d"))
     return (
         admitted.sort("ticker", "date", "known_at", "rule")
@@ -291,8 +293,8 @@ def _registry_rows(admitted: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.col("identity").first(),
             pl.col("rule").sort().str.join(",").alias("rules"),
-            pl.col("rule").first().alias("selection_rule"),
-            pl.col("known_at").first().alias("eligible_from"),
+            pl.col("rule").filter(asks).first().alias("selection_rule"),
+            pl.col("known_at").filter(asks).first().alias("eligible_from"),
         )
         .with_columns(key.alias("partition_key"), pl.lit(True).alias("is_qualified"))
     )

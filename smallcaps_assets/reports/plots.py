@@ -11,7 +11,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import HOURLY, AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -140,7 +140,8 @@ def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot |
 
 
 def _date_axis(axes: Axes, is_narrow: bool) -> None:
-    locator = AutoDateLocator(minticks=3, maxticks=5 if is_narrow else 10)
+    locator = AutoDateLocator(minticks=2, maxticks=5 if is_narrow else 10)
+    locator.intervald[HOURLY] = [24]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.margins(x=0.02)

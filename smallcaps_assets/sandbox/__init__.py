@@ -8,7 +8,7 @@ of the client or of the orchestrator.
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError, SandboxError
 from smallcaps_assets.sandbox.faults import Fault, FaultError, parse_fault
 from smallcaps_assets.sandbox.market import Market
-from smallcaps_assets.sandbox.recorded import RecordedDataError, RecordedMarket
+from smallcaps_assets.sandbox.recorded import NotRecordedError, RecordedDataError, RecordedMarket
 from smallcaps_assets.sandbox.server import Sandbox, SandboxServerError
 from smallcaps_assets.sandbox.simulated import SimulatedMarket
 
@@ -16,6 +16,7 @@ __all__ = [
     "Fault",
     "FaultError",
     "Market",
+    "NotRecordedError",
     "RecordedDataError",
     "RecordedMarket",
     "Sandbox",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from smallcaps_assets.sandbox.market import Row
@@ -25,18 +26,22 @@ def _local() -> pl.Expr:
 
 def adjust(bars: pl.DataFrame, splits: Sequence[Row], today: date) -> pl.DataFrame:
     """Prices and volumes on the share basis of `today`: splits only, never dividends."""
+    names, days = bars["ticker"], bars.select(_local().dt.date()).to_series()
+    present = set(names.unique())
+    factor = np.ones(bars.height)
     for split in splits:
         day = date.fromisoformat(split["execution_date"])
-        if day > today or not split["split_from"] or not split["split_to"]:
-            continue
-        factor = split["split_from"] / split["split_to"]
-        before = (pl.col("ticker") == split["ticker"]) & (_local().dt.date() < day)
-        bars = bars.with_columns(
-            *(pl.when(before).then((pl.col(c) * factor).round(4)).otherwise(c).alias(c)
-              for c in PRICES),
-            pl.when(before).then(pl.col("volume") / factor).otherwise("volume").alias("volume"),
-        )  # fmt: skip
-    return bars
+        if split["ticker"] in present and day <= today and split["split_from"] * split["split_to"]:
+            before = ((names == split["ticker"]) & (days < day)).to_numpy()
+            factor[before] *= split["split_from"] / split["split_to"]
+    if (factor == 1.0).all():
+        return bars
+    ratio = pl.Series(factor)
+    return bars.with_columns(
+        *(pl.when(ratio != 1.0).then((pl.col(c) * ratio).round(4)).otherwise(c).alias(c)
+          for c in PRICES),
+        pl.col("volume") / ratio,
+    )  # fmt: skip
 
 
 def window_of(timespan: str, multiplier: int) -> pl.Expr:

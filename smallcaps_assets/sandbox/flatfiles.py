@@ -107,15 +107,11 @@ class FlatFiles:
     def _make(self, identity: FileId, version: int) -> bytes:
         kept = self._market.flat_file(identity.data_set, identity.day)
         if kept is not None and version == 0:
-            return kept
+            return kept.read_bytes()
         return compress(csv_text(self._market, identity, version))
 
     def exists(self, identity: FileId | None) -> bool:
-        return identity is not None and identity.day in self._session_set
-
-    @property
-    def _session_set(self) -> set[date]:
-        return set(self._market.sessions)
+        return identity is not None and self._market.has_flat_file(identity.data_set, identity.day)
 
     def etag(self, identity: FileId) -> str:
         text = f"{self._fingerprint}|{identity.key}|{self._version(identity)}"
@@ -130,10 +126,15 @@ class FlatFiles:
         guess = {"day_aggs_v1": 30, "minute_aggs_v1": 3_000, "trades_v1": 9_000}
         tickers = 100
         known = self._sizes.get((identity, self._version(identity)))
-        return known if known is not None else guess[identity.data_set] * tickers
+        if known is not None:
+            return known
+        kept = self._market.flat_file(identity.data_set, identity.day)
+        return kept.stat().st_size if kept is not None else guess[identity.data_set] * tickers
 
     def keys(self) -> list[FileId]:
-        return [FileId(data_set, day) for data_set in DATA_SETS for day in self._market.sessions]
+        days = self._market.sessions
+        found = (FileId(data_set, day) for data_set in DATA_SETS for day in days)
+        return [identity for identity in found if self.exists(identity)]
 
     def get(self, key: str, byte_range: str | None, is_head: bool) -> Answer:
         identity = parse_key(key)

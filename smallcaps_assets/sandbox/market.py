@@ -7,6 +7,7 @@ those of the vendor's flat files plus what only REST carries (vwap, decimal_size
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
@@ -101,6 +102,10 @@ class Market(Protocol):
         """Halts of a ticker-session as (begin, end)."""
         ...
 
-    def flat_file(self, data_set: str, day: date) -> bytes | None:
-        """Bytes of a flat file kept as it is; None when it has to be made from frames."""
+    def has_flat_file(self, data_set: str, day: date) -> bool:
+        """Whether the bucket has this file."""
+        ...
+
+    def flat_file(self, data_set: str, day: date) -> Path | None:
+        """A flat file that is served as it is; None when it has to be made from frames."""
         ...

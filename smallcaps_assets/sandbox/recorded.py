@@ -22,7 +22,7 @@ from smallcaps_assets.sandbox.actions import row_id
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxError
 from smallcaps_assets.sandbox.flatfiles import DATA_SETS, FileId, parse_key
-from smallcaps_assets.sandbox.frames import empty_bars, empty_trades
+from smallcaps_assets.sandbox.frames import empty_bars
 from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, Row
 
 
@@ -32,6 +32,10 @@ class RecordedDataError(SandboxError):
     def __init__(self, path: Path, found: str, remedy: str) -> None:
         super().__init__(f"{path}: {found}; {remedy}")
         self.path = path
+
+
+class NotRecordedError(RecordedDataError):
+    """Data of a session that the recording leaves out: no answer, rather than an empty one."""
 
 
 def _decompress(path: Path) -> bytes:
@@ -117,12 +121,21 @@ class RecordedMarket:
                 _read(self._path(FileId(data_set, day)), _schema(data_set))
 
     def _frame(self, data_set: str, day: date) -> pl.DataFrame:
-        """A session's frame; empty when the recording has no such file."""
+        """A session's frame, empty when there is no session.
+
+        Raises NotRecordedError when there is a session but no such file.
+        """
         identity = FileId(data_set, day)
         path = self._path(identity)
-        if not path.exists():
-            return pl.DataFrame(schema=_schema(data_set))
-        return self._frames.get(identity, lambda: _read(path, _schema(data_set)))
+        if path.exists():
+            return self._frames.get(identity, lambda: _read(path, _schema(data_set)))
+        if day in self._session_set:
+            raise NotRecordedError(path, "this session was not recorded", "choose another session")
+        return pl.DataFrame(schema=_schema(data_set))
+
+    @cached_property
+    def _session_set(self) -> set[date]:
+        return set(self._sessions)
 
     @cached_property
     def _all_daily(self) -> pl.DataFrame:
@@ -155,12 +168,14 @@ class RecordedMarket:
         )
 
     def session_trades(self, day: date) -> pl.DataFrame:
-        rows = self._frame("trades_v1", day)
-        return rows if rows.height else empty_trades()
+        return self._frame("trades_v1", day)
 
-    def flat_file(self, data_set: str, day: date) -> bytes | None:
+    def has_flat_file(self, data_set: str, day: date) -> bool:
+        return self._path(FileId(data_set, day)).exists()
+
+    def flat_file(self, data_set: str, day: date) -> Path | None:
         path = self._path(FileId(data_set, day))
-        return path.read_bytes() if path.exists() else None
+        return path if path.exists() else None
 
     def _reference(self, name: str) -> list[Row]:
         path = self.root / "reference" / f"{name}.json"

@@ -174,7 +174,8 @@ def open_close(market: Market, ticker: str, day_text: str, is_csv: bool) -> Answ
     bar = bars.row(0, named=True)
     row: Row = {"from": day_text, "symbol": ticker}
     row |= {name: bar[name] for name in ("open", "high", "low", "close", "volume")}
-    row |= _outside_hours(market.minute_bars_of(ticker, day, day), day)
+    if market.has_flat_file("minute_aggs_v1", day):
+        row |= _outside_hours(market.minute_bars_of(ticker, day, day), day)
     if is_csv:
         return csv_answer(pl.DataFrame([row]).select(sorted(row)).write_csv())
     return json_answer({"status": "OK", **row})

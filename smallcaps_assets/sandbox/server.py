@@ -31,7 +31,7 @@ from smallcaps_assets.sandbox.faults import Fault, FaultPlan, parse_fault
 from smallcaps_assets.sandbox.finra import ACCESS_DENIED, short_volume_text
 from smallcaps_assets.sandbox.flatfiles import FlatFiles
 from smallcaps_assets.sandbox.market import Market
-from smallcaps_assets.sandbox.recorded import RecordedMarket
+from smallcaps_assets.sandbox.recorded import NotRecordedError, RecordedMarket
 from smallcaps_assets.sandbox.requestlog import RequestLog
 from smallcaps_assets.sandbox.routes_trades import trades
 from smallcaps_assets.sandbox.simulated import SimulatedMarket
@@ -125,6 +125,9 @@ class _Api:
                 answer = handler(self._market, request, is_csv)
             except ApiError as refusal:
                 answer = refusal.answer()
+            except NotRecordedError as error:
+                # As the vendor does outside a plan's history: final for this range, no retry.
+                answer = ApiError(403, str(error), "NOT_AUTHORIZED", "message").answer()
             except SandboxError as error:
                 answer = ApiError(500, str(error)).answer()
             return _response(request, answer)

@@ -1,8 +1,7 @@
 """The simulated market: listings, plans and kernels put together behind the Market protocol.
 
-A listing's sessions form a chain: each starts at the last price of the one before. One pass over
-the chain keeps only day bars and starting prices; with those any single ticker-session's tape
-is printed again alone, bit-identical. Rows of the reference endpoints are made in reference.py.
+Tapes come from tapes.py, rows of the reference endpoints from reference.py; here they become
+frames under the symbols of their days. Everything is made on demand and kept within bounds.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,39 +20,18 @@ from smallcaps_assets.domain.calendar import session_hours, sessions
 from smallcaps_assets.sandbox import bars as b
 from smallcaps_assets.sandbox import frames
 from smallcaps_assets.sandbox import tape as t
-from smallcaps_assets.sandbox.actions import make_dividends, make_splits
+from smallcaps_assets.sandbox.actions import Dividend, Split, make_dividends, make_splits
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.companies import Listing, make_listings
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError
 from smallcaps_assets.sandbox.finra import short_volume_frame
 from smallcaps_assets.sandbox.market import Row
-from smallcaps_assets.sandbox.plan import (
-    WILD_SHARE,
-    Actions,
-    Calendar,
-    active_sessions,
-    choose_wild_days,
-    make_plans,
-)
+from smallcaps_assets.sandbox.plan import Calendar, Kind
 from smallcaps_assets.sandbox.reference import ReferenceTables
+from smallcaps_assets.sandbox.tapes import Chain, TapeBook
 
 WORKERS = 4
-MAXIMUM_TRADES = 125_000
 MINIMUM_SESSIONS = 3
-
-
-@dataclass(frozen=True)
-class Chain:
-    """What one pass over a listing's sessions leaves: `first` is the index of its first.
-
-    starts: price that each session starts from, in 1e-4 dollars. extras: vwap in 1e-4 dollars and
-    off-exchange volume in 1e-6 shares.
-    """
-
-    first: int
-    starts: np.ndarray
-    bars: np.ndarray
-    extras: np.ndarray
 
 
 def _hours(days: Sequence[date]) -> np.ndarray:
@@ -79,14 +57,9 @@ class SimulatedMarket:
                 f"{config.start} to {config.end} has {len(days)} sessions, at least "
                 f"{MINIMUM_SESSIONS} are needed; choose a later end"
             )
-        self._calendar = Calendar(days, _hours(days))
+        self.calendar = Calendar(days, _hours(days))
         self._index = {day: s for s, day in enumerate(days)}
         self.listings = make_listings(config.seed, config.tickers, days)
-        self._by_number = {listing.number: listing for listing in self.listings}
-        self._chains: dict[int, Chain] = {}
-        self._locks = [threading.Lock() for _ in range(64)]
-        self._scratch = threading.local()
-        self._tapes: BoundedCache[tuple[int, int], np.ndarray] = BoundedCache(48)
         self._frames: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
         self._minutes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(4096)
         self._sessions_of_minutes: BoundedCache[date, pl.DataFrame] = BoundedCache(3)
@@ -95,7 +68,7 @@ class SimulatedMarket:
 
     @property
     def sessions(self) -> list[date]:
-        return list(self._calendar.days)
+        return list(self.calendar.days)
 
     @cached_property
     def reference(self) -> ReferenceTables:
@@ -104,95 +77,26 @@ class SimulatedMarket:
         )
 
     @cached_property
-    def _splits(self):
+    def _splits(self) -> list[Split]:
         return make_splits(self.config.seed, self.listings, self.sessions)
 
     @cached_property
-    def _dividends(self):
+    def _dividends(self) -> list[Dividend]:
         return make_dividends(self.config.seed, self.listings, self.sessions)
 
     @cached_property
-    def _actions(self) -> dict[int, Actions]:
-        actions = {listing.number: Actions({}, {}) for listing in self.listings}
-        for split in self._splits:
-            actions[split.number].splits[split.day] = split
-        for dividend in self._dividends:
-            actions[dividend.number].dividends[dividend.day] = dividend
-        return actions
+    def _book(self) -> TapeBook:
+        splits, dividends = self._splits, self._dividends
+        return TapeBook(self.config, self.listings, self.calendar, splits, dividends)
 
-    @cached_property
-    def wild_days(self):
+    @property
+    def wild_days(self) -> dict[tuple[int, int], Kind]:
         """(listing number, session index) -> kind of day."""
-        count = self.config.pump_days
-        if count is None:
-            count = round(WILD_SHARE * self.config.tickers * len(self.sessions))
-        return choose_wild_days(
-            self.config.seed, self.listings, self._calendar, self._actions, count
-        )
+        return self._book.wild_days
 
-    @cached_property
-    def _wild_of(self):
-        table: dict[int, dict] = {}
-        for (number, s), kind in self.wild_days.items():
-            table.setdefault(number, {})[s] = kind
-        return table
-
-    def _plans(self, listing: Listing) -> tuple[np.ndarray, np.ndarray]:
-        return make_plans(
-            self.config.seed,
-            listing,
-            self._calendar,
-            self._actions[listing.number],
-            self._wild_of.get(listing.number, {}),
-            self.config.kind == "placebo",
-            self.config.trades_scale,
-        )
-
-    def _paper(self) -> np.ndarray:
-        """This thread's room for one tape."""
-        tape = getattr(self._scratch, "tape", None)
-        if tape is None:
-            width = int(MAXIMUM_TRADES * max(1.0, self.config.trades_scale))
-            tape = self._scratch.tape = np.zeros((t.ROWS, width), dtype=np.int64)
-        return tape
-
-    def _chain(self, listing: Listing) -> Chain:
-        with self._locks[listing.number % len(self._locks)]:
-            chain = self._chains.get(listing.number)
-            if chain is None:
-                chain = self._chains[listing.number] = self._run_chain(listing)
-            return chain
-
-    def _run_chain(self, listing: Listing) -> Chain:
-        first, stop = active_sessions(listing, self._calendar)
-        count = stop - first
-        chain = Chain(
-            first, np.zeros(count, dtype=np.int64), b.empty_bars(count), np.zeros((count, 2))
-        )
-        plans, seeds = self._plans(listing)
-        paper, price = self._paper(), round(listing.first_price * 10_000)
-        for i, s in enumerate(range(first, stop)):
-            chain.starts[i] = price
-            hours = self._calendar.hours[s]
-            n, price = t.simulate_day(plans[s], hours, seeds[s], price, paper)
-            chain.extras[i] = (
-                b.day_bar(paper, n, chain.bars[i]),
-                b.off_exchange_volume(paper, n, hours),
-            )
-        return chain
-
-    def _tape(self, listing: Listing, day: date) -> np.ndarray:
-        """The tape of one ticker-session, int64[ROWS, n]."""
-        s = self._index[day]
-        return self._tapes.get((listing.number, s), lambda: self._print_tape(listing, s))
-
-    def _print_tape(self, listing: Listing, s: int) -> np.ndarray:
-        chain = self._chain(listing)
-        plans, seeds = self._plans(listing)
-        paper = self._paper()
-        start = int(chain.starts[s - chain.first])
-        count, _ = t.simulate_day(plans[s], self._calendar.hours[s], seeds[s], start, paper)
-        return paper[:, :count].copy()
+    def tape(self, listing: Listing, day: date) -> np.ndarray:
+        """The tape of one ticker-session, int64[ROWS, n]; rows as in tape.py."""
+        return self._book.tape(listing, self._index[day])
 
     def listing_of(self, ticker: str, day: date) -> Listing | None:
         """The listing that a ticker string means on a day."""
@@ -215,7 +119,7 @@ class SimulatedMarket:
         with self._bars_lock:
             if self._bars is None:
                 with ThreadPoolExecutor(WORKERS) as pool:
-                    chains = list(pool.map(self._chain, self.listings))
+                    chains = list(pool.map(self._book.chain, self.listings))
                 self._bars = self._stack(chains)
             return self._bars
 
@@ -255,7 +159,7 @@ class SimulatedMarket:
         return pl.concat(parts).sort("window_start")
 
     def _stack_one(self, listing: Listing) -> pl.DataFrame:
-        chain = self._chain(listing)
+        chain = self._book.chain(listing)
         days = self.sessions[chain.first : chain.first + len(chain.starts)]
         rows = chain.bars.copy()
         rows[:, b.B_START] = [_midnight(d) for d in days]
@@ -263,9 +167,9 @@ class SimulatedMarket:
         return frames.bar_frame(names, rows, chain.extras[:, 0]).filter(pl.col("open") > 0)
 
     def _minute_arrays(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
-        tape = self._tape(listing, day)
+        tape = self.tape(listing, day)
         bars, vwaps = b.empty_bars(961), np.zeros(961)
-        hours = self._calendar.hours[self._index[day]]
+        hours = self.calendar.hours[self._index[day]]
         count = b.minute_bars(tape, tape.shape[1], hours, bars, vwaps)
         return bars[:count], vwaps[:count]
 
@@ -307,7 +211,7 @@ class SimulatedMarket:
 
     def _trade_frame(self, ticker: str, listing: Listing, day: date) -> pl.DataFrame:
         letter = {"XNYS": 1, "XNAS": 3}.get(listing.primary_exchange, 2)
-        return frames.trade_frame(ticker, self._tape(listing, day), listing.number, letter)
+        return frames.trade_frame(ticker, self.tape(listing, day), listing.number, letter)
 
     def session_trades(self, day: date) -> pl.DataFrame:
         pairs = self._trading(day) if day in self._index else []
@@ -326,10 +230,10 @@ class SimulatedMarket:
         if listing is None:
             return []
         s = self._index[day]
-        minute = int(self._plans(listing)[0][s, t.P_HALT])
+        minute = int(self._book.plans(listing)[0][s, t.P_HALT])
         if minute < 0:
             return []
-        begin = int(self._calendar.hours[s, 1]) + minute * t.MINUTE
+        begin = int(self.calendar.hours[s, 1]) + minute * t.MINUTE
         return [(begin, begin + t.HALT_MINUTES * t.MINUTE)]
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:
@@ -340,7 +244,7 @@ class SimulatedMarket:
 
     def _close_before(self, listing: Listing, day: date) -> float:
         """Last close on or before a day; the first price when there is none."""
-        chain = self._chain(listing)
+        chain = self._book.chain(listing)
         days = self.sessions[chain.first : chain.first + len(chain.starts)]
         closes = [r[b.B_CLOSE] for d, r in zip(days, chain.bars, strict=True) if d <= day]
         return next((float(c) / 10_000 for c in reversed(closes) if c), listing.first_price)
@@ -354,7 +258,10 @@ class SimulatedMarket:
     def dividends(self) -> list[Row]:
         return self.reference.dividend_rows
 
-    def flat_file(self, data_set: str, day: date) -> bytes | None:
+    def has_flat_file(self, data_set: str, day: date) -> bool:
+        return day in self._index
+
+    def flat_file(self, data_set: str, day: date) -> Path | None:
         return None
 
 

@@ -313,7 +313,7 @@ def _pace(plan, start):
     Chosen so that the day's return has about the wanted deviation: with fewer changes on ordinary
     days, fewer trades on wild ones, or units of more than a cent.
     """
-    trades = plan[P_TRADES]
+    trades = max(plan[P_TRADES], 1e-3)
     deviation = STEP_DEVIATION if start >= 10_000 else STEP_DEVIATION_BELOW
     wanted = (plan[P_SIGMA] * start / deviation) ** 2
     if wanted < CHANGE_SHARE * trades and start >= 10_000:

@@ -251,8 +251,8 @@ class TickerSessions(dy.Schema):
     partition_key = text("partition key, TICKER_YYYY-MM-DD", unique=True)
     identity = text("listing identity")
     rules = text("rules that selected it, comma-separated, alphabetical")
-    selection_rule = text("the rule known first")
-    eligible_from = instant("earliest moment at which some rule had admitted the day")
+    selection_rule = text("of the rules that ask for ticks, the one known first")
+    eligible_from = instant("earliest moment at which such a rule had admitted the day")
     is_qualified = flag("a rule that asks for ticks holds; false: disqualified later")
 
 

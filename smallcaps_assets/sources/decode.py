@@ -90,7 +90,7 @@ class BarRow(msgspec.Struct, gc=False):
     T: str | None = None
 
 
-class TradeRow(msgspec.Struct):
+class TradeRow(msgspec.Struct, gc=False):
     """A trade; instants in nanoseconds."""
 
     sip_timestamp: int

@@ -19,16 +19,22 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: processes then share the window without a lock
+    fcntl = None
 
 CUT = 0.6  # what is left of the pace
 CUT_INTERVAL = 0.5  # seconds
 RETURN, PROBE = 2.0, 16.0  # cubic coefficients below and above the pace of the last 429
 SLOWEST = 0.2  # requests per second
 LONGEST_PAUSE = 60.0  # seconds, when slower does not help
-BURST = 2  # slots that a thread woken late may catch up
+BURST = 3  # slots that a thread woken late may catch up
 HOLD = 0.1  # seconds of silence after any 429
 
 
@@ -50,6 +56,16 @@ class Counters:
     requests: int
     rate_limited: int
     rate: float
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock file beside `path` against other processes, where the system can lock files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Throttle:
@@ -79,10 +95,8 @@ class Throttle:
     def acquire(self) -> None:
         """Wait for the next slot. Raises what `stop` was given, also while waiting."""
         with self._turn:
-            while (wait := self._take()) > 0:
+            while (wait := self._take_shared()) > 0:
                 self._sleep(wait)
-            if self._window:
-                self.persist()
         self.raise_if_stopped()
 
     def pause(self, seconds: float) -> None:
@@ -164,7 +178,20 @@ class Throttle:
             self._cut_at = now
             if self._window:
                 shift = self._wall_clock() - now
-                self._calls.extend(min(call - shift, now) for call in sorted(calls))
+                # The file has every process's calls, ours among them.
+                known = sorted(min(call - shift, now) for call in calls)
+                self._calls = deque(known, maxlen=self._window.calls)
+
+    def _take_shared(self) -> float:
+        """`_take`; on the free plan together with the other processes that share the state."""
+        if self._window is None or self._state_path is None:
+            return self._take()
+        with _locked(self._state_path):
+            self.load(self._state_path)
+            wait = self._take()
+            if wait <= 0:
+                self.save(self._state_path)
+        return wait
 
     def _take(self) -> float:
         """Take a slot and return 0, or return the seconds until there may be one."""

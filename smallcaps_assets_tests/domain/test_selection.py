@@ -408,7 +408,7 @@ def test_runners_given_rename_counts_one_company_under_its_latest_symbol():
 
 
 # registry ----------------------------------------------------------------------------------------
-def test_ticker_sessions_joins_the_rules_and_takes_the_earliest_moment():
+def test_ticker_sessions_joins_the_rules_and_takes_the_earliest_moment_of_a_tick_rule():
     rows = [
         watched("info_rich", DAY),
         watched("intraday_trigger", DAY, known_at=instant("10:05")),
@@ -424,8 +424,8 @@ def test_ticker_sessions_joins_the_rules_and_takes_the_earliest_moment():
             "A_2024-05-03",
             "FIGI-A",
             "follow_up,info_rich,intraday_trigger",
-            "follow_up",
-            instant("04:00"),
+            "intraday_trigger",
+            instant("10:05"),
             True,
         ),
         ("C", DAY, "C_2024-05-03", "FIGI-C", "info_rich", "info_rich", instant("16:00"), True),

@@ -1,4 +1,7 @@
-"""Hypothesis without deadlines: the first example of a test compiles its kernel."""
+"""Hypothesis without deadlines: the first example of a test compiles its kernel.
+
+The same tests check the kernels as plain Python when NUMBA_DISABLE_JIT=1 is in the environment.
+"""
 
 from hypothesis import settings
 

@@ -40,7 +40,20 @@ def test_trades_come_from_the_file(recorded: Client) -> None:
     assert [row["price"] for row in rows] == [10.0, 11.0]
     assert rows[0]["conditions"] == [14, 41] and "trf_id" not in rows[0]
     assert "conditions" not in rows[1] and rows[1]["trf_id"] == 202
-    assert recorded.json("/v3/trades/AAPL", timestamp=str(NEXT))["results"] == []
+    assert recorded.json("/v3/trades/NOPE", timestamp=str(DAY))["results"] == []
+
+
+def test_sessions_that_were_not_recorded_are_refused_not_empty(recorded: Client) -> None:
+    paths = ("/v3/trades/AAPL?timestamp=2013-10-08",
+             "/v2/aggs/ticker/AAPL/range/1/minute/2013-10-08/2013-10-08")  # fmt: skip
+    for path in paths:
+        answer = recorded.get(path)
+        assert answer.status_code == 403 and "not recorded" in answer.json()["message"]
+    file = "/flatfiles/us_stocks_sip/trades_v1/2013/10/2013-10-08.csv.gz"
+    assert recorded.get(file).status_code == 404
+    listing = recorded.get("/flatfiles", prefix="us_stocks_sip/trades_v1/").text
+    assert "2013-10-07.csv.gz" in listing and "2013-10-08.csv.gz" not in listing
+    assert recorded.json("/v1/open-close/AAPL/2013-10-08")["close"] == 11.0
 
 
 def test_flat_files_are_served_byte_for_byte(recorded: Client, recording: Path) -> None:

@@ -85,9 +85,9 @@ def _pooled(market: SimulatedMarket) -> Facts:
     by_number = {listing.number: listing for listing in market.listings}
     rows: list[Facts] = []
     for number, s in list(market.wild_days)[:DAYS]:
-        tape = market._tape(by_number[number], market.sessions[s])
+        tape = market.tape(by_number[number], market.sessions[s])
         if tape[t.PRICE].min() > 10_000:
-            rows.append(_facts(tape, market._calendar.hours[s]))
+            rows.append(_facts(tape, market.calendar.hours[s]))
     assert len(rows) > DAYS // 2
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -129,7 +129,7 @@ def _samples(market: SimulatedMarket) -> tuple[dict[str, np.ndarray], np.ndarray
     columns: dict[str, list[np.ndarray]] = {"minute": [], "quarter": [], "day": [], "sign": []}
     later: list[np.ndarray] = []
     for number, s in market.wild_days:
-        tape, hours = market._tape(by_number[number], market.sessions[s]), market._calendar.hours[s]
+        tape, hours = market.tape(by_number[number], market.sessions[s]), market.calendar.hours[s]
         tape = tape[:, (tape[t.CODE] == 0) & (tape[t.CORRECTION] == 0)]
         times, prices = tape[t.SIP], tape[t.PRICE].astype(float)
         at = np.arange(hours[1] + 30 * t.MINUTE, hours[2] - 16 * t.MINUTE, 15 * t.MINUTE)
