@@ -131,7 +131,9 @@ class MainJob:
         yield Step("corporate actions", "corporate_actions", ("splits", "dividends"), years, years)
         yield Step("ticker details", "ticker_details", ("ticker_details",), months, months)
         if warm:
-            tables = tuple(t for t in WARM_UP_TABLES if t != "minute_bars" or self._has_minutes(warm))
+            tables = tuple(
+                t for t in WARM_UP_TABLES if t != "minute_bars" or self._has_minutes(warm)
+            )
             yield Step("earlier sessions", "session_tables", tables, warm, all_sessions)
         whole = ("adjustment_factors", "ticker_sessions")
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
@@ -254,5 +256,3 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
 def failed_keys(report: Report) -> list[str]:
     """Distinct failed partitions as `table key`, in the order in which they failed."""
     return list(dict.fromkeys(f"{o.table} {o.key or ''}".strip() for o in report.failed))
-
-

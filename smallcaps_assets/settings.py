@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
@@ -26,28 +26,39 @@ class SettingsError(ValueError):
     """A setting with an unknown name or an invalid value."""
 
 
-class Section(BaseModel):
+class Section(BaseModel, extra="forbid", frozen=True):
     """A group of settings; unknown fields are refused, values are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class MarketSettings(Section):
     name: Literal["simulated", "placebo", "recorded", "polygon"] = Field(
-        "simulated", description="where the data comes from"
+        default="simulated", description="where the data comes from"
     )
-    recorded_dir: str = Field("", description="folder of flat files of the recorded market")
-    start: date | None = Field(None, description="first session; the market's first if not given")
-    end: date | None = Field(None, description="last session; the market's last if not given")
+    recorded_dir: str = Field(default="", description="folder of flat files of the recorded market")
+    start: date | None = Field(
+        default=None, description="first session; the market's first if not given"
+    )
+    end: date | None = Field(
+        default=None, description="last session; the market's last if not given"
+    )
 
 
 class SandboxSettings(Section):
-    seed: int = Field(7, ge=0, description="seed of the simulated market")
-    tickers: int = Field(120, ge=20, le=20_000, description="tickers of the simulated market")
-    start: date = Field(date(2024, 10, 1), description="first simulated session")
-    end: date = Field(date(2025, 1, 10), description="last simulated session")
-    trades_scale: float = Field(1.0, gt=0, le=100, description="factor on the number of trades")
-    faults: tuple[str, ...] = Field((), description="faults to inject, see the sandbox's grammar")
+    seed: int = Field(default=7, ge=0, description="seed of the simulated market")
+    tickers: int = Field(
+        default=120, ge=20, le=20_000, description="tickers of the simulated market"
+    )
+    start: date = Field(default=date(2024, 10, 1), description="first simulated session")
+    end: date = Field(default=date(2025, 1, 10), description="last simulated session")
+    pump_days: int | None = Field(
+        default=None, ge=0, description="wild days; scaled with the market if none"
+    )
+    trades_scale: float = Field(
+        default=1.0, gt=0, le=100, description="factor on the number of trades"
+    )
+    faults: tuple[str, ...] = Field(
+        default=(), description="faults to inject, see the sandbox's grammar"
+    )
 
     @field_validator("faults", mode="before")
     @classmethod
@@ -56,39 +67,51 @@ class SandboxSettings(Section):
 
 
 class LakeSettings(Section):
-    root: str = Field("data", description="folder of the lake")
+    root: str = Field(default="data", description="folder of the lake")
 
 
 class PolygonSettings(Section):
-    url: str = Field("https://api.massive.com", description="base URL of the REST API")
-    flatfiles_url: str = Field("https://files.massive.com", description="endpoint of the flat files")
-    flatfiles_dir: str = Field("", description="local folder of flat files, used instead of S3")
-    plan: Literal["free", "starter", "developer", "advanced"] = Field(
-        "advanced", description="plan; free means at most 5 calls in 61 s"
+    url: str = Field(default="https://api.massive.com", description="base URL of the REST API")
+    flatfiles_url: str = Field(
+        default="https://files.massive.com", description="endpoint of the flat files"
     )
-    requests_per_second: float = Field(95, gt=0, le=100, description="cap of the adaptive rate")
-    workers: int = Field(8, ge=1, le=64, description="requests in flight")
-    connect_timeout: float = Field(10, gt=0, description="seconds")
-    read_timeout: float = Field(30, gt=0, description="seconds")
-    retry_budget: float = Field(120, ge=0, description="seconds spent on retries of one request")
+    flatfiles_dir: str = Field(
+        default="", description="local folder of flat files, used instead of S3"
+    )
+    plan: Literal["free", "starter", "developer", "advanced"] = Field(
+        default="advanced", description="plan; free means at most 5 calls in 61 s"
+    )
+    requests_per_second: float = Field(
+        default=95, gt=0, le=100, description="cap of the adaptive rate"
+    )
+    workers: int = Field(default=16, ge=1, le=64, description="requests in flight")
+    connect_timeout: float = Field(default=10, gt=0, description="seconds")
+    read_timeout: float = Field(default=30, gt=0, description="seconds")
+    retry_budget: float = Field(
+        default=120, ge=0, description="seconds spent on retries of one request"
+    )
     minute_route: Literal["auto", "flatfile", "rest"] = Field(
-        "auto", description="where minute bars come from"
+        default="auto", description="where minute bars come from"
     )
     trade_route: Literal["auto", "flatfile", "rest"] = Field(
-        "auto", description="where trades come from"
+        default="auto", description="where trades come from"
     )
 
 
 class FinraSettings(Section):
-    url: str = Field("https://cdn.finra.org", description="base URL of the daily files")
+    url: str = Field(default="https://cdn.finra.org", description="base URL of the daily files")
 
 
 class UniverseSettings(Section):
-    types: tuple[str, ...] = Field(("CS",), description="security types; add ADRC if wanted")
-    exchanges: tuple[str, ...] = Field(
-        ("XNAS", "XNYS", "XASE"), description="MICs of the listing exchanges"
+    types: tuple[str, ...] = Field(
+        default=("CS",), description="security types; add ADRC if wanted"
     )
-    max_market_cap: float = Field(2e9, gt=0, description="USD; unknown caps are kept and flagged")
+    exchanges: tuple[str, ...] = Field(
+        default=("XNAS", "XNYS", "XASE"), description="MICs of the listing exchanges"
+    )
+    max_market_cap: float = Field(
+        default=2e9, gt=0, description="USD; unknown caps are kept and flagged"
+    )
 
     @field_validator("types", "exchanges", mode="before")
     @classmethod
@@ -97,29 +120,39 @@ class UniverseSettings(Section):
 
 
 class MetricsSettings(Section):
-    mean_sessions: int = Field(30, ge=1, description="traded sessions in the mean volume")
-    min_sessions: int = Field(10, ge=1, description="fewest sessions for a relative volume")
-    lookback_sessions: int = Field(60, ge=1, le=60, description="sessions looked back")
-    max_close_age: int = Field(10, ge=1, description="sessions a previous close may be old")
-    large_dividend: float = Field(0.05, gt=0, description="share of price subtracted from the base")
-    split_tolerance: float = Field(0.03, gt=0, lt=0.5, description="closeness to an integer ratio")
+    mean_sessions: int = Field(default=30, ge=1, description="traded sessions in the mean volume")
+    min_sessions: int = Field(default=10, ge=1, description="fewest sessions for a relative volume")
+    lookback_sessions: int = Field(default=60, ge=1, le=60, description="sessions looked back")
+    max_close_age: int = Field(default=10, ge=1, description="sessions a previous close may be old")
+    large_dividend: float = Field(
+        default=0.05, gt=0, description="share of price subtracted from the base"
+    )
+    split_tolerance: float = Field(
+        default=0.03, gt=0, lt=0.5, description="closeness to an integer ratio"
+    )
 
 
 class SelectionSettings(Section):
-    min_relative_volume: float = Field(2.0, ge=0, description="volume / mean of 30 sessions")
-    min_change: float = Field(0.15, ge=0, description="absolute change, fraction")
-    min_dollar_volume: float = Field(5_000_000, ge=0, description="USD")
-    min_price: float = Field(0.50, ge=0, description="USD")
-    max_price: float = Field(20.00, gt=0, description="USD")
-    min_gap: float = Field(0.10, ge=0, description="premarket_gap: absolute gap, fraction")
-    min_premarket_volume: float = Field(100_000, ge=0, description="premarket_gap: shares")
-    min_premarket_relative_volume: float = Field(2.0, ge=0, description="premarket_gap: ratio")
-    max_float: float = Field(100e6, gt=0, description="premarket_gap: shares, where known")
-    tick_rules: tuple[str, ...] = Field(
-        ("info_rich", "intraday_trigger"), description="rules that create ticker-sessions"
+    min_relative_volume: float = Field(
+        default=2.0, ge=0, description="volume / mean of 30 sessions"
     )
-    runners: int = Field(50, ge=1, description="runners listed per session")
-    runner_sessions: int = Field(252, ge=1, le=252, description="sessions counted for runners")
+    min_change: float = Field(default=0.15, ge=0, description="absolute change, fraction")
+    min_dollar_volume: float = Field(default=5_000_000, ge=0, description="USD")
+    min_price: float = Field(default=0.50, ge=0, description="USD")
+    max_price: float = Field(default=20.00, gt=0, description="USD")
+    min_gap: float = Field(default=0.10, ge=0, description="premarket_gap: absolute gap, fraction")
+    min_premarket_volume: float = Field(default=100_000, ge=0, description="premarket_gap: shares")
+    min_premarket_relative_volume: float = Field(
+        default=2.0, ge=0, description="premarket_gap: ratio"
+    )
+    max_float: float = Field(default=100e6, gt=0, description="premarket_gap: shares, where known")
+    tick_rules: tuple[str, ...] = Field(
+        default=("info_rich", "intraday_trigger"), description="rules that create ticker-sessions"
+    )
+    runners: int = Field(default=50, ge=1, description="runners listed per session")
+    runner_sessions: int = Field(
+        default=252, ge=1, le=252, description="sessions counted for runners"
+    )
 
     @field_validator("tick_rules", mode="before")
     @classmethod
@@ -137,36 +170,54 @@ class SelectionSettings(Section):
 
 
 class TickSettings(Section):
-    after_hours: bool = Field(False, description="include trades after the scheduled close")
-    closing_print_minutes: float = Field(10, ge=0, description="closing prints accepted after close")
-    max_unknown_volume: float = Field(0.005, ge=0, le=1, description="share of unknown conditions")
-    halt_silence_seconds: float = Field(290, gt=0, description="silence that means a halt")
-    halt_prior_prints: int = Field(60, ge=1, description="prints needed in the 5 minutes before")
+    after_hours: bool = Field(default=False, description="include trades after the scheduled close")
+    closing_print_minutes: float = Field(
+        default=10, ge=0, description="closing prints accepted after close"
+    )
+    max_unknown_volume: float = Field(
+        default=0.005, ge=0, le=1, description="share of unknown conditions"
+    )
+    halt_silence_seconds: float = Field(default=290, gt=0, description="silence that means a halt")
+    halt_prior_prints: int = Field(
+        default=60, ge=1, description="prints needed in the 5 minutes before"
+    )
 
 
 class BarSettings(Section):
-    dollar_target: float = Field(500_000, gt=0, description="dollar bars: USD")
-    volume_target: float = Field(100_000, gt=0, description="volume bars: shares")
-    dollar_imbalance_target: float = Field(50_000, gt=0, description="first threshold, USD")
-    volume_imbalance_target: float = Field(10_000, gt=0, description="first threshold, shares")
-    alpha: float = Field(0.2, gt=0, le=1, description="weight of the newest bar in the averages")
-    gamma: float = Field(0.125, ge=0, le=1, description="loop gain: 0 fixed, 1 the book")
-    kappa: float = Field(2.0, ge=1, description="threshold stays within target/kappa..target*kappa")
-    activity_scale: float = Field(
-        0, ge=0, description="0 fixed; else target = this x trailing median dollar volume"
+    dollar_target: float = Field(default=500_000, gt=0, description="dollar bars: USD")
+    volume_target: float = Field(default=100_000, gt=0, description="volume bars: shares")
+    dollar_imbalance_target: float = Field(default=50_000, gt=0, description="first threshold, USD")
+    volume_imbalance_target: float = Field(
+        default=10_000, gt=0, description="first threshold, shares"
     )
-    min_activity_target: float = Field(5_000, gt=0, description="lower clip of a scaled target")
-    max_activity_target: float = Field(5_000_000, gt=0, description="upper clip of a scaled target")
+    alpha: float = Field(
+        default=0.2, gt=0, le=1, description="weight of the newest bar in the averages"
+    )
+    gamma: float = Field(default=0.125, ge=0, le=1, description="loop gain: 0 fixed, 1 the book")
+    kappa: float = Field(
+        default=2.0, ge=1, description="threshold stays within target/kappa..target*kappa"
+    )
+    activity_scale: float = Field(
+        default=0, ge=0, description="0 fixed; else target = this x trailing median dollar volume"
+    )
+    min_activity_target: float = Field(
+        default=5_000, gt=0, description="lower clip of a scaled target"
+    )
+    max_activity_target: float = Field(
+        default=5_000_000, gt=0, description="upper clip of a scaled target"
+    )
 
 
 class LabelSettings(Section):
-    take_profit: float = Field(0.15, gt=0, description="upper barrier, fraction")
-    stop_loss: float = Field(0.10, gt=0, lt=1, description="lower barrier, fraction")
-    timeout_seconds: float = Field(900, gt=0, description="vertical barrier")
-    entry_delay_seconds: float = Field(1, ge=0, description="earliest entry after the decision")
-    confirm_seconds: float = Field(10, gt=0, description="window of the confirming print")
+    take_profit: float = Field(default=0.15, gt=0, description="upper barrier, fraction")
+    stop_loss: float = Field(default=0.10, gt=0, lt=1, description="lower barrier, fraction")
+    timeout_seconds: float = Field(default=900, gt=0, description="vertical barrier")
+    entry_delay_seconds: float = Field(
+        default=1, ge=0, description="earliest entry after the decision"
+    )
+    confirm_seconds: float = Field(default=10, gt=0, description="window of the confirming print")
     volatility_multiple: float = Field(
-        0, ge=0, description="0 fixed barriers; else multiples of EWMA volatility"
+        default=0, ge=0, description="0 fixed barriers; else multiples of EWMA volatility"
     )
 
 
@@ -174,7 +225,7 @@ class Period(Section):
     name: str = Field(description="partition key of ml_dataset")
     start: date = Field(description="first session")
     end: date = Field(description="last session")
-    regime: str = Field("", description="free name of the market regime")
+    regime: str = Field(default="", description="free name of the market regime")
 
 
 class DatasetSettings(Section):
@@ -198,11 +249,15 @@ class DatasetSettings(Section):
             regime="fractional shares on the tape",
         ),
     )
-    time_decay: float = Field(0.5, gt=-1, le=1, description="weight of the oldest; 1 is no decay")
+    time_decay: float = Field(
+        default=0.5, gt=-1, le=1, description="weight of the oldest; 1 is no decay"
+    )
 
 
 class RunSettings(Section):
-    threads: int = Field(2, ge=1, le=64, description="partitions worked on at once in a run")
+    threads: int = Field(
+        default=2, ge=1, le=64, description="partitions worked on at once in a run"
+    )
 
 
 class Settings(Section):
@@ -237,7 +292,7 @@ def load_settings(
     config_file: Path | None = None,
     remembered: Nested | None = None,
 ) -> Settings:
-    """Settings from all sources. Raises SettingsError naming the source, the field and the remedy."""
+    """Settings from all sources. Raises SettingsError naming source, field and remedy."""
     layers: list[tuple[str, Nested]] = [("the lake", remembered or {})]
     if config_file is not None:
         layers.append((str(config_file), read_config(config_file)))

@@ -62,7 +62,9 @@ def day_view(settings: Settings, lake: Lake, chosen: TickerDay | None) -> DayVie
     key = f"{ticker}_{day}"
     if not lake.exists("triple_barrier_labels", key):
         return None
-    registry = lake.read("ticker_sessions").row(by_predicate=pl.col("partition_key") == key, named=True)
+    registry = lake.read("ticker_sessions").row(
+        by_predicate=pl.col("partition_key") == key, named=True
+    )
     metrics = lake.read("daily_metrics", day.isoformat()).filter(pl.col("ticker") == ticker)
     names = lake.read("universe", day.isoformat()).filter(pl.col("ticker") == ticker)["name"]
     tape = prepare_ticks(lake.read("trades", key), session_hours(day), settings.ticks)

@@ -86,7 +86,9 @@ def _market_overrides(market: str | None) -> list[str]:
         return []
     name, _, folder = market.partition(":")
     if name not in MARKETS:
-        raise UserError(f"unknown market {market!r}; choose simulated, placebo, recorded:DIR, polygon")
+        raise UserError(
+            f"unknown market {market!r}; choose simulated, placebo, recorded:DIR, polygon"
+        )
     if (name == "recorded") != bool(folder):
         raise UserError(f"market {market!r}: a folder goes with recorded, as recorded:DIR, only")
     return [f"market.name={name}", *([f"market.recorded_dir={folder}"] if folder else [])]
@@ -167,9 +169,9 @@ def _check_recorded(settings: Settings, start: date, end: date) -> None:
     from smallcaps_assets.sandbox import RecordedMarket
 
     market = RecordedMarket(recorded_dir(settings))
-    market.check(sessions(start, end))
+    market.check(start, end)
     first = max(market_range(settings)[0], shift_session(start, -WARM_UP_SESSIONS))
-    market.check(sessions(first, start), ["day_aggs_v1"])
+    market.check(first, start, ["day_aggs_v1"])
 
 
 def ticker_list(text: str) -> list[str]:
@@ -179,6 +181,4 @@ def ticker_list(text: str) -> list[str]:
 
 def ready_lake(settings: Settings) -> Lake:
     """The lake, created or opened, with these settings remembered."""
-    return open_lake(
-        settings.lake.root, market_identity(settings), remembered_settings(settings)
-    )
+    return open_lake(settings.lake.root, market_identity(settings), remembered_settings(settings))

@@ -38,26 +38,26 @@ def status_rows(settings: Settings, lake: Lake, instance: dg.DagsterInstance) ->
     """One row for each table of the graph."""
     start, end = market_range(settings)
     cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
-    return [_row(lake, instance, cuts, table, _expected(lake, instance, cuts, table)) for table in TABLES]
+    return [
+        _row(lake, instance, cuts, table, _expected(lake, instance, cuts, table))
+        for table in TABLES
+    ]
 
 
 def _expected(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
     """Keys that a complete lake of this market would hold."""
-    cut = TABLES[table].partitioning
-    if cut is Partitioning.SESSION:
-        return cuts.session_keys(cuts.start, cuts.end)
-    if cut is Partitioning.MONTH:
-        return month_keys(cuts.start, cuts.end)
-    if cut is Partitioning.YEAR:
-        return year_keys(cuts.start, cuts.end)
-    if cut is Partitioning.TICKER:
-        return list(instance.get_dynamic_partitions(TICKERS.name or ""))
-    if cut is Partitioning.TICKER_SESSION:
-        return [key for key, row in registry_rows(lake).items() if row["is_qualified"]]
-    if cut is Partitioning.PERIOD:
-        names = [p.name for p in cuts.periods if p.start <= cuts.end and p.end >= cuts.start]
-        return [*names, UNION]
-    return [""]
+    start, end = cuts.start, cuts.end
+    qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
+    periods = (p.name for p in cuts.periods if p.start <= end and p.end >= start)
+    return {
+        Partitioning.NONE: lambda: [""],
+        Partitioning.SESSION: lambda: cuts.session_keys(start, end),
+        Partitioning.MONTH: lambda: month_keys(start, end),
+        Partitioning.YEAR: lambda: year_keys(start, end),
+        Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
+        Partitioning.TICKER_SESSION: lambda: list(qualified),
+        Partitioning.PERIOD: lambda: [*periods, UNION],
+    }[TABLES[table].partitioning]()
 
 
 def _row(
@@ -78,9 +78,7 @@ def _row(
     )
 
 
-def _failed(
-    instance: dg.DagsterInstance, cuts: Cuts, table: str, missing: list[str]
-) -> list[str]:
+def _failed(instance: dg.DagsterInstance, cuts: Cuts, table: str, missing: list[str]) -> list[str]:
     """Missing partitions whose last attempt failed, as Dagster knows them."""
     definition = cuts.of(TABLES[table])
     if definition is None or not missing:

@@ -29,5 +29,12 @@ def open_ui(
         "DAGSTER_HOME": str(instance_home(root)),
         "SMALLCAPS_LAKE_ROOT": str(root),
     }
-    command = [sys.executable, "-m", "dagster", "dev", "--module-name", "smallcaps_assets.definitions"]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "--module-name",
+        "smallcaps_assets.definitions",
+    ]
     return subprocess.call([*command, "--host", host, "--port", str(port)], env=environment)

@@ -23,7 +23,9 @@ _EVERYTHING = dg.AllPartitionMapping()
 
 def dataset(location: Location) -> dg.AssetsDefinition:
     """The dataset; periods are few and large, so each goes in a run of its own."""
-    parts = [dg.AssetDep(name, partition_mapping=_EVERYTHING) for name in (*_PARTS, "ticker_sessions")]
+    parts = [
+        dg.AssetDep(name, partition_mapping=_EVERYTHING) for name in (*_PARTS, "ticker_sessions")
+    ]
 
     @dg.multi_asset(
         name="ml_dataset",
@@ -87,8 +89,10 @@ def build_dataset(work: Workspace, key: str) -> Built:
             pl.col("date").is_between(period.start, period.end)
         )
         keys = registry.filter("is_qualified")["partition_key"].to_list()
-        parts = [work.lake.read_many(name, keys) for name in _PARTS]
-        frame, meta = ml_dataset(*parts, registry, period, settings.dataset, **stamps)
+        features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
+        frame, meta = ml_dataset(
+            features, labels, weights, registry, period, settings.dataset, **stamps
+        )
         meta["ticker_sessions_without_weights"] = [
             k for k in keys if not work.lake.exists("sample_weights", k)
         ]
@@ -133,9 +137,7 @@ class Histories:
 
     def build(self, key: str) -> Built:
         """One ticker's history."""
-        return Built(
-            ticker_history(key, self.metrics, self.factors, self.watchlists, self.listed)
-        )
+        return Built(ticker_history(key, self.metrics, self.factors, self.watchlists, self.listed))
 
     def _of_symbols(self, table: str) -> pl.DataFrame:
         symbols = self.listed["ticker"].unique().implode()

@@ -40,7 +40,9 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
         wanted = [(t, k) for t in selected_tables(context) for k in partition_keys(context, config)]
-        outcomes = (make(work, config, t, k, lambda t=t, k=k: _actions(work, t, k)) for t, k in wanted)
+        outcomes = (
+            make(work, config, t, k, lambda t=t, k=k: _actions(work, t, k)) for t, k in wanted
+        )
         yield from materialize(context, outcomes, location.observer)
 
     return _corporate_actions

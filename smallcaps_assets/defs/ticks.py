@@ -42,8 +42,8 @@ from smallcaps_assets.orchestration.runner import (
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
-from smallcaps_assets.reports.sparkline import bars_sparkline, label_strip
-from smallcaps_assets.schemas import BAR_TABLES, TABLES, TICK_CHAIN
+from smallcaps_assets.reports.sparkline import bars_sparkline
+from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 KEYS_PER_RUN = 500
 

@@ -36,7 +36,7 @@ class FeatureError(ValueError):
 class SessionContext:
     """What is known of a ticker before 04:00 of its session.
 
-    previous_close is in USD on the session's share basis, mean_volume30 and mean_volume20 in shares,
+    previous_close is in USD on the session's share basis, mean volumes in shares,
     median_dollar_volume20 in USD; is_ssr_carried: the short-sale restriction of the day before
     still holds. None where unknown.
     """

@@ -284,7 +284,7 @@ def ticker_sessions(
 
 
 def _registry_rows(admitted: pl.DataFrame, tick_rules: tuple[str, ...]) -> pl.DataFrame:
-    """One row per ticker-day from its watchlist rows; of the tick rules the one known first leads."""
+    """One row per ticker-day from its watchlist rows; the tick rule known first leads."""
     asks = pl.col("rule").is_in(list(tick_rules))
     key = pl.format("{}_{}", "ticker", pl.col("date").dt.to_string("%Y-%m-%d"))
     return (

@@ -47,9 +47,13 @@ def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | Non
         identity = LakeIdentity(market, values["parameters"])
         remembered = values["settings"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise LakeError(f"{path} is not readable ({error}); restore it or use another lake") from None
+        raise LakeError(
+            f"{path} is not readable ({error}); restore it or use another lake"
+        ) from None
     if form != FORMAT:
-        raise LakeError(f"{path} has format {form}, this version reads {FORMAT}; update the project")
+        raise LakeError(
+            f"{path} has format {form}, this version reads {FORMAT}; update the project"
+        )
     return identity, remembered
 
 
@@ -83,5 +87,6 @@ def _remember(lake: Lake, identity: LakeIdentity, settings: dict[str, Any]) -> N
         lake.write_bytes(FILE, json.dumps(values, indent=2, sort_keys=True).encode() + b"\n")
     except OSError as error:
         raise LakeError(
-            f"lake {lake.root} can't be written: {error.strerror or error}; choose another with --lake"
+            f"lake {lake.root} can't be written: {error.strerror or error};"
+            " choose another with --lake"
         ) from None

@@ -70,7 +70,7 @@ class Written:
 
 
 class Lake:
-    """Tables as Parquet files below a root, which may be any location that universal_pathlib opens."""
+    """Tables as Parquet files below a root: any location that universal_pathlib opens."""
 
     def __init__(self, root: str | Path | UPath) -> None:
         self.root = UPath(root)
@@ -86,9 +86,7 @@ class Lake:
         """Whether the partition is stored."""
         return self.path(name, key).exists()
 
-    def write(
-        self, name: str, key: str | None, frame: pl.DataFrame, stamp: Stamp
-    ) -> Written:
+    def write(self, name: str, key: str | None, frame: pl.DataFrame, stamp: Stamp) -> Written:
         """Validate and store a partition whole, replacing an earlier one.
 
         Raises ContractError, with the stored partition as it was, when the frame breaks the
@@ -173,7 +171,7 @@ class Lake:
         """Remove temporary files that a killed process left. Returns their number."""
         if not self._is_local:
             return 0
-        left = [path for path in Path(self.root).rglob(f"{TEMPORARY}*") if path.is_file()]
+        left = [path for path in Path(str(self.root)).rglob(f"{TEMPORARY}*") if path.is_file()]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
@@ -189,7 +187,7 @@ class Lake:
     def _publish(self, path: UPath, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._is_local:
-            _replace(Path(path), data)
+            _replace(Path(str(path)), data)
         else:
             path.write_bytes(data)
 

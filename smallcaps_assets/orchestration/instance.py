@@ -1,4 +1,4 @@
-"""The lake's own Dagster instance: runs, events, schedules and compute logs below `<lake>/dagster`."""
+"""The lake's own Dagster instance: runs, events and logs below `<lake>/dagster`."""
 
 from __future__ import annotations
 
@@ -69,5 +69,3 @@ def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcom
         )
         instance.report_runless_asset_event(event)
     return found
-
-

@@ -21,7 +21,7 @@ from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api
 
 VENDOR_HISTORY_START = date(2003, 9, 10)
 VENDOR_HORIZON = date(2026, 12, 31)
-_SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "trades_scale")
+_SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "pump_days", "trades_scale")
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,7 @@ def _vendor(settings: Settings, environment: Mapping[str, str]) -> Endpoints:
             f"market polygon needs a key: set {KEY_VARIABLE}, or choose --market simulated"
         )
     polygon = settings.polygon
-    return Endpoints(
-        polygon.url, polygon.flatfiles_url, settings.finra.url, key.get_secret_value()
-    )
+    return Endpoints(polygon.url, polygon.flatfiles_url, settings.finra.url, key.get_secret_value())
 
 
 def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:

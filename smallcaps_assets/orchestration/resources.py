@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -83,7 +84,9 @@ def polygon_client(settings: Settings) -> PolygonClient:
     polygon = settings.polygon.model_copy(
         update={"url": market.rest, "flatfiles_url": market.flatfiles}
     )
-    return PolygonClient(market.rest, market.key, polygon)
+    is_vendor = settings.market.name == "polygon"
+    pace = Path(settings.lake.root) / "state" / "polygon_pace.json" if is_vendor else None
+    return PolygonClient(market.rest, market.key, polygon, state_path=pace)
 
 
 @lru_cache(maxsize=4)

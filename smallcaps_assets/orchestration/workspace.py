@@ -137,9 +137,7 @@ class Workspace:
         """The rows of the run's tickers; all rows when the run has no such limit."""
         return frame.filter(pl.col("ticker").is_in(self.tickers)) if self.tickers else frame
 
-    def _merged(
-        self, table: str, key: str | None, frame: pl.DataFrame
-    ) -> tuple[pl.DataFrame, str]:
+    def _merged(self, table: str, key: str | None, frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
         """A partial run replaces its own tickers' rows and leaves every other row as it was."""
         if self.scope(table) == WHOLE:
             return frame, WHOLE

@@ -29,6 +29,10 @@ from smallcaps_assets.sandbox.pages import Params
 
 SECOND = 1_000_000_000
 DECIMAL_SIZE_FROM = date(2026, 2, 23)
+EMPTY_CSV = (
+    "conditions,correction,exchange,id,participant_timestamp,price,sequence_number,sip_timestamp,"
+    "size,tape,trf_id,trf_timestamp\n"
+)
 _FIRST, _LAST = 0, 2**63 - 1
 
 
@@ -160,7 +164,7 @@ def trades(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
     rows = _collect(market, ticker, window)
     if rows.is_empty():
         empty = {"results": [], "status": "OK", "request_id": request_id()}
-        return csv_answer("") if is_csv else json_answer(empty)
+        return csv_answer(EMPTY_CSV) if is_csv else json_answer(empty)
     chosen = rows.head(window.limit)
     wire = _wire(chosen)
     if is_csv:

@@ -106,9 +106,7 @@ class Table:
     @property
     def columns(self) -> dict[str, pl.DataType]:
         """Column names and polars types, in stored order."""
-        return {
-            name: _dtype(column) for name, column in self.schema.columns().items()
-        }
+        return {name: _dtype(column) for name, column in self.schema.columns().items()}
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""

@@ -41,7 +41,9 @@ class Tickers(dy.Schema):
     cik = text("SEC central index key, ten digits", nullable=True)
     composite_figi = text("composite FIGI", nullable=True)
     share_class_figi = text("share class FIGI", nullable=True)
-    identity = text("listing identity: FIGI, else CIK, else ticker; never the ticker alone if known")
+    identity = text(
+        "listing identity: FIGI, else CIK, else ticker; never the ticker alone if known"
+    )
 
 
 class TickerDetails(dy.Schema):
@@ -204,7 +206,9 @@ class DailyMetrics(dy.Schema):
     dollar_volume = number("dollars traded", "USD", min=0)
     premarket_volume = shares("shares before 09:30", nullable=True)
     premarket_high = price("highest price before 09:30", nullable=True)
-    previous_close = price("last close of the identity on this session's share basis", nullable=True)
+    previous_close = price(
+        "last close of the identity on this session's share basis", nullable=True
+    )
     previous_close_date = day("session of previous_close", nullable=True)
     previous_close_reason = text("why previous_close is null", nullable=True)
     split_factor = number("price factor of splits since previous_close", min_exclusive=0)
@@ -266,8 +270,8 @@ class Trades(dy.Schema):
     trf_id = dy.Int16(description="trade reporting facility, 0 if none", primary_key=True)
     id = text("trade id, unique per ticker, exchange and facility", primary_key=True)
     participant_timestamp = instant("when the participant reported it", nullable=True)
-    price = number("price", "USD per share")
-    size = number("shares", "shares")
+    price = number("price", "USD per share", min=0)
+    size = number("shares", "shares", min=0)
     conditions = dy.List(dy.Int16(), description="vendor's condition ids; empty if none")
     correction = dy.Int16(description="correction code, 0 regular")
     tape = dy.Int8(description="1 NYSE, 2 regional, 3 Nasdaq listed")
@@ -332,14 +336,20 @@ class BarFeatures(dy.Schema):
         "close / premarket high so far - 1; null without premarket", "fraction", nullable=True
     )
     spread_roll = number("Roll's effective spread over 20 bars / close", "fraction", nullable=True)
-    spread_high_low = number("Corwin-Schultz spread of the last two bars", "fraction", nullable=True)
+    spread_high_low = number(
+        "Corwin-Schultz spread of the last two bars", "fraction", nullable=True
+    )
     running_return = number("close / previous session's close - 1", "fraction", nullable=True)
     return_from_open = number("close / first regular price - 1", "fraction", nullable=True)
     gap = number("regular open / previous close - 1, once open", "fraction", nullable=True)
     range_expansion = number("bar range / mean range of the 20 bars before", "ratio", nullable=True)
-    day_range_position = number("(close - day low) / (day high - day low)", "fraction", nullable=True)
+    day_range_position = number(
+        "(close - day low) / (day high - day low)", "fraction", nullable=True
+    )
     is_high_of_day_break = flag("the bar made a new high of the day")
-    relative_volume = number("volume so far / mean daily volume of 30 sessions", nullable=True, min=0)
+    relative_volume = number(
+        "volume so far / mean daily volume of 30 sessions", nullable=True, min=0
+    )
     dollars_so_far = number("dollars traded in the session so far", "USD", min=0)
     minutes_from_open = number("minutes since 09:30; negative before", "minutes")
     is_premarket = flag("the bar closed before 09:30")
@@ -356,11 +366,15 @@ class TripleBarrierLabels(dy.Schema):
     vertical_barrier = instant("t0 + 15 minutes, at most the scheduled close")
     price_at_t0 = price("close of the bar")
     label = dy.Int8(description="+1 take profit, -1 stop loss, 0 neither", min=-1, max=1)
-    label_return = number("price of the deciding print / price_at_t0 - 1", "fraction", nullable=True)
+    label_return = number(
+        "price of the deciding print / price_at_t0 - 1", "fraction", nullable=True
+    )
     touch_tick = integer("index of the touching tick; null on timeout", "", nullable=True, min=0)
     path_ticks = integer("price-forming ticks looked at", "trades", min=0)
     has_path = flag("some price-forming tick followed in time")
-    is_touch_confirmed = flag("a second print at or beyond within 10 s; null on timeout", nullable=True)
+    is_touch_confirmed = flag(
+        "a second print at or beyond within 10 s; null on timeout", nullable=True
+    )
     is_session_cut = flag("the vertical barrier is the scheduled close")
     is_halt_cut = flag("a halt covered the vertical barrier; t1 is the re-opening print")
     is_ambiguous = flag("both barriers within one bar; bars-only fallback")
@@ -425,9 +439,7 @@ class MlDataset(dy.Schema):
 
 
 FEATURE_COLUMNS = tuple(
-    name
-    for name in BarFeatures.columns()
-    if name not in ("ticker", "date", "bar_id", "known_at")
+    name for name in BarFeatures.columns() if name not in ("ticker", "date", "bar_id", "known_at")
 )
 
 

@@ -143,10 +143,9 @@ def rows(answer: Answer, found: Page, row_type: type[S]) -> list[S]:
     Raises BadAnswer when a row does not fit its type, TruncatedAnswer when the page says that it
     has more rows; more rows than announced are repetitions, which the callers drop.
     """
-    if not has_results(found):
-        return []
+    raw = found.results if has_results(found) else b"[]"
     try:
-        decoded: list[S] = msgspec.json.decode(found.results, type=list[row_type])
+        decoded: list[S] = msgspec.json.decode(raw, type=list[row_type])
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         raise answer.problem(BadAnswer, f"a row does not fit: {problem}") from None
     claimed = found.count if found.resultsCount is None else found.resultsCount

@@ -28,7 +28,7 @@ from smallcaps_assets.sources.errors import (
     SourceUnavailable,
     TruncatedAnswer,
 )
-from smallcaps_assets.sources.transport import CHUNK, Answer, Request, error_of
+from smallcaps_assets.sources.transport import CHUNK, Answer, KeyHeader, Request, error_of
 
 BUCKET = "flatfiles"
 REGION = "us-east-1"  # any is accepted; S3 clients insist on one
@@ -97,6 +97,7 @@ class HttpStore:
         self._timeouts = (connect_timeout, read_timeout)
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
+        self._session.auth = KeyHeader("", self._url)  # none, and none out of ~/.netrc either
 
     def list(self, prefix: str) -> list[StoredFile]:
         """The bucket's listing, all pages. Raises SourceError."""

@@ -42,7 +42,7 @@ from smallcaps_assets.sources.throttle import Throttle
 
 T = TypeVar("T")
 CHUNK = 1 << 18
-BAD_ANSWERS = 5
+BAD_ANSWERS = 6
 BAD_GZIP: tuple[Any, ...] = (EOFError, OSError, isal_zlib.error)
 FIRST_DELAY, LONGEST_DELAY = 0.25, 10.0
 USER_AGENT = "smallcaps-assets (research; python-requests)"

@@ -1,4 +1,4 @@
-"""The atomic store: all or nothing, same bytes for the same rows, a footer that tells its making."""
+"""The atomic store: all or nothing, same bytes for same rows, a footer that tells its making."""
 
 import threading
 from datetime import date

@@ -1,6 +1,7 @@
 """Cuts of ticker x date: the exact keys, and blocks of a definition's own order."""
 
 from datetime import date
+from itertools import pairwise
 
 import dagster as dg
 from hypothesis import given
@@ -84,5 +85,5 @@ def test_contiguous_blocks_cover_exactly_what_is_wanted(wanted: set[int]):
     blocks = contiguous_blocks([f"k{n}" for n in wanted], order)
     covered = [n for a, b in blocks for n in range(int(a[1:]), int(b[1:]) + 1)]
     assert covered == sorted(wanted)
-    gaps = [int(b[0][1:]) - int(a[1][1:]) for a, b in zip(blocks, blocks[1:], strict=False)]
+    gaps = [int(b[0][1:]) - int(a[1][1:]) for a, b in pairwise(blocks)]
     assert all(gap > 1 for gap in gaps)

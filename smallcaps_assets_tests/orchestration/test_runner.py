@@ -97,7 +97,9 @@ def test_materialize_all_good_logs_each_key_once_with_its_own_metadata(
 ):
     assert run(instance, {}).success
     records = instance.fetch_materializations(dg.AssetKey("trades"), limit=100).records
-    assert sorted(r.partition_key for r in records if r.partition_key) == [f"k{n}" for n in range(6)]
+    assert sorted(r.partition_key for r in records if r.partition_key) == [
+        f"k{n}" for n in range(6)
+    ]
     for record in records:
         event = record.asset_materialization
         assert event is not None

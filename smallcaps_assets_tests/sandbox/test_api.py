@@ -294,7 +294,10 @@ def test_trades_csv_equals_json(client: Client, pump: tuple[str, date]) -> None:
         ",".join(map(str, row["conditions"])) if "conditions" in row else None for row in rows
     ]
     assert table["conditions"].cast(pl.String).to_list() == joined
-    assert '"14,41"' in client.csv(f"/v3/trades/{ticker}", **ask)
+    text = client.csv(f"/v3/trades/{ticker}", **ask)
+    assert '"14,41"' in text
+    empty = client.csv("/v3/trades/NOPE", timestamp=day.isoformat())
+    assert empty == text.splitlines(keepends=True)[0]
 
 
 def test_bars_csv_equals_json(client: Client) -> None:

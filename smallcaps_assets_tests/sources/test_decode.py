@@ -104,3 +104,10 @@ def test_csv_frame_given_columns_in_any_order_expected_read_by_name() -> None:
 def test_csv_frame_given_no_newline_at_the_end_expected_truncated() -> None:
     with pytest.raises(TruncatedAnswer):
         decode.csv_frame(b"a\n1\n2", {"a": pl.Int64}, ("a",), answer(b"").problem)
+
+
+def test_rows_given_count_without_results_expected_truncated() -> None:
+    for body in ({"results": None}, {}):
+        page = {"status": "OK", "ticker": "A", "adjusted": False, "resultsCount": 3, **body}
+        with pytest.raises(TruncatedAnswer):
+            read_rows(json.dumps(page).encode(), BarRow)
