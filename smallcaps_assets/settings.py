@@ -30,7 +30,7 @@ class Section(BaseModel, extra="forbid", frozen=True):
     """A group of settings; unknown fields are refused, values are immutable."""
 
 
-class MarketSettings(Section):
+class MarketSettings(Section, frozen=True):
     name: Literal["simulated", "placebo", "recorded", "polygon"] = Field(
         default="simulated", description="where the data comes from"
     )
@@ -43,7 +43,7 @@ class MarketSettings(Section):
     )
 
 
-class SandboxSettings(Section):
+class SandboxSettings(Section, frozen=True):
     seed: int = Field(default=7, ge=0, description="seed of the simulated market")
     tickers: int = Field(
         default=120, ge=20, le=20_000, description="tickers of the simulated market"
@@ -66,11 +66,11 @@ class SandboxSettings(Section):
         return tuple(v.strip() for v in value.split(";") if v) if isinstance(value, str) else value
 
 
-class LakeSettings(Section):
+class LakeSettings(Section, frozen=True):
     root: str = Field(default="data", description="folder of the lake")
 
 
-class PolygonSettings(Section):
+class PolygonSettings(Section, frozen=True):
     url: str = Field(default="https://api.massive.com", description="base URL of the REST API")
     flatfiles_url: str = Field(
         default="https://files.massive.com", description="endpoint of the flat files"
@@ -98,11 +98,11 @@ class PolygonSettings(Section):
     )
 
 
-class FinraSettings(Section):
+class FinraSettings(Section, frozen=True):
     url: str = Field(default="https://cdn.finra.org", description="base URL of the daily files")
 
 
-class UniverseSettings(Section):
+class UniverseSettings(Section, frozen=True):
     types: tuple[str, ...] = Field(
         default=("CS",), description="security types; add ADRC if wanted"
     )
@@ -119,7 +119,7 @@ class UniverseSettings(Section):
         return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
 
 
-class MetricsSettings(Section):
+class MetricsSettings(Section, frozen=True):
     mean_sessions: int = Field(default=30, ge=1, description="traded sessions in the mean volume")
     min_sessions: int = Field(default=10, ge=1, description="fewest sessions for a relative volume")
     lookback_sessions: int = Field(default=60, ge=1, le=60, description="sessions looked back")
@@ -132,7 +132,7 @@ class MetricsSettings(Section):
     )
 
 
-class SelectionSettings(Section):
+class SelectionSettings(Section, frozen=True):
     min_relative_volume: float = Field(
         default=2.0, ge=0, description="volume / mean of 30 sessions"
     )
@@ -169,7 +169,7 @@ class SelectionSettings(Section):
         return value
 
 
-class TickSettings(Section):
+class TickSettings(Section, frozen=True):
     after_hours: bool = Field(default=False, description="include trades after the scheduled close")
     closing_print_minutes: float = Field(
         default=10, ge=0, description="closing prints accepted after close"
@@ -183,7 +183,7 @@ class TickSettings(Section):
     )
 
 
-class BarSettings(Section):
+class BarSettings(Section, frozen=True):
     dollar_target: float = Field(default=500_000, gt=0, description="dollar bars: USD")
     volume_target: float = Field(default=100_000, gt=0, description="volume bars: shares")
     dollar_imbalance_target: float = Field(default=50_000, gt=0, description="first threshold, USD")
@@ -208,7 +208,7 @@ class BarSettings(Section):
     )
 
 
-class LabelSettings(Section):
+class LabelSettings(Section, frozen=True):
     take_profit: float = Field(default=0.15, gt=0, description="upper barrier, fraction")
     stop_loss: float = Field(default=0.10, gt=0, lt=1, description="lower barrier, fraction")
     timeout_seconds: float = Field(default=900, gt=0, description="vertical barrier")
@@ -221,14 +221,14 @@ class LabelSettings(Section):
     )
 
 
-class Period(Section):
+class Period(Section, frozen=True):
     name: str = Field(description="partition key of ml_dataset")
     start: date = Field(description="first session")
     end: date = Field(description="last session")
     regime: str = Field(default="", description="free name of the market regime")
 
 
-class DatasetSettings(Section):
+class DatasetSettings(Section, frozen=True):
     periods: tuple[Period, ...] = (
         Period(
             name="v2_2004_2019",
@@ -254,13 +254,13 @@ class DatasetSettings(Section):
     )
 
 
-class RunSettings(Section):
+class RunSettings(Section, frozen=True):
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions worked on at once in a run"
     )
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """All sections."""
 
     market: MarketSettings = MarketSettings()

@@ -15,7 +15,6 @@ from smallcaps_assets.domain.calendar import (
     CalendarError,
     is_session,
     nearest_sessions,
-    sessions,
     shift_session,
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
