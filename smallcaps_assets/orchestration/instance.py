@@ -13,6 +13,7 @@ from smallcaps_assets.schemas import TABLES
 
 _CONFIG = {
     "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
     "run_coordinator": {
         "module": "dagster._core.run_coordinator",
         "class": "QueuedRunCoordinator",
@@ -22,6 +23,18 @@ _CONFIG = {
         "schedule": {"purge_after_days": 90},
         "sensor": {"purge_after_days": {"skipped": 7, "success": 90, "failure": 90}},
     },
+}
+# The location's name is the one of the root's workspace.yaml: schedules, sensors and saved launches
+# belong to it, and must be the same whichever way the lake is opened.
+_WORKSPACE = {
+    "load_from": [
+        {
+            "python_module": {
+                "module_name": "smallcaps_assets.definitions",
+                "location_name": "smallcaps_assets",
+            }
+        }
+    ]
 }
 
 
@@ -33,6 +46,13 @@ def instance_home(root: str | Path) -> Path:
     if not file.exists():
         file.write_text(yaml.safe_dump(_CONFIG, sort_keys=True), encoding="utf-8")
     return home
+
+
+def workspace_file(home: Path) -> Path:
+    """The workspace.yaml beside an instance's dagster.yaml, for `dagster dev` from any folder."""
+    file = home / "workspace.yaml"
+    file.write_text(yaml.safe_dump(_WORKSPACE, sort_keys=True), encoding="utf-8")
+    return file
 
 
 def open_instance(root: str | Path) -> dg.DagsterInstance:
