@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 
 import dagster as dg
 
 from smallcaps_assets.defs import dataset, reference, sessions, ticks
 from smallcaps_assets.defs.common import Location
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import resources_of
 from smallcaps_assets.orchestration.workspace import Observer
-from smallcaps_assets.settings import CONFIG_FILE, Settings, load_settings
+from smallcaps_assets.settings import Settings
 
 # Partition mappings and backfill policies are in beta in the pinned version; it works as measured.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -46,14 +45,4 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
     )
 
 
-def location_settings() -> Settings:
-    """Settings of the code location: smallcaps.toml, the environment, what the lake remembers."""
-    file = Path(CONFIG_FILE)
-    config = file if file.exists() else None
-    first = load_settings(environment=os.environ, config_file=config)
-    known = read_identity(first.lake.root)
-    remembered = known[1] if known else None
-    return load_settings(environment=os.environ, config_file=config, remembered=remembered)
-
-
-defs = build_definitions(location_settings())
+defs = build_definitions(location_settings(os.environ))

@@ -7,7 +7,7 @@ hold back the others: the next step goes on with what is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -69,8 +69,8 @@ class Report:
     runs: int = 0
 
     def observe(self, outcome: Outcome) -> None:
-        """Count one partition."""
-        (self.failed if outcome.error else self.done).append(outcome)
+        """Count one partition. Its preview is let go: it would keep the whole frame in memory."""
+        (self.failed if outcome.error else self.done).append(replace(outcome, preview=None))
 
 
 StepStarted = Callable[[Step, int], None]

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.cli.setup import remembered_settings
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.ticks import prepare_ticks
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.location import remembered_settings
 from smallcaps_assets.orchestration.partitions import UNION
 from smallcaps_assets.orchestration.runner import explain
 from smallcaps_assets.reports.days import DayView, TickerDay, choose_days

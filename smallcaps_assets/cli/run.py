@@ -75,7 +75,7 @@ def run_main_job(
 ) -> int:
     """The command; returns its exit status."""
     began = time.perf_counter()
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(market, lake, overrides, config, is_new_run=True)
     first, last = session_range(settings, start, end)
     wanted = ticker_list(tickers)
     check_lake(settings)

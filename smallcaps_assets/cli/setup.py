@@ -6,10 +6,7 @@ Everything that can be wrong with what the user asked is found here, before anyt
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
-from typing import Any
 
 from smallcaps_assets.domain.calendar import (
     CalendarError,
@@ -19,6 +16,7 @@ from smallcaps_assets.domain.calendar import (
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
 from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.orchestration.market import (
     market_identity,
     market_range,
@@ -26,17 +24,11 @@ from smallcaps_assets.orchestration.market import (
     recorded_ticks,
 )
 from smallcaps_assets.settings import (
-    CONFIG_FILE,
     Settings,
     SettingsError,
-    api_key,
-    explicit,
-    load_settings,
 )
 
 MARKETS = ("simulated", "placebo", "recorded", "polygon")
-WARM_UP_SESSIONS = 60
-_FORGOTTEN = {"market": ("start", "end"), "sandbox": ("faults",)}
 
 
 class UserError(ValueError):
@@ -56,28 +48,13 @@ def settings_of(
     lake: str | None,
     overrides: tuple[str, ...],
     config: str | None,
-    environment: Mapping[str, str] | None = None,
+    is_new_run: bool = False,
 ) -> Settings:
-    """Settings of a command. The market is the one named, else the key's, else the lake's."""
-    environment = os.environ if environment is None else environment
-    file = Path(config) if config else Path(CONFIG_FILE)
+    """Settings of a command from its options and the other sources."""
     given = [*overrides, *_market_overrides(market)]
     if lake:
         given.append(f"lake.root={lake}")
-    options: dict[str, Any] = {"environment": environment}
-    if config or file.exists():
-        options["config_file"] = file
-    first = load_settings(given, **options)
-    is_chosen = "name" in first.market.model_fields_set
-    if not is_chosen and api_key(environment):
-        given.append("market.name=polygon")
-    return load_settings(given, remembered=_remembered(first, given), **options)
-
-
-def _remembered(settings: Settings, given: list[str]) -> dict[str, Any]:
-    """What the lake remembers; nothing of its market's own when another is asked for."""
-    known = read_identity(settings.lake.root)
-    return known[1] if known else {}
+    return location_settings(os.environ, given, config, is_new_run)
 
 
 def _market_overrides(market: str | None) -> list[str]:
@@ -91,17 +68,6 @@ def _market_overrides(market: str | None) -> list[str]:
     if (name == "recorded") != bool(folder):
         raise UserError(f"market {market!r}: a folder goes with recorded, as recorded:DIR, only")
     return [f"market.name={name}", *([f"market.recorded_dir={folder}"] if folder else [])]
-
-
-def remembered_settings(settings: Settings) -> dict[str, Any]:
-    """What the lake should remember of these settings, so that the web server sees the same."""
-    sections = [name for name in type(settings).model_fields if name not in ("lake", "run")]
-    values = explicit(settings, sections)
-    for section, fields in _FORGOTTEN.items():
-        for field in fields:
-            values.get(section, {}).pop(field, None)
-    values.setdefault("market", {})["name"] = settings.market.name
-    return {name: fields for name, fields in values.items() if fields}
 
 
 def session_range(settings: Settings, start: str | None, end: str | None) -> tuple[date, date]:
@@ -165,11 +131,12 @@ def check_market(settings: Settings, tickers: list[str], start: date, end: date)
 
 def _check_recorded(settings: Settings, start: date, end: date) -> None:
     """Read every file that the range needs; earlier sessions need their daily bars only."""
+    from smallcaps_assets.defs.inputs import METRICS_WINDOW
     from smallcaps_assets.sandbox import RecordedMarket
 
     market = RecordedMarket(recorded_dir(settings))
     market.check(start, end)
-    first = max(market_range(settings)[0], shift_session(start, -WARM_UP_SESSIONS))
+    first = max(market_range(settings)[0], shift_session(start, -METRICS_WINDOW))
     market.check(first, start, ["day_aggs_v1"])
 
 

@@ -7,16 +7,23 @@ close is look-ahead. The quantities that the rules compare belong to `metrics`.
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours, shift_session
-from smallcaps_assets.domain.metrics import at_least, at_most, minute_price
+from smallcaps_assets.domain.metrics import (
+    SUSPECT_LOG_CHANGE,
+    at_least,
+    at_most,
+    minute_price,
+)
 from smallcaps_assets.schemas.tables import TABLES
-from smallcaps_assets.settings import SelectionSettings
+from smallcaps_assets.settings import MetricsSettings, SelectionSettings
 
 MINUTE_NS = 60_000_000_000
+SPLIT_TOLERANCE = MetricsSettings().split_tolerance
 _COLUMNS = tuple(TABLES["watchlist"].columns)
 
 
@@ -29,12 +36,18 @@ def watchlist(
     runners: pl.DataFrame,
     hours: SessionHours,
     settings: SelectionSettings,
+    split_tolerance: float = SPLIT_TOLERANCE,
 ) -> pl.DataFrame:
     """The table `watchlist` of one session: a row per ticker and rule that holds.
 
     `metrics`, `minutes` and `universe` are the session's own (minutes may be None), the other two
     the previous session's watchlist and runners (may be empty). Thresholds are inclusive unless
     a rule says otherwise. Tickers outside the universe and suspect actions are out.
+
+    is_suspect_action compares the close, which nobody knows at a trigger: with it the triggered
+    days that went on to a third would be missing, and on driftless days the running return would
+    foretell a reversal (AUC 0.491). intraday_trigger therefore judges suspicion at its own minute,
+    with metrics.split_tolerance as `split_tolerance`.
     """
     members = universe.filter(pl.col("date") == hours.date)
     traded = metrics.filter(pl.col("date") == hours.date).join(members, on="ticker", how="semi")
@@ -42,7 +55,7 @@ def watchlist(
     suspect = traded.filter(pl.col("is_suspect_action"))
     rules = [
         info_rich(sound, hours, settings),
-        intraday_trigger(sound, minutes, hours, settings),
+        intraday_trigger(traded, minutes, hours, settings, split_tolerance),
         premarket_gap(sound, minutes, members, hours, settings),
         follow_up(
             members.join(suspect, on="ticker", how="anti"),
@@ -95,11 +108,13 @@ def intraday_trigger(
     minutes: pl.DataFrame | None,
     hours: SessionHours,
     settings: SelectionSettings,
+    split_tolerance: float = SPLIT_TOLERANCE,
 ) -> pl.DataFrame:
     """First minute at whose end the running figures hold together; known at that end.
 
     Compared are the minute's close with previous_close, dollars and volume since 04:00, and the
-    minute's close with the price range. Minutes from the scheduled close on are ignored.
+    minute's close with the price range. Minutes from the scheduled close on are ignored. If the
+    change at that minute looks like a split that the vendor's table lacks, the day is out.
     """
     judged = _running(metrics, minutes, hours).filter(
         at_least(pl.col("change").abs(), settings.min_change),
@@ -109,7 +124,7 @@ def intraday_trigger(
     )
     first = judged.unique("ticker", keep="first", maintain_order=True).drop("dollar_volume")
     return _rows(
-        first,
+        first.filter(~_looks_like_split(split_tolerance)),
         "intraday_trigger",
         pl.col("start") + MINUTE_NS,
         price=pl.col("minute_close"),
@@ -118,13 +133,34 @@ def intraday_trigger(
     )
 
 
+def _looks_like_split(split_tolerance: float) -> pl.Expr:
+    """is_suspect_action of daily_metrics on the running figures, for a change without known split.
+
+    Volume below normal, which goes with a missing reverse split, can't have triggered.
+    """
+    growth = 1.0 + pl.col("change")
+    nearest = (1.0 / growth).round()
+    is_near = (nearest >= 2) & ((1.0 / growth / nearest - 1).abs() <= split_tolerance)
+    is_forward = is_near & (pl.col("relative") > 1) & (pl.col("relative") <= 2 * nearest)
+    is_huge = (growth > math.exp(SUSPECT_LOG_CHANGE)) | (growth < math.exp(-SUSPECT_LOG_CHANGE))
+    return (pl.col("split_factor") == 1.0) & (is_huge | is_forward)
+
+
 def _running(
     metrics: pl.DataFrame, minutes: pl.DataFrame | None, hours: SessionHours
 ) -> pl.DataFrame:
     """Per minute of the session: its close, and change, dollars and relative volume so far."""
     judgeable = metrics.filter(
         pl.col("previous_close").is_not_null(), pl.col("mean_volume30") > 0
-    ).select("date", "ticker", "identity", "previous_close", "mean_volume30", "dollar_volume")
+    ).select(
+        "date",
+        "ticker",
+        "identity",
+        "previous_close",
+        "split_factor",
+        "mean_volume30",
+        "dollar_volume",
+    )
     return (
         _session_minutes(minutes, hours)
         .select(

@@ -1,0 +1,52 @@
+"""Which settings a code location or a command works with.
+
+Sources, later ones winning: defaults, what the lake remembers, `smallcaps.toml`, the environment,
+and what a command was given. The market is the one named; else, for a new run, the key's; else the
+lake's own; else the simulated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.settings import CONFIG_FILE, Settings, api_key, explicit, load_settings
+
+# A range is a run's own, faults are a test's, and secrets are in no setting at all.
+_FORGOTTEN = {"market": ("start", "end"), "sandbox": ("faults",)}
+_OF_THE_MACHINE = ("lake", "run")
+
+
+def location_settings(
+    environment: Mapping[str, str],
+    given: Sequence[str] = (),
+    config: str | None = None,
+    is_new_run: bool = False,
+) -> Settings:
+    """Settings of a lake. `given` are `section.field=value`, `config` another settings file.
+
+    Raises SettingsError for a wrong name or value, LakeError for an unreadable lake.json.
+    """
+    file = Path(config) if config else Path(CONFIG_FILE)
+    sources: dict[str, Any] = {"environment": environment}
+    if config or file.exists():
+        sources["config_file"] = file
+    first = load_settings(given, **sources)
+    known = read_identity(first.lake.root)
+    is_named = "name" in first.market.model_fields_set
+    if not is_named and api_key(environment) and (is_new_run or known is None):
+        given = [*given, "market.name=polygon"]
+    return load_settings(given, remembered=known[1] if known else None, **sources)
+
+
+def remembered_settings(settings: Settings) -> dict[str, Any]:
+    """What a lake should remember of these settings, so that the web server sees the same."""
+    sections = [name for name in type(settings).model_fields if name not in _OF_THE_MACHINE]
+    values = explicit(settings, sections)
+    for section, fields in _FORGOTTEN.items():
+        for field in fields:
+            values.get(section, {}).pop(field, None)
+    values.setdefault("market", {})["name"] = settings.market.name
+    return {name: fields for name, fields in values.items() if fields}

@@ -1,0 +1,253 @@
+"""`smallcaps ui` in a real browser: the lineage is drawn, and partitions launched there succeed.
+
+Needs Chromium (in PATH, or named by CHROMIUM) and the playwright package; skipped without them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+
+SETTINGS = ("sandbox.tickers=20", "sandbox.start=2024-10-01", "sandbox.end=2024-10-25")
+START_SECONDS, RUN_SECONDS, STOP_SECONDS = 120, 120, 60
+BROWSER_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+T = TypeVar("T")
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}"""
+_RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+_NODES = """
+{ assetNodes { assetKey { path } partitionKeys
+    partitionStats { numMaterialized numPartitions } } }"""
+_REPOSITORIES = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"""
+_EVENTS = """
+query Events($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+  ... on MaterializationEvent { assetKey { path } partition } } } } }"""
+
+
+def chromium() -> str | None:
+    """The browser's executable."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(
+    chromium() is None, reason="no Chromium in PATH; install it or set CHROMIUM to its executable"
+)
+
+
+def poll(ask: Callable[[], T | None], seconds: float, what: str) -> T:
+    """The first answer that is not None."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = ask()
+        if answer is not None:
+            return answer
+        time.sleep(0.25)
+    raise TimeoutError(f"{what}: nothing within {seconds} s")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `smallcaps ui`."""
+
+    url: str
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of a GraphQL answer."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/graphql", body, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert not found.get("errors"), found["errors"]
+        return found["data"]
+
+    def location(self) -> tuple[str, str] | None:
+        """Names of the loaded repository and its location, as soon as there are any."""
+        try:
+            nodes = self.ask(_REPOSITORIES)["repositoriesOrError"].get("nodes")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
+        return (nodes[0]["name"], nodes[0]["location"]["name"]) if nodes else None
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """What the server knows of each asset."""
+        return {node["assetKey"]["path"][0]: node for node in self.ask(_NODES)["assetNodes"]}
+
+    def launch(self, tables: tuple[str, ...], key: str) -> str:
+        """Launch a partition with the launch dialog's own mutation; returns the run's id."""
+        repository, location = self.location() or ("", "")
+        selector = {
+            "repositoryName": repository,
+            "repositoryLocationName": location,
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": [table]} for table in tables],
+            "assetCheckSelection": [],
+        }
+        params = {
+            "mode": "default",
+            "runConfigData": "{}",
+            "selector": selector,
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": key}]},
+        }
+        answer = self.ask(_LAUNCH, params=params)["launchPipelineExecution"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return answer["run"]["runId"]
+
+    def status(self, run: str) -> str:
+        """How a run ended."""
+
+        def ended() -> str | None:
+            status = self.ask(_RUN, id=run)["runOrError"]["status"]
+            return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+        return poll(ended, RUN_SECONDS, f"the end of run {run}")
+
+    def materialized(self, run: str) -> set[tuple[str, str]]:
+        """Tables and keys that a run has made."""
+        events = self.ask(_EVENTS, id=run)["logsForRun"]["events"]
+        return {(e["assetKey"]["path"][0], e["partition"]) for e in events if e.get("assetKey")}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated lake, filled by the main job."""
+    folder = tmp_path_factory.mktemp("ui") / "lake"
+    options = [part for setting in SETTINGS for part in ("--set", setting)]
+    command = [*_smallcaps("run"), "--lake", str(folder), *options]
+    with (folder.parent / "run.log").open("w+b") as log:
+        status = subprocess.call(
+            command, cwd=folder.parent, env=_environment(), stdout=log, stderr=log, timeout=300
+        )
+        log.seek(0)
+        assert status == 0, log.read().decode()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(lake: Path) -> Iterator[Server]:
+    """`smallcaps ui` on the lake, ended as a service manager would."""
+    port = _free_port()
+    log = lake.parent / "ui.log"
+    command = [*_smallcaps("ui"), "--lake", str(lake), "--port", str(port)]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=lake.parent, env=_environment(), stdout=output, stderr=output
+        ) as child,
+    ):
+        found = Server(f"http://127.0.0.1:{port}")
+        try:
+            poll(found.location, START_SECONDS, "the web server")
+            yield found
+        finally:
+            child.send_signal(signal.SIGTERM)
+            try:
+                child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                raise
+    assert child.returncode == 0, log.read_text()
+    assert "Dagster services shut down" in log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Any]:
+    """A browser page that fails the test on an error in its console or an uncaught exception."""
+    errors: list[str] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=BROWSER_ARGUMENTS)
+        opened = browser.new_page(viewport={"width": 1600, "height": 900})
+        opened.set_default_timeout(60_000)
+        opened.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        yield opened
+        browser.close()
+    assert not errors
+
+
+def test_lineage_given_a_lake_shows_every_asset_and_its_partitions(server: Server, page: Any):
+    nodes = server.nodes()
+    assert set(nodes) == set(TABLES)
+    stats = {table: node["partitionStats"] for table, node in nodes.items()}
+    missing = {t for t, s in stats.items() if s and s["numMaterialized"] < s["numPartitions"]}
+    assert missing <= {"ml_dataset"}  # its periods outside the market are empty
+
+    groups = sorted({table.group for table in TABLES.values()})
+    expanded = ",".join(f"global@global:{group}" for group in groups)
+    page.goto(f"{server.url}/asset-groups?expanded={expanded}")
+    for table in ("daily_metrics", "trades", "ml_dataset"):
+        page.get_by_text(table, exact=True).first.wait_for()
+
+
+def test_session_partition_given_the_launch_dialog_succeeds(server: Server, page: Any):
+    key = server.nodes()["watchlist"]["partitionKeys"][-1]
+    page.goto(f"{server.url}/assets/watchlist?view=partitions")
+    page.get_by_role("button", name="Materialize").first.click()
+    chosen = page.get_by_placeholder("ex:").last
+    chosen.fill(key)
+    chosen.press("Enter")
+    with page.expect_response(lambda answer: _is_launch(answer.request)) as launched:
+        page.get_by_role("button", name="Launch 1 run").click()
+    answer = launched.value.json()["data"]["launchPipelineExecution"]
+    run = answer["run"]["id"]
+    assert server.status(run) == "SUCCESS"
+    assert server.materialized(run) == {("watchlist", key)}
+
+
+def test_ticker_session_given_the_whole_chain_succeeds(server: Server, page: Any):
+    key = server.nodes()["trades"]["partitionKeys"][0]
+    run = server.launch(TICK_CHAIN, key)
+    assert server.status(run) == "SUCCESS"
+    assert server.materialized(run) == {(table, key) for table in TICK_CHAIN}
+
+    page.goto(f"{server.url}/assets/triple_barrier_labels?view=partitions&partition={key}")
+    page.get_by_text("path of price").wait_for()
+
+
+def _is_launch(request: Any) -> bool:
+    return "launchPipelineExecution" in (request.post_data or "")
+
+
+def _smallcaps(command: str) -> list[str]:
+    return [sys.executable, "-c", "from smallcaps_assets.cli import main; main()", command]
+
+
+def _environment() -> dict[str, str]:
+    """The environment without settings of another lake, or a vendor's key."""
+    prefixes = ("SMALLCAPS_", "DAGSTER_", "POLYGON_", "MASSIVE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
