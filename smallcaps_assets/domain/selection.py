@@ -7,18 +7,12 @@ close is look-ahead. The quantities that the rules compare belong to `metrics`.
 
 from __future__ import annotations
 
-import math
 from datetime import date
 
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours, shift_session
-from smallcaps_assets.domain.metrics import (
-    SUSPECT_LOG_CHANGE,
-    at_least,
-    at_most,
-    minute_price,
-)
+from smallcaps_assets.domain.metrics import SUSPECT_LOG_CHANGE, at_least, at_most, minute_price
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import MetricsSettings, SelectionSettings
 
@@ -142,7 +136,7 @@ def _looks_like_split(split_tolerance: float) -> pl.Expr:
     nearest = (1.0 / growth).round()
     is_near = (nearest >= 2) & ((1.0 / growth / nearest - 1).abs() <= split_tolerance)
     is_forward = is_near & (pl.col("relative") > 1) & (pl.col("relative") <= 2 * nearest)
-    is_huge = (growth > math.exp(SUSPECT_LOG_CHANGE)) | (growth < math.exp(-SUSPECT_LOG_CHANGE))
+    is_huge = growth.log().abs() > SUSPECT_LOG_CHANGE
     return (pl.col("split_factor") == 1.0) & (is_huge | is_forward)
 
 

@@ -1,0 +1,479 @@
+"""The columns of every table: types, units, meaning and the rules that a row must keep.
+
+Columns only; which table stands where, and what it is made from, is in `tables.py`.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+import dataframely as dy
+import polars as pl
+
+from smallcaps_assets.schemas.table import (
+    day,
+    flag,
+    instant,
+    integer,
+    number,
+    price,
+    shares,
+    text,
+)
+
+RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")
+SEGMENTS = ("premarket", "regular", "postmarket")
+BAR_REASONS = ("threshold", "session", "halt")
+
+
+# Reference ---------------------------------------------------------------------------------------
+class Tickers(dy.Schema):
+    date = day("session on which the list was true", primary_key=True)
+    ticker = text("symbol of that day; case matters", primary_key=True)
+    name = text("company or product name", nullable=True)
+    type = text("vendor's security type, such as CS, ADRC, ETF", nullable=True)
+    primary_exchange = text("MIC of the listing exchange", nullable=True)
+    cik = text("SEC central index key, ten digits", nullable=True)
+    composite_figi = text("composite FIGI", nullable=True)
+    share_class_figi = text("share class FIGI", nullable=True)
+    identity = text(
+        "listing identity: FIGI, else CIK, else ticker; never the ticker alone if known"
+    )
+
+
+class TickerDetails(dy.Schema):
+    month = day("first day of the month that the details serve", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    as_of = day("date the vendor was asked for; 90 days before the month where possible")
+    is_lagged = flag("details are those of 90 days before; false: none existed then")
+    name = text("company name", nullable=True)
+    description = text("what the company does", nullable=True)
+    cik = text("SEC central index key", nullable=True)
+    composite_figi = text("composite FIGI", nullable=True)
+    sic_code = text("SIC industry code", nullable=True)
+    sic_description = text("SIC industry", nullable=True)
+    total_employees = number("employees", "persons", nullable=True, min=0)
+    list_date = day("listing date", nullable=True)
+    delisted_date = day("delisting date as known when fetched; not a feature", nullable=True)
+    shares_outstanding = shares("shares outstanding of the class, as of `as_of`", nullable=True)
+
+
+class Universe(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol of that session", primary_key=True)
+    identity = text("listing identity, stable across renames")
+    name = text("company name", nullable=True)
+    type = text("security type")
+    primary_exchange = text("MIC of the listing exchange")
+    cik = text("SEC central index key", nullable=True)
+    composite_figi = text("composite FIGI", nullable=True)
+    sic_code = text("SIC industry code", nullable=True)
+    sic_description = text("SIC industry", nullable=True)
+    total_employees = number("employees", "persons", nullable=True, min=0)
+    description = text("what the company does", nullable=True)
+    list_date = day("listing date", nullable=True)
+    delisted_date = day("delisting date as known when fetched; not a feature", nullable=True)
+    previous_close = price("last unadjusted close before the session", nullable=True)
+    shares_outstanding = shares("shares outstanding on this session's share basis", nullable=True)
+    market_cap = number("previous_close x shares_outstanding", "USD", nullable=True, min=0)
+    is_market_cap_known = flag("false: kept in the universe with unknown size")
+    is_shares_lagged = flag("shares come from details dated 90 days earlier", nullable=True)
+    splits_count = integer("splits executed up to this session", "events", min=0)
+    dividends_count = integer("dividends gone ex up to this session", "events", min=0)
+
+
+class Splits(dy.Schema):
+    year = integer("calendar year of the execution date", "year", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    execution_date = day("first session on the new share basis", primary_key=True)
+    split_from = number("shares before", "shares", primary_key=True, min_exclusive=0)
+    split_to = number("shares after", "shares", primary_key=True, min_exclusive=0)
+
+
+class Dividends(dy.Schema):
+    year = integer("calendar year of the ex-date", "year", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    ex_dividend_date = day("first session without the dividend", primary_key=True)
+    cash_amount = number("cash per share", "USD per share", primary_key=True, min=0)
+    sequence = integer("number among equal rows", "", primary_key=True, min=0)
+    currency = text("currency of the amount", nullable=True)
+    declaration_date = day("declared on", nullable=True)
+    record_date = day("holders of record on", nullable=True)
+    pay_date = day("paid on", nullable=True)
+    frequency = integer("payments per year", "per year", nullable=True)
+    distribution_type = text("vendor's kind of distribution", nullable=True)
+
+
+class AdjustmentFactors(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    effective_date = day("first session on the new basis", primary_key=True)
+    identity = text("listing identity that the event belongs to", primary_key=True)
+    split_factor = number("multiply earlier prices by this for splits", min_exclusive=0)
+    dividend_factor = number(
+        "multiply earlier prices by this for dividends: 1 - D / previous close", min_exclusive=0
+    )
+    cash_amount = number("dividends going ex on the day", "USD per share", min=0)
+    previous_close = price(
+        "last close before the day, on the share basis before its events; null: none usable",
+        nullable=True,
+    )
+
+
+# Market ------------------------------------------------------------------------------------------
+class DailyBars(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    open = price("first eligible price")
+    high = price("highest eligible price")
+    low = price("lowest eligible price")
+    close = price("last eligible price")
+    volume = shares("shares traded, extended hours included")
+    vwap = price("volume-weighted average price", nullable=True)
+    transactions = integer("number of trades", "trades", nullable=True, min=0)
+
+    @dy.rule()
+    def is_range_ordered(cls) -> pl.Expr:
+        return pl.col("high") >= pl.col("low")
+
+
+class MinuteBars(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    window_start = instant("start of the minute", primary_key=True)
+    open = price("first eligible price")
+    high = price("highest eligible price")
+    low = price("lowest eligible price")
+    close = price("last eligible price")
+    volume = shares("shares traded")
+    vwap = price("volume-weighted average price; flat files have none", nullable=True)
+    transactions = integer("number of trades", "trades", nullable=True, min=0)
+
+    @dy.rule()
+    def is_range_ordered(cls) -> pl.Expr:
+        return pl.col("high") >= pl.col("low")
+
+
+class ShortVolume(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol in the vendor's spelling", primary_key=True)
+    symbol = text("symbol as FINRA spells it")
+    short_volume = shares("off-exchange shares sold short, exempt ones included")
+    short_exempt_volume = shares("off-exchange short shares exempt from the price test")
+    total_volume = shares("off-exchange shares reported in regular hours")
+    venues = text("reporting facilities, comma-separated letters")
+    known_at = instant("publication: 18:00 New York on the session's day")
+
+
+# Daily metrics and selection ---------------------------------------------------------------------
+class SessionSummary(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    identity = text("listing identity")
+    open = price("first regular price", nullable=True)
+    high = price("highest price of the daily bar")
+    low = price("lowest price of the daily bar")
+    close = price("official close, else the last regular minute's")
+    close_source = text("daily or minute", check=lambda c: c.is_in(["daily", "minute"]))
+    volume = shares("shares traded in the session")
+    volume_source = text("daily or minute", check=lambda c: c.is_in(["daily", "minute"]))
+    vwap = price("volume-weighted average price", nullable=True)
+    transactions = integer("number of trades", "trades", nullable=True, min=0)
+    dollar_volume = number("dollars traded", "USD", min=0)
+    dollar_volume_source = text(
+        "daily_vwap, minute_vwap or minute_typical",
+        check=lambda c: c.is_in(["daily_vwap", "minute_vwap", "minute_typical", "daily_typical"]),
+    )
+    premarket_high = price("highest price before 09:30", nullable=True)
+    premarket_volume = shares("shares before 09:30", nullable=True)
+    minute_volume = shares("sum over the minutes", nullable=True)
+    minute_count = integer("minutes with a bar", "minutes", nullable=True, min=0)
+
+
+class DailyMetrics(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    identity = text("listing identity")
+    open = price("first regular price", nullable=True)
+    high = price("highest price")
+    low = price("lowest price")
+    close = price("close")
+    volume = shares("shares traded")
+    dollar_volume = number("dollars traded", "USD", min=0)
+    premarket_volume = shares("shares before 09:30", nullable=True)
+    premarket_high = price("highest price before 09:30", nullable=True)
+    previous_close = price(
+        "last close of the identity on this session's share basis", nullable=True
+    )
+    previous_close_date = day("session of previous_close", nullable=True)
+    previous_close_reason = text("why previous_close is null", nullable=True)
+    split_factor = number("price factor of splits since previous_close", min_exclusive=0)
+    cash_dividend = number("cash dividends going ex today", "USD per share", min=0)
+    pct_change = number("close / previous_close - 1", "fraction", nullable=True)
+    gap = number("open / previous_close - 1", "fraction", nullable=True)
+    log_return = number("ln(close / previous_close)", nullable=True)
+    mean_volume30 = shares("mean volume of the previous 30 traded sessions", nullable=True)
+    volume_sessions = integer("sessions in mean_volume30", "sessions", min=0)
+    rvol30 = number("volume / mean_volume30", "ratio", nullable=True, min=0)
+    mean_premarket_volume30 = shares("mean premarket volume of those sessions", nullable=True)
+    premarket_rvol30 = number("premarket volume / its mean", "ratio", nullable=True, min=0)
+    median_dollar_volume20 = number("of the previous 20 traded sessions", "USD", nullable=True)
+    mean_volume20 = shares("mean volume of the previous 20 traded sessions", nullable=True)
+    is_suspect_action = flag("looks like an unrecorded split; kept out of the watchlist")
+    suspect_reason = text("why it is suspect", nullable=True)
+    is_ssr_carried = flag("previous session traded 10 % below its reference: SSR holds all day")
+
+
+class Watchlist(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    rule = text("selection rule", primary_key=True, check=lambda c: c.is_in(list(RULES)))
+    identity = text("listing identity")
+    known_at = instant("earliest moment at which the rule was known to hold")
+    price = price("price the rule was judged on; null: none was known", nullable=True)
+    change = number("change the rule was judged on", "fraction", nullable=True)
+    relative_volume = number("relative volume the rule was judged on", "ratio", nullable=True)
+    dollar_volume = number("dollars traded by known_at", "USD", nullable=True)
+
+
+class Runners(dy.Schema):
+    date = day("session", primary_key=True)
+    rank = integer("1 is the most frequent", "", primary_key=True, min=1)
+    ticker = text("symbol")
+    identity = text("listing identity")
+    info_rich_sessions = integer("info-rich sessions in the trailing 252", "sessions", min=1)
+    last_info_rich = day("the latest of them")
+
+
+class TickerSessions(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    partition_key = text("partition key, TICKER_YYYY-MM-DD", unique=True)
+    identity = text("listing identity")
+    rules = text("rules that selected it, comma-separated, alphabetical")
+    selection_rule = text("of the rules that ask for ticks, the one known first")
+    eligible_from = instant("earliest moment at which such a rule had admitted the day")
+    is_qualified = flag("a rule that asks for ticks holds; false: disqualified later")
+
+
+# Ticks -------------------------------------------------------------------------------------------
+class Trades(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    sip_timestamp = instant("when the SIP published it", primary_key=True)
+    sequence_number = integer("order within the ticker's day", primary_key=True)
+    exchange = dy.Int16(description="vendor's exchange id; 4 is off-exchange", primary_key=True)
+    trf_id = dy.Int16(description="trade reporting facility, 0 if none", primary_key=True)
+    id = text("trade id, unique per ticker, exchange and facility", primary_key=True)
+    participant_timestamp = instant("when the participant reported it", nullable=True)
+    price = number("price", "USD per share", min=0)
+    size = number("shares", "shares", min=0)
+    conditions = dy.List(dy.Int16(), description="vendor's condition ids; empty if none")
+    correction = dy.Int16(description="correction code, 0 regular")
+    tape = dy.Int8(description="1 NYSE, 2 regional, 3 Nasdaq listed")
+    trf_timestamp = instant("when the facility received it", nullable=True)
+
+
+class Bars(dy.Schema):
+    """Columns shared by the four activity bars."""
+
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="number of the bar in its session", primary_key=True, min=0)
+    source = text("trades or minutes", check=lambda c: c.is_in(["trades", "minutes"]))
+    first_tick = integer("index of the first tick", "", min=0)
+    last_tick = integer("index of the last tick", "", min=0)
+    open_timestamp = instant("time of the first tick")
+    close_timestamp = instant("time of the last tick; known then if closed by threshold")
+    known_at = instant("close_timestamp; for a remainder the end of the session or the halt")
+    segment = text("segment of the last tick", check=lambda c: c.is_in(list(SEGMENTS)))
+    reason = text("what closed it", check=lambda c: c.is_in(list(BAR_REASONS)))
+    open = price("first price-forming price")
+    high = price("highest price-forming price")
+    low = price("lowest price-forming price")
+    close = price("last price-forming price")
+    vwap = price("dollar_volume / volume")
+    volume = shares("shares")
+    dollar_volume = number("dollars", "USD", min=0)
+    ticks = integer("trades", "trades", min=1)
+    buy_volume = shares("shares with tick sign +1")
+    sell_volume = shares("shares with tick sign -1")
+    unsigned_volume = shares("the rest: before the first price change, and auctions")
+
+
+class ImbalanceBars(Bars):
+    theta = number("signed sum at the close", "USD or shares")
+    threshold = number("threshold that judged the bar", "USD or shares", min_exclusive=0)
+    expected_ticks = number("E_T before the bar", "trades", nullable=True)
+    expected_imbalance = number("E_I before the bar", "USD or shares per trade", nullable=True)
+    is_clamped = flag("the threshold was at a clamp")
+
+
+class BarFeatures(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar", primary_key=True, min=0)
+    known_at = instant("close of the bar; every feature uses the tape up to here")
+    bar_return = number("ln(close / previous bar's close)", nullable=True)
+    return_5 = number("ln(close / close 5 bars before)", nullable=True)
+    return_1m = number("ln(close / last price at least 1 minute before)", nullable=True)
+    return_5m = number("ln(close / last price at least 5 minutes before)", nullable=True)
+    volatility = number("EWMA standard deviation of bar returns, span 20", nullable=True, min=0)
+    imbalance_ratio = number("(buy - sell) / volume of the bar", "fraction", nullable=True)
+    imbalance_ratio_5 = number("the same over 5 bars", "fraction", nullable=True)
+    theta_ratio = number("theta / threshold", "ratio")
+    duration_seconds = number("seconds since the previous close", "seconds", min=0)
+    ticks_per_second = number("trades per second of the bar", "per second", nullable=True, min=0)
+    mean_trade_size = number("volume / ticks", "shares", min=0)
+    odd_lot_share = number("share of trades below 100 shares", "fraction", min=0, max=1)
+    off_exchange_share = number("share of volume off exchange", "fraction", min=0, max=1)
+    distance_to_vwap = number("close / running session vwap - 1", "fraction")
+    distance_to_premarket_high = number(
+        "close / premarket high so far - 1; null without premarket", "fraction", nullable=True
+    )
+    spread_roll = number("Roll's effective spread over 20 bars / close", "fraction", nullable=True)
+    spread_high_low = number(
+        "Corwin-Schultz spread of the last two bars", "fraction", nullable=True
+    )
+    running_return = number("close / previous session's close - 1", "fraction", nullable=True)
+    return_from_open = number("close / first regular price - 1", "fraction", nullable=True)
+    gap = number("regular open / previous close - 1, once open", "fraction", nullable=True)
+    range_expansion = number("bar range / mean range of the 20 bars before", "ratio", nullable=True)
+    day_range_position = number(
+        "(close - day low) / (day high - day low)", "fraction", nullable=True
+    )
+    is_high_of_day_break = flag("the bar made a new high of the day")
+    relative_volume = number(
+        "volume so far / mean daily volume of 30 sessions", nullable=True, min=0
+    )
+    dollars_so_far = number("dollars traded in the session so far", "USD", min=0)
+    minutes_from_open = number("minutes since 09:30; negative before", "minutes")
+    is_premarket = flag("the bar closed before 09:30")
+    is_ssr = flag("short-sale restriction: down 10 % today so far, or on the day before")
+    halts_so_far = integer("halts known by now", "halts", min=0)
+
+
+class TripleBarrierLabels(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar that decides", primary_key=True, min=0)
+    t0 = instant("decision: close of the bar")
+    t1 = instant("when the label became known")
+    vertical_barrier = instant("t0 + 15 minutes, at most the scheduled close")
+    price_at_t0 = price("close of the bar")
+    label = dy.Int8(description="+1 take profit, -1 stop loss, 0 neither", min=-1, max=1)
+    label_return = number(
+        "price of the deciding print / price_at_t0 - 1", "fraction", nullable=True
+    )
+    touch_tick = integer("index of the touching tick; null on timeout", "", nullable=True, min=0)
+    path_ticks = integer("price-forming ticks looked at", "trades", min=0)
+    has_path = flag("some price-forming tick followed in time")
+    is_touch_confirmed = flag(
+        "a second print at or beyond within 10 s; null on timeout", nullable=True
+    )
+    is_session_cut = flag("the vertical barrier is the scheduled close")
+    is_halt_cut = flag("a halt covered the vertical barrier; t1 is the re-opening print")
+    is_ambiguous = flag("both barriers within one bar; bars-only fallback")
+    entry_timestamp = instant("first eligible print at least 1 s after t0", nullable=True)
+    entry_price = price("its price", nullable=True)
+    take_profit = number("upper barrier", "fraction", min_exclusive=0)
+    stop_loss = number("lower barrier", "fraction", min_exclusive=0)
+    forward_return_5m = number("last print by t0 + 5 minutes / price_at_t0 - 1", nullable=True)
+    forward_label_5m = dy.Int8(description="+1, 0, -1 of forward_return_5m", nullable=True)
+    forward_staleness_5m = number("age of that print", "seconds", nullable=True)
+    forward_return_15m = number("the same for 15 minutes", "fraction", nullable=True)
+    forward_label_15m = dy.Int8(description="+1, 0, -1 of forward_return_15m", nullable=True)
+    forward_staleness_15m = number("age of that print", "seconds", nullable=True)
+
+
+class SampleWeights(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar", primary_key=True, min=0)
+    span_start = dy.Int32(description="i0: bar of the decision", min=0)
+    span_end = dy.Int32(description="i1: first bar closing at or after t1", min=0)
+    is_selection_known = flag("t0 >= eligible_from: some rule had admitted the day")
+    uniqueness = number("mean of 1 / concurrency over the span", "fraction", min_exclusive=0, max=1)
+    uniqueness_eligible = number(
+        "the same among known rows only; null elsewhere", nullable=True, min_exclusive=0, max=1
+    )
+    return_attribution = number("|sum of r_t / c_t| over the span, raw", min=0)
+    return_attribution_eligible = number("the same among known rows only", nullable=True, min=0)
+
+
+# Dataset -----------------------------------------------------------------------------------------
+class MlDataset(dy.Schema):
+    period = text("period of the dataset")
+    regime = text("market regime named in the configuration")
+    identity = text("listing identity")
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar", primary_key=True, min=0)
+    t0 = instant("decision")
+    t1 = instant("label known")
+    label = dy.Int8(description="+1, 0, -1", min=-1, max=1)
+    label_return = number("return of the deciding print", "fraction")
+    price_at_t0 = price("close of the bar")
+    entry_price = price("first eligible print at least 1 s after t0", nullable=True)
+    forward_return_5m = number("5-minute forward return", "fraction", nullable=True)
+    forward_label_5m = dy.Int8(description="+1, 0, -1", nullable=True)
+    forward_return_15m = number("15-minute forward return", "fraction", nullable=True)
+    forward_label_15m = dy.Int8(description="+1, 0, -1", nullable=True)
+    is_touch_confirmed = flag("the touch was confirmed within 10 s", nullable=True)
+    is_session_cut = flag("cut by the scheduled close")
+    is_halt_cut = flag("cut by a halt")
+    selection_rule = text("the rule known first")
+    rules = text("all rules that selected the day")
+    eligible_from = instant("earliest moment at which some rule had admitted the day")
+    is_selection_known = flag("t0 >= eligible_from; the default training view")
+    uniqueness = number("average uniqueness among all labels", min_exclusive=0, max=1)
+    uniqueness_eligible = number("among known rows only", nullable=True, min_exclusive=0, max=1)
+    return_attribution = number("raw return attribution", min=0)
+    return_attribution_eligible = number("among known rows only", nullable=True, min=0)
+    time_decay = number("factor in [0, 1] on cumulative uniqueness over the period", min=0, max=1)
+    time_decay_eligible = number("the same over known rows only", nullable=True, min=0, max=1)
+
+
+FEATURE_COLUMNS = tuple(
+    name for name in BarFeatures.columns() if name not in ("ticker", "date", "bar_id", "known_at")
+)
+
+
+class TickerHistory(dy.Schema):
+    ticker = text("symbol asked for; the key of the partition", primary_key=True)
+    date = day("session", primary_key=True)
+    symbol = text("symbol on that session, across renames")
+    identity = text("listing identity")
+    open = price("adjusted for splits as of the last session", nullable=True)
+    high = price("adjusted")
+    low = price("adjusted")
+    close = price("adjusted")
+    volume = shares("adjusted")
+    close_unadjusted = price("as traded")
+    dollar_volume = number("dollars traded", "USD", min=0)
+    pct_change = number("close / previous close - 1", "fraction", nullable=True)
+    rvol30 = number("relative volume", "ratio", nullable=True)
+    split_factor = number("split effective on this session, 1 if none", min_exclusive=0)
+    cash_dividend = number("dividend going ex on this session", "USD per share", min=0)
+    total_return_close = price("adjusted for splits and dividends")
+    rules = text("selection rules of the session", nullable=True)
+
+
+def with_features(schema: type[dy.Schema]) -> type[dy.Schema]:
+    """A schema with the feature columns of bar_features added at its end."""
+    features = {name: copy(BarFeatures.columns()[name]) for name in FEATURE_COLUMNS}
+    return type(schema.__name__, (schema,), features)
+
+
+MlDatasetWithFeatures = with_features(MlDataset)
+
+
+class DollarBars(Bars): ...
+
+
+class VolumeBars(Bars): ...
+
+
+class DollarImbalanceBars(ImbalanceBars): ...
+
+
+class VolumeImbalanceBars(ImbalanceBars): ...

@@ -1,0 +1,85 @@
+"""Declarations of tables: complete, consistent, and enforced with words that name the fault."""
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.schemas import BAR_TABLES, FEATURE_COLUMNS, TABLES, TICK_CHAIN, ContractError
+from smallcaps_assets.schemas.table import INSTANT, Partitioning
+from smallcaps_assets.settings import Settings
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+def test_table_declaration_is_complete(table):
+    assert table.meaning.endswith(".")
+    assert table.layer in ("raw", "processed")
+    assert table.key
+    assert set(table.upstream) <= TABLES.keys()
+    assert set(table.settings) <= set(Settings.model_fields)
+    for name, column in table.schema.columns().items():
+        assert column.description, f"{table.name}.{name} has no meaning"
+
+
+def test_tables_stand_after_what_they_are_made_from():
+    order = list(TABLES)
+    for table in TABLES.values():
+        assert all(order.index(name) < order.index(table.name) for name in table.upstream)
+
+
+def test_tick_chain_is_every_table_cut_by_ticker_session():
+    cut = [t.name for t in TABLES.values() if t.partitioning is Partitioning.TICKER_SESSION]
+    assert cut == list(TICK_CHAIN)
+    assert set(BAR_TABLES) < set(TICK_CHAIN)
+
+
+def test_dataset_holds_every_feature_and_no_same_day_metric():
+    columns = TABLES["ml_dataset"].columns
+    assert set(FEATURE_COLUMNS) <= columns.keys()
+    leaking = {"pct_change", "rvol30", "close", "high", "low", "volume", "dollar_volume"}
+    assert not leaking & columns.keys()
+
+
+def test_instants_are_utc_nanoseconds_everywhere():
+    for table in TABLES.values():
+        kinds = {dtype for dtype in table.columns.values() if isinstance(dtype, pl.Datetime)}
+        assert kinds <= {INSTANT}
+
+
+def rows() -> pl.DataFrame:
+    """Two watchlist rows."""
+    return pl.DataFrame(
+        {
+            "rule": ["info_rich", "follow_up"],
+            "ticker": ["B", "A"],
+            "date": date(2024, 5, 3),
+            "identity": "X",
+            "known_at": datetime(2024, 5, 3, 20, tzinfo=UTC),
+            "price": 1.0,
+            "change": None,
+            "relative_volume": None,
+            "dollar_volume": 5,
+            "more": "dropped",
+        }
+    )
+
+
+def test_validate_orders_casts_and_sorts():
+    found = TABLES["watchlist"].validate(rows())
+    assert found.columns == list(TABLES["watchlist"].columns)
+    assert found["ticker"].to_list() == ["A", "B"]
+    assert found.schema["known_at"] == INSTANT
+    assert found["dollar_volume"].to_list() == [5.0, 5.0]
+
+
+def test_validate_unknown_rule_names_table_rule_and_row():
+    with pytest.raises(ContractError) as error:
+        TABLES["watchlist"].validate(rows().with_columns(rule=pl.lit("moon")))
+    assert "watchlist" in str(error.value)
+    assert "rule" in str(error.value)
+    assert "moon" in str(error.value)
+
+
+def test_validate_empty_frame_passes():
+    for table in TABLES.values():
+        assert table.validate(table.empty()).is_empty()

@@ -1,0 +1,72 @@
+"""The asset graph: every table is an asset, with the edges, cuts and descriptions declared."""
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.settings import Settings
+
+NODES = {
+    spec.key.to_user_string(): spec
+    for spec in build_definitions(Settings()).resolve_all_asset_specs()
+}
+GROUPS = ("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset")
+
+
+def upstream(name: str) -> set[str]:
+    """Names of the assets that an asset depends on."""
+    return {dep.asset_key.to_user_string() for dep in NODES[name].deps}
+
+
+def test_definitions_hold_exactly_the_declared_tables():
+    assert NODES.keys() == TABLES.keys()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_asset_is_described_from_its_table(name: str):
+    spec, table = NODES[name], TABLES[name]
+    assert table.meaning in (spec.description or "")
+    assert spec.group_name == table.group
+    assert spec.group_name in GROUPS
+    assert spec.owners == ["team:data"]
+    assert "parquet" in spec.kinds
+    schema = spec.metadata["dagster/column_schema"]
+    assert isinstance(schema, dg.TableSchema)
+    assert [column.name for column in schema.columns] == list(table.columns)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_asset_depends_on_what_its_table_is_made_from(name: str):
+    extra = {"bar_features": {"daily_metrics"}, "ml_dataset": {"ticker_sessions"}}
+    assert upstream(name) == set(TABLES[name].upstream) | extra.get(name, set())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_asset_is_cut_as_declared(name: str):
+    definition, cut = NODES[name].partitions_def, TABLES[name].partitioning
+    names = {Partitioning.TICKER: "ticker", Partitioning.TICKER_SESSION: "ticker_session"}
+    if cut is Partitioning.NONE:
+        assert definition is None
+    elif cut in names:
+        assert isinstance(definition, dg.DynamicPartitionsDefinition)
+        assert definition.name == names[cut]
+    else:
+        assert definition is not None
+
+
+def test_daily_metrics_look_back_sixty_sessions():
+    mapping = next(
+        dep.partition_mapping
+        for dep in NODES["daily_metrics"].deps
+        if dep.asset_key == dg.AssetKey("session_summary")
+    )
+    assert isinstance(mapping, dg.TimeWindowPartitionMapping)
+    assert (mapping.start_offset, mapping.end_offset) == (-60, 0)
+
+
+def test_settings_reach_the_resources():
+    settings = Settings.model_validate({"lake": {"root": "elsewhere"}, "bars": {"alpha": 0.3}})
+    resources = build_definitions(settings).resources or {}
+    assert resources["lake"].settings == settings
+    assert resources["polygon"].settings == settings
