@@ -1,7 +1,7 @@
 """Does the default training view hold an edge where there is none? And the naive one?
 
-    python benchmarks/placebo.py            # about 4,000 ticker-sessions, standard error 0.004
-    python benchmarks/placebo.py --quick    # a quarter of a minute per market and core, less sure
+    python benchmarks/placebo.py            # 4,000 ticker-sessions, standard error below 0.004
+    python benchmarks/placebo.py --quick    # 1,100 ticker-sessions
 
 Several placebo markets (the tape statistics of wild small caps on a driftless martingale) are run
 through the project's own functions, from universe to ml_dataset, with default settings. Two views
@@ -13,15 +13,15 @@ of the rows are put side by side:
 
 Each is scored by its area under the ROC curve (AUC): by `running_return` alone, and by a ridge
 logistic regression on all features, cross-fitted over blocks of whole sessions. The target is the
-sign of the 15-minute forward return, zero and null dropped. It is not the triple-barrier label: with
-barriers at +15 % and -10 % the chance of the upper touch depends on volatility even in a fair game,
-so volatility would foretell it. Standard errors take a ticker-session as one draw. Main figures
-weigh every row alike; since busy moments make more rows, `thinned` repeats the running return with
-the first row of each quarter of an hour per ticker-session.
+sign of the 15-minute forward return, zero and null dropped. It is not the triple-barrier label:
+with barriers at +15 % and -10 % the chance of the upper touch depends on volatility even in a fair
+game, so volatility would foretell it. Standard errors take a ticker-session as one draw. Main
+figures weigh every row alike; since busy moments make more rows, `thinned` repeats the running
+return with the first row of each quarter of an hour per ticker-session.
 
-The bias of the naive view depends on how selective the close is: wild placebo days move by 0.46 (one
-standard deviation), so most of them pass the default 0.15 anyway. The second pair of rows asks for
-0.30, which is to these days what 0.15 is to days that move by 0.23.
+The bias of the naive view depends on how selective the close is: the change of a wild placebo day
+has a standard deviation of 0.46, so most of them pass the default 0.15 anyway. The second pair of
+rows asks for 0.30, which is to these days what 0.15 is to days with a deviation of 0.23.
 
 HTTP and Dagster are left out because they change no row, and company details as well, so that
 every market cap counts as unknown, which the universe keeps. Minutes and daily bars are those of
@@ -117,7 +117,7 @@ class Days:
 
 
 def market_rows(size: Size, seed: int) -> pl.DataFrame:
-    """Dataset rows of one placebo market, with the flags of the views, as `known_0`, `rich_0` ..."""
+    """Dataset rows of one placebo market; `known_N` and `rich_N` are the views' flags."""
     config = SandboxConfig(
         kind="placebo", seed=seed, tickers=size.tickers, pump_days=size.pump_days
     )
@@ -176,9 +176,9 @@ def registry(days: Days, min_change: float) -> pl.DataFrame:
 def dataset(market: SimulatedMarket, days: Days, registry: pl.DataFrame) -> pl.DataFrame:
     """ml_dataset over all sessions of the market."""
     parts = [session_parts(market, days, row) for row in registry.iter_rows(named=True)]
-    tables = [pl.concat(frames) for frames in zip(*parts, strict=True)]
+    features, labels, weights = (pl.concat(frames) for frames in zip(*parts, strict=True))
     period = Period(name="placebo", start=market.sessions[0], end=market.sessions[-1])
-    frame, _ = ml_dataset(*tables, registry, period, SETTINGS.dataset)
+    frame, _ = ml_dataset(features, labels, weights, registry, period, SETTINGS.dataset)
     return frame
 
 
@@ -319,10 +319,10 @@ def scores(rows: pl.DataFrame) -> Iterable[Score]:
 
 
 # Command -----------------------------------------------------------------------------------------
-def simulate(size: Size, workers: int) -> pl.DataFrame:
-    """Rows of all markets, one market per process."""
+def simulate(size: Size, first_seed: int, workers: int) -> pl.DataFrame:
+    """Rows of all markets, one market per process at a time."""
     os.environ["POLARS_MAX_THREADS"] = "1"  # read by the new processes; they are the parallelism
-    seeds = range(FIRST_SEED, FIRST_SEED + size.markets)
+    seeds = range(first_seed, first_seed + size.markets)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return pl.concat(pool.map(market_rows, [size] * size.markets, seeds))
 
@@ -349,6 +349,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few markets only")
     parser.add_argument("--markets", type=int, help="how many markets")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first market")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--json", action="store_true", help="print the table as JSON only")
     return parser.parse_args()
@@ -358,7 +359,7 @@ def main() -> None:
     options, began = arguments(), time.perf_counter()
     base = QUICK if options.quick else FULL
     size = Size(options.markets or base.markets, base.tickers, base.pump_days)
-    rows = simulate(size, options.workers)
+    rows = simulate(size, options.seed, options.workers)
     if options.json:
         print(json.dumps([asdict(line) for line in scores(rows)]))
         return

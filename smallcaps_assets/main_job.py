@@ -16,7 +16,11 @@ import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
-from smallcaps_assets.defs.sessions import SESSION_TABLES
+from smallcaps_assets.defs.sessions import (
+    SESSION_TABLES,
+    register_ticker_sessions,
+    register_tickers,
+)
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.market import market_range
@@ -116,6 +120,9 @@ class MainJob:
         self.work.lake.sweep()
         if not self.is_forced:
             self.report.known = report_unknown(self.instance, self.work)
+        # A process killed after it stored these tables has not made the keys that follow from them.
+        register_tickers(self.instance, self.work)
+        register_ticker_sessions(self.instance, self.work)
         for step in self._steps():
             self._do(step)
         return self.report

@@ -15,6 +15,7 @@ from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKERS, UNION
 from smallcaps_assets.orchestration.runner import RunConfig, in_threads, materialize, partition_keys
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.reports.sparkline import label_strip
 from smallcaps_assets.schemas import TABLES
 
 _PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
@@ -22,7 +23,7 @@ _EVERYTHING = dg.AllPartitionMapping()
 
 
 def dataset(location: Location) -> dg.AssetsDefinition:
-    """The dataset; periods are few and large, so each goes in a run of its own."""
+    """The dataset; one run makes all periods asked for, because the union is made of the others."""
     parts = [
         dg.AssetDep(name, partition_mapping=_EVERYTHING) for name in (*_PARTS, "ticker_sessions")
     ]
@@ -32,7 +33,7 @@ def dataset(location: Location) -> dg.AssetsDefinition:
         specs=[asset_spec("ml_dataset", parts)],
         partitions_def=location.cuts.period_names,
         required_resource_keys=RESOURCES,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def _ml_dataset(
         context: dg.AssetExecutionContext, config: RunConfig
@@ -97,7 +98,8 @@ def build_dataset(work: Workspace, key: str) -> Built:
             k for k in keys if not work.lake.exists("sample_weights", k)
         ]
     _write_meta(work, key, meta)
-    return Built(frame, {"meta": dg.MetadataValue.json(meta)})
+    labels = dict(frame["label"].value_counts().iter_rows())
+    return Built(frame, {"labels": label_strip(labels), "meta": dg.MetadataValue.json(meta)})
 
 
 def _write_meta(work: Workspace, key: str, meta: dict) -> None:

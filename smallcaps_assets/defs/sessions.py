@@ -67,7 +67,7 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
             yield from materialize(context, outcomes, location.observer)
         finally:
             if "universe" in tables:
-                register_tickers(context.instance, stages.universe_tickers())
+                register_tickers(context.instance, work)
 
     return _session_tables
 
@@ -93,13 +93,16 @@ def registry(location: Location) -> dg.AssetsDefinition:
     return _ticker_sessions
 
 
-def register_tickers(instance: dg.DagsterInstance, tickers: list[str]) -> None:
-    """Make ticker_history partitions of tickers that have none; keys are never deleted."""
-    _add(instance, TICKERS, sorted(tickers))
+def register_tickers(instance: dg.DagsterInstance, work: Workspace) -> None:
+    """Make ticker_history partitions of every ticker that was ever in the stored universe."""
+    rows = work.lake.scan("universe").select("ticker").unique().sort("ticker").collect()
+    _add(instance, TICKERS, rows["ticker"].to_list())
 
 
 def register_ticker_sessions(instance: dg.DagsterInstance, work: Workspace) -> None:
     """Make partitions of the registry's ticker-sessions, by session and ticker."""
+    if not work.lake.exists("ticker_sessions"):
+        return
     rows = work.lake.read("ticker_sessions").sort("date", "ticker")
     _add(instance, TICKER_SESSIONS, rows["partition_key"].to_list())
 
@@ -107,6 +110,7 @@ def register_ticker_sessions(instance: dg.DagsterInstance, work: Workspace) -> N
 def _add(
     instance: dg.DagsterInstance, cut: dg.DynamicPartitionsDefinition, keys: list[str]
 ) -> None:
+    """Add the keys that are not there yet, behind the others; keys are never deleted."""
     assert cut.name is not None
     known = set(instance.get_dynamic_partitions(cut.name))
     new = [key for key in keys if key not in known]
@@ -161,11 +165,6 @@ class Stages:
                 if outcome.error is not None:
                     failed.add((table, str(outcome.key)))
                 yield outcome
-
-    def universe_tickers(self) -> list[str]:
-        """Every ticker that was ever in the stored universe."""
-        scan = self.work.lake.scan("universe").select("ticker").unique()
-        return scan.collect()["ticker"].to_list()
 
     def _make(self, table: str, key: str) -> Outcome:
         build = getattr(self, f"build_{table}")

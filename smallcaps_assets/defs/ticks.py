@@ -46,6 +46,7 @@ from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 KEYS_PER_RUN = 500
+_SIGNED = {1: "+1", 0: "0", -1: "-1"}
 
 
 class RegistryError(ValueError):
@@ -202,7 +203,7 @@ class TickerDay:
             path = minute_path(self.minutes, tape.hours)
             labels = triple_barrier_on_bars(bars, tape.session_end, settings, path)
         counts = dict(labels["label"].value_counts().sort("label").iter_rows())
-        metadata = {f"label {label:+d}": count for label, count in counts.items()}
+        metadata = {f"labels {_SIGNED[label]}": count for label, count in counts.items()}
         return labels, {"path of price": bars_sparkline(bars, labels), **metadata}
 
     def _weights(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:

@@ -131,7 +131,7 @@ def ridge_logistic(features: np.ndarray, target: np.ndarray, ridge: float = 1.0)
 
     Newton's method, that is, iteratively reweighted least squares (Hastie, Tibshirani and Friedman,
     The Elements of Statistical Learning, 4.4.1); the intercept bears no penalty. Raises
-    EvaluationError when the target has one class only, or it does not settle.
+    EvaluationError when the target has one class only, or no single maximum is found.
     """
     positive = np.asarray(target, bool)
     if positive.all() or not positive.any():
@@ -146,13 +146,22 @@ def ridge_logistic(features: np.ndarray, target: np.ndarray, ridge: float = 1.0)
         chance = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30.0, 30.0)))
         gradient = design.T @ (positive - chance) - penalty * weights
         curvature = (design.T * (chance * (1.0 - chance))) @ design + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
+        step = _solve(curvature, gradient)
         weights += step
         if np.abs(step).max() < NEWTON_TOLERANCE:
             return weights
     raise EvaluationError(
         f"no fit after {MAX_NEWTON_STEPS} Newton steps; raise the ridge or drop columns"
     )
+
+
+def _solve(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.solve(curvature, gradient)
+    except np.linalg.LinAlgError:
+        raise EvaluationError(
+            "columns repeat each other, so that many fits are equally good; use a ridge above 0"
+        ) from None
 
 
 def _standardised(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.lake import LakeIdentity
+from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
 VENDOR_HISTORY_START = date(2003, 9, 10)
@@ -45,7 +45,8 @@ def market_identity(settings: Settings) -> LakeIdentity:
     if name == "recorded":
         return LakeIdentity(name, {"dir": str(recorded_dir(settings))})
     values = settings.sandbox.model_dump(mode="json")
-    return LakeIdentity(name, {field: values[field] for field in _SANDBOX_IDENTITY})
+    given = {field: values[field] for field in _SANDBOX_IDENTITY if values[field] is not None}
+    return LakeIdentity(name, given)
 
 
 def recorded_dir(settings: Settings) -> Path:
@@ -102,7 +103,7 @@ def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(values.items()))
 
 
-@lru_cache(maxsize=4)
+@shared
 def _sandbox(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
     from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 

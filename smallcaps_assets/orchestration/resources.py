@@ -6,7 +6,6 @@ One client is shared by all threads and runs of a process, so that they share on
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import Field, SecretStr
 
 from smallcaps_assets.lake import Lake, open_lake
 from smallcaps_assets.orchestration.market import endpoints, market_identity
+from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.settings import Settings, explicit
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.flatfiles import make_flat_files
@@ -77,7 +77,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
     return {name: kind(overrides=overrides) for name, kind in kinds.items()}
 
 
-@lru_cache(maxsize=4)
+@shared
 def polygon_client(settings: Settings) -> PolygonClient:
     """One client per process and settings."""
     market = endpoints(settings)
@@ -89,7 +89,7 @@ def polygon_client(settings: Settings) -> PolygonClient:
     return PolygonClient(market.rest, market.key, polygon, state_path=pace)
 
 
-@lru_cache(maxsize=4)
+@shared
 def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
     is_embedded = settings.market.name != "polygon"
@@ -97,7 +97,7 @@ def finra_client(settings: Settings) -> FinraClient:
     return FinraClient(settings.finra, endpoints(settings).finra, throttle)
 
 
-@lru_cache(maxsize=4)
+@shared
 def router(settings: Settings) -> Router:
     """The choice between flat files and REST, over the shared client."""
     client = polygon_client(settings)

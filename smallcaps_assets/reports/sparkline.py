@@ -1,21 +1,26 @@
 """Pictures small enough for asset metadata: a ticker-session's path, a strip of label counts.
 
 Plain strings of SVG, because an event is written every few milliseconds and matplotlib would cost
-more than the work it illustrates. Returned as Markdown images with a data URI.
+more than the work it illustrates. Returned as Markdown images with a data URI of less than 1,000
+characters: Dagster's pages show longer Markdown only on a click (dagster-webserver 1.13.27).
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from urllib.parse import quote
 
 import polars as pl
 
 WIDTH, HEIGHT, PAD = 320, 64, 4
+MOST_CHARACTERS = 999
 COLOURS = {1: "#1f9d74", 0: "#8b98a7", -1: "#d64f5f"}
 _PATH = "#5b7fa6"
 _NAMES = {1: "take profit", 0: "timeout", -1: "stop loss"}
-_MOST_POINTS, _MOST_DOTS = 160, 90
+_STRETCHES, _MOST_DOTS = 32, 28
+_PLAIN = "/:=',;"  # stand in a URL as they are
+Place = tuple[int, int]
 
 
 def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> str:
@@ -25,12 +30,11 @@ def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> st
     """
     closes = bars["close"].to_list()
     if not closes:
-        return _markdown("no bars", _svg(WIDTH, 16, _text(4, 12, "no bars")))
+        return _markdown("no bars", _svg(16, _text(4, 12, "no bars")))
     times = bars["close_timestamp"].cast(pl.Int64).to_list()
     places = _places(times, closes)
-    body = _line(places) + _dots(bars, labels, places)
     words = f"{len(closes)} bars, {closes[0]:.4g} to {closes[-1]:.4g} USD per share"
-    return _markdown(words, _svg(WIDTH, HEIGHT, body))
+    return _markdown(words, _svg(HEIGHT, _line(places) + _dots(bars, labels, places)))
 
 
 def label_strip(counts: Mapping[int, int]) -> str:
@@ -38,22 +42,23 @@ def label_strip(counts: Mapping[int, int]) -> str:
     order = [value for value in (1, 0, -1) if counts.get(value, 0) > 0]
     total = sum(counts[value] for value in order)
     if not total:
-        return _markdown("no labels", _svg(WIDTH, 16, _text(4, 12, "no labels")))
+        return _markdown("no labels", _svg(16, _text(4, 12, "no labels")))
     body, x = "", 0.0
     for value in order:
         width = WIDTH * counts[value] / total
-        body += f'<rect x="{x:.1f}" width="{width:.1f}" height="14" fill="{COLOURS[value]}"/>'
+        body += f"<rect x='{x:.1f}' width='{width:.1f}' height='14' fill='{COLOURS[value]}'/>"
         x += width
     words = ", ".join(f"{counts[v]:,} {_NAMES[v]}" for v in order)
-    return _markdown(words, _svg(WIDTH, 30, body + _text(0, 26, words)))
+    return _markdown(words, _svg(30, body + _text(0, 26, words)))
 
 
-def _places(times: Sequence[int], closes: Sequence[float]) -> list[tuple[float, float]]:
+def _places(times: Sequence[int], closes: Sequence[float]) -> list[Place]:
+    """Whole pixels."""
     first, low = times[0], min(closes)
     across = (WIDTH - 2 * PAD) / max(1, times[-1] - first)
     up = (HEIGHT - 2 * PAD) / ((max(closes) - low) or 1)
     return [
-        (round(PAD + (t - first) * across, 1), round(HEIGHT - PAD - (p - low) * up, 1))
+        (round(PAD + (t - first) * across), round(HEIGHT - PAD - (p - low) * up))
         for t, p in zip(times, closes, strict=True)
     ]
 
@@ -65,42 +70,56 @@ def _thin(count: int, most: int) -> list[int]:
     return [round(n * (count - 1) / (most - 1)) for n in range(most)]
 
 
-def _line(places: Sequence[tuple[float, float]]) -> str:
-    points = " ".join(
-        f"{x:g},{y:g}" for x, y in (places[n] for n in _thin(len(places), _MOST_POINTS))
-    )
-    return f'<polyline points="{points}" fill="none" stroke="{_PATH}" stroke-width="1.3"/>'
+def _extremes(places: Sequence[Place]) -> list[Place]:
+    """First, last, and of each stretch of time its highest and lowest place: no spike is lost."""
+    stretches: dict[int, list[int]] = {}
+    for number, (x, _) in enumerate(places):
+        stretches.setdefault(x * _STRETCHES // WIDTH, []).append(number)
+    kept = {0, len(places) - 1}
+    for numbers in stretches.values():
+        kept |= {min(numbers, key=lambda n: places[n][1]), max(numbers, key=lambda n: places[n][1])}
+    return [places[number] for number in sorted(kept)]
 
 
-def _dots(
-    bars: pl.DataFrame, labels: pl.DataFrame | None, places: Sequence[tuple[float, float]]
-) -> str:
-    """One path per outcome: zero-length strokes with round caps are dots."""
+def _line(places: Sequence[Place]) -> str:
+    kept = _extremes(places)
+    (x, y), steps = kept[0], pairwise(kept)
+    moves = "".join(f"l{b[0] - a[0]},{b[1] - a[1]}" for a, b in steps)
+    return f"<path d='M{x},{y}{moves}' fill='none' stroke='{_PATH}'/>"
+
+
+def _dots(bars: pl.DataFrame, labels: pl.DataFrame | None, places: Sequence[Place]) -> str:
+    """One path per outcome: zero-length strokes with round caps are dots; touches come first."""
     if labels is None or labels.is_empty():
         return ""
     at = dict(zip(bars["bar_id"].to_list(), places, strict=True))
     ids, values = labels["bar_id"].to_list(), labels["label"].to_list()
-    shown = [(ids[n], values[n]) for n in _thin(len(ids), _MOST_DOTS)]
     paths = ""
-    for value in (0, -1, 1):  # the touches on top
-        moves = "".join(f"M{at[i][0]:g} {at[i][1]:g}h0" for i, v in shown if v == value and i in at)
-        if moves:
-            paths += f'<path d="{moves}" stroke="{COLOURS[value]}"/>'
-    return f'<g stroke-width="4" stroke-linecap="round">{paths}</g>'
+    for value in (-1, 1):
+        known = [at[i] for i, v in zip(ids, values, strict=True) if v == value and i in at]
+        shown = [known[n] for n in _thin(len(known), _MOST_DOTS // 2)]
+        if shown:
+            paths += f"<path d='{_strokes(shown)}' stroke='{COLOURS[value]}'/>"
+    return f"<g stroke-width='4' stroke-linecap='round'>{paths}</g>" if paths else ""
+
+
+def _strokes(places: Iterable[Place]) -> str:
+    return "".join(f"M{x},{y}h0" for x, y in dict.fromkeys(places))
 
 
 def _text(x: int, y: int, words: str) -> str:
-    style = 'font-family="sans-serif" font-size="11"'
-    return f'<text x="{x}" y="{y}" {style} fill="{COLOURS[0]}">{words}</text>'
+    style = "font-family='sans-serif' font-size='11'"
+    return f"<text x='{x}' y='{y}' {style} fill='{COLOURS[0]}'>{words}</text>"
 
 
-def _svg(width: int, height: int, body: str) -> str:
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{body}</svg>'
+def _svg(height: int, body: str) -> str:
+    head = "<svg xmlns='http://www.w3.org/2000/svg'"
+    return f"{head} width='{WIDTH}' height='{height}'>{body}</svg>"
 
 
 def _markdown(words: str, svg: str) -> str:
-    return f"![{words}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')})"
+    """The image; only what Markdown or a URL would misread is escaped, to keep it short."""
+    return f"![{words}](data:image/svg+xml,{quote(svg, safe=_PLAIN)})"
 
 
-__all__ = ["bars_sparkline", "label_strip"]
+__all__ = ["MOST_CHARACTERS", "bars_sparkline", "label_strip"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import time
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 
-from smallcaps_assets.reports.sparkline import bars_sparkline, label_strip
+from smallcaps_assets.reports.sparkline import MOST_CHARACTERS, bars_sparkline, label_strip
 from smallcaps_assets_tests.reports.report_frames import make_bars, make_day
 
 
@@ -19,33 +19,51 @@ def day():
 
 
 def svg(markdown: str) -> ElementTree.Element:
-    content = markdown.partition("base64,")[2].removesuffix(")")
-    return ElementTree.fromstring(base64.b64decode(content))
+    content = markdown.partition("data:image/svg+xml,")[2].removesuffix(")")
+    return ElementTree.fromstring(unquote(content))
 
 
 def tags(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
     return [element for element in root.iter() if element.tag.endswith("}" + name)]
 
 
-def test_bars_sparkline_given_bars_draws_path_and_dots(day):
+def lines(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [path for path in tags(root, "path") if path.get("fill") == "none"]
+
+
+def dots(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [path for path in tags(root, "path") if path.get("fill") != "none"]
+
+
+def test_bars_sparkline_given_bars_draws_path_and_dots_of_touches(day):
     image = bars_sparkline(day.bars, day.labels)
     root = svg(image)
-    outcomes = day.labels["label"].n_unique()
-    assert (
-        image.startswith("![150 bars, ") and " USD per share](data:image/svg+xml;base64," in image
+    touches = day.labels.filter(pl.col("label") != 0)["label"].n_unique()
+    assert image.startswith("![150 bars, ") and " USD per share](data:image/svg+xml," in image
+    assert len(lines(root)) == 1
+    assert len(dots(root)) == touches
+
+
+def test_bars_sparkline_given_a_spike_of_one_bar_draws_it(day):
+    spiked = day.bars.with_columns(
+        close=pl.when(pl.col("bar_id") == day.bars["bar_id"][70]).then(1_000.0).otherwise("close")
     )
-    assert len(tags(root, "polyline")[0].attrib["points"].split()) == 150
-    assert len(tags(root, "path")) == outcomes
+    (line,) = lines(svg(bars_sparkline(spiked)))
+    steps = line.attrib["d"].split("l")[1:]
+    assert min(int(step.split(",")[1]) for step in steps) < -50
 
 
-def test_bars_sparkline_given_many_bars_stays_small_and_fast(day):
+def test_bars_sparkline_given_many_wild_bars_is_shown_inline_and_fast(day):
     bars = make_bars("PUMP", day.ticks, day.hours, count=3_000)
+    bars = bars.with_columns(
+        close=pl.when(pl.col("bar_id") % 2 == 0).then(0.0001).otherwise(99_999.5)
+    )
     labels = bars.select("bar_id", label=(pl.col("bar_id") % 3 - 1).cast(pl.Int8))
     bars_sparkline(bars, labels)
     start = time.process_time()
     image = bars_sparkline(bars, labels)
-    assert time.process_time() - start < 0.05  # 2 ms on an idle core
-    assert len(image) < 6_000
+    assert time.process_time() - start < 0.05  # 4 ms on an idle core
+    assert len(image) <= MOST_CHARACTERS
 
 
 def test_bars_sparkline_given_same_bars_gives_same_bytes(day):
@@ -53,12 +71,12 @@ def test_bars_sparkline_given_same_bars_gives_same_bytes(day):
 
 
 def test_bars_sparkline_given_one_flat_bar_or_none_still_draws(day):
-    assert tags(svg(bars_sparkline(day.bars.head(1))), "polyline")
+    assert lines(svg(bars_sparkline(day.bars.head(1))))
     assert bars_sparkline(day.bars.clear()).startswith("![no bars](")
 
 
 def test_bars_sparkline_given_labels_of_unknown_bars_leaves_them_out(day):
-    assert not tags(svg(bars_sparkline(day.bars.head(3), day.labels.tail(3))), "path")
+    assert not dots(svg(bars_sparkline(day.bars.head(3), day.labels.tail(3))))
 
 
 def test_label_strip_given_counts_divides_in_proportion():

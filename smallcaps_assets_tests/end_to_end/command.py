@@ -1,0 +1,94 @@
+"""The `smallcaps` command as a child process, and what a lake's folder looks like from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.schemas import TABLES
+
+PROGRAM = [sys.executable, "-c", "from smallcaps_assets.cli import main; main()"]
+# Wild days come after twelve sessions; this is the smallest market with four of them.
+SMALL_MARKET = {
+    "sandbox.tickers": "20",
+    "sandbox.start": "2024-12-09",
+    "sandbox.end": "2024-12-30",
+    "sandbox.pump_days": "4",
+}
+TIMEOUT = 400
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Exit status and output of a command."""
+
+    status: int
+    out: str
+    error: str
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without anything that the command would heed."""
+    heeded = ("SMALLCAPS_", "POLYGON_", "DAGSTER_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(heeded)}
+    return kept | variables
+
+
+def settings(values: dict[str, str]) -> list[str]:
+    """The `--set` options of some settings."""
+    return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+
+
+def smallcaps(*arguments: str | Path, cwd: Path, **variables: str) -> Finished:
+    """Run the command to its end."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def run_small(lake: Path, *arguments: str | Path) -> Finished:
+    """The main job on the small market."""
+    where = lake.parent
+    return smallcaps("run", "--lake", lake, *settings(SMALL_MARKET), *arguments, cwd=where)
+
+
+def digests(root: Path) -> dict[str, str]:
+    """SHA-256 of every Parquet file below a lake's root."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*.parquet"))
+    }
+
+
+def listing(root: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file below a folder; empty when there is none."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {
+        path.relative_to(root).as_posix(): ((stat := path.stat()).st_size, stat.st_mtime_ns)
+        for path in files
+    }
+
+
+def changed_tables(before: dict[str, tuple[int, int]], root: Path) -> set[str]:
+    """Names of the tables of which a file is new or was written again."""
+    after = listing(root)
+    names = {path for path in after if after[path] != before.get(path)}
+    return {Path(path).stem for path in names if path.endswith(".parquet")}
+
+
+def partitions(root: Path) -> list[tuple[str, str]]:
+    """Table and key of every stored partition."""
+    lake = Lake(root)
+    return [(table, key) for table in TABLES for key in lake.keys(table)]

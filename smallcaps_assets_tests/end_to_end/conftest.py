@@ -1,0 +1,67 @@
+"""A small simulated lake, made once for all tests of a worker, and copies of it to change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets_tests.end_to_end.command import run_small
+
+# A whole market takes minutes without compiled kernels, and tests nothing more.
+if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    collect_ignore_glob = ["test_*.py"]
+
+# Two periods, so that the union has something to unite.
+PERIODS = """
+[[dataset.periods]]
+name = "before_christmas"
+start = 2024-12-01
+end = 2024-12-26
+regime = "first"
+
+[[dataset.periods]]
+name = "after_christmas"
+start = 2024-12-27
+end = 2024-12-31
+regime = "second"
+"""
+
+
+@pytest.fixture(scope="session")
+def periods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A settings file with the two periods."""
+    file = tmp_path_factory.mktemp("config") / "periods.toml"
+    file.write_text(PERIODS)
+    return file
+
+
+@pytest.fixture(scope="session")
+def small_lake(tmp_path_factory: pytest.TempPathFactory, periods: Path) -> Path:
+    """The lake of a finished main job. Not to be changed."""
+    lake = tmp_path_factory.mktemp("small") / "lake"
+    done = run_small(lake, "--config", periods)
+    assert (done.status, done.error) == (0, "")
+    (lake.parent / "output.txt").write_text(done.out)
+    return lake
+
+
+@pytest.fixture
+def own_lake(small_lake: Path, tmp_path: Path) -> Path:
+    """A copy of the small lake, times of change included."""
+    return Path(shutil.copytree(small_lake, tmp_path / "lake"))
+
+
+@contextmanager
+def instance_of(lake: Path) -> Iterator[dg.DagsterInstance]:
+    """The lake's own Dagster instance; the environment is left as it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", "")
+        with open_instance(lake) as instance:
+            yield instance
