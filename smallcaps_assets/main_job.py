@@ -23,7 +23,7 @@ from smallcaps_assets.defs.sessions import (
 )
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import report_unknown
-from smallcaps_assets.orchestration.market import market_range
+from smallcaps_assets.orchestration.market import has_daily_bars, market_range
 from smallcaps_assets.orchestration.partitions import (
     TICKER_SESSIONS,
     TICKERS,
@@ -132,7 +132,8 @@ class MainJob:
         cuts = self.cuts
         wanted = cuts.session_keys(self.start, self.end)
         all_sessions = cuts.session_keys(cuts.start, cuts.end)
-        warm = self.work.sessions_before(self.start, METRICS_WINDOW)
+        before = self.work.sessions_before(self.start, METRICS_WINDOW)
+        warm = has_daily_bars(self.work.settings, before)
         first = date.fromisoformat((warm or wanted)[0])
         years, months = year_keys(first, self.end), month_keys(first, self.end)
         yield Step("corporate actions", "corporate_actions", ("splits", "dividends"), years, years)

@@ -12,12 +12,14 @@ from smallcaps_assets.domain.calendar import (
     CalendarError,
     is_session,
     nearest_sessions,
+    sessions,
     shift_session,
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.orchestration.market import (
+    has_daily_bars,
     market_identity,
     market_range,
     recorded_dir,
@@ -137,7 +139,9 @@ def _check_recorded(settings: Settings, start: date, end: date) -> None:
     market = RecordedMarket(recorded_dir(settings))
     market.check(start, end)
     first = max(market_range(settings)[0], shift_session(start, -METRICS_WINDOW))
-    market.check(first, start, ["day_aggs_v1"])
+    earlier = [day.isoformat() for day in sessions(first, start)]
+    for key in has_daily_bars(settings, earlier):
+        market.check(date.fromisoformat(key), date.fromisoformat(key), ["day_aggs_v1"])
 
 
 def ticker_list(text: str) -> list[str]:

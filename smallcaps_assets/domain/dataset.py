@@ -7,7 +7,7 @@ cross-validation; uniqueness and return attribution come ready from `weights`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,7 @@ def ml_dataset(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
     frame = TABLES["ml_dataset"].validate(with_time_decay(named, settings.time_decay))
-    span = {"start": period.start.isoformat(), "end": period.end.isoformat()}
-    meta = {"period": period.name, **span, "regime": period.regime}
+    meta = {"period": period.name, "periods": _ranges([period])}
     return frame, {**meta, **_meta(frame, settings, config_hash, code_version)}
 
 
@@ -98,8 +97,8 @@ def union(
             "periods date ranges that don't overlap"
         )
     whole = table.validate(with_time_decay(frame, settings.time_decay))
-    periods = sorted(whole["period"].unique())
-    meta = {"period": UNION, "periods": periods}
+    held = whole["period"].unique().to_list()
+    meta = {"period": UNION, "periods": _ranges(p for p in settings.periods if p.name in held)}
     return whole, {**meta, **_meta(whole, settings, config_hash, code_version)}
 
 
@@ -152,6 +151,14 @@ def _decay(uniqueness: np.ndarray, oldest: float) -> np.ndarray:
 
 
 # meta.json ---------------------------------------------------------------------------------------
+def _ranges(periods: Iterable[Period]) -> dict[str, dict[str, str]]:
+    """First and last day and the regime of each period, by name."""
+    return {
+        p.name: {"start": p.start.isoformat(), "end": p.end.isoformat(), "regime": p.regime}
+        for p in sorted(periods, key=lambda p: p.start)
+    }
+
+
 def _meta(
     frame: pl.DataFrame, settings: DatasetSettings, config_hash: str, code_version: str
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -70,6 +70,14 @@ def market_range(settings: Settings) -> tuple[date, date]:
     if not days:
         raise SettingsError("the market has no session; choose a later sandbox.end")
     return days[0], days[-1]
+
+
+def has_daily_bars(settings: Settings, keys: Sequence[str]) -> list[str]:
+    """Those of some session keys for which the market has daily bars; recordings have gaps."""
+    if settings.market.name != "recorded":
+        return list(keys)
+    held = {day.isoformat() for day in _recorded_sessions(recorded_dir(settings))}
+    return [key for key in keys if key in held]
 
 
 def recorded_ticks(settings: Settings) -> tuple[date, date] | None:

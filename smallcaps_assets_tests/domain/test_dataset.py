@@ -163,7 +163,9 @@ def test_ml_dataset_leaves_out_the_disqualified_and_other_periods():
 
 def test_ml_dataset_meta_states_counts_balance_and_bias():
     _, meta = build()
-    assert (meta["period"], meta["start"], meta["end"]) == ("p", "2024-01-01", "2024-12-31")
+    assert meta["period"] == "p"
+    span = {"start": "2024-01-01", "end": "2024-12-31", "regime": "calm"}
+    assert meta["periods"] == {"p": span}
     assert meta["rows_by_selection_rule"] == {
         "info_rich": {"known": 0, "unknown": 1},
         "intraday_trigger": {"known": 2, "unknown": 1},
@@ -179,7 +181,7 @@ def test_ml_dataset_meta_states_counts_balance_and_bias():
     assert meta["default_view"] == "selection_known"
     assert "future" in meta["selection_bias"]
     assert meta["features"] == list(FEATURE_COLUMNS)
-    assert (meta["config_hash"], meta["code_version"], meta["regime"]) == ("c", "v", "calm")
+    assert (meta["config_hash"], meta["code_version"]) == ("c", "v")
     assert json.loads(json.dumps(meta)) == meta
 
 
@@ -222,9 +224,11 @@ def test_union_recomputes_the_decay_over_all_rows():
     older = Period(name="o", start=date(2023, 1, 1), end=date(2023, 12, 31))
     parts = [build(events)[0], build(events, older)[0]]
     assert parts[1]["time_decay"].to_list() == [1.0]
-    whole, meta = union(parts, DEFAULTS, config_hash="c", code_version="v")
+    settings = DatasetSettings(periods=(PERIOD, older))
+    whole, meta = union(parts, settings, config_hash="c", code_version="v")
     assert whole.filter(pl.col("date") == BEFORE)["time_decay"].to_list() == [0.5 + 0.5 / 4]
-    assert (meta["period"], meta["periods"], meta["rows"]) == ("union", ["o", "p"], 5)
+    assert (meta["period"], list(meta["periods"]), meta["rows"]) == ("union", ["o", "p"], 5)
+    assert meta["periods"]["o"] == {"start": "2023-01-01", "end": "2023-12-31", "regime": ""}
     wide = Period(name="w", start=date(2023, 1, 1), end=date(2024, 12, 31))
     assert whole.drop("period", "regime").equals(build(events, wide)[0].drop("period", "regime"))
 
