@@ -50,6 +50,7 @@ from smallcaps_assets.domain.bars import build_bars
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.dataset import ml_dataset
 from smallcaps_assets.domain.evaluation import (
+    CROSS_FIT_INFLATION,
     auc,
     clustered_standard_error,
     contiguous_folds,
@@ -285,7 +286,7 @@ def score(rows: pl.DataFrame, view: str, min_change: float) -> Score:
         running_return=auc(alone, is_up),
         running_return_error=clustered_standard_error(alone, is_up, clusters),
         model=auc(predicted, is_up),
-        model_error=clustered_standard_error(predicted, is_up, clusters),
+        model_error=CROSS_FIT_INFLATION * clustered_standard_error(predicted, is_up, clusters),
         thinned=auc(lone, up),
         thinned_error=clustered_standard_error(lone, up, names),
     )

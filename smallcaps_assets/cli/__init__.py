@@ -38,7 +38,7 @@ def main() -> None:
 @market_options
 @click.option("--from", "start", metavar="DATE", help="first session; default the market's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the market's last")
-@click.option("--tickers", default="", help="comma-separated; other tickers' rows stay as they are")
+@click.option("--tickers", help="comma-separated; other tickers' rows stay as they are")
 @click.option("--force", is_flag=True, help="make everything again")
 def run(**options: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""

@@ -70,7 +70,7 @@ def run_main_job(
     config: str | None,
     start: str | None,
     end: str | None,
-    tickers: str,
+    tickers: str | None,
     force: bool,
 ) -> int:
     """The command; returns its exit status."""

@@ -19,6 +19,7 @@ from smallcaps_assets.lake import Lake, LakeError, open_lake
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.orchestration.market import (
+    endpoints,
     has_daily_bars,
     market_identity,
     market_range,
@@ -54,9 +55,12 @@ def settings_of(
 ) -> Settings:
     """Settings of a command from its options and the other sources."""
     given = [*overrides, *_market_overrides(market)]
-    if lake:
+    if lake is not None:
         given.append(f"lake.root={lake}")
-    return location_settings(os.environ, given, config, is_new_run)
+    settings = location_settings(os.environ, given, config, is_new_run)
+    if not settings.lake.root:
+        raise UserError("the lake's folder is empty; name one with --lake")
+    return settings
 
 
 def _market_overrides(market: str | None) -> list[str]:
@@ -82,26 +86,25 @@ def session_range(settings: Settings, start: str | None, end: str | None) -> tup
     elif settings.market.name == "recorded":
         usual = recorded_ticks(settings) or usual
     chosen = (
-        _session(start, "--from") if start else settings.market.start or usual[0],
-        _session(end, "--to") if end else settings.market.end or usual[1],
+        settings.market.start or usual[0] if start is None else _date(start, "--from"),
+        settings.market.end or usual[1] if end is None else _date(end, "--to"),
     )
     for name, day in zip(("--from", "--to"), chosen, strict=True):
         if not first <= day <= last:
             raise UserError(f"{name} {day} is outside the market; choose from {first} to {last}")
+        if not is_session(day):
+            before, after = nearest_sessions(day)
+            raise UserError(f"{name} {day} is no session; the nearest are {before} and {after}")
     if chosen[0] > chosen[1]:
         raise UserError(f"--from {chosen[0]} is after --to {chosen[1]}; exchange them")
     return chosen
 
 
-def _session(text: str, option: str) -> date:
+def _date(text: str, option: str) -> date:
     try:
-        day = date.fromisoformat(text)
+        return date.fromisoformat(text)
     except ValueError:
         raise UserError(f"{option} {text!r} is no date; write it as YYYY-MM-DD") from None
-    if not is_session(day):
-        before, after = nearest_sessions(day)
-        raise UserError(f"{option} {day} is no session; the nearest are {before} and {after}")
-    return day
 
 
 def check_lake(settings: Settings) -> None:
@@ -118,6 +121,8 @@ def check_market(settings: Settings, tickers: list[str], start: date, end: date)
     """Ask the market whether the key is good and the tickers exist, and look at recorded files."""
     if settings.market.name == "recorded":
         _check_recorded(settings, start, end)
+    if settings.market.name != "polygon":
+        _check_embedded(settings)
     if settings.market.name != "polygon" and not tickers:
         return
     from smallcaps_assets.orchestration.resources import polygon_client
@@ -129,6 +134,12 @@ def check_market(settings: Settings, tickers: list[str], start: date, end: date)
         raise UserError(
             f"unknown ticker {unknown[0]!r}; check the spelling, case matters (BCpC is not BCPC)"
         )
+
+
+def _check_embedded(settings: Settings) -> None:
+    """Start the embedded market, which refuses what it can't be; one that a lake holds can be."""
+    if settings.sandbox.faults or read_identity(settings.lake.root) is None:
+        endpoints(settings)
 
 
 def _check_recorded(settings: Settings, start: date, end: date) -> None:
@@ -144,9 +155,12 @@ def _check_recorded(settings: Settings, start: date, end: date) -> None:
         market.check(date.fromisoformat(key), date.fromisoformat(key), ["day_aggs_v1"])
 
 
-def ticker_list(text: str) -> list[str]:
-    """The tickers of a comma-separated option."""
-    return sorted({part.strip() for part in text.split(",") if part.strip()})
+def ticker_list(text: str | None) -> list[str]:
+    """The tickers of a comma-separated option; none when it is not given."""
+    names = sorted({part.strip() for part in (text or "").split(",") if part.strip()})
+    if text is not None and not names:
+        raise UserError(f"--tickers {text!r} names no ticker; name some or leave the option out")
+    return names
 
 
 def ready_lake(settings: Settings) -> Lake:

@@ -38,9 +38,12 @@ class LakeIdentity:
 
 def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | None:
     """Identity and remembered settings of a lake, or None when it has none yet."""
-    path = UPath(root) / FILE
-    if not path.exists():
-        return None
+    try:
+        path = UPath(root) / FILE
+        if not path.exists():
+            return None
+    except (ImportError, ValueError, OSError) as error:
+        raise LakeError(f"lake {root} can't be opened: {error}; name another with --lake") from None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         form, market = values["format"], values["market"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.evaluation import (
+    CROSS_FIT_INFLATION,
     EvaluationError,
     auc,
     clustered_standard_error,
@@ -190,3 +191,16 @@ def test_cross_fitted_scores_of_a_fold_ignore_its_own_targets():
     before, after = (cross_fitted_scores(features, t, folds) for t in (target, changed))
     assert (before[folds == 1] == after[folds == 1]).all()
     assert (before[folds == 0] != after[folds == 0]).any()
+
+
+def test_cross_fitted_area_without_an_edge_spreads_by_the_inflated_standard_error():
+    rng = np.random.default_rng(9)
+    rows, folds = np.arange(300), np.arange(300) // 60
+    areas, errors = [], []
+    for _ in range(400):
+        target = rng.random(300) < 0.5
+        scores = cross_fitted_scores(rng.normal(size=(300, 8)), target, folds)
+        areas.append(auc(scores, target))
+        errors.append(CROSS_FIT_INFLATION * clustered_standard_error(scores, target, rows))
+    assert np.std(areas) == pytest.approx(np.mean(errors), rel=0.12)
+    assert np.mean(areas) == pytest.approx(0.5, abs=3 * np.std(areas) / 20)

@@ -164,11 +164,13 @@ def test_meta_names_its_making_and_its_bias(meta: dict, small_lake: Path, period
     configured = load_settings(config_file=periods)
     assert meta["code_version"] == __version__
     assert meta["config_hash"] == configured.digest(TABLES["ml_dataset"].settings)
-    assert meta["periods"] == ["after_christmas", "before_christmas"]
+    first = {"start": "2024-12-01", "end": "2024-12-26", "regime": "first"}
+    second = {"start": "2024-12-27", "end": "2024-12-31", "regime": "second"}
+    assert meta["periods"] == {"before_christmas": first, "after_christmas": second}
     assert meta["selection_bias"].startswith("Days are selected by what happened on them.")
     folder = small_lake / "processed/ml_dataset/period=after_christmas"
     one = json.loads((folder / "meta.json").read_text())
-    assert (one["start"], one["end"], one["regime"]) == ("2024-12-27", "2024-12-31", "second")
+    assert one["periods"] == {"after_christmas": second}
     assert one["ticker_sessions_without_weights"] == []
 
 

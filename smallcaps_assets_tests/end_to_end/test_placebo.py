@@ -1,8 +1,8 @@
 """The placebo market: the default view holds no edge, the naive one does.
 
 A smaller version of `benchmarks/placebo.py`, run as it is. Bounds are three standard errors, taken
-over ticker-sessions. At the default threshold the naive bias is one to three standard errors at this
-size, so the naive view is held to its bound where it has the power: at the higher threshold.
+over ticker-sessions. At the default threshold the naive bias is one to three standard errors at
+this size, so the naive view is held to its bound where it has the power: at the higher threshold.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def deviations(line: dict, name: str) -> float:
 def test_default_view_given_placebo_market_holds_no_edge(table, name, min_change):
     line = table["default", min_change]
     assert line["ticker_sessions"] > 400
-    assert line[f"{name}_error"] < 0.012
+    assert line[f"{name}_error"] < 0.015
     assert abs(deviations(line, name)) < 3.0
 
 
-@pytest.mark.parametrize("name", ["running_return", "model", "thinned"])
+@pytest.mark.parametrize("name", ["running_return", "thinned"])
 def test_naive_view_given_placebo_market_shows_an_edge_that_is_none(table, name):
     assert deviations(table["naive", 0.30], name) > 3.0
 
@@ -52,4 +52,4 @@ def test_naive_view_given_placebo_market_shows_an_edge_that_is_none(table, name)
 @pytest.mark.parametrize("min_change", [0.15, 0.30])
 def test_naive_view_given_placebo_market_is_above_the_default_one(table, min_change):
     naive, default = table["naive", min_change], table["default", min_change]
-    assert naive["running_return"] > default["running_return"]
+    assert all(naive[name] > default[name] for name in ("running_return", "model", "thinned"))

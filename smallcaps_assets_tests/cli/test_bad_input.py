@@ -1,0 +1,279 @@
+"""Bad input ends in one line on standard error, exit status 2, and a lake folder as it was."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from smallcaps_assets.cli import main
+from smallcaps_assets.lake import open_lake
+from smallcaps_assets.orchestration.market import market_identity
+from smallcaps_assets.sandbox import Sandbox, SandboxConfig
+from smallcaps_assets.settings import load_settings
+from smallcaps_assets_tests.end_to_end.command import environment, listing
+from smallcaps_assets_tests.end_to_end.recording import DAY, place, write_recording
+
+SECTIONS = "valid sections are market, sandbox, lake, polygon, finra, universe, metrics, selection"
+SMALL = ("--set", "sandbox.tickers=20", "--set", "sandbox.start=2024-12-09")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder and an environment without anything that the command heeds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.environ", environment())
+    return tmp_path
+
+
+def refusal(*arguments: str, command: str = "run") -> str:
+    """The one line in which a command ends; nothing below the working folder has changed."""
+    before = listing(Path.cwd()), sorted(Path.cwd().rglob("*"))
+    done = CliRunner().invoke(main, [command, *arguments])
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert done.stderr.startswith("smallcaps: ") and done.stderr.count("\n") == 1, done.stderr
+    assert (listing(Path.cwd()), sorted(Path.cwd().rglob("*"))) == before
+    return done.stderr.strip()
+
+
+# The settings file -------------------------------------------------------------------------------
+def test_config_missing_is_refused() -> None:
+    told = "smallcaps: nope.toml does not exist; create it or leave the option out"
+    assert refusal("--config", "nope.toml") == told
+
+
+@pytest.mark.parametrize("arguments", [(), ("--config", "smallcaps.toml")], ids=["cwd", "option"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[market\n", "smallcaps.toml is not valid TOML: Expected ']'"),
+        ("market = 1\n", "smallcaps.toml: 'market' stands outside a section; " + SECTIONS),
+        ("[markets]\nname = 'x'\n", "smallcaps.toml: unknown section 'markets'; " + SECTIONS),
+        ("[bars]\nalhpa = 1\n", "smallcaps.toml: unknown setting bars.alhpa; valid fields of bars"),
+        ("[bars]\nalpha = 7\n", "setting bars.alpha=7 is invalid: Input should be less than"),
+    ],
+    ids=["syntax", "loose", "section", "field", "value"],
+)
+def test_config_malformed_is_refused(
+    folder: Path, arguments: tuple[str, ...], text: str, told: str
+) -> None:
+    (folder / "smallcaps.toml").write_text(text)
+    assert told in refusal(*arguments)
+
+
+@pytest.mark.parametrize("command", ["run", "status", "ui"])
+def test_config_malformed_is_refused_by_every_command(folder: Path, command: str) -> None:
+    (folder / "smallcaps.toml").write_bytes(b"\xff\xfe")
+    assert "smallcaps.toml is not valid TOML" in refusal(command=command)
+
+
+# Single settings ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("nope.x=1", "--set: unknown section 'nope'; " + SECTIONS),
+        ("bars.nope=1", "--set: unknown setting bars.nope; valid fields of bars are dollar_target"),
+        ("bars.alpha=7", "bars.alpha='7' is invalid: Input should be less than or equal to 1"),
+        ("bars.alpha=x", "bars.alpha='x' is invalid: Input should be a valid number"),
+        ("bars.alpha", "--set 'bars.alpha' is not of the form section.field=value"),
+        ("selection.tick_rules=x", "unknown rule 'x'; choose from info_rich, intraday_trigger"),
+        ("market.name=x", "Input should be 'simulated', 'placebo', 'recorded' or 'polygon'"),
+        ("sandbox.faults=x@trades", "unknown fault 'x'; valid kinds: 429, "),
+        ("sandbox.end=2020-01-01", "the market has no session; choose a later sandbox.end"),
+        ("sandbox.end=2024-10-02", "has 2 sessions, at least 3 are needed; choose a later end"),
+    ],
+)
+def test_setting_unknown_or_invalid_is_refused(setting: str, told: str) -> None:
+    assert told in refusal("--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SMALLCAPS_NOPE_X", "1", "the environment: unknown section 'nope'; " + SECTIONS),
+        ("SMALLCAPS_BARS_NOPE", "1", "the environment: unknown setting bars.nope; valid fields"),
+        ("SMALLCAPS_BARS_ALPHA", "7", "setting bars.alpha='7' is invalid: Input should be less"),
+    ],
+)
+def test_variable_unknown_or_invalid_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert told in refusal()
+
+
+# Tickers and dates -------------------------------------------------------------------------------
+@pytest.mark.parametrize("ticker", ["NOPE", "bcpc", "../x", "BCPC,NOPE"])
+def test_ticker_unknown_is_refused(ticker: str) -> None:
+    named = ticker.rpartition(",")[2]
+    told = f"smallcaps: unknown ticker {named!r}; check the spelling, case matters"
+    assert refusal("--tickers", ticker, *SMALL).startswith(told)
+
+
+@pytest.mark.parametrize("tickers", ["", " , "])
+def test_tickers_without_a_name_are_refused(tickers: str) -> None:
+    told = f"smallcaps: --tickers {tickers!r} names no ticker; name some or leave the option out"
+    assert refusal("--tickers", tickers) == told
+
+
+@pytest.mark.parametrize(
+    ("dates", "told"),
+    [
+        (
+            "2024-09-30 2024-10-02",
+            "--from 2024-09-30 is outside the market; choose from 2024-10-01",
+        ),
+        ("2024-12-02 2025-02-03", "--to 2025-02-03 is outside the market; choose from 2024-10-01"),
+        ("1700-01-04 2024-12-02", "--from 1700-01-04 is outside the market"),
+        ("2024-12-02 2900-01-02", "--to 2900-01-02 is outside the market"),
+        ("2024-12-10 2024-12-09", "--from 2024-12-10 is after --to 2024-12-09; exchange them"),
+        ("2024-12-25 2024-12-26", "--from 2024-12-25 is no session; the nearest are 2024-12-24"),
+        ("2024-12-02 2024-12-07", "--to 2024-12-07 is no session; the nearest are 2024-12-06"),
+        ("2024-13-01 2024-12-09", "--from '2024-13-01' is no date; write it as YYYY-MM-DD"),
+        ("2024-12-02 yesterday", "--to 'yesterday' is no date; write it as YYYY-MM-DD"),
+    ],
+)
+def test_dates_wrong_are_refused(dates: str, told: str) -> None:
+    first, last = dates.split()
+    assert told in refusal("--from", first, "--to", last)
+
+
+# Recorded markets --------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recording(tmp_path_factory.mktemp("recording"))
+
+
+@pytest.mark.parametrize(
+    ("market", "told"),
+    [
+        ("recorded:nope", "recorded market folder 'nope' does not exist; give it as recorded:DIR"),
+        ("recorded:.", "has no us_stocks_sip/day_aggs_v1 files; name its top folder"),
+        ("recorded", "a folder goes with recorded, as recorded:DIR, only"),
+        ("simulated:x", "a folder goes with recorded, as recorded:DIR, only"),
+    ],
+)
+def test_recorded_folder_missing_or_misplaced_is_refused(market: str, told: str) -> None:
+    assert told in refusal("--market", market)
+
+
+@pytest.mark.parametrize("data_set", ["trades_v1", "minute_aggs_v1", "day_aggs_v1"])
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("missing", "the file is missing; copy it into the folder or choose other sessions"),
+        ("cut gzip", "the gzip stream is broken"),
+        ("cut text", "the last line is cut; copy the file again"),
+        ("wrong columns", "copy the file again"),
+        ("wrong values", "the table cannot be read"),
+    ],
+)
+def test_recorded_file_missing_or_broken_is_refused(
+    recording: Path, folder: Path, data_set: str, damage: str, told: str
+) -> None:
+    market = Path(shutil.copytree(recording, folder / "market"))
+    path = place(market, data_set, DAY)
+    spoil(path, damage)
+    days = ("--from", str(DAY), "--to", str(DAY))
+    found = refusal("--market", "recorded:market", *days)
+    if (data_set, damage) == ("day_aggs_v1", "missing"):
+        assert found.startswith(f"smallcaps: --from {DAY} is outside the market; choose from ")
+        return
+    assert found.startswith(f"smallcaps: {path}: ") and told in found
+
+
+def spoil(path: Path, damage: str) -> None:
+    """Damage one file of a recorded market."""
+    data = path.read_bytes()
+    lines = gzip.decompress(data).decode().splitlines(keepends=True)
+    damaged = {
+        "cut gzip": data[: len(data) * 3 // 5],
+        "cut text": gzip.compress("".join(lines).encode()[:-5]),
+        "wrong columns": gzip.compress(("a,b\n" + "1,2\n").encode()),
+        "wrong values": gzip.compress((lines[0] + lines[1].replace("IBM,", "IBM,x", 1)).encode()),
+    }
+    path.unlink()
+    if damage in damaged:
+        path.write_bytes(damaged[damage])
+
+
+# The lake ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("place_of_file", ["file", "file/below"])
+def test_lake_that_is_a_file_is_refused(folder: Path, place_of_file: str) -> None:
+    (folder / "file").write_text("not a lake")
+    found = refusal("--lake", place_of_file, *SMALL)
+    assert found.startswith(f"smallcaps: lake {place_of_file} can't be written: ")
+    assert found.endswith("; choose another with --lake")
+
+
+def test_lake_without_a_name_is_refused() -> None:
+    assert refusal("--lake", "") == "smallcaps: the lake's folder is empty; name one with --lake"
+
+
+def test_lake_of_an_unknown_file_system_is_refused() -> None:
+    found = refusal("--lake", "nowhere://lake")
+    assert found.startswith("smallcaps: lake nowhere://lake can't be opened: ")
+
+
+@pytest.mark.parametrize("command", ["run", "status", "ui"])
+def test_lake_of_another_market_is_refused(folder: Path, command: str) -> None:
+    open_lake(folder / "lake", market_identity(load_settings()), {})
+    found = refusal("--lake", "lake", "--market", "placebo", command=command)
+    assert found.startswith("smallcaps: lake lake holds the market simulated (")
+    assert "not placebo (" in found and found.endswith("; name another folder with --lake")
+
+
+def test_lake_with_an_unreadable_identity_is_refused(folder: Path) -> None:
+    (folder / "lake").mkdir()
+    (folder / "lake" / "lake.json").write_text("{")
+    assert "lake.json is not readable" in refusal("--lake", "lake")
+
+
+def test_status_of_an_empty_lake_is_refused() -> None:
+    told = "smallcaps: lake lake is empty; fill it with `smallcaps run`"
+    assert refusal("--lake", "lake", command="status") == told
+
+
+# Markets and keys --------------------------------------------------------------------------------
+def test_market_unknown_is_refused() -> None:
+    told = "smallcaps: unknown market 'nope'; choose simulated, placebo, recorded:DIR, polygon"
+    assert refusal("--market", "nope") == told
+
+
+def test_polygon_without_a_key_is_refused() -> None:
+    told = (
+        "smallcaps: market polygon needs a key: set POLYGON_API_KEY, or choose --market simulated"
+    )
+    assert refusal("--market", "polygon") == told
+
+
+def test_key_of_nobody_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SandboxConfig(tickers=20, start=date(2024, 12, 9), end=date(2024, 12, 11))
+    monkeypatch.setenv("POLYGON_API_KEY", "wrong-secret")
+    with Sandbox(config) as server:
+        monkeypatch.setenv("SMALLCAPS_POLYGON_URL", server.url)
+        found = refusal("--from", "2024-12-09", "--to", "2024-12-10")
+    assert "HTTP 401" in found and "set POLYGON_API_KEY to a valid key" in found
+    assert "wrong-secret" not in found
+
+
+# As the shell sees it ----------------------------------------------------------------------------
+def test_installed_command_ends_in_two_with_one_line(folder: Path) -> None:
+    program = [sys.executable, "-c", "from smallcaps_assets.cli import main; main()"]
+    done = subprocess.run(
+        [*program, "run", "--from", "2024-12-25"],
+        env=environment(),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = "smallcaps: --from 2024-12-25 is no session; the nearest are 2024-12-24 and 2024-12-26\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert listing(folder) == {}

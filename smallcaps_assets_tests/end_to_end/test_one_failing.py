@@ -1,0 +1,116 @@
+"""One bad ticker-session among the rest: the others arrive, the one is named, and can be mended."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
+from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
+from smallcaps_assets.schemas import TICK_CHAIN
+from smallcaps_assets_tests.end_to_end.command import (
+    SMALL_MARKET,
+    Finished,
+    listing,
+    run_small,
+    smallcaps,
+)
+from smallcaps_assets_tests.end_to_end.conftest import instance_of
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A lake after a run with one bad ticker-session, and what the run said."""
+
+    root: Path
+    run: Finished
+    ticker: str
+    day: str
+
+    @property
+    def key(self) -> str:
+        """The bad ticker-session."""
+        return f"{self.ticker}_{self.day}"
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Failed:
+    root = tmp_path_factory.mktemp("failing") / "lake"
+    ticker, day = wild_ticker_session()
+    fault = f"sandbox.faults=corrupt@trades:{ticker}:{day}"
+    run = run_small(root, "--set", fault, "--set", "polygon.retry_budget=1")
+    return Failed(root, run, ticker, day)
+
+
+def wild_ticker_session() -> tuple[str, str]:
+    """The first wild day of the small market, which selection is made to find."""
+    values = {name.partition(".")[2]: value for name, value in SMALL_MARKET.items()}
+    market = SimulatedMarket(SandboxConfig.model_validate(values))
+    number, index = min(market.wild_days, key=lambda wild: (wild[1], wild[0]))
+    day = market.sessions[index]
+    listing = next(listing for listing in market.listings if listing.number == number)
+    return listing.ticker_on(day) or "", day.isoformat()
+
+
+def statuses(root: Path, table: str) -> dict[str, str]:
+    """Dagster's status of every ticker-session of a table."""
+    with instance_of(root) as instance:
+        keys = instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
+        found = instance.get_status_by_partition(dg.AssetKey(table), keys, TICKER_SESSIONS) or {}
+        return {key: status.name if status else "MISSING" for key, status in found.items()}
+
+
+def test_run_with_one_bad_ticker_session_ends_in_one_and_names_it(failed: Failed) -> None:
+    assert (failed.run.status, failed.run.error) == (1, "")
+    assert "1 partitions failed; the others are complete" in failed.run.out
+    named = [line.strip() for line in failed.run.out.splitlines() if failed.key in line]
+    assert any(line.startswith(f"trades {failed.key}: ") for line in named)
+
+
+def test_dagster_shows_exactly_the_bad_one_failed_from_trades_on(failed: Failed) -> None:
+    registry = Lake(failed.root).read("ticker_sessions")["partition_key"].to_list()
+    assert failed.key in registry and len(registry) >= 4
+    expected = {key: "FAILED" if key == failed.key else "MATERIALIZED" for key in registry}
+    for table in TICK_CHAIN:
+        assert statuses(failed.root, table) == expected, table
+
+
+def test_other_ticker_sessions_reach_the_dataset(failed: Failed) -> None:
+    lake = Lake(failed.root)
+    registry = lake.read("ticker_sessions")
+    dataset = lake.read("ml_dataset", "union").select("ticker", "date").unique()
+    keys = {f"{ticker}_{day}" for ticker, day in dataset.iter_rows()}
+    assert keys == set(registry["partition_key"]) - {failed.key}
+    assert all(failed.key not in lake.keys(table) for table in TICK_CHAIN)
+
+
+def test_status_counts_the_failed_one(failed: Failed) -> None:
+    done = smallcaps("status", "--lake", failed.root, cwd=failed.root.parent)
+    count = len(Lake(failed.root).keys("trades"))
+    for table in TICK_CHAIN:
+        row = next(line.split() for line in done.out.splitlines() if line.split()[:1] == [table])
+        assert [int(cell) for cell in row[1:5]] == [count + 1, count, 1, 1], table
+
+
+def test_next_run_without_the_fault_makes_only_what_is_missing(
+    failed: Failed, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(failed.root, tmp_path / "lake"))
+    seen = listing(root)
+    done = smallcaps("run", "--lake", root, cwd=root.parent)
+    assert (done.status, done.error) == (0, "")
+    after = listing(root)
+    changed = [Path(p) for p in after if p.endswith(".parquet") and after[p] != seen.get(p)]
+    of_bad = {
+        p.stem for p in changed if f"ticker={failed.ticker}/date={failed.day}" in p.as_posix()
+    }
+    assert of_bad == set(TICK_CHAIN)
+    others = {p.parent.name for p in changed if p.stem == "ml_dataset"}
+    assert others == {"period=v1_2020_2025", "period=union"}
+    assert len(changed) == len(of_bad) + len(others)
+    assert set(statuses(root, "trades").values()) == {"MATERIALIZED"}
