@@ -248,6 +248,7 @@ class Stages:
             selection.runners(history, previous, self.work.settings.selection),
             session_hours(day),
             self.work.settings.selection,
+            self.work.settings.metrics.split_tolerance,
         )
         counts = frame["rule"].value_counts(sort=True).sort("rule").iter_rows()
         return Built(frame, {f"days by {rule}": count for rule, count in counts})
