@@ -41,6 +41,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
+from smallcaps_assets.orchestration.shared import kept
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
@@ -143,7 +144,7 @@ class TickerDay:
             self._frames[table] = self.chain.work.lake.read(table, self.key)
         return self._frames[table]
 
-    @cached_property
+    @kept
     def minutes(self) -> pl.DataFrame | None:
         """Minute bars that stand in where the vendor has no trades; None if there are trades."""
         key, lake = self.date.isoformat(), self.chain.work.lake
@@ -151,7 +152,7 @@ class TickerDay:
             return None
         return lake.read("minute_bars", key).filter(pl.col("ticker") == self.ticker)
 
-    @cached_property
+    @kept
     def tape(self) -> TickTape:
         """The classified tape; without trades, one tick a minute."""
         hours, settings = session_hours(self.date), self.chain.work.settings.ticks
@@ -159,7 +160,7 @@ class TickerDay:
             return minute_tape(self.minutes, hours, settings, self.ticker)
         return prepare_ticks(self.frame("trades"), hours, settings, ticker=self.ticker)
 
-    @cached_property
+    @kept
     def context(self) -> SessionContext:
         """What was known of the ticker before the session opened."""
         metrics = self.chain.metrics(self.date).filter(pl.col("ticker") == self.ticker)

@@ -238,8 +238,14 @@ class Sandbox:
             raise SandboxServerError(
                 f"port {self.config.port} is taken ({error}); choose another, or 0 for a free one"
             ) from error
+        # Without log_config=None uvicorn clears the process's log handlers, Dagster's among them.
         settings = uvicorn.Config(
-            self.app(), log_level="critical", lifespan="off", access_log=False, http="h11"
+            self.app(),
+            log_config=None,
+            log_level="critical",
+            lifespan="off",
+            access_log=False,
+            http="h11",
         )
         self._server = uvicorn.Server(settings)
         run, sockets = self._server.run, [self._socket]
