@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -297,19 +296,38 @@ def test_killed_run_is_completed_by_the_next_with_the_same_bytes(
             assert known_keys(instance, table) == set(left.keys(table)), table
 
 
+def test_interrupted_run_ends_in_one_line(tmp_path: Path) -> None:
+    child = start_job(tmp_path / "lake", settings(SMALL_MARKET))
+    wait_until_stored(child, tmp_path / "lake", "raw/tickers")
+    child.send_signal(signal.SIGINT)
+    told = "smallcaps: interrupted; run the same command again to go on\n"
+    assert (child.communicate(timeout=TIMEOUT)[1], child.returncode) == (told, 130)
+
+
 def kill_when_stored(lake: Path, options: list[str], table: str) -> None:
     """Start the main job and kill it, without notice, once a table has a partition."""
-    command = [*PROGRAM, "run", "--lake", str(lake), *options]
-    child = subprocess.Popen(
-        command,
+    child = start_job(lake, options)
+    wait_until_stored(child, lake, f"processed/{table}")
+    child.kill()
+    child.communicate(timeout=TIMEOUT)
+    assert child.returncode == -signal.SIGKILL
+
+
+def start_job(lake: Path, options: list[str]) -> subprocess.Popen[str]:
+    """Start the main job in the background."""
+    return subprocess.Popen(
+        [*PROGRAM, "run", "--lake", str(lake), *options],
         cwd=lake.parent,
         env=environment(),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+
+
+def wait_until_stored(child: subprocess.Popen[str], lake: Path, folder: str) -> None:
+    """Wait until a table has a partition."""
     deadline = time.monotonic() + TIMEOUT
-    while not list(lake.glob(f"processed/{table}/*/*/*.parquet")):
+    while not any((lake / folder).rglob("*.parquet")):
         assert child.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL

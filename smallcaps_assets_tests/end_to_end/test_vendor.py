@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -70,3 +72,16 @@ def test_wrong_key_ends_in_one_line_and_leaves_nothing(vendor: Sandbox, tmp_path
     assert "set POLYGON_API_KEY to a valid key" in done.error and "HTTP 401" in done.error
     assert "wrong" not in done.error
     assert listing(tmp_path) == {}
+
+
+def test_server_starts_while_another_thread_is_inside_a_log_handler() -> None:
+    """Dagster logs events from one thread while another starts the embedded market."""
+    handler = logging.StreamHandler()
+    config = SandboxConfig(tickers=20, start=date(2024, 12, 9), end=date(2024, 12, 11))
+    server = Sandbox(config)
+    with handler.lock:  # type: ignore[union-attr]
+        starting = threading.Thread(target=server.start, daemon=True)
+        starting.start()
+        starting.join(10)
+        assert not starting.is_alive()
+    server.stop()
