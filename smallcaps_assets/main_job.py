@@ -234,8 +234,13 @@ class MainJob:
             raise_on_error=False,
             **_partition_arguments(block),
         )
-        if not result.success and len(self.report.failed) == failed_before:
-            raise RunError(f"the run for {step.title} failed: {_reason(result)}")
+        if result.success:
+            return
+        kind, reason = _cause(result)
+        if kind == dg.DagsterExecutionInterruptedError.__name__:
+            raise KeyboardInterrupt
+        if len(self.report.failed) == failed_before:
+            raise RunError(f"the run for {step.title} failed: {reason}")
 
     def _observe(self, outcome: Outcome) -> None:
         self.report.observe(outcome)
@@ -251,14 +256,14 @@ def _partition_arguments(block: tuple[str, str] | None) -> dict[str, Any]:
     return {"tags": dict(zip(_RANGE_TAGS, block, strict=True))}
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost cause of a run's failure."""
+def _cause(result: dg.ExecuteInProcessResult) -> tuple[str | None, str]:
+    """Class and message of the innermost error of a failed run."""
     for event in result.all_events:
         if event.is_failure and (error := getattr(event.event_specific_data, "error", None)):
             while error.cause is not None:
                 error = error.cause
-            return error.message.strip()
-    return "see the run's log in the web server"
+            return error.cls_name, error.message.strip()
+    return None, "see the run's log in the web server"
 
 
 def failed_keys(report: Report) -> list[str]:

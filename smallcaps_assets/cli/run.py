@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,9 +18,6 @@ from smallcaps_assets.cli.setup import (
     settings_of,
     ticker_list,
 )
-
-if TYPE_CHECKING:
-    from smallcaps_assets.main_job import MainJob, Report
 
 _SHOWN_FAILURES = 20
 
@@ -103,18 +100,8 @@ def run_main_job(
             observer=display.partition,
             on_step=display.step,
         )
-        report = _run(job)
+        report = job.run()
     return _conclude(console, settings, store, report, first, last, time.perf_counter() - began)
-
-
-def _run(job: MainJob) -> Report:
-    """Run the job; Dagster's own kind of interruption becomes Python's."""
-    from dagster import DagsterExecutionInterruptedError
-
-    try:
-        return job.run()
-    except DagsterExecutionInterruptedError:
-        raise KeyboardInterrupt from None
 
 
 def _conclude(
