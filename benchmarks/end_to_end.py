@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ class Measured:
     """One main job into an empty lake, and the job after it."""
 
     seconds: float
+    processor_seconds: float
     bytes: int
     second_seconds: float
     second_bytes: int
@@ -63,14 +65,15 @@ def measure(tickers: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         lake = Path(folder) / "lake"
         arguments = ["run", "--lake", str(lake), "--set", f"sandbox.tickers={tickers}"]
-        seconds, peak = child(arguments, Path(folder))
-        second_seconds, second_peak = child(arguments, Path(folder))
+        seconds, usage = child(arguments, Path(folder))
+        second_seconds, second_usage = child(arguments, Path(folder))
         stored = Lake(lake)
         return Measured(
             seconds,
-            peak,
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss * KILOBYTE,
             second_seconds,
-            second_peak,
+            second_usage.ru_maxrss * KILOBYTE,
             stage_seconds(lake),
             rows(stored, "trades"),
             len(stored.keys("trades")),
@@ -79,8 +82,8 @@ def measure(tickers: int) -> Measured:
         )
 
 
-def child(arguments: list[str], folder: Path) -> tuple[float, int]:
-    """Seconds and peak resident bytes of one command. Exits with its output if it fails."""
+def child(arguments: list[str], folder: Path) -> tuple[float, resource.struct_rusage]:
+    """Seconds and resources of one command. Exits with its output if it fails."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(HEEDED)}
     output = folder / "output.txt"
     start = time.perf_counter()
@@ -97,7 +100,7 @@ def child(arguments: list[str], folder: Path) -> tuple[float, int]:
     process.returncode = os.waitstatus_to_exitcode(state)
     if process.returncode:
         sys.exit(f"`smallcaps {' '.join(arguments)}` failed:\n{output.read_text()}")
-    return seconds, usage.ru_maxrss * KILOBYTE
+    return seconds, usage
 
 
 def stage_seconds(lake: Path) -> dict[str, float]:
@@ -149,6 +152,7 @@ def report(runs: list[Measured], tickers: int) -> None:
         f" {one.events:,} labelled events; median, then every run"
     )
     show("main job", "s", (run.seconds for run in runs))
+    show("  processor time", "s", (run.processor_seconds for run in runs))
     show("  peak memory", "MB", (run.bytes / 1e6 for run in runs), 0)
     for name in one.stages:
         show(f"  {name}", "s", (run.stages[name] for run in runs))
@@ -176,6 +180,7 @@ def report_growth(small: list[Measured], large: list[Measured]) -> None:
     figures: list[tuple[str, Callable[[Measured], float]]] = [
         ("trades", lambda run: run.trades),
         ("main job, s", lambda run: run.seconds),
+        ("processor time, s", lambda run: run.processor_seconds),
         ("peak memory", lambda run: run.bytes),
         ("second main job, s", lambda run: run.second_seconds),
         *((f"{name}, s", lambda run, name=name: run.stages[name]) for name in small[0].stages),

@@ -79,16 +79,16 @@ def _checked(cut: Partitioning, key: str) -> str:
         _check(_TICKER.fullmatch(key) is not None, key, "a ticker")
         return encode(key)
     if cut is Partitioning.MONTH:
-        _check(re.fullmatch(r"\d{4}-\d{2}", key) is not None, key, "YYYY-MM")
+        _check(re.fullmatch(r"[0-9]{4}-[0-9]{2}", key) is not None, key, "YYYY-MM")
     elif cut is Partitioning.YEAR:
-        _check(re.fullmatch(r"\d{4}", key) is not None, key, "YYYY")
+        _check(re.fullmatch(r"[0-9]{4}", key) is not None, key, "YYYY")
     else:
         _check(_PERIOD.fullmatch(key) is not None, key, "a period name")
     return key
 
 
 def _date(text: str, key: str) -> date:
-    _check(re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is not None, key, "a date YYYY-MM-DD")
+    _check(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) is not None, key, "a date YYYY-MM-DD")
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -137,7 +137,7 @@ def _is_about(ticker: str, path: str, query: str) -> bool:
 
 def _new_york_date(text: str) -> date | None:
     try:
-        if text.isdigit() and len(text) == 13:
+        if text.isdecimal() and len(text) == 13:
             return datetime.fromtimestamp(int(text) / 1000, NEW_YORK).date()
         return datetime.fromtimestamp(parse_instant(text)[0] // 10**9, NEW_YORK).date()
     except (ApiError, ValueError, OverflowError):

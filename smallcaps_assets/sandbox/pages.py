@@ -50,7 +50,7 @@ def resolve(params: Params) -> dict[str, str]:
 def limit_of(params: Params, default: int, maximum: int) -> int:
     """The page size; the vendor refuses what exceeds the maximum."""
     text = params.get("limit", "") or str(default)
-    if not text.isdigit() or not 1 <= int(text) <= maximum:
+    if not text.isdecimal() or not 1 <= int(text) <= maximum:
         raise ApiError(400, f"'limit' must be a number from 1 to {maximum}, not '{text}'.")
     return int(text)
 

@@ -27,7 +27,7 @@ _INTRADAY = ("minute", "hour")
 
 
 def _epoch_ms(text: str) -> int | None:
-    return int(text) if text.lstrip("-").isdigit() and len(text) > 8 else None
+    return int(text) if text.lstrip("-").isdecimal() and len(text) > 8 else None
 
 
 def _day_of(text: str) -> date:
@@ -52,7 +52,7 @@ class _Range:
 
 def _parse(path: Params) -> _Range:
     timespan, multiplier = path["timespan"], path["multiplier"]
-    if timespan not in aggregates.TIMESPANS or not multiplier.isdigit() or int(multiplier) < 1:
+    if timespan not in aggregates.TIMESPANS or not multiplier.isdecimal() or int(multiplier) < 1:
         raise ApiError(400, f"'{multiplier} {timespan}' is not a valid window.")
     start, end = _day_of(path["start"]), _day_of(path["end"])
     if end < start:

@@ -53,7 +53,7 @@ def _midnight(day: date) -> int:
 
 def parse_instant(text: str) -> tuple[int, int]:
     """First and last nanosecond that a date, a number of ns or an RFC 3339 time stands for."""
-    if text.isdigit() and len(text) > 8:
+    if text.isdecimal() and len(text) > 8:
         return int(text), int(text)
     if len(text) == 10:
         day = pages.date_of(text)

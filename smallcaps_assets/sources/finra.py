@@ -136,7 +136,7 @@ def parse_short_volume(body: bytes, day: date, path: str = "") -> pl.DataFrame:
     columns, separator = _layout(lines[0], path)
     records = lines[1:-1]
     announced = lines[-1].strip().strip(separator)
-    if not announced.isdigit() or len(lines) < 2:
+    if not announced.isdecimal() or len(lines) < 2:
         raise TruncatedAnswer("the line that counts the records is missing", path=path)
     if int(announced) != len(records):
         raise TruncatedAnswer(f"{len(records)} records came, {announced} counted", path=path)

@@ -132,7 +132,7 @@ class HttpStore:
         if failure:
             raise SourceUnavailable(f"the download broke off: {failure}", path=key)
         declared, size = headers.get("Content-Length", ""), path.stat().st_size
-        if declared.isdigit() and int(declared) != size:
+        if declared.isdecimal() and int(declared) != size:
             raise TruncatedAnswer(f"{size} of {declared} bytes arrived", path=key)
         return headers.get("ETag", "").strip('"')
 

@@ -283,7 +283,7 @@ class Transport:
     ) -> Answer | SourceError:
         answer = Answer(request, response.status_code, raw, response.headers)
         declared = response.headers.get("Content-Length", "")
-        if declared.isdigit() and int(declared) != len(raw):
+        if declared.isdecimal() and int(declared) != len(raw):
             found = f"{len(raw)} of {declared} bytes arrived"
             return TruncatedAnswer(found, status=answer.status, path=request.shown)
         try:

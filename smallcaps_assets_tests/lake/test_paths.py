@@ -51,6 +51,8 @@ def test_partition_folder_of_a_key_is_its_hive_path(table: str, key: str | None,
         ("ticker_history", ""),
         ("ml_dataset", "../v1"),
         ("splits", "24"),
+        ("splits", "\u0662\u0660\u0662\u0664"),
+        ("daily_bars", "2024-01-\u0660\u0661"),
     ],
 )
 def test_partition_folder_of_a_bad_key_is_refused(table: str, key: str | None):

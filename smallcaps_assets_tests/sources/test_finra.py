@@ -94,6 +94,7 @@ def test_parse_given_encoding_expected_read(encoding: str) -> None:
         (b"", TruncatedAnswer),
         (HEADER.encode(), TruncatedAnswer),
         (file(WHOLE, count=5), TruncatedAnswer),
+        (file(WHOLE, count="\u00b94"), TruncatedAnswer),  # a digit to Unicode, no number to int()
         (file(WHOLE)[:-3], TruncatedAnswer),
         (file(WHOLE)[:-40], TruncatedAnswer),
         (file(WHOLE).replace(b"TotalVolume|", b""), BadAnswer),
