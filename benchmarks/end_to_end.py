@@ -141,7 +141,7 @@ def show(title: str, unit: str, values: Iterable[float], digits: int = 1) -> Non
     """A line of the table: median, then every run."""
     found = list(values)
     every = "  ".join(f"{value:,.{digits}f}" for value in found)
-    print(f"{title:<34}{median(found):>12,.{digits}f} {unit:<10} {every}")
+    print(f"{title:<40}{median(found):>12,.{digits}f} {unit:<10} {every}")
 
 
 def report(runs: list[Measured], tickers: int) -> None:
@@ -187,7 +187,7 @@ def report_growth(small: list[Measured], large: list[Measured]) -> None:
     ]
     for name, figure in figures:
         ratio = median(map(figure, large)) / median(map(figure, small))
-        print(f"  {name:<32}x{ratio:<8.2f}{ratio / factor:.2f} per ticker")
+        print(f"  {name:<40}x{ratio:<8.2f}{ratio / factor:.2f} per ticker")
 
 
 def main() -> None:
