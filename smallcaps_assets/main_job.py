@@ -264,8 +264,3 @@ def _cause(result: dg.ExecuteInProcessResult) -> tuple[str | None, str]:
                 error = error.cause
             return error.cls_name, error.message.strip()
     return None, "see the run's log in the web server"
-
-
-def failed_keys(report: Report) -> list[str]:
-    """Distinct failed partitions as `table key`, in the order in which they failed."""
-    return list(dict.fromkeys(f"{o.table} {o.key or ''}".strip() for o in report.failed))

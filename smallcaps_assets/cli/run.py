@@ -118,9 +118,8 @@ def _conclude(
     rows = summary_rows(report)
     place = write_report(settings, store, report, rows, first, last)
     console.print(summary_table(rows))
-    for name in ("union",):
-        if store.exists("ml_dataset", name):
-            console.print(f"dataset  {store.path('ml_dataset', name)}", soft_wrap=True)
+    if store.exists("ml_dataset", "union"):
+        console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
     console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {seconds:.1f} s")
     return _name_failures(console, report)

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.calendar import (
     shift_session,
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.identity import check_identity, read_identity
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.orchestration.market import (
     endpoints,
@@ -109,12 +109,7 @@ def _date(text: str, option: str) -> date:
 
 def check_lake(settings: Settings) -> None:
     """Refuse a lake of another market before anything is written or contacted."""
-    known, wanted = read_identity(settings.lake.root), market_identity(settings)
-    if known and known[0] != wanted:
-        raise LakeError(
-            f"lake {settings.lake.root} holds the market {known[0].describe()}, not"
-            f" {wanted.describe()}; name another folder with --lake"
-        )
+    check_identity(settings.lake.root, market_identity(settings))
 
 
 def check_market(settings: Settings, tickers: list[str], start: date, end: date) -> None:

@@ -60,6 +60,19 @@ def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | Non
     return identity, remembered
 
 
+def check_identity(
+    root: str | Path, identity: LakeIdentity
+) -> tuple[LakeIdentity, dict[str, Any]] | None:
+    """What the lake holds, as `read_identity`. Raises LakeError when it is another market."""
+    known = read_identity(root)
+    if known and known[0] != identity:
+        raise LakeError(
+            f"lake {root} holds the market {known[0].describe()}, not {identity.describe()};"
+            " name another folder with --lake"
+        )
+    return known
+
+
 def open_lake(
     root: str | Path, identity: LakeIdentity, settings: dict[str, Any] | None = None
 ) -> Lake:
@@ -67,12 +80,7 @@ def open_lake(
 
     Raises LakeError when the place can't be written or holds another market.
     """
-    known = read_identity(root)
-    if known and known[0] != identity:
-        raise LakeError(
-            f"lake {root} holds the market {known[0].describe()}, not {identity.describe()};"
-            " name another folder with --lake"
-        )
+    known = check_identity(root, identity)
     lake = Lake(root)
     if known is None or (settings is not None and settings != known[1]):
         _remember(lake, identity, settings or {})
