@@ -47,6 +47,14 @@ class SourceError(Exception):
         self.remedy = remedy or self.default_remedy
         super().__init__(self._message())
 
+    def without(self, key: str) -> SourceError:
+        """Itself, the key taken out of what it says: error texts quote what a host sends."""
+        if key:
+            self.found, self.path = redact(self.found, key), redact(self.path, key)
+            self.request_id = redact(self.request_id, key)
+            self.args = (self._message(),)
+        return self
+
     def _message(self) -> str:
         place = [self.path] if self.path else []
         if self.status is not None:
