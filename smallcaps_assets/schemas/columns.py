@@ -268,7 +268,7 @@ class Trades(dy.Schema):
     price = number("price", "USD per share", min=0)
     size = number("shares", "shares", min=0)
     conditions = dy.List(dy.Int16(), description="vendor's condition ids; empty if none")
-    correction = dy.Int16(description="correction code, 0 regular")
+    correction = dy.Int16(description="correction code, 0 regular", primary_key=True)
     tape = dy.Int8(description="1 NYSE, 2 regional, 3 Nasdaq listed")
     trf_timestamp = instant("when the facility received it", nullable=True)
 

@@ -156,6 +156,7 @@ _DECLARED = (
         schema=columns.Trades,
         meaning="Every trade of a selected ticker-day.",
         upstream=("ticker_sessions",),
+        version=2,
     ),
     _ticker_session(
         name="dollar_bars",

@@ -2,7 +2,7 @@
 
 Only the cursor is taken from `next_url`; it is joined to our own host and path, so the key goes
 nowhere else and a proxy or the sandbox works alike. Endpoints that page by time are in `bars.py`
-and `trades.py`.
+and `keyset.py`.
 """
 
 from __future__ import annotations
