@@ -149,6 +149,7 @@ class MainJob:
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
         yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
+        yield Step("coverage", "coverage", ("coverage",), wanted, all_sessions)
         periods = self._periods()
         for name in periods:
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])

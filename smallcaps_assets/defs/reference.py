@@ -113,7 +113,7 @@ def _details(work: Workspace, key: str) -> Built:
         with_delisted_dates(frame, work.polygon.delisted_dates(), month),
         expected=len(companies),
         missing=failed,
-        forget=kept.drop,
+        forget=kept.close if failed else kept.drop,
     )
 
 

@@ -49,5 +49,10 @@ class Failures:
         except (OSError, ValueError, TypeError):
             return None
 
+    def digest(self, table: str, key: str | None) -> str:
+        """A text that changes with the failure; `none` if there is none."""
+        failure = self.find(table, key)
+        return "none" if failure is None else f"{failure.kind} {sorted(failure.tickers)}"
+
     def _place(self, table: str, key: str | None) -> str:
         return f"{FOLDER}/{partition_folder(TABLES[table], key)}/failure.json"

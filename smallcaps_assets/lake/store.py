@@ -165,6 +165,11 @@ class Lake:
             self._digests[str(path)] = known
         return known[1]
 
+    def rows(self, name: str, key: str | None = None) -> int:
+        """Number of rows of a stored partition, from its footer."""
+        source = self._source(self.path(name, key))
+        return pl.scan_parquet(source).select(pl.len()).collect().item()
+
     def modified(self, name: str, key: str | None = None) -> float:
         """When a stored partition was written, in seconds since the epoch."""
         return self.path(name, key).stat().st_mtime

@@ -177,8 +177,7 @@ class Workspace:
             frame = frame.filter(made.selects("ticker"))
         final = replace(stamp, scope=str(scope), source=built.source)
         written = self.lake.write(table, key, frame, final)
-        if error is None:
-            built.forget()
+        built.forget()
         return Outcome(table, key, 0.0, written, frame.head(5), metadata, error)
 
     def _missing(self, built: Built) -> MissingTickers | None:
