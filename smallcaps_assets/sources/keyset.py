@@ -46,8 +46,7 @@ class Feed:
     def read(self, answer: Answer) -> tuple[pl.DataFrame, bool | None]:
         """The rows of a page, and whether it is the last; None if that can't be seen."""
         if answer.is_json:
-            found = decode.page(answer)
-            rows = decode.rows(answer, found, self.row_type)
+            found, rows = decode.listing(answer, self.row_type)
             return self.frame(rows), not found.next_url and len(rows) < LIMIT
         if answer.request.accept == CSV and not answer.body.strip():
             return self.empty(), None  # believed only after JSON has said so too

@@ -45,8 +45,7 @@ def walk(
     seen: set[str] = set()
 
     def read(answer: Answer) -> tuple[list[S], dict[str, str] | None]:
-        found = decode.page(answer)
-        page_rows = decode.rows(answer, found, row_type)
+        found, page_rows = decode.listing(answer, row_type)
         check(answer, page_rows)
         if not found.next_url:
             return page_rows, None
