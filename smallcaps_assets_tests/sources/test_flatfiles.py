@@ -146,11 +146,15 @@ def test_minute_bars_given_no_file_expected_not_found(local: FlatFiles) -> None:
 
 
 def test_days_given_month_expected_listed_files(local: FlatFiles) -> None:
-    assert list(local.days("trades_v1", date(2026, 10, 1))) == [DAY]
-    listed = local.listed("trades_v1", DAY)
-    assert listed is not None
-    assert listed.size == len(gzip.compress(TRADES.encode()))
-    assert local.listed("trades_v1", date(2026, 10, 5)) is None
+    listed = local.days("trades_v1", date(2026, 10, 1))
+    assert list(listed) == [DAY]
+    assert listed[DAY].size == len(gzip.compress(TRADES.encode()))
+
+
+def test_days_given_other_files_in_the_folder_expected_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "trades_v1", TRADES)
+    (tmp_path / key_of("trades_v1", DAY)).with_name("readme.csv.gz").write_bytes(b"")
+    assert list(FlatFiles(LocalStore(tmp_path)).days("trades_v1", DAY)) == [DAY]
 
 
 # Over HTTP ---------------------------------------------------------------------------------------
