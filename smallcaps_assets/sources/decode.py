@@ -127,9 +127,14 @@ def page(answer: Answer) -> Page:
     status is not OK or DELAYED; a plan with delayed data says DELAYED on success.
     """
     found = parse(answer, Page)
-    if found.status not in ("OK", "DELAYED"):
-        raise answer.problem(BadAnswer, f"status {found.status!r} came, OK was expected")
+    check_status(answer, found.status)
     return found
+
+
+def check_status(answer: Answer, status: str) -> None:
+    """Raises BadAnswer when a status is not one of success."""
+    if status not in ("OK", "DELAYED"):
+        raise answer.problem(BadAnswer, f"status {status!r} came, OK was expected")
 
 
 def has_results(found: Page) -> bool:
@@ -156,10 +161,19 @@ def rows(answer: Answer, found: Page, row_type: type[S]) -> list[S]:
 
 def parse(answer: Answer, kind: type[S]) -> S:
     """A JSON body as a typed value. Raises BadAnswer."""
+    return _decoded(answer, answer.body, kind)
+
+
+def part(answer: Answer, found: Page, kind: type[S]) -> S:
+    """The `results` of a page that are one object, as a typed value. Raises BadAnswer."""
+    return _decoded(answer, bytes(found.results), kind)
+
+
+def _decoded(answer: Answer, body: bytes, kind: type[S]) -> S:
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        start = answer.body[:40].decode("utf-8", "replace")
+        start = body[:40].decode("utf-8", "replace")
         found = f"the body is not the expected JSON ({problem}): {start!r}"
         raise answer.problem(BadAnswer, found) from None
 
