@@ -16,7 +16,8 @@ from smallcaps_assets.sandbox.market import QUOTE_SCHEMA
 from smallcaps_assets.sandbox.randomness import mix, uniforms
 
 STREAM_QUOTES = 501
-SHARES_FROM = date(2025, 11, 3)  # sizes in shares; before that in round lots of 100
+# Sizes in shares from here on, in round lots before: the vendor changed, and does not say when.
+SHARES_FROM = date(2025, 11, 3)
 ROUND_LOT = 100
 REFRESHED = 0.3  # share of trades at an old price that a new quote precedes
 _UNQUOTED = ("2", "2,12", "10", "32")

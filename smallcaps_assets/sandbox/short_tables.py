@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import is_session, sessions, shift_session
+from smallcaps_assets.domain.calendar import sessions, shift_session
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.randomness import mix, uniform
 
@@ -60,7 +60,7 @@ def settlement_dates(first: date, last: date) -> list[date]:
     while month <= last:
         following = (month + timedelta(31)).replace(day=1)
         for day in (month.replace(day=15), following - timedelta(1)):
-            found.add(day if is_session(day) else shift_session(day, -1))
+            found.add(sessions(day - timedelta(7), day)[-1])
         month = following
     return sorted(day for day in found if first <= day <= last)
 

@@ -1,8 +1,8 @@
 """Polygon's quotes over REST: the best bid and offer of all exchanges, every change of it.
 
 Sizes are as the vendor gives them: round lots (100 shares for most stocks) in older data, shares
-since the exchanges report odd lots in them. Ask for the ticker's `round_lot` and look at the era
-before multiplying. How a day's pages follow each other is in `keyset.py`.
+in newer, by the specification of 2026-07, which does not say since when. Look at the era and at
+the ticker's `round_lot` before multiplying. How a day's pages follow each other is in `keyset.py`.
 """
 
 from __future__ import annotations

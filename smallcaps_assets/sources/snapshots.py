@@ -8,7 +8,7 @@ and says which of them it does not know. The zeros of cleared prices become null
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import polars as pl
@@ -116,7 +116,7 @@ UNIFIED_SNAPSHOTS = {name: kind for name, (_, kind) in _UNIFIED_FIELDS.items()}
 
 _ROW_TYPES: dict[Any, Any] = {
     pl.String: str | int,
-    pl.Float64: Number | str,  # decimals come as texts
+    pl.Float64: Number | Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$")],  # decimals
     pl.Int64: int,
     _NS: int,
     _MS: int,
