@@ -258,6 +258,9 @@ class RunSettings(Section, frozen=True):
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions worked on at once in a run"
     )
+    max_missing: float = Field(
+        default=0.02, ge=0, le=1, description="share of tickers that a partition may lack"
+    )
 
 
 class Settings(Section, frozen=True):

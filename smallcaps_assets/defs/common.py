@@ -37,6 +37,7 @@ class Location:
             get_polygon=polygon.client,
             get_router=polygon.router,
             get_finra=finra.client,
+            get_spool=polygon.spool,
             digests=input_digests,
             tickers=tuple(sorted(config.tickers)),
         )
@@ -46,6 +47,6 @@ def make(
     work: Workspace, config: RunConfig, table: str, key: str | None, build: Callable[[], Built]
 ) -> Outcome:
     """Build and store one partition, or find it complete when the run may skip those."""
-    if config.skip_complete and work.is_complete(table, key):
+    if config.skip_complete and work.is_current(table, key):
         return work.reuse(table, key)
     return work.store(table, key, build)

@@ -7,6 +7,7 @@ named and the others go on. At the end the run fails, naming the failed keys, or
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
@@ -14,8 +15,9 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
+from smallcaps_assets.domain.changes import NOTHING_CHANGED
 from smallcaps_assets.orchestration.describe import event_metadata
-from smallcaps_assets.orchestration.workspace import Observer, Outcome
+from smallcaps_assets.orchestration.workspace import CHANGES, PACE, Observer, Outcome
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.errors import Unauthorized
 
@@ -24,6 +26,7 @@ from smallcaps_assets.sources.errors import Unauthorized
 # dagster 1.13.27, _log_materialization_or_observation_events_for_asset.
 _NO_EVENT = {"__source_asset_observation__": True}
 _SHOWN_FAILURES = 20
+_LOG_SECONDS = 10.0
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -88,11 +91,16 @@ def materialize(
 ) -> Iterator[dg.Output[None]]:
     """Log each outcome as it comes; yield the op's outputs, or raise naming the failed keys."""
     failed: list[Outcome] = []
+    progress = _Progress(context)
     for outcome in outcomes:
         if observer is not None:
             observer(outcome)
-        if outcome.error is None:
+        if outcome.written is not None:
             _log(context, outcome)
+            progress.tell(outcome)
+            if outcome.metadata.get(CHANGES, NOTHING_CHANGED) != NOTHING_CHANGED:
+                context.log.warning(f"{outcome.table} {outcome.key}: {outcome.metadata[CHANGES]}")
+        if outcome.error is None:
             continue
         failed.append(outcome)
         context.log.error(explain(outcome))
@@ -103,6 +111,24 @@ def materialize(
     outputs = context.op_execution_context.selected_output_names
     for name in (table for table in TABLES if table in outputs):
         yield dg.Output(None, output_name=name, metadata=_NO_EVENT)
+
+
+class _Progress:
+    """Tells the run's log now and then how far it is and how the vendor's client fares."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context, self._count = context, 0
+        self._told_at = time.monotonic()
+
+    def tell(self, outcome: Outcome) -> None:
+        """One more partition is stored."""
+        self._count += 1
+        if time.monotonic() - self._told_at < _LOG_SECONDS:
+            return
+        self._told_at = time.monotonic()
+        told = outcome.metadata
+        pace = [f"{name}: {told[name]}" for name in PACE if name in told]
+        self._context.log.info("; ".join([f"{self._count} partitions stored", *pace]))
 
 
 def explain(outcome: Outcome) -> str:

@@ -221,6 +221,14 @@ _DECLARED = (
         upstream=("dollar_imbalance_bars", "triple_barrier_labels"),
         settings=_LABELS,
     ),
+    _session(
+        name="coverage",
+        layer="processed",
+        group="quality",
+        schema=columns.Coverage,
+        meaning="What of each vendor table is there, and why the rest is not.",
+        upstream=("tickers", "universe", "daily_bars", "minute_bars", "short_volume", "trades"),
+    ),
     Table(
         name="ml_dataset",
         layer="processed",

@@ -7,7 +7,7 @@ Always unadjusted: adjusted bars change whenever a split happens. Bars from flat
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 
@@ -20,7 +20,6 @@ from smallcaps_assets.sources.decode import BarRow
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.symbols import without_test_tickers
 from smallcaps_assets.sources.transport import Answer, Request, Transport
-from smallcaps_assets.sources.workers import in_parallel
 
 LOG = logging.getLogger(__name__)
 LIMIT = 50_000
@@ -34,8 +33,8 @@ _TYPES: dict[str, Any] = {"t": pl.Int64, **dict.fromkeys(_NAMES, pl.Float64), "n
 class Bars:
     """The aggregate endpoints over one transport."""
 
-    def __init__(self, transport: Transport, workers: int) -> None:
-        self._transport, self._workers = transport, workers
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def daily(self, day: date) -> pl.DataFrame:
         """DailyBars of all tickers, one call. Test tickers and bars without prices are left out.
@@ -73,13 +72,6 @@ class Bars:
             instants.dt.convert_time_zone("America/New_York").dt.date().alias("date"),
         )
         return TABLES["minute_bars"].conform(without_gaps(bars, f"minute bars of {ticker}"))
-
-    def minutes_of_tickers(self, tickers: Sequence[str], start: date, end: date) -> pl.DataFrame:
-        """MinuteBars of several tickers, one call per ticker and 50,000 bars."""
-        wanted = sorted(set(tickers))
-        found = in_parallel(lambda t: self.minutes(t, start, end), wanted, self._workers)
-        empty = TABLES["minute_bars"].empty()
-        return TABLES["minute_bars"].conform(pl.concat([empty, *found]))
 
     def _minutes(self, ticker: str, start: date, end: date) -> pl.DataFrame:
         first = calendar.new_york_ns(start, time(0)) // 1_000_000

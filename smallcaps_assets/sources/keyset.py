@@ -18,10 +18,12 @@ import polars as pl
 from smallcaps_assets.domain import calendar
 from smallcaps_assets.sources import decode, pages
 from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.transport import Answer, Request, Transport
 
 LIMIT = 50_000
 CSV = "text/csv"
+PAGES = "pages"
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,10 @@ class Tape:
     bound: int = field(init=False)
     frames: list[pl.DataFrame] = field(default_factory=list)
     tied: pl.DataFrame = field(init=False)
+    _saved: int = 0
 
     def __post_init__(self) -> None:
-        self.bound = self.start
+        self.bound = self._saved_bound = self.start
         self.tied = self.feed.empty().select(self.feed.key)
 
     def add(self, page: pl.DataFrame) -> int:
@@ -105,6 +108,18 @@ class Tape:
     def rows(self) -> pl.DataFrame:
         """Everything held."""
         return pl.concat(self.frames) if self.frames else self.feed.empty()
+
+    def save(self, kept: Pages) -> None:
+        """Keep what came since the last time, under the name of the bound that it follows."""
+        if self.bound > self._saved_bound:
+            fresh = pl.concat(self.frames[self._saved :])
+            kept.add(str(self._saved_bound), {PAGES: fresh})
+            self._saved, self._saved_bound = len(self.frames), self.bound
+
+    def restore(self, pages_by_bound: dict[str, pl.DataFrame]) -> None:
+        """Take up kept pages as far as each follows the one before."""
+        while (page := pages_by_bound.get(str(self.bound))) is not None and self.add(page):
+            self._saved, self._saved_bound = len(self.frames), self.bound
 
     def _first_of_each(self, page: pl.DataFrame) -> pl.DataFrame:
         """The rows without repetitions; most pages have none, which is cheap to see."""
@@ -135,18 +150,22 @@ class KeysetPages:
     def __init__(self, transport: Transport, feed: Feed) -> None:
         self._transport, self._feed = transport, feed
 
-    def day(self, ticker: str, day: date) -> pl.DataFrame:
+    def day(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
         """Rows of one ticker on one New York day, in the columns of the feed.
 
-        Raises BadAnswer when the pages stay out of order or outside the day.
+        All pages but the last are put into `kept` as they come, and what is there already is not
+        asked for again. Raises BadAnswer when the pages stay out of order or outside the day.
         """
         tape = Tape(
             self._feed,
             calendar.new_york_ns(day, time(0)),
             calendar.new_york_ns(day + timedelta(days=1), time(0)),
         )
+        if kept is not None:
+            tape.restore(kept.frames(PAGES))
         while self._advance(ticker, tape, f"{self._feed.name} {day}"):
-            pass
+            if kept is not None:
+                tape.save(kept)
         return tape.rows()
 
     def _advance(self, ticker: str, tape: Tape, scope: str) -> bool:

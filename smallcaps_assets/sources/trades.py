@@ -16,6 +16,7 @@ from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.decode import TradeRow
 from smallcaps_assets.sources.errors import WrongContent
 from smallcaps_assets.sources.keyset import Feed, KeysetPages
+from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.transport import Transport
 
 # A cancelled trade and the record of its cancel differ in nothing but `correction`.
@@ -47,13 +48,13 @@ class TradePages:
     def __init__(self, transport: Transport) -> None:
         self._pages = KeysetPages(transport, FEED)
 
-    def trades(self, ticker: str, day: date) -> pl.DataFrame:
-        """Trades of one ticker on one New York day.
+    def trades(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
+        """Trades of one ticker on one New York day, going on from the pages that are `kept`.
 
         Memory is bounded by the trades themselves, about 100 bytes each. Raises BadAnswer when the
         pages stay out of order or outside the day.
         """
-        found = self._pages.day(ticker, day)
+        found = self._pages.day(ticker, day, kept)
         return conform(found.with_columns(pl.lit(ticker).alias("ticker")), day)
 
 

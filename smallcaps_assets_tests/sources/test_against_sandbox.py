@@ -34,7 +34,7 @@ KINDS = (
 Read = Callable[[PolygonClient, str], pl.DataFrame]
 READS: dict[str, Read] = {
     "tickers": lambda client, ticker: client.tickers(DAY),
-    "ticker_details": lambda client, ticker: client.ticker_details_of_month(DAY, [ticker]),
+    "ticker_details": lambda client, ticker: client.ticker_details_of_month(DAY, [ticker])[0],
     "splits": lambda client, ticker: client.splits(2024),
     "dividends": lambda client, ticker: client.dividends(2024),
     "grouped": lambda client, ticker: client.daily_bars(DAY),
