@@ -161,7 +161,7 @@ def parse(answer: Answer, kind: type[S]) -> S:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         start = answer.body[:40].decode("utf-8", "replace")
-        found = f"the body is not the expected JSON ({problem}): {start!r}"
+        found = f"the body does not fit ({problem}): {start!r}"
         raise answer.problem(BadAnswer, found) from None
 
 

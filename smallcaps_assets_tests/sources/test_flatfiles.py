@@ -252,7 +252,8 @@ def s3_url() -> Iterator[str]:
 
 
 def s3_files(url: str) -> FlatFiles:
-    settings = PolygonSettings.model_validate({"flatfiles_url": url, "retry_budget": 0})
+    given = {"flatfiles_url": url, "flatfiles_bucket": "vendor", "retry_budget": 0}
+    settings = PolygonSettings.model_validate(given)
     return make_flat_files(settings, SecretStr("access"), SecretStr("secret-of-s3"))
 
 
@@ -261,9 +262,9 @@ def test_s3_given_file_expected_frame_listing_and_etag(s3_url: str) -> None:
 
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
     client = boto3.client("s3", endpoint_url=s3_url, **keys)
-    client.create_bucket(Bucket="flatfiles")
+    client.create_bucket(Bucket="vendor")
     raw = gzip.compress(WHOLE_MINUTES.encode(), mtime=0)
-    client.put_object(Bucket="flatfiles", Key=key_of("minute_aggs_v1", DAY), Body=raw)
+    client.put_object(Bucket="vendor", Key=key_of("minute_aggs_v1", DAY), Body=raw)
     files = s3_files(s3_url)
     found = files.minute_bars(DAY)
     assert (found.frame.height, found.etag) == (3, hashlib.md5(raw).hexdigest())

@@ -135,7 +135,8 @@ def test_minute_bars_given_a_listed_file_that_is_refused_expected_rest(
     bench: Bench, status: int, reason: str
 ) -> None:
     bucket = bench.stack.enter_context(Loopback(_bucket(True, status)))
-    assert bench.minutes(FlatFiles(HttpStore(bucket.url, 2, 0.5))).route == reason
+    routed = bench.minutes(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
+    assert routed.route.startswith(reason)
 
 
 def test_minute_bars_given_403_expected_the_month_not_tried_again(bench: Bench) -> None:
