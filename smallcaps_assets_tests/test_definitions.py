@@ -11,7 +11,10 @@ NODES = {
     spec.key.to_user_string(): spec
     for spec in build_definitions(Settings()).resolve_all_asset_specs()
 }
-GROUPS = ("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset")
+GROUPS = (
+    *("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset"),
+    "quality",
+)
 
 
 def upstream(name: str) -> set[str]:

@@ -52,7 +52,7 @@ def meta(small_lake: Path) -> dict:
 def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> None:
     lake = Lake(small_lake)
     counts = {table: len(lake.keys(table)) for table in TABLES}
-    assert len(counts) == 24
+    assert len(counts) == 25
     by_session = {t for t in TABLES if TABLES[t].partitioning is Partitioning.SESSION}
     chain = {t for t in TABLES if TABLES[t].partitioning is Partitioning.TICKER_SESSION}
     assert {counts[table] for table in by_session} == {SESSIONS}
