@@ -28,6 +28,8 @@ INT_COLUMNS = 8
 
 BY_THRESHOLD, BY_SESSION, BY_HALT = 0, 1, 2
 ALL_BUT_SIGN = 0x7FFF_FFFF_FFFF_FFFF
+# Doubles hold every whole number up to 2^53; sizes below 2^31 can't overflow an int64 before.
+LARGEST_WHOLE, LARGEST_SIZE = 2**53, 2**31
 
 
 @njit(cache=True, nogil=True)
@@ -81,40 +83,53 @@ def update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp):
 
 @njit(cache=True, nogil=True)
 def fill_bar(prices, sizes, signs, in_dollars, is_imbalance, f):
-    """Add the sums of ticks up to the one that reaches the threshold. Returns how many it took.
+    """Add dollars and theta of ticks up to the one that reaches the threshold; how many it took.
 
-    Sums are in the order of the ticks, one chain each and no branch on the sign, which would
-    mispredict half of the time; `unsigned` is rare, and left to `sum_unsigned`.
+    Two chains of sums in the order of the ticks, and no branch on the sign, which would mispredict
+    half of the time. All else that a bar sums can wait until its ticks are known.
     """
-    volume, dollars, theta = f[VOLUME], f[DOLLARS], f[THETA]
-    buy, sell, threshold = f[BUY], f[SELL], f[THRESHOLD]
+    dollars, theta, threshold = f[DOLLARS], f[THETA], f[THRESHOLD]
     taken = prices.size
     for i in range(prices.size):
         size, sign = sizes[i], float(signs[i])
         amount = prices[i] * size
-        volume += size
         dollars += amount
-        buy += size * max(sign, 0.0)
-        sell += size * max(-sign, 0.0)
         theta += (amount if in_dollars else size) * (sign if is_imbalance else 1.0)
         if abs(theta) >= threshold:
             taken = i + 1
             break
-    f[VOLUME], f[DOLLARS], f[THETA] = volume, dollars, theta
-    f[BUY], f[SELL] = buy, sell
+    f[DOLLARS], f[THETA] = dollars, theta
     return taken
 
 
 @njit(cache=True, nogil=True)
-def sum_unsigned(sizes, signs, f):
-    """Add the sizes of ticks without a sign to the open bar."""
-    count = 0
-    for i in range(signs.size):
-        count += np.int64(signs[i] == 0)
-    if count > 0:
-        for i in range(signs.size):
-            if signs[i] == 0:
-                f[UNSIGNED] += sizes[i]
+def sum_sizes(sizes, signs, f):
+    """Add the sizes of ticks to the open bar: all, bought, sold and without a sign.
+
+    Whole numbers add up to the same in any order, so that those take vector instructions; a
+    fractional size makes its bar add up tick by tick.
+    """
+    whole = total = buy = sell = np.int64(0)
+    for i in range(sizes.size):
+        size, sign = np.int64(sizes[i]), np.int64(signs[i])
+        whole += np.int64(float(size) == sizes[i]) & np.int64(size < LARGEST_SIZE)
+        total += size
+        buy += size & -np.int64(sign > 0)
+        sell += size & -np.int64(sign < 0)
+    is_whole = whole == sizes.size and f[VOLUME] + total < LARGEST_WHOLE
+    for k in (VOLUME, BUY, SELL, UNSIGNED):
+        is_whole &= f[k] == np.floor(f[k])
+    if is_whole:
+        f[VOLUME] += total
+        f[BUY] += buy
+        f[SELL] += sell
+        f[UNSIGNED] += total - buy - sell
+        return
+    for i in range(sizes.size):
+        f[VOLUME] += sizes[i]
+        f[BUY] += sizes[i] * float(max(signs[i], 0))
+        f[SELL] += sizes[i] * float(max(-signs[i], 0))
+        f[UNSIGNED] += sizes[i] * float(1 - abs(signs[i]))
 
 
 @njit(cache=True, nogil=True)
@@ -164,7 +179,7 @@ def cut_bars(
                 prices[i:stop], sizes[i:stop], signs[i:stop], in_dollars, is_imbalance, f
             )
             end = i + taken
-            sum_unsigned(sizes[i:end], signs[i:end], f)
+            sum_sizes(sizes[i:end], signs[i:end], f)
             form_prices(prices[i:end], forming[i:end], f, n)
             n[TICKS] += taken
             n[LAST_TIME] = times[end - 1]
