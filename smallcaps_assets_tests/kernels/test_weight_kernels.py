@@ -87,7 +87,7 @@ def test_sequential_bootstrap_given_many_draws_keeps_its_means_exact():
     ends = np.minimum(starts + rng.integers(1, 12, 150), 199)
     drawn = weights.sequential_bootstrap(200, starts, ends, np.random.default_rng(4), 400)
     chances = weights.sequential_bootstrap_probabilities(200, starts, ends, drawn)
-    counts = kernel.concurrency(200, starts[drawn], ends[drawn])
+    counts = weights.concurrency(200, starts[drawn], ends[drawn])
     means = kernel.bootstrap_means(counts, starts, ends)
     assert chances == pytest.approx(means / means.sum())
     assert len(set(drawn.tolist())) > 100
