@@ -210,9 +210,7 @@ def _start(state: BarState, timestamps: np.ndarray, runs: dict[str, _Runs]) -> B
     return BarState(floats, integers, state.sign, state.previous_price, state.previous_session)
 
 
-def _tick_rule(
-    state: BarState, prices: np.ndarray, sessions: _Runs
-) -> tuple[BarState, np.ndarray]:
+def _tick_rule(state: BarState, prices: np.ndarray, sessions: _Runs) -> tuple[BarState, np.ndarray]:
     """Signs, and the state after them; the first trade of a session is compared with nothing."""
     starts, last = sessions.starts, state.previous_session
     if starts.size:
