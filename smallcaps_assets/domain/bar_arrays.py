@@ -123,7 +123,7 @@ def bars_from_arrays(
     threshold, expected_ticks, expected_imbalance, is_clamped. Raises ArrayError and BarError.
     """
     kind = BarKind(kind)
-    _check_parameters(target, alpha, gamma, kappa)
+    check_parameters(target, alpha, gamma, kappa)
     arrays = {
         "timestamps": time_array("timestamps", timestamps),
         "prices": price_array("prices", prices),
@@ -145,7 +145,8 @@ def bars_from_arrays(
     return _cut(arrays | edges, kind, (target, alpha, gamma, kappa), after, final)
 
 
-def _check_parameters(target: float, alpha: float, gamma: float, kappa: float) -> None:
+def check_parameters(target: float, alpha: float, gamma: float, kappa: float) -> None:
+    """Raise BarError, naming what is wrong, unless these parameters make bars."""
     for name, value, is_valid, expected in (
         ("target", target, target > 0 and np.isfinite(target), "a positive number"),
         ("alpha", alpha, 0 < alpha <= 1, "0 < alpha <= 1"),
