@@ -3,7 +3,7 @@
 Purged k-fold, combinatorial purged, walk-forward and unseen-ticker splitters with the protocol of
 scikit-learn (`split`, `get_n_splits`), so that `cross_val_score(model, X, y, cv=splitter)` works;
 scikit-learn itself is not needed. A splitter is made from the spans [t0, t1] of the rows, in any
-order; X must have the same rows. Weights of a fold are in `fold_weights.py`.
+order; X must have the same rows. Weights of a fold are in `folds.py`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 
 from smallcaps_assets.domain.cross_validation import (
     CombinatorialPurged,
@@ -167,8 +169,6 @@ def test_instants_given_as_series_or_numpy_split_alike(unit):
 
 
 def test_splitters_work_in_scikit_learn():
-    model_selection = pytest.importorskip("sklearn.model_selection")
-    linear = pytest.importorskip("sklearn.linear_model")
     rng = np.random.default_rng(3)
     features = rng.standard_normal((240, 2))
     target = features[:, 0] > 0
@@ -180,9 +180,7 @@ def test_splitters_work_in_scikit_learn():
         UnseenTickers(t0, t1, rng.choice(list("abcdef"), 240)),
     ]
     for splitter in splitters:
-        scores = model_selection.cross_val_score(
-            linear.LogisticRegression(), features, target, cv=splitter
-        )
+        scores = cross_val_score(LogisticRegression(), features, target, cv=splitter)
         assert scores.size == splitter.get_n_splits()
         assert scores.min() > 0.8
 

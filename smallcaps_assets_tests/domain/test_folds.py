@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.cross_validation import PurgedKFold
-from smallcaps_assets.domain.fold_weights import fold_weights, weighted_folds
+from smallcaps_assets.domain.folds import fold_weights, weighted_folds
 from smallcaps_assets.domain.weights import WeightError, time_decay
 
 DAYS = [date(2024, 3, 4), date(2024, 3, 5)]
