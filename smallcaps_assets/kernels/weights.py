@@ -78,7 +78,9 @@ def return_attribution(prefix, starts, ends, sums):
 @njit(cache=True, nogil=True)
 def time_decay(uniqueness, oldest):
     """Piecewise-linear factor on cumulative uniqueness; the newest is 1 (AFML snippet 4.11)."""
-    total = uniqueness.sum()
+    total = 0.0
+    for k in range(uniqueness.size):
+        total += uniqueness[k]
     factors = np.ones(uniqueness.size)
     if total <= 0.0:
         return factors
