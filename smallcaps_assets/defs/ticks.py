@@ -16,11 +16,11 @@ import polars as pl
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.bars import (
     activity_target,
-    bar_diagnostics,
     build_bars,
     volume_activity_target,
 )
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.diagnostics import bar_diagnostics
 from smallcaps_assets.domain.features import SessionContext, bar_features, session_context
 from smallcaps_assets.domain.labels import triple_barrier_labels
 from smallcaps_assets.domain.minute_fallback import (

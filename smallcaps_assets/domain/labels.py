@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from smallcaps_assets.domain.guards import (
+    boolean_array,
     price_array,
     read_only,
     same_length,
@@ -111,19 +112,52 @@ def triple_barrier_arrays(
     `timeout` in the unit of `timestamps`. Columns: label, t1, label_return (null without a path),
     touch_tick (null on timeout), path_ticks. Raises ArrayError.
     """
-    times, values = time_array("timestamps", timestamps), price_array("prices", prices)
-    same_length({"timestamps": times, "prices": values})
-    chosen = np.ascontiguousarray(events, np.int64)
-    if chosen.size and (chosen.min() < 0 or chosen.max() >= times.size):
-        raise LabelError(f"events reach {chosen.max()}, expected indices below {times.size}")
-    forming = np.ones(times.size, bool) if price_forming is None else np.asarray(price_forming)
-    path = _path(times, values, forming)
-    verticals = np.minimum(times[chosen] + timeout, np.asarray(session_end, np.int64))
+    path, chosen, times, values = _decisions(timestamps, prices, events, price_forming)
+    verticals = np.minimum(times + timeout, np.asarray(session_end, np.int64))
     take, stop = np.full(chosen.size, take_profit), np.full(chosen.size, stop_loss)
-    outcome = judge(path, Events(chosen, times[chosen], values[chosen], take, stop, verticals))
+    outcome = judge(path, Events(chosen, times, values, take, stop, verticals))
     return pl.DataFrame(
         {"label": outcome.labels, "t1": outcome.known, **_outcome_columns(path, outcome)}
     ).drop("has_path")
+
+
+def forward_return_arrays(
+    timestamps: ArrayLike,
+    prices: ArrayLike,
+    events: ArrayLike,
+    session_end: ArrayLike,
+    horizon: int,
+    take_profit: float,
+    stop_loss: float,
+    price_forming: ArrayLike | None = None,
+) -> pl.DataFrame:
+    """Returns to the last print at or before each event plus `horizon`, on plain arrays.
+
+    Arguments as in `triple_barrier_arrays`. Columns: forward_return, forward_label (1 from
+    take_profit, -1 from -stop_loss), forward_staleness (age of the print, in the unit of
+    `timestamps`); null where the horizon lies after the session's end. Raises ArrayError.
+    """
+    path, _, times, values = _decisions(timestamps, prices, events, price_forming)
+    ends = np.broadcast_to(np.asarray(session_end, np.int64), times.shape)
+    return pl.DataFrame(
+        forward_outcomes(path, times, values, ends, horizon, take_profit, stop_loss)
+    )
+
+
+def _decisions(
+    timestamps: ArrayLike, prices: ArrayLike, events: ArrayLike, price_forming: ArrayLike | None
+) -> tuple[Path, np.ndarray, np.ndarray, np.ndarray]:
+    """The path, and the indices, times and prices of the events."""
+    times, values = time_array("timestamps", timestamps), price_array("prices", prices)
+    forming = boolean_array("price_forming", price_forming, times.size, True)
+    same_length({"timestamps": times, "prices": values, "price_forming": forming})
+    chosen = np.ascontiguousarray(events, np.int64)
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= times.size):
+        raise LabelError(
+            f"events reach from {chosen.min()} to {chosen.max()}, expected indices below "
+            f"{times.size}; pass the last ticks of the bars"
+        )
+    return _path(times, values, forming), chosen, times[chosen], values[chosen]
 
 
 def _path(times: np.ndarray, prices: np.ndarray, mask: np.ndarray) -> Path:
@@ -279,19 +313,45 @@ def _forward(
     """Returns to the last print at or before t0 + h, null where that is after the session."""
     columns: dict[str, pl.Series] = {}
     for minutes in FORWARD_MINUTES:
-        target = events.times + minutes * 60 * SECOND
-        places = np.searchsorted(path.times, target, "right") - 1
-        known = (target <= session_end) & (places >= 0)
-        ratio, age = np.ones(places.size), np.zeros(places.size)
-        ratio[known] = path.prices[places[known]] / events.prices[known]
-        age[known] = (target[known] - path.times[places[known]]) / SECOND
-        is_up = ratio >= (1 + settings.take_profit) * (1 - kernel.TOLERANCE)
-        is_down = ratio <= (1 - settings.stop_loss) * (1 + kernel.TOLERANCE)
-        label = is_up.astype(np.int8) - is_down.astype(np.int8)
-        columns[f"forward_return_{minutes}m"] = _where(known, ratio - 1, pl.Float64())
-        columns[f"forward_label_{minutes}m"] = _where(known, label, pl.Int8())
-        columns[f"forward_staleness_{minutes}m"] = _where(known, age, pl.Float64())
+        found = forward_outcomes(
+            path,
+            events.times,
+            events.prices,
+            np.full(events.times.size, session_end),
+            minutes * 60 * SECOND,
+            settings.take_profit,
+            settings.stop_loss,
+            SECOND,
+        )
+        columns |= {f"{name}_{minutes}m": series for name, series in found.items()}
     return columns
+
+
+def forward_outcomes(
+    path: Path,
+    times: np.ndarray,
+    bases: np.ndarray,
+    session_ends: np.ndarray,
+    horizon: int,
+    take_profit: float,
+    stop_loss: float,
+    age_unit: int = 1,
+) -> dict[str, pl.Series]:
+    """Return, label and age of the last print at or before each time plus the horizon."""
+    target = times + horizon
+    places = np.searchsorted(path.times, target, "right") - 1
+    known = (target <= session_ends) & (places >= 0)
+    ratio, age = np.ones(places.size), np.zeros(places.size)
+    ratio[known] = path.prices[places[known]] / bases[known]
+    age[known] = (target[known] - path.times[places[known]]) / age_unit
+    is_up = ratio >= (1 + take_profit) * (1 - kernel.TOLERANCE)
+    is_down = ratio <= (1 - stop_loss) * (1 + kernel.TOLERANCE)
+    label = is_up.astype(np.int8) - is_down.astype(np.int8)
+    return {
+        "forward_return": _where(known, ratio - 1, pl.Float64()),
+        "forward_label": _where(known, label, pl.Int8()),
+        "forward_staleness": _where(known, age, pl.Float64()),
+    }
 
 
 def label_frame(

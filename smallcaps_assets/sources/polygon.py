@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.bars import Bars
+from smallcaps_assets.sources.conditions import trade_conditions
 from smallcaps_assets.sources.errors import SourceError, Unauthorized
 from smallcaps_assets.sources.fundamentals import Fundamentals
 from smallcaps_assets.sources.news import News
@@ -107,6 +108,10 @@ class PolygonClient:
     def tickers(self, day: date) -> pl.DataFrame:
         """Tickers: all stocks listed on `day`, of all types. See `Reference.tickers`."""
         return self._reference.tickers(day)
+
+    def conditions(self) -> pl.DataFrame:
+        """The vendor's trade conditions and update rules. See `conditions.trade_conditions`."""
+        return trade_conditions(self._transport)
 
     def find_ticker(self, ticker: str) -> pl.DataFrame:
         """The vendor's rows for an exact ticker, active and delisted; empty when unknown."""
