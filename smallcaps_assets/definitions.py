@@ -17,11 +17,9 @@ from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import resources_of
-from smallcaps_assets.orchestration.sqlite import ease_commits
 from smallcaps_assets.orchestration.workspace import Observer
 from smallcaps_assets.settings import Settings
 
-ease_commits()
 # Partition mappings and backfill policies are in beta in the pinned version; it works as measured.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)

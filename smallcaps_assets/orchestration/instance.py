@@ -12,6 +12,13 @@ from smallcaps_assets.orchestration.workspace import Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 
 _CONFIG = {
+    "storage": {
+        "custom": {
+            "module": "smallcaps_assets.orchestration.sqlite",
+            "class": "SqliteStorage",
+            "config": {"base_dir": {"env": "DAGSTER_HOME"}},
+        }
+    },
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
     "run_coordinator": {
