@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
 from smallcaps_assets.defs.sessions import (
     SESSION_TABLES,
@@ -112,6 +113,7 @@ class MainJob:
             get_router=lambda: router(settings),
             get_finra=lambda: finra_client(settings),
             digests=input_digests,
+            findings=find,
             tickers=self.tickers,
         )
 

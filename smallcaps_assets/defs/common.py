@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import FinraResource, LakeResource, PolygonResource
@@ -38,6 +39,7 @@ class Location:
             get_router=polygon.router,
             get_finra=finra.client,
             digests=input_digests,
+            findings=find,
             tickers=tuple(sorted(config.tickers)),
         )
 

@@ -17,6 +17,7 @@ from smallcaps_assets.domain import metrics, selection
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.calendar import session_hours, sessions
 from smallcaps_assets.domain.universe import universe
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
 from smallcaps_assets.orchestration.runner import (
@@ -50,6 +51,7 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="session_tables",
         specs=[asset_spec(name, _deps(name)) for name in SESSION_TABLES],
+        check_specs=quality_specs(SESSION_TABLES, location.cuts),
         partitions_def=location.cuts.sessions,
         can_subset=True,
         required_resource_keys=RESOURCES,
@@ -79,6 +81,8 @@ def registry(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_sessions",
         specs=[asset_spec("ticker_sessions", [watchlists])],
+        check_specs=quality_specs(["ticker_sessions"], location.cuts),
+        can_subset=True,
         required_resource_keys=RESOURCES,
     )
     def _ticker_sessions(

@@ -32,6 +32,7 @@ from smallcaps_assets.domain.minute_fallback import (
 from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.domain.weights import sample_weights
 from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
 from smallcaps_assets.orchestration.runner import (
@@ -60,6 +61,7 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="tick_chain",
         specs=[asset_spec(name, _deps(name)) for name in TICK_CHAIN],
+        check_specs=quality_specs(TICK_CHAIN, location.cuts),
         partitions_def=TICKER_SESSIONS,
         can_subset=True,
         required_resource_keys=RESOURCES,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
+from smallcaps_assets.orchestration.checks import evaluation
 from smallcaps_assets.orchestration.describe import event_metadata
 from smallcaps_assets.orchestration.workspace import Observer, Outcome
 from smallcaps_assets.schemas import TABLES
@@ -118,6 +119,8 @@ def _log(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
             asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
         )
     )
+    if outcome.findings:
+        context.log_event(evaluation(outcome.table, outcome.key, outcome.findings))
 
 
 def _failure(failed: Sequence[Outcome]) -> dg.Failure:

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import Lake, Stamp, Written
 from smallcaps_assets.lake.store import WHOLE
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -43,10 +44,12 @@ class Outcome:
     metadata: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = None
     is_reused: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 Observer = Callable[[Outcome], None]
 Digests = Callable[["Workspace", str, str | None], Iterable[str]]
+Findings = Callable[["Workspace", str, str | None, pl.DataFrame], Iterable[Finding]]
 
 
 @dataclass
@@ -60,7 +63,9 @@ class Workspace:
     get_router: Callable[[], Router]
     get_finra: Callable[[], FinraClient]
     digests: Digests
+    findings: Findings
     tickers: tuple[str, ...] = ()
+    notes: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def polygon(self) -> PolygonClient:
@@ -110,6 +115,7 @@ class Workspace:
             frame, scope = self._merged(table, key, built.frame)
             stamp = replace(stamp, scope=scope)
             written = self.lake.write(table, key, frame, stamp)
+            findings = tuple(self.findings(self, table, key, frame))
         except Exception as error:  # noqa: BLE001 - named in the outcome, the other keys go on
             return Outcome(table, key, time.perf_counter() - start, error=error)
         return Outcome(
@@ -119,6 +125,7 @@ class Workspace:
             written,
             frame.head(5),
             built.metadata,
+            findings=findings,
         )
 
     def reuse(self, table: str, key: str | None) -> Outcome:
@@ -126,7 +133,10 @@ class Workspace:
         frame = self.lake.read(table, key)
         path = str(self.lake.path(table, key).relative_to(self.lake.root))
         written = Written(table, key, len(frame), self.lake.size(table, key), path)
-        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True)
+        findings = tuple(self.findings(self, table, key, frame))
+        return Outcome(
+            table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings
+        )
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""
