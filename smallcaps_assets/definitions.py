@@ -11,7 +11,7 @@ import warnings
 
 import dagster as dg
 
-from smallcaps_assets.defs import dataset, reference, sessions, ticks
+from smallcaps_assets.defs import checks, dataset, reference, sessions, ticks
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
@@ -40,6 +40,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
             dataset.dataset(location),
             dataset.history(location),
         ],
+        asset_checks=[checks.table_checks(location)],
         resources=resources_of(settings),
         executor=dg.in_process_executor,
     )

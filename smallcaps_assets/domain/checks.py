@@ -63,10 +63,11 @@ def price_ranges(frame: pl.DataFrame) -> Finding:
 def session_share(frame: pl.DataFrame, before: int | None, what: str) -> Finding:
     """A session has at least half as many rows as the one before."""
     share = frame.height / before if before else 1.0
+    compared = f"{before:,} in the session before" if before else "nothing to compare with"
     return Finding(
         "session completeness",
         share >= MIN_SESSION_SHARE and frame.height > 0,
-        f"{frame.height:,} {what}, {f'{before:,} in the session before' if before else 'the first'}",
+        f"{frame.height:,} {what}, {compared}",
         "the listing was probably cut short: materialize the partition again",
     )
 
@@ -259,13 +260,15 @@ def freshness(newest: str | None, expected: date | None) -> Finding:
         "freshness",
         wanted is None or (newest is not None and newest >= wanted),
         f"newest stored session {newest or 'none'}, newest expected {wanted or 'none'}",
-        "see that the daily schedule is on and its last runs succeeded, or run `smallcaps backfill`",
+        "see that the daily schedule is on and its last runs succeeded, or run"
+        " `smallcaps backfill --missing`",
+        is_error=False,
     )
 
 
 def _first(rows: pl.DataFrame) -> str:
     """The first offender, named by what identifies it."""
-    if rows.is_empty():
-        return ""
     names = [name for name in ("ticker", "date", "bar_id") if name in rows.columns]
+    if rows.is_empty() or not names:
+        return ""
     return ", first " + " ".join(str(value) for value in rows.select(names).row(0))

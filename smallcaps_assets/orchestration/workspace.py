@@ -134,9 +134,7 @@ class Workspace:
         path = str(self.lake.path(table, key).relative_to(self.lake.root))
         written = Written(table, key, len(frame), self.lake.size(table, key), path)
         findings = tuple(self.findings(self, table, key, frame))
-        return Outcome(
-            table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings
-        )
+        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings)
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""

@@ -43,7 +43,6 @@ def report(instance: dg.DagsterInstance, key: str) -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization("table", partition=key))
 
 
-
 def test_commits_append_without_waiting_for_the_disk(instance: dg.DagsterInstance):
     with event_log(instance).index_connection() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 1
