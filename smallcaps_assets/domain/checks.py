@@ -89,7 +89,7 @@ def volumes_reconcile(summary: pl.DataFrame) -> Finding:
     """Daily volume >= the sum of the minutes, and the minutes are not a small part of it."""
     both = summary.filter(pl.col("volume_source") == "daily", pl.col("minute_volume").is_not_null())
     more = both.filter(pl.col("minute_volume") > pl.col("volume") * (1 + VOLUME_TOLERANCE))
-    share = both["minute_volume"].sum() / max(float(both["volume"].sum()), 1.0)
+    share = float(both["minute_volume"].sum()) / max(float(both["volume"].sum()), 1.0)
     is_good = more.is_empty() and (both.is_empty() or share >= MIN_VOLUME_SHARE)
     return Finding(
         "daily volume >= minutes",

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
 from pydantic import Field
 
 from smallcaps_assets.orchestration.checks import evaluation
@@ -96,7 +97,7 @@ def materialize(
             _log(context, outcome)
             continue
         failed.append(outcome)
-        context.log.error(explain(outcome))
+        _log_failure(context, outcome)
         if isinstance(outcome.error, Unauthorized):
             break
     if failed:
@@ -120,7 +121,34 @@ def _log(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
         )
     )
     if outcome.findings:
-        context.log_event(evaluation(outcome.table, outcome.key, outcome.findings))
+        found = evaluation(outcome.table, outcome.key, outcome.findings)
+        context.log_event(found)  # type: ignore[arg-type]
+
+
+def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    """Name a failed partition; in a run by a list of keys Dagster hears only now of its plan.
+
+    Dagster shows a partition as failed when a failed run had planned it.
+    """
+    context.log.error(explain(outcome))
+    if outcome.key is None or context.run.is_partitioned:
+        return
+    step = context.op_execution_context.get_step_execution_context().step.key
+    for table in _below(outcome.table, selected_tables(context)):
+        planned = AssetMaterializationPlannedData(dg.AssetKey(table), outcome.key)
+        event = dg.DagsterEvent.build_asset_materialization_planned_event(
+            context.job_name, step, planned
+        )
+        context.instance.report_dagster_event(event, context.run_id)
+
+
+def _below(table: str, selected: Sequence[str]) -> list[str]:
+    """A table and those of the selected ones that are made from it, in the graph's order."""
+    found = [table]
+    for name in TABLES:
+        if name in selected and any(upstream in found for upstream in TABLES[name].upstream):
+            found.append(name)
+    return found
 
 
 def _failure(failed: Sequence[Outcome]) -> dg.Failure:

@@ -152,6 +152,23 @@ def test_partition_keys_of_the_config_win_over_the_range(instance: dg.DagsterIns
     assert materialized(instance, "trades") == {"k1", "k4"}
 
 
+def test_failed_key_of_a_list_is_shown_failed_from_its_stage_on(instance: dg.DagsterInstance):
+    job = definitions(
+        {("trades", "k1"): ValueError("broken")}
+    ).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        run_config={"ops": {"chain": {"config": {"keys": ["k1", "k4"]}}}},
+        asset_selection=[dg.AssetKey(table) for table in CHAIN],
+    )
+    assert not result.success
+    for table in CHAIN:
+        found = instance.get_status_by_partition(dg.AssetKey(table), ["k0", "k1", "k4"], KEYS) or {}
+        names = {key: status.name if status else None for key, status in found.items()}
+        assert names == {"k0": None, "k1": "FAILED", "k4": "MATERIALIZED"}, table
+
+
 def test_in_threads_gives_every_result_and_bounds_what_is_in_flight():
     lock, running, most = threading.Lock(), 0, 0
 
