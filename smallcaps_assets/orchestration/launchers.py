@@ -60,7 +60,7 @@ def plan(keys: Iterable[str], order: Sequence[str], most: int = KEYS_PER_RUN) ->
     ranges = [part for block in blocks if len(block) >= shortest for part in _parts(block, most)]
     scattered = [key for block in blocks if len(block) < shortest for key in block]
     lists = [Launch(part, is_range=len(part) == 1) for part in _parts(scattered, most)]
-    return [*map(Launch, ranges), *lists]
+    return sorted([*map(Launch, ranges), *lists], key=lambda launch: place[launch.keys[0]])
 
 
 def run_request(

@@ -37,7 +37,7 @@ def test_plan_scattered_keys_go_together_by_list():
 def test_plan_long_blocks_go_as_ranges_and_the_rest_by_list():
     long = ORDER[100 : 100 + SHORTEST_RANGE]
     launches = plan([*long, "k0001", "k0003"], ORDER)
-    assert launches == [Launch(tuple(long)), Launch(("k0001", "k0003"), is_range=False)]
+    assert launches == [Launch(("k0001", "k0003"), is_range=False), Launch(tuple(long))]
 
 
 def test_plan_one_key_is_a_partition_and_none_is_nothing():
