@@ -11,7 +11,7 @@ import warnings
 
 import dagster as dg
 
-from smallcaps_assets.defs import checks, dataset, reference, sessions, ticks
+from smallcaps_assets.defs import checks, coverage, dataset, reference, sessions, ticks
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
@@ -37,6 +37,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
             sessions.session_tables(location),
             sessions.registry(location),
             ticks.tick_chain(location),
+            coverage.session_coverage(location),
             dataset.dataset(location),
             dataset.history(location),
         ],

@@ -34,7 +34,7 @@ from smallcaps_assets.orchestration.partitions import (
     month_keys,
     year_keys,
 )
-from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router
+from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router, spool
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 from smallcaps_assets.settings import Settings
@@ -112,6 +112,7 @@ class MainJob:
             get_polygon=lambda: polygon_client(settings),
             get_router=lambda: router(settings),
             get_finra=lambda: finra_client(settings),
+            get_spool=lambda: spool(settings),
             digests=input_digests,
             findings=find,
             tickers=self.tickers,
@@ -120,6 +121,7 @@ class MainJob:
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
         self.work.lake.sweep()
+        self.work.spool.sweep()
         if not self.is_forced:
             self.report.known = report_unknown(self.instance, self.work)
         # A process killed after it stored these tables has not made the keys that follow from them.
@@ -149,6 +151,7 @@ class MainJob:
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
         yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
+        yield Step("coverage", "coverage", ("coverage",), wanted, all_sessions)
         periods = self._periods()
         for name in periods:
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
@@ -197,7 +200,7 @@ class MainJob:
             key
             for key in step.keys
             if key not in failed
-            and not all(self.work.is_complete(table, key) for table in step.tables)
+            and not all(self.work.is_current(table, key) for table in step.tables)
         ]
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
@@ -215,7 +218,7 @@ class MainJob:
         found: list[str] = []
         for table in step.tables:
             is_below = any(name in found for name in TABLES[table].upstream)
-            if is_below or not all(self.work.is_complete(table, key) for key in keys):
+            if is_below or not all(self.work.is_current(table, key) for key in keys):
                 found.append(table)
         return tuple(found)
 

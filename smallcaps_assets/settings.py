@@ -258,6 +258,15 @@ class RunSettings(Section, frozen=True):
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions worked on at once in a run"
     )
+    max_missing: float = Field(
+        default=0.02, ge=0, le=1, description="share of tickers that a partition may lack"
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="retries of a run's step while a source is out of reach"
+    )
+    retry_seconds: float = Field(
+        default=20, ge=0, description="pause before the first retry; doubled for the next"
+    )
 
 
 class Settings(Section, frozen=True):

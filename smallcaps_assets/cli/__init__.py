@@ -75,6 +75,16 @@ def status(**options: Any) -> None:
 
 @main.command()
 @market_options
+@click.option("--csv", metavar="FILE", help="write every session and table to a CSV file instead")
+def coverage(**options: Any) -> None:
+    """Of how many tickers each vendor table has rows, and why of the others not."""
+    from smallcaps_assets.cli.coverage import show_coverage
+
+    _exit(lambda: show_coverage(**options))
+
+
+@main.command()
+@market_options
 @click.option("--port", default=3000, show_default=True, help="port of the web server")
 @click.option("--host", default="127.0.0.1", show_default=True, help="address it listens on")
 def ui(**options: Any) -> None:

@@ -132,7 +132,10 @@ def name_failures(console: Console, report: Any) -> int:
     from smallcaps_assets.orchestration.runner import explain
 
     failed = {explain(outcome): outcome for outcome in report.failed}
-    console.print(f"{len(failed)} partitions failed; the others are complete", style="bold red")
+    console.print(
+        f"{len(failed)} partitions failed or lack tickers; the others are complete",
+        style="bold red",
+    )
     for line in list(failed)[:_SHOWN_FAILURES]:
         console.print(f"  {line}", soft_wrap=True, markup=False)
     console.print("mend the cause and run the same command again; only what is missing is done")
@@ -147,8 +150,8 @@ def summary_rows(report: Any) -> list[tuple[str, int, int, int, float, int]]:
     for outcome in (*report.done, *report.failed):
         entry = sums[outcome.table]
         entry[3] += outcome.seconds
+        entry[4] += outcome.error is not None
         if outcome.written is None:
-            entry[4] += 1
             continue
         for place, value in enumerate((1, outcome.written.rows, outcome.written.bytes)):
             entry[place] += value

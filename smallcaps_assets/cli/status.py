@@ -7,6 +7,7 @@ from datetime import date
 import dagster as dg
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.coverage import totals
 from smallcaps_assets.cli.setup import check_lake, settings_of
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.lake import Lake, LakeError
@@ -14,7 +15,7 @@ from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.reports.terminal import StatusRow, status_table
+from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 
@@ -30,7 +31,11 @@ def show_status(
     check_lake(settings)
     with open_instance(root) as instance:
         rows = status_rows(settings, Lake(root), instance)
-    wide_console().print(status_table(rows, f"lake {root}, market {settings.market.name}"))
+    console = wide_console()
+    console.print(status_table(rows, f"lake {root}, market {settings.market.name}"))
+    covered = totals(Lake(root).scan("coverage").sort("table").collect())
+    if not covered.is_empty():
+        console.print(coverage_table(covered, "coverage of the vendor's tables"))
     return 0
 
 

@@ -11,7 +11,7 @@ from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import FinraResource, LakeResource, PolygonResource
-from smallcaps_assets.orchestration.runner import RunConfig
+from smallcaps_assets.orchestration.runner import RunConfig, done_in
 from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
 from smallcaps_assets.settings import Settings
 
@@ -38,8 +38,10 @@ class Location:
             get_polygon=polygon.client,
             get_router=polygon.router,
             get_finra=finra.client,
+            get_spool=polygon.spool,
             digests=input_digests,
             findings=find,
+            done=done_in(context.run_id),
             tickers=tuple(sorted(config.tickers)),
         )
 
@@ -47,7 +49,12 @@ class Location:
 def make(
     work: Workspace, config: RunConfig, table: str, key: str | None, build: Callable[[], Built]
 ) -> Outcome:
-    """Build and store one partition, or find it complete when the run may skip those."""
-    if config.skip_complete and work.is_complete(table, key):
+    """Build and store one partition, or find it complete when the run may skip those.
+
+    A retry of the run's op leaves what its first attempt has finished.
+    """
+    if (table, key) in work.done:
+        return work.reuse(table, key)
+    if config.skip_complete and work.is_current(table, key):
         return work.reuse(table, key)
     return work.store(table, key, build)

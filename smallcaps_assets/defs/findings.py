@@ -13,7 +13,7 @@ import polars as pl
 
 from smallcaps_assets.domain import checks
 from smallcaps_assets.domain.checks import Finding
-from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.lake import Scope, split_ticker_session
 from smallcaps_assets.orchestration.workspace import Workspace
 
 Find = Callable[[Workspace, str, str, pl.DataFrame], list[Finding]]
@@ -31,7 +31,7 @@ def _nothing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
 
 def _listing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     what = {"tickers": "tickers listed", "daily_bars": "daily bars"}.get(table, "companies")
-    if work.scope(table) != "all":
+    if work.scope(table) != Scope():
         return []
     return [checks.session_share(frame, _rows_before(work, table, key), what)]
 

@@ -11,7 +11,7 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.lake import Lake, split_ticker_session
+from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.partitions import UNION, year_keys
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -32,7 +32,9 @@ def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]
     declared = TABLES[table]
     if declared.layer == "raw" and table != "minute_bars":
         return
-    if declared.partitioning is Partitioning.SESSION and key:
+    if table == "coverage" and key:
+        yield from _of_coverage(work, key)
+    elif declared.partitioning is Partitioning.SESSION and key:
         yield from _of_session(work, table, date.fromisoformat(key))
     elif declared.partitioning is Partitioning.TICKER_SESSION and key:
         yield from _of_ticker_session(work, table, key)
@@ -56,6 +58,17 @@ def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
             before = work.sessions_before(day, count) if count else []
             keys = [*before, day.isoformat()] if is_today_in else before
         yield from (lake.digest(name, k) for k in keys)
+
+
+def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
+    """The session's tables, its ticker-sessions' trades, and why any of them failed."""
+    day, failures = date.fromisoformat(key), Failures(work.lake)
+    names = sorted(ticker_sessions_of(work.lake, day).values())
+    places = [("tickers", before) for before in work.sessions_before(day, 1)]
+    places += [(name, key) for name in TABLES["coverage"].upstream if name != "trades"]
+    places += [("trades", name) for name in names]
+    for table, place in places:
+        yield f"{table} {place} {work.lake.digest(table, place)} {failures.digest(table, place)}"
 
 
 def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
@@ -82,16 +95,31 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:
-    """Rows of the registry by partition key; read anew only when the file has changed."""
+    """Rows of the registry by partition key."""
+    return _registry(lake)[0]
+
+
+def ticker_sessions_of(lake: Lake, day: date) -> dict[str, str]:
+    """Partition keys of a session's qualified ticker-sessions by ticker."""
+    return _registry(lake)[1].get(day, {})
+
+
+def _registry(lake: Lake) -> tuple[dict[str, dict], dict[date, dict[str, str]]]:
+    """Rows by key, and qualified keys by session; read anew only when the file has changed."""
     digest = lake.digest("ticker_sessions")
     if digest == "absent":
-        return {}
+        return {}, {}
     held = _REGISTRIES.get(str(lake.root))
     if held is None or held[0] != digest:
         frame: pl.DataFrame = lake.read("ticker_sessions")
-        held = (digest, {row["partition_key"]: row for row in frame.iter_rows(named=True)})
+        rows = {row["partition_key"]: row for row in frame.iter_rows(named=True)}
+        by_day: dict[date, dict[str, str]] = {}
+        for key, row in rows.items():
+            if row["is_qualified"]:
+                by_day.setdefault(row["date"], {})[row["ticker"]] = key
+        held = (digest, (rows, by_day))
         _REGISTRIES[str(lake.root)] = held
     return held[1]
 
 
-_REGISTRIES: dict[str, tuple[str, dict[str, dict]]] = {}
+_REGISTRIES: dict[str, tuple[str, tuple[dict[str, dict], dict[date, dict[str, str]]]]] = {}

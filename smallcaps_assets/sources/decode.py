@@ -8,7 +8,7 @@ frame. Which rows are wanted, and how pages follow each other, is decided by the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import polars as pl
@@ -16,6 +16,7 @@ import polars as pl
 from smallcaps_assets.sources.errors import BadAnswer, SourceError, TruncatedAnswer
 from smallcaps_assets.sources.transport import Answer
 
+R = TypeVar("R")
 S = TypeVar("S")
 Number = int | float
 
@@ -76,33 +77,36 @@ class DividendRow(msgspec.Struct, gc=False):
     dividend_type: str | None = None
 
 
-class BarRow(msgspec.Struct, gc=False):
-    """A bar; `t` in milliseconds; prices may be missing on bars without eligible trades."""
+class BarRow(msgspec.Struct, gc=False, kw_only=True):
+    """A bar; `t` in milliseconds; prices may be missing on bars without eligible trades.
 
-    t: int
-    o: Number | None = None
-    h: Number | None = None
-    l: Number | None = None  # noqa: E741  (the vendor's name)
-    c: Number | None = None
+    The fields stand in the vendor's order, in which they are found fastest.
+    """
+
+    T: str | None = None
     v: Number | None = None
     vw: Number | None = None
+    o: Number | None = None
+    c: Number | None = None
+    h: Number | None = None
+    l: Number | None = None  # noqa: E741  (the vendor's name)
+    t: int
     n: Number | None = None
-    T: str | None = None
 
 
-class TradeRow(msgspec.Struct, gc=False):
-    """A trade; instants in nanoseconds."""
+class TradeRow(msgspec.Struct, gc=False, kw_only=True):
+    """A trade; instants in nanoseconds. The fields stand in the vendor's (alphabetical) order."""
 
-    sip_timestamp: int
-    sequence_number: int
-    exchange: int
-    price: Number
-    id: str = ""
-    size: Number | None = None
-    decimal_size: str | None = None
-    participant_timestamp: int | None = None
     conditions: list[int] | str | None = None
     correction: int | None = None
+    decimal_size: str | None = None
+    exchange: int
+    id: str = ""
+    participant_timestamp: int | None = None
+    price: Number
+    sequence_number: int
+    sip_timestamp: int
+    size: Number | None = None
     tape: int | None = None
     trf_id: int | None = None
     trf_timestamp: int | None = None
@@ -127,9 +131,40 @@ def page(answer: Answer) -> Page:
     status is not OK or DELAYED; a plan with delayed data says DELAYED on success.
     """
     found = parse(answer, Page)
-    if found.status not in ("OK", "DELAYED"):
-        raise answer.problem(BadAnswer, f"status {found.status!r} came, OK was expected")
+    _check_status(answer, found.status)
     return found
+
+
+class Listing(msgspec.Struct, Generic[R]):
+    """The envelope of a list together with its rows, decoded in one go."""
+
+    status: str = ""
+    results: list[R] | None = None
+    next_url: str | None = None
+    ticker: str | None = None
+    adjusted: bool | None = None
+    count: int | None = None
+    resultsCount: int | None = None  # noqa: N815  (the vendor's name)
+
+
+def listing(answer: Answer, row_type: type[R]) -> tuple[Listing[R], list[R]]:
+    """The envelope and the rows of a list; no rows when `results` is missing or null.
+
+    Raises BadAnswer as `page` does and when a row does not fit its type, TruncatedAnswer when the
+    page says that it has more rows; more rows than announced are repetitions, which callers drop.
+    """
+    found = parse(answer, Listing[row_type])
+    _check_status(answer, found.status)
+    rows = found.results or []
+    claimed = found.count if found.resultsCount is None else found.resultsCount
+    if claimed is not None and claimed > len(rows):
+        raise answer.problem(TruncatedAnswer, f"{len(rows)} rows came, {claimed} were announced")
+    return found, rows
+
+
+def _check_status(answer: Answer, status: str) -> None:
+    if status not in ("OK", "DELAYED"):
+        raise answer.problem(BadAnswer, f"status {status!r} came, OK was expected")
 
 
 def has_results(found: Page) -> bool:

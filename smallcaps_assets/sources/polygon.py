@@ -21,8 +21,9 @@ from pydantic import SecretStr
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.bars import Bars
-from smallcaps_assets.sources.errors import Unauthorized
+from smallcaps_assets.sources.errors import SourceError, Unauthorized
 from smallcaps_assets.sources.reference import Reference
+from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.throttle import FREE_PLAN, Throttle
 from smallcaps_assets.sources.trades import TradePages
 from smallcaps_assets.sources.transport import Request, Transport
@@ -65,7 +66,7 @@ class PolygonClient:
             rng=rng,
         )
         self._reference = Reference(self._transport, self.settings.workers)
-        self._bars = Bars(self._transport, self.settings.workers)
+        self._bars = Bars(self._transport)
         self._trades = TradePages(self._transport)
         self._close_lock = threading.Lock()
 
@@ -105,9 +106,11 @@ class PolygonClient:
         """One row of TickerDetails as of a day; None when not listed then."""
         return self._reference.details(ticker, as_of)
 
-    def ticker_details_of_month(self, month: date, tickers: Sequence[str]) -> pl.DataFrame:
+    def ticker_details_of_month(
+        self, month: date, tickers: Sequence[str], kept: Pages | None = None
+    ) -> tuple[pl.DataFrame, dict[str, SourceError]]:
         """TickerDetails that serve a month. See `Reference.details_of_month`."""
-        return self._reference.details_of_month(month, tickers)
+        return self._reference.details_of_month(month, tickers, kept)
 
     def splits(self, year: int) -> pl.DataFrame:
         """Splits executed in a year."""
@@ -125,17 +128,9 @@ class PolygonClient:
         """MinuteBars of one ticker, both dates included, unadjusted."""
         return self._bars.minutes(ticker, start, end)
 
-    def minute_bars_of_range(self, tickers: Sequence[str], start: date, end: date) -> pl.DataFrame:
-        """MinuteBars of several tickers; one call covers a ticker's 50,000 bars."""
-        return self._bars.minutes_of_tickers(tickers, start, end)
-
-    def minute_bars_of_session(self, day: date, tickers: Sequence[str]) -> pl.DataFrame:
-        """MinuteBars of several tickers on one session."""
-        return self._bars.minutes_of_tickers(tickers, day, day)
-
-    def trades(self, ticker: str, day: date) -> pl.DataFrame:
-        """Trades of one ticker on one New York day."""
-        return self._trades.trades(ticker, day)
+    def trades(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
+        """Trades of one ticker on one New York day. See `TradePages.trades`."""
+        return self._trades.trades(ticker, day, kept)
 
     def counters(self) -> Mapping[str, int | float]:
         """Requests, 429s, retries, bytes received and the present pace, since construction."""

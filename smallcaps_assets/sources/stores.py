@@ -36,11 +36,12 @@ REGION = "us-east-1"  # any is accepted; S3 clients insist on one
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file as listed: its key, size in bytes, and ETag."""
+    """A file as listed: key, size in bytes, ETag; for a local one when it was last changed."""
 
     key: str
     size: int
     etag: str
+    modified: float = 0.0
 
 
 class Store(Protocol):
@@ -70,11 +71,8 @@ class LocalStore:
         folder = self._root / prefix.rpartition("/")[0]
         found = [path for path in folder.rglob("*.csv.gz") if path.is_file()]
         keyed = sorted((path.relative_to(self._root).as_posix(), path) for path in found)
-        return [
-            StoredFile(key, path.stat().st_size, "")
-            for key, path in keyed
-            if key.startswith(prefix)
-        ]
+        named = [(key, path.stat()) for key, path in keyed if key.startswith(prefix)]
+        return [StoredFile(key, stat.st_size, "", stat.st_mtime) for key, stat in named]
 
     @contextmanager
     def opened(self, key: str) -> Iterator[tuple[Path, str]]:
