@@ -11,7 +11,16 @@ import warnings
 
 import dagster as dg
 
-from smallcaps_assets.defs import checks, coverage, dataset, reference, sessions, ticks
+from smallcaps_assets.defs import (
+    checks,
+    coverage,
+    dataset,
+    reference,
+    schedules,
+    sensors,
+    sessions,
+    ticks,
+)
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
@@ -42,6 +51,8 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
             dataset.history(location),
         ],
         asset_checks=[checks.table_checks(location)],
+        schedules=[schedules.daily(location)],
+        sensors=sensors.all_sensors(location),
         resources=resources_of(settings),
         executor=dg.in_process_executor,
     )

@@ -35,6 +35,7 @@ from smallcaps_assets.orchestration.partitions import (
     year_keys,
 )
 from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router, spool
+from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 from smallcaps_assets.settings import Settings
@@ -120,6 +121,7 @@ class MainJob:
 
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
+        end_orphans(self.instance)
         self.work.lake.sweep()
         self.work.spool.sweep()
         if not self.is_forced:
@@ -241,7 +243,7 @@ class MainJob:
             instance=self.instance,
             asset_selection=[dg.AssetKey(table) for table in tables],
             raise_on_error=False,
-            tags={REASON_TAG: self.reason, **(launch.tags if launch else {})},
+            tags={REASON_TAG: self.reason, **process_tag(), **(launch.tags if launch else {})},
         )
         if result.success:
             return

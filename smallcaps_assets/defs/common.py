@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import dagster as dg
 
@@ -28,9 +29,15 @@ class Location:
 
     def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
         """The workspace of one run."""
-        lake: LakeResource = context.resources.lake
-        polygon: PolygonResource = context.resources.polygon
-        finra: FinraResource = context.resources.finra
+        tickers = tuple(sorted(config.tickers))
+        work = self.workspace_of(context.resources)
+        return replace(work, done=done_in(context.run_id), tickers=tickers)
+
+    def workspace_of(self, resources: Any) -> Workspace:
+        """A workspace over some resources; a sensor's or schedule's has no run."""
+        lake: LakeResource = resources.lake
+        polygon: PolygonResource = resources.polygon
+        finra: FinraResource = resources.finra
         return Workspace(
             settings=self.settings,
             lake=lake.open(),
@@ -41,8 +48,6 @@ class Location:
             get_spool=polygon.spool,
             digests=input_digests,
             findings=find,
-            done=done_in(context.run_id),
-            tickers=tuple(sorted(config.tickers)),
         )
 
 

@@ -13,6 +13,7 @@ from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
@@ -36,6 +37,7 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
         partitions_def=location.cuts.years,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
         retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
@@ -62,6 +64,7 @@ def details(location: Location) -> dg.AssetsDefinition:
         partitions_def=location.cuts.months,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
         retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=12),
     )

@@ -21,6 +21,7 @@ from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
+from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
@@ -58,6 +59,7 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
         partitions_def=location.cuts.sessions,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
         retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SESSIONS_PER_RUN),
     )

@@ -35,6 +35,7 @@ from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
+from smallcaps_assets.orchestration.pools import TICKS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
@@ -66,6 +67,7 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
         partitions_def=TICKER_SESSIONS,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=TICKS,
         retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
     )

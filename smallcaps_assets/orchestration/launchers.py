@@ -19,6 +19,14 @@ KEYS_PER_RUN = 500
 SHORTEST_RANGE = 20
 """Blocks below this go by list: a hundred short ranges would be a hundred runs."""
 REASON_TAG = "smallcaps/reason"
+OP_TAG = "smallcaps/op"
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 _PARTITION = "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -77,9 +85,30 @@ def run_request(
         run_key=run_key,
         asset_selection=[dg.AssetKey(table) for table in tables],
         run_config={"ops": {op: {"config": values}}} if values else {},
-        tags={REASON_TAG: reason, **launch.tags},
+        tags={REASON_TAG: reason, OP_TAG: op, **launch.tags},
     )
 
 
 def _parts(keys: Sequence[str], most: int) -> list[tuple[str, ...]]:
     return [tuple(keys[place : place + most]) for place in range(0, len(keys), most)]
+
+
+def attempts(instance: dg.DagsterInstance, reason: str) -> int | None:
+    """How often runs were requested for a reason; None while one of them is not finished."""
+    runs = instance.get_runs(dg.RunsFilter(tags={REASON_TAG: reason}))
+    return None if any(not run.is_finished for run in runs) else len(runs)
+
+
+def keys_in_flight(instance: dg.DagsterInstance, op: str, order: Sequence[str]) -> set[str]:
+    """Keys of the runs of an op, by list or by range, that are queued or running."""
+    place = {key: number for number, key in enumerate(order)}
+    found: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags={OP_TAG: op})):
+        ops: Any = run.run_config.get("ops", {})
+        found.update(ops.get(op, {}).get("config", {}).get("keys", ()))
+        ends = [
+            run.tags.get(tag) for tag in (_RANGE if _RANGE[0] in run.tags else (_PARTITION,) * 2)
+        ]
+        if all(key in place for key in ends):
+            found.update(order[place[str(ends[0])] : place[str(ends[1])] + 1])
+    return found
