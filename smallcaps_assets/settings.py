@@ -238,6 +238,9 @@ class Period(Section, frozen=True):
     start: date = Field(description="first session")
     end: date = Field(description="last session")
     regime: str = Field(default="", description="free name of the market regime")
+    ticks: bool = Field(
+        default=False, description="sensors fetch the ticks of the whole period, not only new ones"
+    )
 
 
 class DatasetSettings(Section, frozen=True):
@@ -273,6 +276,26 @@ class RunSettings(Section, frozen=True):
     max_missing: float = Field(
         default=0.02, ge=0, le=1, description="share of tickers that a partition may lack"
     )
+    vendor_runs: int = Field(
+        default=1,
+        ge=1,
+        description="queued runs that may ask the vendor for lists and bars at once",
+    )
+    tick_runs: int = Field(
+        default=2, ge=1, description="queued runs of the tick chain that may run at once"
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="retries of a run's step while a source is out of reach"
+    )
+    tick_sessions: int = Field(
+        default=5, ge=0, description="newest sessions whose ticks sensors fetch by themselves"
+    )
+    quiet_minutes: float = Field(
+        default=30, ge=0, description="a period's dataset is made at most this often by sensors"
+    )
+    retry_seconds: float = Field(
+        default=20, ge=0, description="pause before the first retry; doubled for the next"
+    )
 
 
 class Settings(Section, frozen=True):
@@ -295,6 +318,8 @@ class Settings(Section, frozen=True):
     def digest(self, sections: Iterable[str]) -> str:
         """A hash of the values of some sections; written into the files that depend on them."""
         values = {name: getattr(self, name).model_dump(mode="json") for name in sorted(sections)}
+        for period in values.get("dataset", {}).get("periods", ()):
+            del period["ticks"]  # says what is fetched, not what a row is
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

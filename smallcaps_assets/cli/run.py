@@ -122,10 +122,11 @@ def _conclude(
         console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
     console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {seconds:.1f} s")
-    return _name_failures(console, report)
+    return name_failures(console, report)
 
 
-def _name_failures(console: Console, report: Any) -> int:
+def name_failures(console: Console, report: Any) -> int:
+    """Print the failed partitions; the exit status that they deserve."""
     if not report.failed:
         return 0
     from smallcaps_assets.orchestration.runner import explain

@@ -12,8 +12,15 @@ from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.inputs import ticker_sessions_of
 from smallcaps_assets.domain.coverage import Reading, coverage
 from smallcaps_assets.lake import Failures, Lake, Scope
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.runner import RunConfig, in_threads, materialize, partition_keys
+from smallcaps_assets.orchestration.runner import (
+    RunConfig,
+    in_threads,
+    materialize,
+    partition_keys,
+    retry_policy,
+)
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 
 OF_THE_UNIVERSE = ("daily_bars", "minute_bars", "short_volume")
@@ -27,8 +34,11 @@ def session_coverage(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="coverage",
         specs=[asset_spec("coverage", [*sessions, trades])],
+        check_specs=quality_specs(["coverage"], location.cuts),
+        can_subset=True,
         partitions_def=location.cuts.sessions,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
     )
     def _coverage(

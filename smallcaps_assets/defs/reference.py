@@ -11,12 +11,15 @@ import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
@@ -30,9 +33,12 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="corporate_actions",
         specs=[asset_spec(name) for name in ACTIONS],
+        check_specs=quality_specs(ACTIONS, location.cuts),
         partitions_def=location.cuts.years,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def _corporate_actions(
@@ -54,8 +60,12 @@ def details(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_details",
         specs=[asset_spec("ticker_details")],
+        check_specs=quality_specs(["ticker_details"], location.cuts),
         partitions_def=location.cuts.months,
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=12),
     )
     def _ticker_details(
@@ -86,7 +96,10 @@ def factors(location: Location) -> dg.AssetsDefinition:
                 [dg.AssetDep(name, partition_mapping=everything) for name in upstream],
             )
         ],
+        check_specs=quality_specs(["adjustment_factors"], location.cuts),
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
     )
     def _adjustment_factors(
         context: dg.AssetExecutionContext, config: RunConfig

@@ -18,13 +18,16 @@ from smallcaps_assets.domain.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.calendar import session_hours, sessions
 from smallcaps_assets.domain.universe import universe
 from smallcaps_assets.lake import Scope
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
+from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
@@ -52,9 +55,12 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="session_tables",
         specs=[asset_spec(name, _deps(name)) for name in SESSION_TABLES],
+        check_specs=quality_specs(SESSION_TABLES, location.cuts),
         partitions_def=location.cuts.sessions,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SESSIONS_PER_RUN),
     )
     def _session_tables(
@@ -82,7 +88,10 @@ def registry(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_sessions",
         specs=[asset_spec("ticker_sessions", [watchlists])],
+        check_specs=quality_specs(["ticker_sessions"], location.cuts),
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
     )
     def _ticker_sessions(
         context: dg.AssetExecutionContext, config: RunConfig

@@ -32,13 +32,16 @@ from smallcaps_assets.domain.minute_fallback import (
 from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.domain.weights import sample_weights
 from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
+from smallcaps_assets.orchestration.pools import TICKS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.shared import kept
@@ -60,9 +63,12 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="tick_chain",
         specs=[asset_spec(name, _deps(name)) for name in TICK_CHAIN],
+        check_specs=quality_specs(TICK_CHAIN, location.cuts),
         partitions_def=TICKER_SESSIONS,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=TICKS,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
     )
     def _tick_chain(

@@ -15,6 +15,7 @@ import polars as pl
 
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.changes import changes
+from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import Failure, Failures, Lake, Scope, Stamp, Written
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -72,10 +73,12 @@ class Outcome:
     metadata: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = None
     is_reused: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 Observer = Callable[[Outcome], None]
 Digests = Callable[["Workspace", str, str | None], Iterable[str]]
+Findings = Callable[["Workspace", str, str | None, pl.DataFrame], Iterable[Finding]]
 
 
 @dataclass
@@ -90,7 +93,10 @@ class Workspace:
     get_finra: Callable[[], FinraClient]
     get_spool: Callable[[], Spool]
     digests: Digests
+    findings: Findings
     tickers: tuple[str, ...] = ()
+    notes: dict[Any, Any] = field(default_factory=dict)
+    done: set[tuple[str, str | None]] = field(default_factory=set)
 
     @cached_property
     def polygon(self) -> PolygonClient:
@@ -178,7 +184,8 @@ class Workspace:
         final = replace(stamp, scope=str(scope), source=built.source)
         written = self.lake.write(table, key, frame, final)
         built.forget()
-        return Outcome(table, key, 0.0, written, frame.head(5), metadata, error)
+        found = tuple(self.findings(self, table, key, frame))
+        return Outcome(table, key, 0.0, written, frame.head(5), metadata, error, findings=found)
 
     def _missing(self, built: Built) -> MissingTickers | None:
         """The error that names the missing tickers; raised when they are too many to go on."""
@@ -214,7 +221,8 @@ class Workspace:
         frame = self.lake.read(table, key)
         path = str(self.lake.path(table, key).relative_to(self.lake.root))
         written = Written(table, key, len(frame), self.lake.size(table, key), path)
-        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True)
+        findings = tuple(self.findings(self, table, key, frame))
+        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings)
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""

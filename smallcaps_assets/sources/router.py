@@ -31,6 +31,7 @@ SECONDS_PER_CALL = 0.2
 LISTING_SECONDS = 60.0
 MINUTES, TRADES = "minute_aggs_v1", "trades_v1"
 FILE = "flatfile "
+NOT_PUBLISHED = "the day's file is not published"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,12 @@ class Router:
         """Whether a session's minutes will come over REST, as far as can be seen beforehand."""
         route = self._settings.minute_route
         return route == "rest" or (route == "auto" and bool(self._why_no_file(MINUTES, day)))
+
+    def is_awaited(self, day: date) -> bool:
+        """Whether a session's minutes would better wait for a flat file that is not out yet."""
+        if self._settings.minute_route == "rest":
+            return False
+        return self._why_no_file(MINUTES, day) == NOT_PUBLISHED
 
     def trades(self, ticker: str, day: date, companions: Collection[str] = ()) -> Routed:
         """Trades of one ticker-session; `companions` are the day's tickers that the run wants.
@@ -200,7 +207,7 @@ class Router:
             is_listed = self._listed(dataset, day) is not None
         except SourceError:
             return ""  # some hosts don't list: asking for the file itself decides
-        return "" if is_listed else "the day's file is not published"
+        return "" if is_listed else NOT_PUBLISHED
 
     def _listed(self, dataset: str, day: date) -> StoredFile | None:
         """The day's file in the listing of its month, which is looked at once a minute."""
