@@ -11,17 +11,25 @@ import warnings
 
 import dagster as dg
 
-from smallcaps_assets.defs import dataset, reference, sessions, ticks
+from smallcaps_assets.defs import (
+    checks,
+    coverage,
+    dataset,
+    jobs,
+    reference,
+    schedules,
+    sensors,
+    sessions,
+    ticks,
+)
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import resources_of
-from smallcaps_assets.orchestration.sqlite import ease_commits
 from smallcaps_assets.orchestration.workspace import Observer
 from smallcaps_assets.settings import Settings
 
-ease_commits()
 # Partition mappings and backfill policies are in beta in the pinned version; it works as measured.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -39,9 +47,14 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
             sessions.session_tables(location),
             sessions.registry(location),
             ticks.tick_chain(location),
+            coverage.session_coverage(location),
             dataset.dataset(location),
             dataset.history(location),
         ],
+        asset_checks=[checks.table_checks(location)],
+        jobs=list(jobs.JOBS.values()),
+        schedules=schedules.all_schedules(location),
+        sensors=sensors.all_sensors(location),
         resources=resources_of(settings),
         executor=dg.in_process_executor,
     )

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
 from smallcaps_assets.defs.sessions import (
     SESSION_TABLES,
@@ -23,23 +24,23 @@ from smallcaps_assets.defs.sessions import (
 )
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import report_unknown
+from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.market import has_daily_bars, market_range
 from smallcaps_assets.orchestration.partitions import (
     TICKER_SESSIONS,
     TICKERS,
     UNION,
     Cuts,
-    contiguous_blocks,
     month_keys,
     year_keys,
 )
-from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router
+from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router, spool
+from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 from smallcaps_assets.settings import Settings
 
 WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
-_RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MOST_PASSES = 3
 
@@ -99,6 +100,7 @@ class MainJob:
         self.start, self.end = start, end
         self.tickers = tuple(sorted(tickers))
         self.is_forced = is_forced
+        self.reason = "smallcaps run"
         self.instance = instance
         self._watch = observer
         self._on_step = on_step or (lambda step, count: None)
@@ -111,13 +113,17 @@ class MainJob:
             get_polygon=lambda: polygon_client(settings),
             get_router=lambda: router(settings),
             get_finra=lambda: finra_client(settings),
+            get_spool=lambda: spool(settings),
             digests=input_digests,
+            findings=find,
             tickers=self.tickers,
         )
 
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
+        end_orphans(self.instance)
         self.work.lake.sweep()
+        self.work.spool.sweep()
         if not self.is_forced:
             self.report.known = report_unknown(self.instance, self.work)
         # A process killed after it stored these tables has not made the keys that follow from them.
@@ -147,6 +153,7 @@ class MainJob:
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
         yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
+        yield Step("coverage", "coverage", ("coverage",), wanted, all_sessions)
         periods = self._periods()
         for name in periods:
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
@@ -195,15 +202,15 @@ class MainJob:
             key
             for key in step.keys
             if key not in failed
-            and not all(self.work.is_complete(table, key) for table in step.tables)
+            and not all(self.work.is_current(table, key) for table in step.tables)
         ]
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
-        """One run for each contiguous block; returns the keys that failed."""
+        """The runs that cover the keys; returns the keys that failed."""
         before = len(self.report.failed)
         tables = step.tables if self.is_forced else self._outdated(step, keys)
-        for first, last in contiguous_blocks(keys, step.order):
-            self._launch(step, tables, (first, last))
+        for launch in plan(keys, step.order):
+            self._launch(step, tables, launch)
         if whole and not any(self._is_blocked(name) for name in whole):
             self._launch(step, tuple(whole), None)
         return {outcome.key or "" for outcome in self.report.failed[before:]}
@@ -213,7 +220,7 @@ class MainJob:
         found: list[str] = []
         for table in step.tables:
             is_below = any(name in found for name in TABLES[table].upstream)
-            if is_below or not all(self.work.is_complete(table, key) for key in keys):
+            if is_below or not all(self.work.is_current(table, key) for key in keys):
                 found.append(table)
         return tuple(found)
 
@@ -221,10 +228,14 @@ class MainJob:
         """Nothing of an upstream table is stored, so there is nothing to derive from."""
         return not all(self.work.lake.keys(name) for name in TABLES[table].upstream)
 
-    def _launch(self, step: Step, tables: tuple[str, ...], block: tuple[str, str] | None) -> None:
+    def _launch(self, step: Step, tables: tuple[str, ...], launch: Launch | None) -> None:
         partitioned = TABLES[tables[0]].partitioning is not Partitioning.NONE
         ops = [step.op] if partitioned else list(tables)
-        config = {"tickers": list(self.tickers), "skip_complete": not self.is_forced}
+        config: dict[str, Any] = {
+            "tickers": list(self.tickers),
+            "skip_complete": not self.is_forced,
+        }
+        config |= launch.config if launch else {}
         self.report.runs += 1
         failed_before = len(self.report.failed)
         result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
@@ -232,7 +243,7 @@ class MainJob:
             instance=self.instance,
             asset_selection=[dg.AssetKey(table) for table in tables],
             raise_on_error=False,
-            **_partition_arguments(block),
+            tags={REASON_TAG: self.reason, **process_tag(), **(launch.tags if launch else {})},
         )
         if result.success:
             return
@@ -246,14 +257,6 @@ class MainJob:
         self.report.observe(outcome)
         if self._watch is not None:
             self._watch(outcome)
-
-
-def _partition_arguments(block: tuple[str, str] | None) -> dict[str, Any]:
-    if block is None:
-        return {}
-    if block[0] == block[1]:
-        return {"partition_key": block[0]}
-    return {"tags": dict(zip(_RANGE_TAGS, block, strict=True))}
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> tuple[str | None, str]:

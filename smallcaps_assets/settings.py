@@ -13,9 +13,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, field_validator
 
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
@@ -66,15 +67,26 @@ class SandboxSettings(Section, frozen=True):
         return tuple(v.strip() for v in value.split(";") if v) if isinstance(value, str) else value
 
 
+def _is_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("give a URL such as https://api.massive.com")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_is_url)]
+
+
 class LakeSettings(Section, frozen=True):
     root: str = Field(default="data", description="folder of the lake")
 
 
 class PolygonSettings(Section, frozen=True):
-    url: str = Field(default="https://api.massive.com", description="base URL of the REST API")
-    flatfiles_url: str = Field(
+    url: Url = Field(default="https://api.massive.com", description="base URL of the REST API")
+    flatfiles_url: Url = Field(
         default="https://files.massive.com", description="endpoint of the flat files"
     )
+    flatfiles_bucket: str = Field(default="flatfiles", description="bucket of the flat files")
     flatfiles_dir: str = Field(
         default="", description="local folder of flat files, used instead of S3"
     )
@@ -99,7 +111,7 @@ class PolygonSettings(Section, frozen=True):
 
 
 class FinraSettings(Section, frozen=True):
-    url: str = Field(default="https://cdn.finra.org", description="base URL of the daily files")
+    url: Url = Field(default="https://cdn.finra.org", description="base URL of the daily files")
 
 
 class UniverseSettings(Section, frozen=True):
@@ -226,6 +238,9 @@ class Period(Section, frozen=True):
     start: date = Field(description="first session")
     end: date = Field(description="last session")
     regime: str = Field(default="", description="free name of the market regime")
+    ticks: bool = Field(
+        default=False, description="sensors fetch the ticks of the whole period, not only new ones"
+    )
 
 
 class DatasetSettings(Section, frozen=True):
@@ -258,6 +273,29 @@ class RunSettings(Section, frozen=True):
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions worked on at once in a run"
     )
+    max_missing: float = Field(
+        default=0.02, ge=0, le=1, description="share of tickers that a partition may lack"
+    )
+    vendor_runs: int = Field(
+        default=1,
+        ge=1,
+        description="queued runs that may ask the vendor for lists and bars at once",
+    )
+    tick_runs: int = Field(
+        default=2, ge=1, description="queued runs of the tick chain that may run at once"
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="retries of a run's step while a source is out of reach"
+    )
+    tick_sessions: int = Field(
+        default=5, ge=0, description="newest sessions whose ticks sensors fetch by themselves"
+    )
+    quiet_minutes: float = Field(
+        default=30, ge=0, description="a period's dataset is made at most this often by sensors"
+    )
+    retry_seconds: float = Field(
+        default=20, ge=0, description="pause before the first retry; doubled for the next"
+    )
 
 
 class Settings(Section, frozen=True):
@@ -280,6 +318,8 @@ class Settings(Section, frozen=True):
     def digest(self, sections: Iterable[str]) -> str:
         """A hash of the values of some sections; written into the files that depend on them."""
         values = {name: getattr(self, name).model_dump(mode="json") for name in sorted(sections)}
+        for period in values.get("dataset", {}).get("periods", ()):
+            del period["ticks"]  # says what is fetched, not what a row is
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

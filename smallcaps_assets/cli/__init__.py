@@ -49,11 +49,38 @@ def run(**options: Any) -> None:
 
 @main.command()
 @market_options
+@click.argument("tables", nargs=-1)
+@click.option("--from", "start", metavar="DATE", help="first session; default the lake's first")
+@click.option("--to", "end", metavar="DATE", help="last session; default the newest begun")
+@click.option("--tickers", help="comma-separated; inside a session other rows stay as they are")
+@click.option("--keys", help="comma-separated partition keys, or @FILE with one a line")
+@click.option("--missing", "is_missing", is_flag=True, help="only what is not stored")
+@click.option("--failed", "is_failed", is_flag=True, help="only what Dagster shows as failed")
+@click.option("--dry-run", "is_dry", is_flag=True, help="show the runs and make nothing")
+def backfill(**options: Any) -> None:
+    """Make partitions of some TABLES, or of groups such as tick_chain, again."""
+    from smallcaps_assets.cli.backfill import run_backfill
+
+    _exit(lambda: run_backfill(**options))
+
+
+@main.command()
+@market_options
 def status(**options: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""
     from smallcaps_assets.cli.status import show_status
 
     _exit(lambda: show_status(**options))
+
+
+@main.command()
+@market_options
+@click.option("--csv", metavar="FILE", help="write every session and table to a CSV file instead")
+def coverage(**options: Any) -> None:
+    """Of how many tickers each vendor table has rows, and why of the others not."""
+    from smallcaps_assets.cli.coverage import show_coverage
+
+    _exit(lambda: show_coverage(**options))
 
 
 @main.command()

@@ -122,16 +122,20 @@ def _conclude(
         console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
     console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {seconds:.1f} s")
-    return _name_failures(console, report)
+    return name_failures(console, report)
 
 
-def _name_failures(console: Console, report: Any) -> int:
+def name_failures(console: Console, report: Any) -> int:
+    """Print the failed partitions; the exit status that they deserve."""
     if not report.failed:
         return 0
     from smallcaps_assets.orchestration.runner import explain
 
     failed = {explain(outcome): outcome for outcome in report.failed}
-    console.print(f"{len(failed)} partitions failed; the others are complete", style="bold red")
+    partial = sum(outcome.written is not None for outcome in failed.values())
+    what = [(len(failed) - partial, "failed"), (partial, "lack tickers")]
+    told = " and ".join(f"{count} partitions {fate}" for count, fate in what if count)
+    console.print(f"{told}; the others are complete", style="bold red")
     for line in list(failed)[:_SHOWN_FAILURES]:
         console.print(f"  {line}", soft_wrap=True, markup=False)
     console.print("mend the cause and run the same command again; only what is missing is done")
@@ -146,8 +150,8 @@ def summary_rows(report: Any) -> list[tuple[str, int, int, int, float, int]]:
     for outcome in (*report.done, *report.failed):
         entry = sums[outcome.table]
         entry[3] += outcome.seconds
+        entry[4] += outcome.error is not None
         if outcome.written is None:
-            entry[4] += 1
             continue
         for place, value in enumerate((1, outcome.written.rows, outcome.written.bytes)):
             entry[place] += value

@@ -7,14 +7,15 @@ from datetime import date
 import dagster as dg
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.coverage import totals
 from smallcaps_assets.cli.setup import check_lake, settings_of
-from smallcaps_assets.defs.inputs import registry_rows
+from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.market import market_range
-from smallcaps_assets.orchestration.partitions import TICKERS, UNION, Cuts, month_keys, year_keys
-from smallcaps_assets.reports.terminal import StatusRow, status_table
+from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 
@@ -30,7 +31,11 @@ def show_status(
     check_lake(settings)
     with open_instance(root) as instance:
         rows = status_rows(settings, Lake(root), instance)
-    wide_console().print(status_table(rows, f"lake {root}, market {settings.market.name}"))
+    console = wide_console()
+    console.print(status_table(rows, f"lake {root}, market {settings.market.name}"))
+    covered = totals(Lake(root).scan("coverage").sort("table").collect())
+    if not covered.is_empty():
+        console.print(coverage_table(covered, "coverage of the vendor's tables"))
     return 0
 
 
@@ -39,25 +44,9 @@ def status_rows(settings: Settings, lake: Lake, instance: dg.DagsterInstance) ->
     start, end = market_range(settings)
     cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
     return [
-        _row(lake, instance, cuts, table, _expected(lake, instance, cuts, table))
+        _row(lake, instance, cuts, table, expected_keys(lake, instance, cuts, table))
         for table in TABLES
     ]
-
-
-def _expected(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
-    """Keys that a complete lake of this market would hold."""
-    start, end = cuts.start, cuts.end
-    qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
-    periods = (p.name for p in cuts.periods if p.start <= end and p.end >= start)
-    return {
-        Partitioning.NONE: lambda: [""],
-        Partitioning.SESSION: lambda: cuts.session_keys(start, end),
-        Partitioning.MONTH: lambda: month_keys(start, end),
-        Partitioning.YEAR: lambda: year_keys(start, end),
-        Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
-        Partitioning.TICKER_SESSION: lambda: list(qualified),
-        Partitioning.PERIOD: lambda: [*periods, UNION],
-    }[TABLES[table].partitioning]()
 
 
 def _row(
@@ -72,19 +61,10 @@ def _row(
         expected=len(expected),
         present=len(present),
         missing=len(missing),
-        failed=len(_failed(instance, cuts, table, missing)),
+        failed=len(failed_keys(instance, cuts, table, missing)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),
     )
-
-
-def _failed(instance: dg.DagsterInstance, cuts: Cuts, table: str, missing: list[str]) -> list[str]:
-    """Missing partitions whose last attempt failed, as Dagster knows them."""
-    definition = cuts.of(TABLES[table])
-    if definition is None or not missing:
-        return []
-    found = instance.get_status_by_partition(dg.AssetKey(table), missing, definition) or {}
-    return [key for key, status in found.items() if status is not None and status.name == "FAILED"]
 
 
 def _latest(table: str, present: list[str]) -> str:

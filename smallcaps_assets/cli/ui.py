@@ -21,12 +21,18 @@ def open_ui(
     host: str,
 ) -> int:
     """Run `dagster dev` on the lake's own instance until it is interrupted."""
-    from smallcaps_assets.orchestration.instance import instance_home, workspace_file
+    from smallcaps_assets.orchestration.instance import open_instance, workspace_file
+    from smallcaps_assets.orchestration.pools import apply_pools
+    from smallcaps_assets.orchestration.upkeep import end_orphans, purge_compute_logs
 
     settings = settings_of(market, lake, overrides, config)
     ready_lake(settings)
     root = Path(settings.lake.root).resolve()
-    home = instance_home(root)
+    with open_instance(root) as instance:
+        home = Path(instance.root_directory)
+        apply_pools(instance, settings.run)
+        end_orphans(instance)
+    purge_compute_logs(home)
     environment = {**os.environ, "DAGSTER_HOME": str(home), "SMALLCAPS_LAKE_ROOT": str(root)}
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file(home))]
     return _serve([*command, "--host", host, "--port", str(port)], environment)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import dagster as dg
 
+from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import FinraResource, LakeResource, PolygonResource
-from smallcaps_assets.orchestration.runner import RunConfig
+from smallcaps_assets.orchestration.runner import RunConfig, done_in
 from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
 from smallcaps_assets.settings import Settings
 
@@ -27,9 +29,15 @@ class Location:
 
     def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
         """The workspace of one run."""
-        lake: LakeResource = context.resources.lake
-        polygon: PolygonResource = context.resources.polygon
-        finra: FinraResource = context.resources.finra
+        tickers = tuple(sorted(config.tickers))
+        work = self.workspace_of(context.resources)
+        return replace(work, done=done_in(context.run_id), tickers=tickers)
+
+    def workspace_of(self, resources: Any) -> Workspace:
+        """A workspace over some resources; a sensor's or schedule's has no run."""
+        lake: LakeResource = resources.lake
+        polygon: PolygonResource = resources.polygon
+        finra: FinraResource = resources.finra
         return Workspace(
             settings=self.settings,
             lake=lake.open(),
@@ -37,15 +45,21 @@ class Location:
             get_polygon=polygon.client,
             get_router=polygon.router,
             get_finra=finra.client,
+            get_spool=polygon.spool,
             digests=input_digests,
-            tickers=tuple(sorted(config.tickers)),
+            findings=find,
         )
 
 
 def make(
     work: Workspace, config: RunConfig, table: str, key: str | None, build: Callable[[], Built]
 ) -> Outcome:
-    """Build and store one partition, or find it complete when the run may skip those."""
-    if config.skip_complete and work.is_complete(table, key):
+    """Build and store one partition, or find it complete when the run may skip those.
+
+    A retry of the run's op leaves what its first attempt has finished.
+    """
+    if (table, key) in work.done:
+        return work.reuse(table, key)
+    if config.skip_complete and work.is_current(table, key):
         return work.reuse(table, key)
     return work.store(table, key, build)

@@ -11,9 +11,16 @@ from smallcaps_assets import __version__
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.dataset import ml_dataset, union
 from smallcaps_assets.domain.history import ticker_history
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKERS, UNION
-from smallcaps_assets.orchestration.runner import RunConfig, in_threads, materialize, partition_keys
+from smallcaps_assets.orchestration.runner import (
+    RunConfig,
+    in_threads,
+    materialize,
+    partition_keys,
+    retry_policy,
+)
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import label_strip
 from smallcaps_assets.schemas import TABLES
@@ -31,8 +38,11 @@ def dataset(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ml_dataset",
         specs=[asset_spec("ml_dataset", parts)],
+        check_specs=quality_specs(["ml_dataset"], location.cuts),
         partitions_def=location.cuts.period_names,
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def _ml_dataset(
@@ -56,8 +66,11 @@ def history(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_history",
         specs=[asset_spec("ticker_history", deps)],
+        check_specs=quality_specs(["ticker_history"], location.cuts),
         partitions_def=TICKERS,
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1000),
     )
     def _ticker_history(

@@ -6,12 +6,14 @@ digests now is out of date, however it came about, and the main job makes it aga
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.lake import Lake, split_ticker_session
+from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.partitions import UNION, year_keys
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -19,6 +21,8 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 CLOSES_LOOKED_BACK = 5
 METRICS_WINDOW = 60
 YEAR_WINDOW = 252
+_ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
+_ACTIONS: dict[tuple[str, str, str], tuple[str, list[date], list[str]]] = {}
 _WINDOWS = {
     ("universe", "daily_bars"): (CLOSES_LOOKED_BACK, False),
     ("daily_metrics", "session_summary"): (METRICS_WINDOW, True),
@@ -32,7 +36,9 @@ def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]
     declared = TABLES[table]
     if declared.layer == "raw" and table != "minute_bars":
         return
-    if declared.partitioning is Partitioning.SESSION and key:
+    if table == "coverage" and key:
+        yield from _of_coverage(work, key)
+    elif declared.partitioning is Partitioning.SESSION and key:
         yield from _of_session(work, table, date.fromisoformat(key))
     elif declared.partitioning is Partitioning.TICKER_SESSION and key:
         yield from _of_ticker_session(work, table, key)
@@ -45,17 +51,54 @@ def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]
 
 def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
     lake = work.lake
-    actions = ("splits", "dividends")
     for name in TABLES[table].upstream:
-        if name in actions:
-            keys = year_keys(work.cuts.start, day)
-        elif name == "ticker_details":
+        if name in _ACTION_DATES:
+            *earlier, this_year = year_keys(work.cuts.start, day)
+            yield from (lake.digest(name, k) for k in earlier)
+            yield _actions_until(lake, name, this_year, day)
+            continue
+        if name == "ticker_details":
             keys = [day.isoformat()[:7]]
         else:
             count, is_today_in = _WINDOWS.get((table, name), (0, True))
             before = work.sessions_before(day, count) if count else []
             keys = [*before, day.isoformat()] if is_today_in else before
         yield from (lake.digest(name, k) for k in keys)
+
+
+def _actions_until(lake: Lake, table: str, year: str, day: date) -> str:
+    """A digest of a year's actions up to a day: later ones put no earlier session out of date."""
+    file, place = lake.digest(table, year), (str(lake.root), table, year)
+    if file == "absent":
+        return file
+    held = _ACTIONS.get(place)
+    if held is None or held[0] != file:
+        held = (file, *_running_digests(lake.read(table, year), _ACTION_DATES[table]))
+        _ACTIONS[place] = held
+    _, days, digests = held
+    return digests[bisect_right(days, day)]
+
+
+def _running_digests(rows: pl.DataFrame, column: str) -> tuple[list[date], list[str]]:
+    """The days of some rows, and the digests before the first and after each of them."""
+    running, days, digests = hashlib.sha256(), [], ["none"]
+    by_day = rows.sort(column, *rows.columns, maintain_order=True)
+    for (day,), group in by_day.group_by(column, maintain_order=True):
+        running.update(group.write_csv().encode())
+        days.append(day)
+        digests.append(running.hexdigest())
+    return days, digests
+
+
+def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
+    """The session's tables, its ticker-sessions' trades, and why any of them failed."""
+    day, failures = date.fromisoformat(key), Failures(work.lake)
+    names = sorted(ticker_sessions_of(work.lake, day).values())
+    places = [("tickers", before) for before in work.sessions_before(day, 1)]
+    places += [(name, key) for name in TABLES["coverage"].upstream if name != "trades"]
+    places += [("trades", name) for name in names]
+    for table, place in places:
+        yield f"{table} {place} {work.lake.digest(table, place)} {failures.digest(table, place)}"
 
 
 def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
@@ -82,16 +125,31 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:
-    """Rows of the registry by partition key; read anew only when the file has changed."""
+    """Rows of the registry by partition key."""
+    return _registry(lake)[0]
+
+
+def ticker_sessions_of(lake: Lake, day: date) -> dict[str, str]:
+    """Partition keys of a session's qualified ticker-sessions by ticker."""
+    return _registry(lake)[1].get(day, {})
+
+
+def _registry(lake: Lake) -> tuple[dict[str, dict], dict[date, dict[str, str]]]:
+    """Rows by key, and qualified keys by session; read anew only when the file has changed."""
     digest = lake.digest("ticker_sessions")
     if digest == "absent":
-        return {}
+        return {}, {}
     held = _REGISTRIES.get(str(lake.root))
     if held is None or held[0] != digest:
         frame: pl.DataFrame = lake.read("ticker_sessions")
-        held = (digest, {row["partition_key"]: row for row in frame.iter_rows(named=True)})
+        rows = {row["partition_key"]: row for row in frame.iter_rows(named=True)}
+        by_day: dict[date, dict[str, str]] = {}
+        for key, row in rows.items():
+            if row["is_qualified"]:
+                by_day.setdefault(row["date"], {})[row["ticker"]] = key
+        held = (digest, (rows, by_day))
         _REGISTRIES[str(lake.root)] = held
     return held[1]
 
 
-_REGISTRIES: dict[str, tuple[str, dict[str, dict]]] = {}
+_REGISTRIES: dict[str, tuple[str, tuple[dict[str, dict], dict[date, dict[str, str]]]]] = {}

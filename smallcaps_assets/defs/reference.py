@@ -11,12 +11,15 @@ import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
@@ -30,9 +33,12 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="corporate_actions",
         specs=[asset_spec(name) for name in ACTIONS],
+        check_specs=quality_specs(ACTIONS, location.cuts),
         partitions_def=location.cuts.years,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def _corporate_actions(
@@ -54,8 +60,12 @@ def details(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_details",
         specs=[asset_spec("ticker_details")],
+        check_specs=quality_specs(["ticker_details"], location.cuts),
         partitions_def=location.cuts.months,
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=12),
     )
     def _ticker_details(
@@ -86,7 +96,10 @@ def factors(location: Location) -> dg.AssetsDefinition:
                 [dg.AssetDep(name, partition_mapping=everything) for name in upstream],
             )
         ],
+        check_specs=quality_specs(["adjustment_factors"], location.cuts),
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
     )
     def _adjustment_factors(
         context: dg.AssetExecutionContext, config: RunConfig
@@ -107,7 +120,34 @@ def _details(work: Workspace, key: str) -> Built:
     month = date.fromisoformat(f"{key}-01")
     listed = work.polygon.tickers(_first_session(work, month))
     companies = listed.filter(pl.col("type").is_in(["CS", "ADRC"]))["ticker"].to_list()
-    return Built(work.polygon.ticker_details_of_month(month, companies))
+    kept = work.spool.pages("ticker_details", key)
+    frame, failed = work.polygon.ticker_details_of_month(month, companies, kept)
+    return Built(
+        with_delisted_dates(frame, work.polygon.delisted_dates(), month),
+        expected=len(companies),
+        missing=failed,
+        forget=kept.close if failed else kept.drop,
+    )
+
+
+def with_delisted_dates(details: pl.DataFrame, delisted: pl.DataFrame, month: date) -> pl.DataFrame:
+    """When each company of a month left the exchange, the first time after the month began.
+
+    A company is known by its FIGI, else by its CIK: a ticker may have been given to another since.
+    """
+    later = delisted.filter(pl.col("delisted_date") >= month).sort("delisted_date")
+    by_figi, by_cik = (
+        later.filter(pl.col(name).is_not_null()).unique(["ticker", name], keep="first")
+        for name in ("composite_figi", "cik")
+    )
+    found = details.drop("delisted_date").join(
+        by_figi.select("ticker", "composite_figi", "delisted_date"),
+        on=["ticker", "composite_figi"],
+        how="left",
+    )
+    other = by_cik.select("ticker", "cik", pl.col("delisted_date").alias("by_cik"))
+    joined = found.join(other, on=["ticker", "cik"], how="left")
+    return joined.with_columns(pl.coalesce("delisted_date", "by_cik").alias("delisted_date"))
 
 
 def _first_session(work: Workspace, month: date) -> date:

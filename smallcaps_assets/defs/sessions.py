@@ -6,7 +6,7 @@ of earlier sessions is there when a later table needs it, and one bad session fa
 
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import dagster as dg
 import polars as pl
@@ -17,18 +17,23 @@ from smallcaps_assets.domain import metrics, selection
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.calendar import session_hours, sessions
 from smallcaps_assets.domain.universe import universe
+from smallcaps_assets.lake import Scope
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
+from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.finra import FIRST_DAY as FINRA_START
+from smallcaps_assets.sources.minutes import Minutes
 
 SESSION_TABLES = (
     "tickers",
@@ -50,9 +55,12 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="session_tables",
         specs=[asset_spec(name, _deps(name)) for name in SESSION_TABLES],
+        check_specs=quality_specs(SESSION_TABLES, location.cuts),
         partitions_def=location.cuts.sessions,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=VENDOR,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SESSIONS_PER_RUN),
     )
     def _session_tables(
@@ -66,6 +74,7 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
         try:
             yield from materialize(context, outcomes, location.observer)
         finally:
+            stages.close()
             if "universe" in tables:
                 register_tickers(context.instance, work)
 
@@ -79,7 +88,10 @@ def registry(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_sessions",
         specs=[asset_spec("ticker_sessions", [watchlists])],
+        check_specs=quality_specs(["ticker_sessions"], location.cuts),
+        can_subset=True,
         required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
     )
     def _ticker_sessions(
         context: dg.AssetExecutionContext, config: RunConfig
@@ -152,17 +164,29 @@ class Stages:
         self._rich = lru_cache(maxsize=None)(self._find_rich)
         self._actions = lru_cache(maxsize=8)(self._read_actions)
         self._details = lru_cache(maxsize=4)(self._read_details)
+        self._keys: list[str] = []
+
+    @cached_property
+    def minutes(self) -> Minutes:
+        """The minutes of all sessions of the run."""
+        return Minutes(self.work.router, self.work.spool, self._month_of_minutes)
+
+    def close(self) -> None:
+        """Close what was opened for the run."""
+        if "minutes" in self.__dict__:
+            self.minutes.close()
 
     def run(self, tables: list[str], keys: list[str]) -> Iterator[Outcome]:
         """All outcomes, table after table; a session whose table failed gets none made from it."""
         threads = self.work.settings.run.threads
+        self._keys = keys
         failed: set[tuple[str, str]] = set()
         for table in tables:
             upstream = TABLES[table].upstream
             failed |= {(table, k) for k in keys if any((name, k) in failed for name in upstream)}
             good = [key for key in keys if (table, key) not in failed]
             for outcome in in_threads(lambda key, t=table: self._make(t, key), good, threads):
-                if outcome.error is not None:
+                if outcome.written is None:
                     failed.add((table, str(outcome.key)))
                 yield outcome
 
@@ -199,10 +223,35 @@ class Stages:
         return Built(frame)
 
     def build_minute_bars(self, day: date) -> Built:
-        tickers = self.work.lake.read("universe", day.isoformat(), ["ticker"])
-        wanted = self.work.only_wanted(tickers)["ticker"].to_list()
-        answer = self.work.router.minute_bars(day, wanted)
-        return Built(answer.frame, {"source": answer.route, "etag": answer.etag})
+        companies, lacking = self._lacking_minutes(day.isoformat())
+        if companies and not lacking:  # made bit by bit, and now whole
+            return Built(self.work.lake.read("minute_bars", day.isoformat()))
+        answer = self.minutes.session(day, lacking)
+        return Built(
+            answer.frame,
+            {"source": answer.route, "file": answer.source},
+            asked=Scope.only(lacking) if len(lacking) < len(companies) else None,
+            expected=len(companies),
+            missing=answer.failed,
+            source=answer.source,
+            forget=answer.forget,
+        )
+
+    def _lacking_minutes(self, key: str) -> tuple[list[str], list[str]]:
+        """The session's tickers that the run is for, and those of them to be asked for."""
+        universe = self.work.lake.read("universe", key, ["ticker"])
+        companies = self.work.only_wanted(universe)["ticker"].to_list()
+        if not self.config.skip_complete or not self.work.is_file_current("minute_bars", key):
+            return companies, companies
+        held = self.work.held("minute_bars", key)
+        return companies, [ticker for ticker in companies if ticker not in held]
+
+    def _month_of_minutes(self, day: date) -> dict[date, list[str]]:
+        """For each of the run's sessions in a month the tickers whose minutes it lacks."""
+        keys = [key for key in self._keys if key[:7] == day.isoformat()[:7]]
+        there = [key for key in keys if self.work.lake.exists("universe", key)]
+        found = {date.fromisoformat(key): self._lacking_minutes(key)[1] for key in there}
+        return {session: tickers for session, tickers in found.items() if tickers}
 
     def build_session_summary(self, day: date) -> Built:
         key, lake = day.isoformat(), self.work.lake

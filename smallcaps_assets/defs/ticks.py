@@ -32,13 +32,16 @@ from smallcaps_assets.domain.minute_fallback import (
 from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.domain.weights import sample_weights
 from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
+from smallcaps_assets.orchestration.pools import TICKS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.shared import kept
@@ -60,17 +63,20 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="tick_chain",
         specs=[asset_spec(name, _deps(name)) for name in TICK_CHAIN],
+        check_specs=quality_specs(TICK_CHAIN, location.cuts),
         partitions_def=TICKER_SESSIONS,
         can_subset=True,
         required_resource_keys=RESOURCES,
+        pool=TICKS,
+        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
     )
     def _tick_chain(
         context: dg.AssetExecutionContext, config: RunConfig
     ) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
-        chain = Chain(work, config, [t for t in TICK_CHAIN if t in selected_tables(context)])
         keys = partition_keys(context, config)
+        chain = Chain(work, config, [t for t in TICK_CHAIN if t in selected_tables(context)], keys)
         batches = in_threads(chain.run, keys, location.settings.run.threads)
         outcomes = (outcome for batch in batches for outcome in batch)
         yield from materialize(context, outcomes, location.observer)
@@ -88,10 +94,13 @@ def _deps(name: str) -> list[dg.AssetDep]:
 class Chain:
     """The chain over many ticker-sessions of one run."""
 
-    def __init__(self, work: Workspace, config: RunConfig, tables: list[str]) -> None:
+    def __init__(
+        self, work: Workspace, config: RunConfig, tables: list[str], keys: list[str]
+    ) -> None:
         self.work = work
         self.config = config
         self.tables = tables
+        self.keys = keys
         self.metrics = lru_cache(maxsize=64)(self._metrics)
 
     @cached_property
@@ -99,6 +108,19 @@ class Chain:
         """Rows of the registry by partition key."""
         rows = self.work.lake.read("ticker_sessions").iter_rows(named=True)
         return {row["partition_key"]: row for row in rows}
+
+    def tickers_of(self, day: date) -> set[str]:
+        """The tickers of a day whose trades this run still has to fetch."""
+        return self._lacking_by_day.get(day, set())
+
+    @cached_property
+    def _lacking_by_day(self) -> dict[date, set[str]]:
+        found: dict[date, set[str]] = {}
+        for key in self.keys:
+            if not (self.config.skip_complete and self.work.is_complete("trades", key)):
+                ticker, day = split_ticker_session(key)
+                found.setdefault(day, set()).add(ticker)
+        return found
 
     def run(self, key: str) -> list[Outcome]:
         """All selected tables of one ticker-session, ending with the first that fails."""
@@ -134,9 +156,12 @@ class TickerDay:
                 f"ticker-session {self.key} is not in the registry; materialize ticker_sessions"
                 " after its watchlist, or choose a key that it holds"
             )
-        frame, metadata = _BUILDERS.get(table, TickerDay._bars)(self, table, row)
-        self._frames[table] = frame
-        return Built(frame, metadata)
+        if table == "trades":
+            built = self._trades(row)
+        else:
+            built = Built(*_BUILDERS.get(table, TickerDay._bars)(self, table, row))
+        self._frames[table] = built.frame
+        return built
 
     def frame(self, table: str) -> pl.DataFrame:
         """A table of this ticker-session, from memory or from the lake."""
@@ -167,9 +192,11 @@ class TickerDay:
         row = metrics.row(0, named=True) if metrics.height else None
         return session_context(self.ticker, self.date, row)
 
-    def _trades(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
-        answer = self.chain.work.router.trades(self.ticker, self.date)
-        return answer.frame, {"source": answer.route, "rules": row["rules"]}
+    def _trades(self, row: dict[str, Any]) -> Built:
+        companions = self.chain.tickers_of(self.date)
+        answer = self.chain.work.router.trades(self.ticker, self.date, companions)
+        metadata = {"source": answer.route, "file": answer.source, "rules": row["rules"]}
+        return Built(answer.frame, metadata, source=answer.source, forget=answer.forget)
 
     def _bars(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         settings = self.chain.work.settings.bars
@@ -215,7 +242,6 @@ class TickerDay:
 
 _Builder = Callable[[TickerDay, str, dict[str, Any]], tuple[pl.DataFrame, dict[str, Any]]]
 _BUILDERS: dict[str, _Builder] = {
-    "trades": TickerDay._trades,
     "bar_features": TickerDay._features,
     "triple_barrier_labels": TickerDay._labels,
     "sample_weights": TickerDay._weights,

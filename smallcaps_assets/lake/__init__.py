@@ -4,15 +4,20 @@ Belongs here: paths, the atomic store, the lake's identity, scans. Does not belo
 rows mean (schemas, domain) and who asks for them (orchestration). Knows nothing of Dagster.
 """
 
+from smallcaps_assets.lake.failures import Failure, Failures
 from smallcaps_assets.lake.identity import LakeError, LakeIdentity, open_lake
 from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
+from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.store import Lake, Stamp, Written
 
 __all__ = [
+    "Failure",
+    "Failures",
     "Lake",
     "LakeError",
     "LakeIdentity",
     "PartitionKeyError",
+    "Scope",
     "Stamp",
     "Written",
     "open_lake",

@@ -20,25 +20,27 @@ from upath import UPath
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake.paths import depth, key_of_folder, partition_folder
+from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.schemas import TABLES, ContractError, Table
 
 TEMPORARY = ".tmp-"
-WHOLE = "all"
 
 
 @dataclass(frozen=True)
 class Stamp:
     """What a file's footer says about its making.
 
-    `scope` is `all`, or the comma-separated tickers that a partial run asked for. `inputs` is a
-    digest of the files that it was made from; another digest means that they have changed since.
+    `scope` says which tickers are in it, see `Scope`. `inputs` is a digest of the files that it was
+    made from; another digest means that they have changed since. `source` names the flat file that
+    raw rows came from, with its ETag.
     """
 
     table: str
     version: int
     config: str
-    scope: str = WHOLE
+    scope: str = str(Scope())
     inputs: str = ""
+    source: str = ""
     code: str = __version__
 
     def as_metadata(self) -> dict[str, str]:
@@ -162,6 +164,15 @@ class Lake:
             known = (state, _footer_digest(path))
             self._digests[str(path)] = known
         return known[1]
+
+    def rows(self, name: str, key: str | None = None) -> int:
+        """Number of rows of a stored partition, from its footer."""
+        source = self._source(self.path(name, key))
+        return pl.scan_parquet(source).select(pl.len()).collect().item()
+
+    def modified(self, name: str, key: str | None = None) -> float:
+        """When a stored partition was written, in seconds since the epoch."""
+        return self.path(name, key).stat().st_mtime
 
     def size(self, name: str, key: str | None = None) -> int:
         """Bytes of a stored partition."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -10,20 +11,32 @@ import yaml
 
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import SettingsError
 
+POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
+_DRIVER = "postgresql+psycopg2://"
 _CONFIG = {
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
-    "run_coordinator": {
-        "module": "dagster._core.run_coordinator",
-        "class": "QueuedRunCoordinator",
-        "config": {"max_concurrent_runs": 2},
+    # Of a pool that `pools.py` does not name; by run, so that a killed run holds no slot for ever.
+    "concurrency": {
+        "runs": {"max_concurrent_runs": 4},
+        "pools": {"default_limit": 1, "granularity": "run"},
     },
+    "run_monitoring": {"enabled": True},
     "retention": {
         "schedule": {"purge_after_days": 90},
         "sensor": {"purge_after_days": {"skipped": 7, "success": 90, "failure": 90}},
     },
 }
+_SQLITE = {
+    "custom": {
+        "module": "smallcaps_assets.orchestration.sqlite",
+        "class": "SqliteStorage",
+        "config": {"base_dir": {"env": "DAGSTER_HOME"}},
+    }
+}
+_POSTGRES = {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
 # The location's name is the one of the root's workspace.yaml: schedules, sensors and saved launches
 # belong to it, and must be the same whichever way the lake is opened.
 _WORKSPACE = {
@@ -39,13 +52,33 @@ _WORKSPACE = {
 
 
 def instance_home(root: str | Path) -> Path:
-    """The instance's folder, with its dagster.yaml, made if need be. The lake must be local."""
+    """The instance's folder, with its dagster.yaml, made if need be. The lake must be local.
+
+    Its storage is chosen then: PostgreSQL where DAGSTER_POSTGRES_URL is set, else SQLite.
+    Raises SettingsError when the variable is missing for a lake made with it, or is no good.
+    """
     home = Path(root).resolve() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    file = home / "dagster.yaml"
+    file, address = home / "dagster.yaml", os.environ.get(POSTGRES_VARIABLE, "")
     if not file.exists():
-        file.write_text(yaml.safe_dump(_CONFIG, sort_keys=True), encoding="utf-8")
+        config = {**_CONFIG, "storage": _POSTGRES if address else _SQLITE}
+        file.write_text(yaml.safe_dump(config, sort_keys=True), encoding="utf-8")
+    if POSTGRES_VARIABLE in file.read_text(encoding="utf-8"):
+        _check_postgres(address, root)
     return home
+
+
+def _check_postgres(address: str, root: str | Path) -> None:
+    if not address.startswith(_DRIVER):
+        found = "another address" if address else "nothing"
+        raise SettingsError(
+            f"lake {root} keeps its events in PostgreSQL and {POSTGRES_VARIABLE} holds {found};"
+            f" set it to {_DRIVER}USER:PASSWORD@HOST:PORT/DATABASE"
+        )
+    if find_spec("dagster_postgres") is None:
+        raise SettingsError(
+            f"lake {root} keeps its events in PostgreSQL; install smallcaps-assets[postgres]"
+        )
 
 
 def workspace_file(home: Path) -> Path:

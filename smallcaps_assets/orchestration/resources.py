@@ -20,6 +20,7 @@ from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.flatfiles import make_flat_files
 from smallcaps_assets.sources.polygon import PolygonClient
 from smallcaps_assets.sources.router import Router
+from smallcaps_assets.sources.spool import Spool
 from smallcaps_assets.sources.throttle import Throttle
 
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
@@ -61,6 +62,10 @@ class PolygonResource(_OfSettings):
         """The router of this process."""
         return router(self.settings)
 
+    def spool(self) -> Spool:
+        """Where answers are kept until they are stored."""
+        return spool(self.settings)
+
 
 class FinraResource(_OfSettings):
     """FINRA's daily short volume files."""
@@ -97,6 +102,11 @@ def finra_client(settings: Settings) -> FinraClient:
     return FinraClient(settings.finra, endpoints(settings).finra, throttle)
 
 
+def spool(settings: Settings) -> Spool:
+    """Answers on disk until the partitions made from them are stored."""
+    return Spool(Path(settings.lake.root) / "state" / "spool")
+
+
 @shared
 def router(settings: Settings) -> Router:
     """The choice between flat files and REST, over the shared client."""
@@ -105,4 +115,4 @@ def router(settings: Settings) -> Router:
     secrets = [SecretStr(key) for key in keys if key]
     has_keys = settings.market.name == "polygon" and len(secrets) == 2
     flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
-    return Router(client, flat_files, client.settings)
+    return Router(client, flat_files, client.settings, spool(settings))

@@ -7,23 +7,32 @@ named and the others go on. At the end the run fails, naming the failed keys, or
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
 from pydantic import Field
 
+from smallcaps_assets.domain.changes import NOTHING_CHANGED
+from smallcaps_assets.orchestration.checks import evaluation
 from smallcaps_assets.orchestration.describe import event_metadata
-from smallcaps_assets.orchestration.workspace import Observer, Outcome
+from smallcaps_assets.orchestration.workspace import CHANGES, PACE, Observer, Outcome
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.sources.errors import Unauthorized
+from smallcaps_assets.settings import RunSettings
+from smallcaps_assets.sources.errors import RateLimited, SourceUnavailable, Unauthorized
 
 # An output with this metadata key makes no materialization event of its own (the runner has logged
 # one per partition already) and still lets downstream steps of the same run go on.
 # dagster 1.13.27, _log_materialization_or_observation_events_for_asset.
 _NO_EVENT = {"__source_asset_observation__": True}
 _SHOWN_FAILURES = 20
+_LOG_SECONDS = 10.0
+_MOST_RUNS = 4
+_DONE: dict[str, set[tuple[str, str | None]]] = {}
+_TRANSIENT = (SourceUnavailable, RateLimited)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -64,6 +73,20 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> 
                 future.cancel()
 
 
+def retry_policy(settings: RunSettings) -> dg.RetryPolicy:
+    """Of an op: again after a pause, and then after longer ones, while sources are out of reach."""
+    return dg.RetryPolicy(
+        max_retries=settings.retries, delay=settings.retry_seconds, backoff=dg.Backoff.EXPONENTIAL
+    )
+
+
+def done_in(run_id: str) -> set[tuple[str, str | None]]:
+    """Tables and keys that a run of this process has finished; a retry leaves them as they are."""
+    while len(_DONE) > _MOST_RUNS and run_id not in _DONE:
+        _DONE.pop(next(iter(_DONE)))
+    return _DONE.setdefault(run_id, set())
+
+
 def partition_keys(context: dg.AssetExecutionContext, config: RunConfig) -> list[str]:
     """The keys that a run is for: those of its configuration, else of its partition or range."""
     if config.keys:
@@ -88,14 +111,20 @@ def materialize(
 ) -> Iterator[dg.Output[None]]:
     """Log each outcome as it comes; yield the op's outputs, or raise naming the failed keys."""
     failed: list[Outcome] = []
+    progress, done = _Progress(context), done_in(context.run_id)
     for outcome in outcomes:
         if observer is not None:
             observer(outcome)
-        if outcome.error is None:
+        if outcome.written is not None and (outcome.table, outcome.key) not in done:
             _log(context, outcome)
+            progress.tell(outcome)
+            if outcome.metadata.get(CHANGES, NOTHING_CHANGED) != NOTHING_CHANGED:
+                context.log.warning(f"{outcome.table} {outcome.key}: {outcome.metadata[CHANGES]}")
+        if outcome.error is None:
+            done.add((outcome.table, outcome.key))
             continue
         failed.append(outcome)
-        context.log.error(explain(outcome))
+        _log_failure(context, outcome)
         if isinstance(outcome.error, Unauthorized):
             break
     if failed:
@@ -103,6 +132,24 @@ def materialize(
     outputs = context.op_execution_context.selected_output_names
     for name in (table for table in TABLES if table in outputs):
         yield dg.Output(None, output_name=name, metadata=_NO_EVENT)
+
+
+class _Progress:
+    """Tells the run's log now and then how far it is and how the vendor's client fares."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context, self._count = context, 0
+        self._told_at = time.monotonic()
+
+    def tell(self, outcome: Outcome) -> None:
+        """One more partition is stored."""
+        self._count += 1
+        if time.monotonic() - self._told_at < _LOG_SECONDS:
+            return
+        self._told_at = time.monotonic()
+        told = outcome.metadata
+        pace = [f"{name}: {told[name]}" for name in PACE if name in told]
+        self._context.log.info("; ".join([f"{self._count} partitions stored", *pace]))
 
 
 def explain(outcome: Outcome) -> str:
@@ -118,6 +165,35 @@ def _log(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
             asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
         )
     )
+    if outcome.findings:
+        found = evaluation(outcome.table, outcome.key, outcome.findings)
+        context.log_event(found)  # type: ignore[arg-type]
+
+
+def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    """Name a failed partition; in a run by a list of keys Dagster hears only now of its plan.
+
+    Dagster shows a partition as failed when a failed run had planned it.
+    """
+    context.log.error(explain(outcome))
+    if outcome.key is None or outcome.written is not None or context.run.is_partitioned:
+        return
+    step = context.op_execution_context.get_step_execution_context().step.key
+    for table in _below(outcome.table, selected_tables(context)):
+        planned = AssetMaterializationPlannedData(dg.AssetKey(table), outcome.key)
+        event = dg.DagsterEvent.build_asset_materialization_planned_event(
+            context.job_name, step, planned
+        )
+        context.instance.report_dagster_event(event, context.run_id)
+
+
+def _below(table: str, selected: Sequence[str]) -> list[str]:
+    """A table and those of the selected ones that are made from it, in the graph's order."""
+    found = [table]
+    for name in TABLES:
+        if name in selected and any(upstream in found for upstream in TABLES[name].upstream):
+            found.append(name)
+    return found
 
 
 def _failure(failed: Sequence[Outcome]) -> dg.Failure:
@@ -127,5 +203,5 @@ def _failure(failed: Sequence[Outcome]) -> dg.Failure:
     return dg.Failure(
         f"{len(failed)} failed: {names}" + (f" and {more} more" if more > 0 else ""),
         metadata=reasons,
-        allow_retries=True,
+        allow_retries=any(isinstance(outcome.error, _TRANSIENT) for outcome in failed),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -13,27 +14,56 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.domain.calendar import sessions
-from smallcaps_assets.lake import Lake, Stamp, Written
-from smallcaps_assets.lake.store import WHOLE
+from smallcaps_assets.domain.changes import changes
+from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.lake import Failure, Failures, Lake, Scope, Stamp, Written
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
+from smallcaps_assets.sources.errors import MissingTickers, SourceError
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.polygon import PolygonClient
 from smallcaps_assets.sources.router import Router
+from smallcaps_assets.sources.spool import Spool
+
+FETCHED_TABLES = (
+    "tickers",
+    "ticker_details",
+    "splits",
+    "dividends",
+    "daily_bars",
+    "minute_bars",
+    "trades",
+)
+FLAT_FILE_TABLES = ("minute_bars", "trades")
+PACE = ("requests so far", "refused so far (429)", "requests per second")
+CHANGES = "changes since the last reading"
 
 
 @dataclass(frozen=True)
 class Built:
-    """A partition's rows before they are stored, and what to tell of them."""
+    """A partition's rows before they are stored, and what to tell of them.
+
+    `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers
+    that it could not give, of `expected` in a whole partition; `source` names the flat file and
+    ETag that the rows came from; `forget` is called when the rows are stored.
+    """
 
     frame: pl.DataFrame
     metadata: dict[str, Any] = field(default_factory=dict)
+    asked: Scope | None = None
+    expected: int = 0
+    missing: Mapping[str, SourceError] = field(default_factory=dict)
+    source: str = ""
+    forget: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one partition of one table: stored, found complete, or failed."""
+    """What became of one partition of one table: stored, found complete, or failed.
+
+    Stored and failed at once when single tickers are missing from it.
+    """
 
     table: str
     key: str | None
@@ -43,10 +73,12 @@ class Outcome:
     metadata: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = None
     is_reused: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 Observer = Callable[[Outcome], None]
 Digests = Callable[["Workspace", str, str | None], Iterable[str]]
+Findings = Callable[["Workspace", str, str | None, pl.DataFrame], Iterable[Finding]]
 
 
 @dataclass
@@ -59,8 +91,12 @@ class Workspace:
     get_polygon: Callable[[], PolygonClient]
     get_router: Callable[[], Router]
     get_finra: Callable[[], FinraClient]
+    get_spool: Callable[[], Spool]
     digests: Digests
+    findings: Findings
     tickers: tuple[str, ...] = ()
+    notes: dict[Any, Any] = field(default_factory=dict)
+    done: set[tuple[str, str | None]] = field(default_factory=set)
 
     @cached_property
     def polygon(self) -> PolygonClient:
@@ -73,6 +109,11 @@ class Workspace:
         return self.get_router()
 
     @cached_property
+    def spool(self) -> Spool:
+        """Answers on disk until the partitions made from them are stored."""
+        return self.get_spool()
+
+    @cached_property
     def finra(self) -> FinraClient:
         """FINRA's client."""
         return self.get_finra()
@@ -83,50 +124,105 @@ class Workspace:
         config = self.settings.digest(declared.settings)
         inputs = "\n".join(self.digests(self, table, key))
         digest = hashlib.sha256(inputs.encode()).hexdigest()[:16] if inputs else ""
-        return Stamp(table, declared.version, config, self.scope(table), digest)
+        return Stamp(table, declared.version, config, str(self.scope(table)), digest)
 
-    def scope(self, table: str) -> str:
+    def scope(self, table: str) -> Scope:
         """The tickers that this run makes of a table; only market-wide tables can be limited."""
         declared = TABLES[table]
         is_limited = declared.partitioning is Partitioning.SESSION and "ticker" in declared.key
-        return ",".join(sorted(self.tickers)) or WHOLE if is_limited else WHOLE
+        return Scope.only(self.tickers) if is_limited else Scope()
+
+    def held(self, table: str, key: str | None) -> Scope:
+        """The tickers of a stored partition that need not be asked for again; none if outdated."""
+        found = self.lake.stamp(table, key)
+        if found is None or not _is_alike(found, self.stamp(table, key)):
+            return Scope.nothing()
+        return Scope.parse(found.scope)
 
     def is_complete(self, table: str, key: str | None) -> bool:
         """Whether a stored partition is what this run would make."""
-        found = self.lake.stamp(table, key)
-        if found is None:
-            return False
-        wanted = self.stamp(table, key)
-        if replace(found, scope=wanted.scope) != wanted:
-            return False
-        return found.scope == WHOLE or _parts(wanted.scope) <= _parts(found.scope)
+        return self.held(table, key).covers(self.scope(table))
+
+    def is_current(self, table: str, key: str | None) -> bool:
+        """Whether a partition is complete, and the vendor's file that it came from still the same.
+
+        Looks at the listing of the flat files for tables that came from one.
+        """
+        return self.is_complete(table, key) and self.is_file_current(table, key)
+
+    def is_file_current(self, table: str, key: str | None) -> bool:
+        """Whether the flat file that a stored partition came from, if any, is still the same."""
+        found = self.lake.stamp(table, key) if table in FLAT_FILE_TABLES and key else None
+        if found is None or not found.source:
+            return True
+        day = date.fromisoformat(str(key).rpartition("_")[2])
+        return not self.router.is_replaced(day, found.source, self.lake.modified(table, key))
 
     def store(self, table: str, key: str | None, build: Callable[[], Built]) -> Outcome:
         """Build, validate and store one partition; an error becomes part of the outcome."""
         start = time.perf_counter()
         try:
             stamp = self.stamp(table, key)
-            built = build()
-            frame, scope = self._merged(table, key, built.frame)
-            stamp = replace(stamp, scope=scope)
-            written = self.lake.write(table, key, frame, stamp)
+            outcome = self._store(table, key, build(), stamp)
         except Exception as error:  # noqa: BLE001 - named in the outcome, the other keys go on
-            return Outcome(table, key, time.perf_counter() - start, error=error)
-        return Outcome(
-            table,
-            key,
-            time.perf_counter() - start,
-            written,
-            frame.head(5),
-            built.metadata,
-        )
+            outcome = Outcome(table, key, error=error)
+        self._remember(outcome)
+        return replace(outcome, seconds=time.perf_counter() - start)
+
+    def _store(self, table: str, key: str | None, built: Built, stamp: Stamp) -> Outcome:
+        error = self._missing(built)
+        made = (built.asked or self.scope(table)).without(built.missing)
+        frame, scope = TABLES[table].conform(built.frame), made
+        metadata = {**built.metadata, **self._pace(table)}
+        if self.lake.exists(table, key) and (made != Scope() or TABLES[table].layer == "raw"):
+            before = self.lake.read(table, key)
+            frame = _merged(frame, before, made)
+            scope = made.union(self.held(table, key))
+            metadata[CHANGES] = str(changes(before, frame, TABLES[table].key))
+        elif made != Scope():
+            frame = frame.filter(made.selects("ticker"))
+        final = replace(stamp, scope=str(scope), source=built.source)
+        written = self.lake.write(table, key, frame, final)
+        built.forget()
+        found = tuple(self.findings(self, table, key, frame))
+        return Outcome(table, key, 0.0, written, frame.head(5), metadata, error, findings=found)
+
+    def _missing(self, built: Built) -> MissingTickers | None:
+        """The error that names the missing tickers; raised when they are too many to go on."""
+        if not built.missing:
+            return None
+        error = MissingTickers(built.missing, built.expected)
+        if len(built.missing) > self.settings.run.max_missing * built.expected:
+            raise error
+        return error
+
+    def _pace(self, table: str) -> dict[str, Any]:
+        """How the vendor's client has fared so far in this process."""
+        if table not in FETCHED_TABLES:
+            return {}
+        sent = self.polygon.counters()
+        return dict(zip(PACE, (sent["requests"], sent["rate_limited"], sent["rate"]), strict=True))
+
+    def _remember(self, outcome: Outcome) -> None:
+        """Keep why a vendor's partition failed, for the coverage; or that it is whole."""
+        if TABLES[outcome.table].layer != "raw":
+            return
+        failures, error = Failures(self.lake), outcome.error
+        with suppress(OSError):
+            if error is None:
+                failures.clear(outcome.table, outcome.key)
+                return
+            tickers = error.reasons if isinstance(error, MissingTickers) else {}
+            failure = Failure(type(error).__name__, str(error), tickers)
+            failures.record(outcome.table, outcome.key, failure)
 
     def reuse(self, table: str, key: str | None) -> Outcome:
         """The outcome of a partition that is complete already."""
         frame = self.lake.read(table, key)
         path = str(self.lake.path(table, key).relative_to(self.lake.root))
         written = Written(table, key, len(frame), self.lake.size(table, key), path)
-        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True)
+        findings = tuple(self.findings(self, table, key, frame))
+        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings)
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""
@@ -137,19 +233,15 @@ class Workspace:
         """The rows of the run's tickers; all rows when the run has no such limit."""
         return frame.filter(pl.col("ticker").is_in(self.tickers)) if self.tickers else frame
 
-    def _merged(self, table: str, key: str | None, frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
-        """A partial run replaces its own tickers' rows and leaves every other row as it was."""
-        if self.scope(table) == WHOLE:
-            return frame, WHOLE
-        found = self.lake.stamp(table, key)
-        mine = self.only_wanted(frame)
-        if found is None:
-            return mine, self.scope(table)
-        others = self.lake.read(table, key).filter(~pl.col("ticker").is_in(self.tickers))
-        known = _parts(found.scope)
-        scope = WHOLE if WHOLE in known else ",".join(sorted(known | set(self.tickers)))
-        return pl.concat([TABLES[table].conform(mine), others]), scope
+
+def _is_alike(found: Stamp, wanted: Stamp) -> bool:
+    """Whether two files differ at most in their tickers and in the source of raw rows."""
+    return replace(found, scope=wanted.scope, source=wanted.source) == wanted
 
 
-def _parts(scope: str) -> set[str]:
-    return set(scope.split(","))
+def _merged(frame: pl.DataFrame, before: pl.DataFrame, made: Scope) -> pl.DataFrame:
+    """The rows of the tickers that were made, and the stored rows of all others."""
+    if made == Scope():
+        return frame
+    is_made = made.selects("ticker")
+    return pl.concat([frame.filter(is_made), before.filter(~is_made)])

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import polars as pl
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from smallcaps_assets.reports import human
+
+_COVERAGE_ALARMS = {"not_entitled": "yellow", "failed": "bold red", "missing": "yellow"}
+COVERAGE = ("expected", "got", "empty", *_COVERAGE_ALARMS)
 
 
 class SummaryRow(NamedTuple):
@@ -77,6 +81,21 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
             _alarm(row.failed, "bold red"),
             human.size(row.bytes),
             escape(row.latest) or human.MISSING,
+        )
+    return table
+
+
+def coverage_table(totals: pl.DataFrame, title: str = "") -> Table:
+    """Of how many ticker-sessions each vendor table has rows, and what became of the others.
+
+    `totals` has a row per table with the number columns of the coverage table, summed.
+    """
+    table = _table(title, "tickers x sessions", *(name.replace("_", " ") for name in COVERAGE))
+    for row in totals.iter_rows(named=True):
+        counts = (row[name] for name in ("expected", "got", "empty"))
+        alarms = ((row[name], style) for name, style in _COVERAGE_ALARMS.items())
+        table.add_row(
+            escape(row["table"]), *map(human.count, counts), *(_alarm(*alarm) for alarm in alarms)
         )
     return table
 

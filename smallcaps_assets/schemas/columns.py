@@ -58,6 +58,25 @@ class TickerDetails(dy.Schema):
     shares_outstanding = shares("shares outstanding of the class, as of `as_of`", nullable=True)
 
 
+class Coverage(dy.Schema):
+    """Of how many tickers a session's vendor tables have rows, and why of the others not."""
+
+    date = day("session", primary_key=True)
+    table = text("raw table", primary_key=True)
+    expected = integer("tickers that should be asked for", "tickers", min=0)
+    got = integer("of these: rows are stored", "tickers", min=0)
+    empty = integer("of these: asked for, and the vendor has none", "tickers", min=0)
+    not_entitled = integer("of these: outside the vendor's plan", "tickers", min=0)
+    failed = integer("of these: the last attempt failed", "tickers", min=0)
+    missing = integer("of these: not asked for yet", "tickers", min=0)
+    reason = text("why the first of them failed", nullable=True)
+
+    @dy.rule()
+    def parts_add_up(self) -> pl.Expr:
+        parts = pl.sum_horizontal("got", "empty", "not_entitled", "failed", "missing")
+        return pl.col("expected") == parts
+
+
 class Universe(dy.Schema):
     date = day("session", primary_key=True)
     ticker = text("symbol of that session", primary_key=True)
@@ -268,7 +287,7 @@ class Trades(dy.Schema):
     price = number("price", "USD per share", min=0)
     size = number("shares", "shares", min=0)
     conditions = dy.List(dy.Int16(), description="vendor's condition ids; empty if none")
-    correction = dy.Int16(description="correction code, 0 regular")
+    correction = dy.Int16(description="correction code, 0 regular", primary_key=True)
     tape = dy.Int8(description="1 NYSE, 2 regional, 3 Nasdaq listed")
     trf_timestamp = instant("when the facility received it", nullable=True)
 

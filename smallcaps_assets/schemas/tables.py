@@ -156,6 +156,7 @@ _DECLARED = (
         schema=columns.Trades,
         meaning="Every trade of a selected ticker-day.",
         upstream=("ticker_sessions",),
+        version=2,
     ),
     _ticker_session(
         name="dollar_bars",
@@ -219,6 +220,14 @@ _DECLARED = (
         meaning="Uniqueness and return attribution of each label.",
         upstream=("dollar_imbalance_bars", "triple_barrier_labels"),
         settings=_LABELS,
+    ),
+    _session(
+        name="coverage",
+        layer="processed",
+        group="quality",
+        schema=columns.Coverage,
+        meaning="What of each vendor table is there, and why the rest is not.",
+        upstream=("tickers", "universe", "daily_bars", "minute_bars", "short_volume", "trades"),
     ),
     Table(
         name="ml_dataset",

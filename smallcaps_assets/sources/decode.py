@@ -8,7 +8,7 @@ frame. Which rows are wanted, and how pages follow each other, is decided by the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import polars as pl
@@ -16,6 +16,7 @@ import polars as pl
 from smallcaps_assets.sources.errors import BadAnswer, SourceError, TruncatedAnswer
 from smallcaps_assets.sources.transport import Answer
 
+R = TypeVar("R")
 S = TypeVar("S")
 Number = int | float
 
@@ -76,43 +77,46 @@ class DividendRow(msgspec.Struct, gc=False):
     dividend_type: str | None = None
 
 
-class BarRow(msgspec.Struct, gc=False):
-    """A bar; `t` in milliseconds; prices may be missing on bars without eligible trades."""
+class BarRow(msgspec.Struct, gc=False, kw_only=True):
+    """A bar; `t` in milliseconds; prices may be missing on bars without eligible trades.
 
-    t: int
-    o: Number | None = None
-    h: Number | None = None
-    l: Number | None = None  # noqa: E741  (the vendor's name)
-    c: Number | None = None
+    The fields stand in the vendor's order, in which they are found fastest.
+    """
+
+    T: str | None = None
     v: Number | None = None
     vw: Number | None = None
+    o: Number | None = None
+    c: Number | None = None
+    h: Number | None = None
+    l: Number | None = None  # noqa: E741  (the vendor's name)
+    t: int
     n: Number | None = None
-    T: str | None = None
 
 
-class TradeRow(msgspec.Struct, gc=False):
-    """A trade; instants in nanoseconds."""
+class TradeRow(msgspec.Struct, gc=False, kw_only=True):
+    """A trade; instants in nanoseconds. The fields stand in the vendor's (alphabetical) order."""
 
-    sip_timestamp: int
-    sequence_number: int
-    exchange: int
-    price: Number
-    id: str = ""
-    size: Number | None = None
-    decimal_size: str | None = None
-    participant_timestamp: int | None = None
     conditions: list[int] | str | None = None
     correction: int | None = None
+    decimal_size: str | None = None
+    exchange: int
+    id: str = ""
+    participant_timestamp: int | None = None
+    price: Number
+    sequence_number: int
+    sip_timestamp: int
+    size: Number | None = None
     tape: int | None = None
     trf_id: int | None = None
     trf_timestamp: int | None = None
 
 
-class Page(msgspec.Struct):
-    """The envelope of every list; `results` stays undecoded until its type is known."""
+class Page(msgspec.Struct, Generic[R]):
+    """The envelope of an answer together with its `results`, decoded in one go."""
 
     status: str = ""
-    results: msgspec.Raw = msgspec.Raw(b"null")
+    results: R | None = None
     next_url: str | None = None
     ticker: str | None = None
     adjusted: bool | None = None
@@ -120,38 +124,35 @@ class Page(msgspec.Struct):
     resultsCount: int | None = None  # noqa: N815  (the vendor's name)
 
 
-def page(answer: Answer) -> Page:
-    """The envelope of a JSON answer, its status checked.
+def listing(answer: Answer, row_type: type[S]) -> tuple[Page[list[S]], list[S]]:
+    """The envelope and the rows of a list; no rows when `results` is missing or null.
 
-    Raises BadAnswer when the body is no JSON object (a body cut in the middle is none) or its
-    status is not OK or DELAYED; a plan with delayed data says DELAYED on success.
+    Raises BadAnswer when the body is no such JSON (a body cut in the middle is none), a row does
+    not fit, or the status is not one of success; TruncatedAnswer when the page says that it has
+    more rows. More rows than announced are repetitions, which the callers drop.
     """
-    found = parse(answer, Page)
-    if found.status not in ("OK", "DELAYED"):
-        raise answer.problem(BadAnswer, f"status {found.status!r} came, OK was expected")
-    return found
-
-
-def has_results(found: Page) -> bool:
-    """Whether `results` is there and not null."""
-    return bytes(found.results).strip() != b"null"
-
-
-def rows(answer: Answer, found: Page, row_type: type[S]) -> list[S]:
-    """The rows of a page; empty when `results` is missing or null.
-
-    Raises BadAnswer when a row does not fit its type, TruncatedAnswer when the page says that it
-    has more rows; more rows than announced are repetitions, which the callers drop.
-    """
-    raw = found.results if has_results(found) else b"[]"
-    try:
-        decoded: list[S] = msgspec.json.decode(raw, type=list[row_type])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-        raise answer.problem(BadAnswer, f"a row does not fit: {problem}") from None
+    found = parse(answer, Page[list[row_type]])
+    check_status(answer, found.status)
+    rows = found.results or []
     claimed = found.count if found.resultsCount is None else found.resultsCount
-    if claimed is not None and claimed > len(decoded):
-        raise answer.problem(TruncatedAnswer, f"{len(decoded)} rows came, {claimed} were announced")
-    return decoded
+    if claimed is not None and claimed > len(rows):
+        raise answer.problem(TruncatedAnswer, f"{len(rows)} rows came, {claimed} were announced")
+    return found, rows
+
+
+def single(answer: Answer, row_type: type[S]) -> S:
+    """The `results` of an answer about one thing. Raises BadAnswer, also when there are none."""
+    found = parse(answer, Page[row_type])
+    check_status(answer, found.status)
+    if found.results is None:
+        raise answer.problem(BadAnswer, "an answer without results")
+    return found.results
+
+
+def check_status(answer: Answer, status: str) -> None:
+    """Raises BadAnswer when a status is not one of success; delayed plans say DELAYED."""
+    if status not in ("OK", "DELAYED"):
+        raise answer.problem(BadAnswer, f"status {status!r} came, OK was expected")
 
 
 def parse(answer: Answer, kind: type[S]) -> S:
@@ -160,7 +161,7 @@ def parse(answer: Answer, kind: type[S]) -> S:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         start = answer.body[:40].decode("utf-8", "replace")
-        found = f"the body is not the expected JSON ({problem}): {start!r}"
+        found = f"the body does not fit ({problem}): {start!r}"
         raise answer.problem(BadAnswer, found) from None
 
 

@@ -9,7 +9,9 @@ of its type. Retrying itself belongs to `transport.py`, contracts of tables to `
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+SHOWN = 5
 _KEY_PARAMETER = re.compile(r"(?i)(api_?key|access_?key|signature|token)=[^&\s\"']+")
 _BEARER = re.compile(r"(?i)bearer\s+[^\s\"',]+")
 
@@ -46,6 +48,14 @@ class SourceError(Exception):
         self.request_id = request_id
         self.remedy = remedy or self.default_remedy
         super().__init__(self._message())
+
+    def without(self, key: str) -> SourceError:
+        """Itself, the key taken out of what it says: error texts quote what a host sends."""
+        if key:
+            self.found, self.path = redact(self.found, key), redact(self.path, key)
+            self.request_id = redact(self.request_id, key)
+            self.args = (self._message(),)
+        return self
 
     def _message(self) -> str:
         place = [self.path] if self.path else []
@@ -116,6 +126,19 @@ class BadAnswer(SourceError):
 
 class TruncatedAnswer(BadAnswer):
     """A 200 that ends too early, several times over."""
+
+
+class MissingTickers(SourceError):
+    """Single tickers of a market-wide partition could not be had."""
+
+    default_remedy = "the next run asks for them alone"
+
+    def __init__(self, reasons: Mapping[str, SourceError], expected: int) -> None:
+        self.reasons = {t: f"{type(e).__name__}: {e}" for t, e in sorted(reasons.items())}
+        shown = "; ".join(f"{t}: {why}" for t, why in list(self.reasons.items())[:SHOWN])
+        more = len(reasons) - SHOWN
+        text = f"{len(reasons)} of {expected} tickers failed: {shown}"
+        super().__init__(f"{text} and {more} more" if more > 0 else text)
 
 
 class MissingExtra(SourceError):

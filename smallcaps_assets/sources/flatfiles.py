@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -39,6 +40,7 @@ from smallcaps_assets.sources.transport import BAD_GZIP, Patience
 
 LOG = logging.getLogger(__name__)
 PIECE = 32 << 20
+_DAY = re.compile(r"/(\d{4}-\d\d-\d\d)\.csv\.gz$")
 DATASETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
 
 _BAR_TYPES: dict[str, Any] = {
@@ -88,16 +90,23 @@ class FlatFiles:
         """Whether reading costs no download."""
         return self._store.is_local
 
-    def listed(self, dataset: str, day: date) -> StoredFile | None:
-        """The file of a day as listed, or None. Listing works for days outside the plan too."""
-        key = key_of(dataset, day)
-        found = [file for file in self._store.list(key) if file.key == key]
-        return found[0] if found else None
-
     def days(self, dataset: str, month: date) -> dict[date, StoredFile]:
         """The listed files of a month, by day."""
         found = self._store.list(f"us_stocks_sip/{dataset}/{month:%Y/%m}/")
-        return {date.fromisoformat(Path(file.key).name[:10]): file for file in found}
+        dated = ((_DAY.search(file.key), file) for file in found)
+        return {date.fromisoformat(day[1]): file for day, file in dated if day}
+
+    def is_changed(self, listed: StoredFile, etag: str, since: float) -> bool:
+        """Whether a listed file is another than the one with `etag`, read at `since`.
+
+        A local file is hashed only when it was written after `since` (seconds since the epoch).
+        """
+        if not self.is_local:
+            return listed.etag != etag
+        if listed.modified < since:
+            return False
+        with self._store.opened(listed.key) as (_, now):
+            return now != etag
 
     def minute_bars(self, day: date, tickers: Collection[str] | None = None) -> FlatFrame:
         """MinuteBars of a session; `vwap` is null, the files have none."""
@@ -226,8 +235,9 @@ def make_flat_files(
     timeouts = (settings.connect_timeout, settings.read_timeout)
     if settings.flatfiles_dir:
         return FlatFiles(LocalStore(Path(settings.flatfiles_dir)))
-    store: Store = HttpStore(settings.flatfiles_url, *timeouts)
+    bucket = settings.flatfiles_bucket
+    store: Store = HttpStore(settings.flatfiles_url, *timeouts, bucket)
     if access_key is not None and secret_key is not None:
         keys = (access_key.get_secret_value(), secret_key.get_secret_value())
-        store = S3Store(settings.flatfiles_url, *keys, *timeouts)
+        store = S3Store(settings.flatfiles_url, *keys, *timeouts, bucket)
     return FlatFiles(store, settings.retry_budget)

@@ -2,7 +2,7 @@
 
 Only the cursor is taken from `next_url`; it is joined to our own host and path, so the key goes
 nowhere else and a proxy or the sandbox works alike. Endpoints that page by time are in `bars.py`
-and `trades.py`.
+and `keyset.py`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def walk(
     seen: set[str] = set()
 
     def read(answer: Answer) -> tuple[list[S], dict[str, str] | None]:
-        found = decode.page(answer)
-        page_rows = decode.rows(answer, found, row_type)
+        found, page_rows = decode.listing(answer, row_type)
         check(answer, page_rows)
         if not found.next_url:
             return page_rows, None

@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import decode, pages
 from smallcaps_assets.sources.decode import DetailsRow, DividendRow, SplitRow, TickerRow
-from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, NotFound
+from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, NotFound, SourceError
+from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.symbols import without_test_tickers
 from smallcaps_assets.sources.transport import Answer, Request, Transport
-from smallcaps_assets.sources.workers import in_parallel
+from smallcaps_assets.sources.workers import gather
 
 LOG = logging.getLogger(__name__)
 DETAILS_LAG_DAYS = 90
+DETAILS = "details"
 TICKERS_PATH = "/v3/reference/tickers"
 
 _TICKER_TYPES: dict[str, Any] = {
@@ -107,34 +110,42 @@ class Reference:
             return None
         return _details_frame([(row, as_of, False)], as_of.replace(day=1))
 
-    def details_of_month(self, month: date, tickers: Sequence[str]) -> pl.DataFrame:
-        """TickerDetails that serve a month: as of 90 days before its first day.
+    def details_of_month(
+        self, month: date, tickers: Sequence[str], kept: Pages | None = None
+    ) -> tuple[pl.DataFrame, dict[str, SourceError]]:
+        """TickerDetails that serve a month, as of 90 days before its first day; and who failed.
 
         A company not listed then is asked for at the first day of the month; its share count was
         not knowable and is left null, `is_lagged` is false. A company unknown at both is left out.
+        Answers are put into `kept` as they come, and what is there already is not asked for again.
         """
+        held = kept or Pages()
         start = month.replace(day=1)
         lagged = start - timedelta(days=DETAILS_LAG_DAYS)
 
-        def ask(ticker: str) -> tuple[DetailsRow, date, bool] | None:
-            row = self._details(ticker, lagged)
-            if row is not None:
-                return row, lagged, True
-            row = self._details(ticker, start)
+        def ask(ticker: str) -> None:
+            row, as_of = self._details(ticker, lagged), lagged
             if row is None:
-                return None
-            row.share_class_shares_outstanding = None
-            return row, start, False
+                row, as_of = self._details(ticker, start), start
+                if row is not None:
+                    row.share_class_shares_outstanding = None
+            found = [] if row is None else [msgspec.json.encode(row).decode()]
+            held.add(ticker, {DETAILS: pl.DataFrame({"row": found, "as_of": [as_of] * len(found)})})
 
-        answers = in_parallel(ask, sorted(set(tickers)), self._workers)
-        return _details_frame([found for found in answers if found is not None], start)
+        there = {part for part, _ in held.names()}
+        _, failed = gather(ask, sorted(set(tickers) - there), self._workers)
+        answers = held.frames(DETAILS)
+        asked = (answers[ticker] for ticker in sorted(set(tickers)) if ticker in answers)
+        rows = [answer.row(0) for answer in asked if answer.height]
+        decoded = [
+            (msgspec.json.decode(text, type=DetailsRow), as_of, as_of == lagged)
+            for text, as_of in rows
+        ]
+        return _details_frame(decoded, start), failed
 
     def _details(self, ticker: str, as_of: date) -> DetailsRow | None:
         def read(answer: Answer) -> DetailsRow:
-            found = decode.page(answer)
-            if not decode.has_results(found):
-                raise answer.problem(BadAnswer, "details without results")
-            row = decode.parse(_replace_body(answer, bytes(found.results)), DetailsRow)
+            row = decode.single(answer, DetailsRow)
             if row.ticker != ticker:
                 raise answer.problem(BadAnswer, f"details of {row.ticker!r} came for {ticker!r}")
             return row
@@ -182,10 +193,6 @@ class Reference:
             return pages.collect(self._transport, new, row_type)
         except (NotFound, NotEntitled):
             return pages.collect(self._transport, old, row_type)
-
-
-def _replace_body(answer: Answer, body: bytes) -> Answer:
-    return Answer(answer.request, answer.status, body, answer.headers)
 
 
 def _blank_to_null(found: pl.DataFrame) -> pl.DataFrame:

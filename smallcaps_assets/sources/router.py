@@ -1,46 +1,58 @@
 """Which source answers a request for minutes or trades, and why.
 
-Daily bars have one route (a grouped call) and need no choice. The choice is by age, by what the
-plan allows and by cost; settings can force it; the answer says which way it came. How each source
-is read is in `polygon.py` and `flatfiles.py`.
+Daily bars have one route (a grouped call) and need no choice. The choice is by what is published,
+by what the plan allows and by cost; settings can force it; the answer says which way it came. How
+each source is read is in `polygon.py` and `flatfiles.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import partial
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources.errors import NotEntitled, NotFound, SourceError
 from smallcaps_assets.sources.flatfiles import FlatFiles, FlatFrame
 from smallcaps_assets.sources.polygon import PolygonClient
-from smallcaps_assets.sources.workers import in_parallel
+from smallcaps_assets.sources.spool import Spool
+from smallcaps_assets.sources.stores import StoredFile
 
-PUBLISHED_AT = time(11)
 DOWNLOAD_BYTES_PER_SECOND = 20e6
 PARSE_BYTES_PER_SECOND = 60e6
 CALLS_PER_TICKER_SESSION = 3
 SECONDS_PER_CALL = 0.2
+LISTING_SECONDS = 60.0
+MINUTES, TRADES = "minute_aggs_v1", "trades_v1"
+FILE = "flatfile "
+NOT_PUBLISHED = "the day's file is not published"
 
 
 @dataclass(frozen=True)
 class Routed:
-    """A frame, the way it came (for metadata), and the ETag if it came from a file."""
+    """A frame, and the way it came.
+
+    `route` is for people; `source` names a flat file and its ETag, empty for REST. `failed` has the
+    tickers that could not be had. `forget` is to be called when the frame is stored.
+    """
 
     frame: pl.DataFrame
     route: str
-    etag: str = ""
+    source: str = ""
+    failed: Mapping[str, SourceError] = field(default_factory=dict)
+    forget: Callable[[], None] = lambda: None
 
 
 class Router:
     """Minutes and trades from whichever source is cheapest and allowed.
 
-    `flat_files` is None when there are none; `now` is the present instant with a time zone.
+    `flat_files` is None when there are none.
     """
 
     def __init__(
@@ -48,13 +60,23 @@ class Router:
         client: PolygonClient,
         flat_files: FlatFiles | None,
         settings: PolygonSettings,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        spool: Spool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._flat_files, self._settings = client, flat_files, settings
-        self._now = now
+        self.client, self._flat_files, self._settings = client, flat_files, settings
+        self._spool, self._clock = spool, clock
+        self._listings: dict[tuple[str, date], tuple[float, dict[date, StoredFile]]] = {}
+        self._refused: set[date] = set()
+        self._day_locks: dict[date, threading.Lock] = {}
+        self._lock = threading.Lock()
 
-    def minute_bars(self, day: date, tickers: Sequence[str]) -> Routed:
-        """MinuteBars of a session: its flat file once published, else REST per ticker.
+    @property
+    def workers(self) -> int:
+        """Requests in flight."""
+        return self._settings.workers
+
+    def minute_bars(self, day: date, tickers: Sequence[str], rest: Callable[[], Routed]) -> Routed:
+        """MinuteBars of a session: its flat file once published, else what `rest` gives.
 
         The file is preferred whatever the number of tickers: it has no vwap, REST has, and one
         ticker rebuilt alone should not differ from the rest of its session.
@@ -62,64 +84,110 @@ class Router:
         if not tickers:
             return Routed(TABLES["minute_bars"].empty(), "nothing asked")
 
-        def flat(files: FlatFiles) -> FlatFrame:
-            return files.minute_bars(day, tickers)
+        def flat(files: FlatFiles) -> Routed:
+            return _from_file(files.minute_bars(day, tickers))
 
-        def rest() -> pl.DataFrame:
-            return self._client.minute_bars_of_session(day, tickers)
+        return self._choose(self._settings.minute_route, MINUTES, day, flat, rest)
 
-        return self._choose(self._settings.minute_route, day, flat, rest)
+    def is_rest(self, day: date) -> bool:
+        """Whether a session's minutes will come over REST, as far as can be seen beforehand."""
+        route = self._settings.minute_route
+        return route == "rest" or (route == "auto" and bool(self._why_no_file(MINUTES, day)))
 
-    def trades(self, ticker: str, day: date) -> Routed:
-        """Trades of one ticker-session."""
-        return self.trades_of_session(day, [ticker])
+    def is_awaited(self, day: date) -> bool:
+        """Whether a session's minutes would better wait for a flat file that is not out yet."""
+        if self._settings.minute_route == "rest":
+            return False
+        return self._why_no_file(MINUTES, day) == NOT_PUBLISHED
 
-    def trades_of_session(self, day: date, tickers: Sequence[str]) -> Routed:
-        """Trades of several tickers of a session, from the day's file if that is cheaper."""
-        if not tickers:
-            return Routed(TABLES["trades"].empty(), "nothing asked")
+    def trades(self, ticker: str, day: date, companions: Collection[str] = ()) -> Routed:
+        """Trades of one ticker-session; `companions` are the day's tickers that the run wants.
 
-        def flat(files: FlatFiles) -> FlatFrame:
-            return files.trades(day, tickers)
+        Many tickers of a day may be worth reading its file, once for all of them.
+        """
+        wanted = sorted({ticker, *companions})
+        route = self._settings.trade_route
+        rest = partial(self._rest_trades, ticker, day)
+        if route == "auto" and not self._is_file_cheaper(day, len(wanted)):
+            reason = f"rest: {len(wanted)} tickers cost less than the day's file"
+            return replace(rest(), route=reason)
 
-        def rest() -> pl.DataFrame:
-            found = in_parallel(
-                lambda ticker: self._client.trades(ticker, day),
-                sorted(set(tickers)),
-                self._settings.workers,
-            )
-            return TABLES["trades"].conform(pl.concat(found))
+        def flat(files: FlatFiles) -> Routed:
+            return self._file_trades(files, ticker, day, wanted)
 
-        wanted = self._settings.trade_route
-        if wanted == "auto" and not self._is_file_cheaper(day, len(set(tickers))):
-            return Routed(
-                rest(), f"rest: {len(set(tickers))} tickers cost less than the day's file"
-            )
-        return self._choose(wanted, day, flat, rest)
+        return self._choose(route, TRADES, day, flat, rest)
+
+    def is_replaced(self, day: date, source: str, since: float) -> bool:
+        """Whether the flat file that a partition came from has been published anew.
+
+        `source` is that of `Routed`, `since` when the partition was written, in seconds since the
+        epoch. A listing that can't be had replaces nothing.
+        """
+        files = self._flat_files
+        if files is None or not source.startswith(FILE):
+            return False
+        key, _, etag = source.removeprefix(FILE).partition(" ")
+        try:
+            listed = self._listed(key.split("/")[1], day)
+            return listed is not None and files.is_changed(listed, etag, since)
+        except SourceError:
+            return False
+
+    def _rest_trades(self, ticker: str, day: date) -> Routed:
+        kept = self._spool.pages("trades", ticker, day.isoformat())
+        try:
+            found = self.client.trades(ticker, day, kept)
+        finally:
+            kept.close()
+        return Routed(found, "rest", forget=kept.drop)
+
+    def _file_trades(
+        self, files: FlatFiles, ticker: str, day: date, wanted: Sequence[str]
+    ) -> Routed:
+        """One ticker's trades from the day's file, which is read once for all that are wanted."""
+        if len(wanted) == 1:
+            return _from_file(files.trades(day, wanted))
+        pages = self._spool.pages("trades file", day.isoformat())
+        with self._lock:
+            day_lock = self._day_locks.setdefault(day, threading.Lock())
+        with day_lock:
+            kept = pages.frames(ticker)
+            if not kept:
+                found = files.trades(day, wanted)
+                pages.add(f"{found.key} {found.etag}", _by_ticker(found.frame, wanted))
+                kept = pages.frames(ticker)
+        ((source, frame),) = kept.items()
+        pages.close()
+        return Routed(
+            frame,
+            f"flatfile {source.partition(' ')[0]}",
+            f"{FILE}{source}",
+            forget=partial(pages.forget, ticker),
+        )
 
     def _choose(
         self,
         wanted: str,
+        dataset: str,
         day: date,
-        flat: Callable[[FlatFiles], FlatFrame],
-        rest: Callable[[], pl.DataFrame],
+        flat: Callable[[FlatFiles], Routed],
+        rest: Callable[[], Routed],
     ) -> Routed:
         if wanted == "rest":
-            return Routed(rest(), "rest: forced by the settings")
+            return replace(rest(), route="rest: forced by the settings")
         if wanted == "flatfile":
             found = flat(self._required_files())
-            return Routed(found.frame, f"flatfile {found.key}: forced by the settings", found.etag)
-        reason = self._why_no_file(day)
+            return replace(found, route=f"{found.route}: forced by the settings")
+        reason = self._why_no_file(dataset, day)
         if not reason and self._flat_files is not None:
             try:
-                found = flat(self._flat_files)
-            except (NotFound, NotEntitled) as refusal:
-                reason = (
-                    "the day has no file" if isinstance(refusal, NotFound) else "no right to it"
-                )
-            else:
-                return Routed(found.frame, f"flatfile {found.key}", found.etag)
-        return Routed(rest(), f"rest: {reason}")
+                return flat(self._flat_files)
+            except NotFound:
+                reason = "the day has no file"
+            except NotEntitled as refusal:
+                reason = f"no right to the day's file ({refusal.found})"
+                self._refused.add(day.replace(day=1))
+        return replace(rest(), route=f"rest: {reason}")
 
     def _required_files(self) -> FlatFiles:
         if self._flat_files is None:
@@ -129,23 +197,38 @@ class Router:
             )
         return self._flat_files
 
-    def _why_no_file(self, day: date) -> str:
+    def _why_no_file(self, dataset: str, day: date) -> str:
         """Why the day's file is out of the question; empty when it is not."""
         if self._flat_files is None:
             return "no flat files configured"
-        due = datetime.combine(day + timedelta(days=1), PUBLISHED_AT, NEW_YORK)
-        if not self._flat_files.is_local and self._now() < due:
-            return f"the day's file is due at {due:%Y-%m-%d %H:%M} New York"
-        return ""
+        if day.replace(day=1) in self._refused:
+            return "no right to the month's files"
+        try:
+            is_listed = self._listed(dataset, day) is not None
+        except SourceError:
+            return ""  # some hosts don't list: asking for the file itself decides
+        return "" if is_listed else NOT_PUBLISHED
+
+    def _listed(self, dataset: str, day: date) -> StoredFile | None:
+        """The day's file in the listing of its month, which is looked at once a minute."""
+        if self._flat_files is None:
+            return None
+        month = (dataset, day.replace(day=1))
+        with self._lock:
+            read_at, found = self._listings.get(month, (float("-inf"), {}))
+            if self._clock() - read_at > LISTING_SECONDS:
+                found = self._flat_files.days(*month)
+                self._listings[month] = (self._clock(), found)
+        return found.get(day)
 
     def _is_file_cheaper(self, day: date, tickers: int) -> bool:
         files = self._flat_files
-        if files is None or self._why_no_file(day):
+        if files is None:
             return False
         if not files.is_local and self._rest_seconds(tickers) < 1e9 / DOWNLOAD_BYTES_PER_SECOND:
             return False  # a day of trades is a gigabyte or more: no need to look
         try:
-            listed = files.listed("trades_v1", day)
+            listed = self._listed(TRADES, day)
         except SourceError:
             return False
         if listed is None:
@@ -155,5 +238,14 @@ class Router:
 
     def _rest_seconds(self, tickers: int) -> float:
         calls = tickers * CALLS_PER_TICKER_SESSION
-        pace = min(self._client.throttle.rate, self._settings.workers / SECONDS_PER_CALL)
+        pace = min(self.client.throttle.rate, self._settings.workers / SECONDS_PER_CALL)
         return calls / pace
+
+
+def _from_file(found: FlatFrame) -> Routed:
+    return Routed(found.frame, f"flatfile {found.key}", f"{FILE}{found.key} {found.etag}")
+
+
+def _by_ticker(frame: pl.DataFrame, tickers: Sequence[str]) -> dict[str, pl.DataFrame]:
+    found = {key[0]: part for key, part in frame.partition_by("ticker", as_dict=True).items()}
+    return {ticker: found.get(ticker, frame.clear()) for ticker in tickers}

@@ -42,6 +42,7 @@ from smallcaps_assets.sources.throttle import Throttle
 
 T = TypeVar("T")
 CHUNK = 1 << 18
+SECRET_LENGTH = 16
 BAD_ANSWERS = 6
 BAD_GZIP: tuple[Any, ...] = (EOFError, OSError, isal_zlib.error)
 FIRST_DELAY, LONGEST_DELAY = 0.25, 10.0
@@ -220,7 +221,7 @@ class Transport:
             try:
                 return decode(self._ask(request))
             except SourceError as failure:
-                error = failure
+                error = failure.without(self._key)
             self._remember(request, error)
             delay = patience.delay(error)
             if delay is None:
@@ -292,10 +293,12 @@ class Transport:
             if answer.status != 200:
                 return Answer(request, answer.status, b"", response.headers)
             return TruncatedAnswer(str(problem), status=answer.status, path=request.shown)
-        # A host may echo the key, and error texts quote the body.
-        secret = self._key.encode()
-        clean = body.replace(secret, b"***") if secret and secret in body else body
-        return Answer(request, answer.status, clean, response.headers)
+        return Answer(request, answer.status, self._without_key(body), response.headers)
+
+    def _without_key(self, body: bytes) -> bytes:
+        """A host may echo the key; a short one (of a test server) may also stand in a real word."""
+        is_secret = len(self._key) >= SECRET_LENGTH
+        return body.replace(self._key.encode(), b"***") if is_secret else body
 
     def _count(self, received: int = 0, retries: int = 0) -> None:
         with self._count_lock:

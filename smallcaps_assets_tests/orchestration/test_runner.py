@@ -12,16 +12,20 @@ from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.describe import asset_spec, preview
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
+    done_in,
     in_threads,
     materialize,
     partition_keys,
+    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Outcome
-from smallcaps_assets.sources.errors import Unauthorized
+from smallcaps_assets.settings import RunSettings
+from smallcaps_assets.sources.errors import SourceUnavailable, Unauthorized
 
 KEYS = dg.StaticPartitionsDefinition([f"k{n}" for n in range(6)])
 CHAIN = ("trades", "dollar_bars")
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 def outcome(table: str, key: str, error: Exception | None = None) -> Outcome:
@@ -150,6 +154,53 @@ def test_materialize_subset_makes_only_the_selected_table(instance: dg.DagsterIn
 def test_partition_keys_of_the_config_win_over_the_range(instance: dg.DagsterInstance):
     assert run(instance, {}, {"keys": ["k4", "k1"]}).success
     assert materialized(instance, "trades") == {"k1", "k4"}
+
+
+def test_failed_key_of_a_list_is_shown_failed_from_its_stage_on(instance: dg.DagsterInstance):
+    job = definitions(
+        {("trades", "k1"): ValueError("broken")}
+    ).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        run_config={"ops": {"chain": {"config": {"keys": ["k1", "k4"]}}}},
+        asset_selection=[dg.AssetKey(table) for table in CHAIN],
+    )
+    assert not result.success
+    for table in CHAIN:
+        found = instance.get_status_by_partition(dg.AssetKey(table), ["k0", "k1", "k4"], KEYS) or {}
+        names = {key: status.name if status else None for key, status in found.items()}
+        assert names == {"k0": None, "k1": "FAILED", "k4": "MATERIALIZED"}, table
+
+
+def test_retry_after_a_transient_fault_does_only_what_is_missing(instance: dg.DagsterInstance):
+    asked: list[str] = []
+
+    @dg.multi_asset(
+        name="chain",
+        specs=[asset_spec("trades")],
+        partitions_def=KEYS,
+        can_subset=True,
+        retry_policy=retry_policy(RunSettings(retries=2, retry_seconds=0)),
+    )
+    def chain(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
+        done = done_in(context.run_id)
+        keys = [k for k in partition_keys(context, config) if ("trades", k) not in done]
+        asked.extend(keys)
+        is_down = len(asked) <= 6
+        error = SourceUnavailable("the vendor is down")
+        yield from materialize(
+            context, (outcome("trades", k, error if k == "k3" and is_down else None) for k in keys)
+        )
+
+    job = dg.Definitions(
+        assets=[chain], executor=dg.in_process_executor
+    ).resolve_implicit_global_asset_job_def()
+    tags = dict(zip(RANGE_TAGS, ("k0", "k5"), strict=True))
+    assert job.execute_in_process(instance=instance, tags=tags).success
+    assert asked == [*(f"k{n}" for n in range(6)), "k3"]
+    records = instance.fetch_materializations(dg.AssetKey("trades"), limit=100).records
+    assert len(records) == 6
 
 
 def test_in_threads_gives_every_result_and_bounds_what_is_in_flight():

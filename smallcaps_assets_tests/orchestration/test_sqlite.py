@@ -1,30 +1,82 @@
-"""Dagster's SQLite connections: settings applied, a bounded number held, nothing else touched."""
+"""Dagster's SQLite storage with kept connections: what it holds, lets go, and finds again."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+import dagster as dg
+import pytest
+from sqlalchemy import text
 
-from smallcaps_assets.orchestration import sqlite
+from smallcaps_assets.orchestration.sqlite import EventLog
 
-
-def synchronous(path: Path) -> int:
-    """The level of a new connection: 1 is NORMAL, 2 is FULL."""
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    with engine.connect() as connection:
-        return int(connection.execute(text("PRAGMA synchronous")).scalar_one())
-
-
-def test_ease_commits_called_twice_applies_once(tmp_path: Path):
-    sqlite.ease_commits()
-    sqlite.ease_commits()
-    assert synchronous(tmp_path / "one.db") == 1
+CONFIG = """
+storage:
+  custom:
+    module: smallcaps_assets.orchestration.sqlite
+    class: SqliteStorage
+    config:
+      base_dir: {0}
+"""
 
 
-def test_ease_commits_holds_a_bounded_number_of_connections(tmp_path: Path):
-    sqlite.ease_commits()
-    for number in range(40):
-        synchronous(tmp_path / f"{number}.db")
-    held = list(sqlite._HELD)
-    assert len(held) == 16
-    assert held[-1] == str(tmp_path / "39.db")
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder of an instance."""
+    (tmp_path / "dagster.yaml").write_text(CONFIG.format(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance on it."""
+    with dg.DagsterInstance.from_config(str(home)) as found:
+        yield found
+
+
+def event_log(instance: dg.DagsterInstance) -> EventLog:
+    storage = instance.event_log_storage
+    assert isinstance(storage, EventLog)
+    return storage
+
+
+def report(instance: dg.DagsterInstance, key: str) -> None:
+    instance.report_runless_asset_event(dg.AssetMaterialization("table", partition=key))
+
+
+def test_commits_append_without_waiting_for_the_disk(instance: dg.DagsterInstance):
+    with event_log(instance).index_connection() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 1
+        assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+
+
+def test_connection_of_a_file_is_kept(instance: dg.DagsterInstance):
+    seen = set()
+    for _ in range(3):
+        with event_log(instance).index_connection() as connection:
+            seen.add(id(connection.connection.dbapi_connection))
+    assert len(seen) == 1
+
+
+def test_connections_of_many_runs_are_bounded(instance: dg.DagsterInstance):
+    log = event_log(instance)
+    for number in range(20):
+        with log.run_connection(f"run{number}") as connection:
+            connection.execute(text("select 1"))
+    assert len(log._engines) == 16
+    assert list(log._engines)[-1] == "run19"
+
+
+def test_failed_transaction_leaves_nothing_behind(instance: dg.DagsterInstance):
+    report(instance, "good")
+    with pytest.raises(ZeroDivisionError), event_log(instance).index_connection() as connection:
+        connection.execute(text("delete from event_logs"))
+        raise ZeroDivisionError
+    assert instance.get_materialized_partitions(dg.AssetKey("table")) == {"good"}
+
+
+def test_second_process_sees_what_the_first_has_committed(home: Path, instance: dg.DagsterInstance):
+    with dg.DagsterInstance.from_config(str(home)) as other:
+        report(instance, "first")
+        assert other.get_materialized_partitions(dg.AssetKey("table")) == {"first"}
+        report(other, "second")
+    assert instance.get_materialized_partitions(dg.AssetKey("table")) == {"first", "second"}

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.schemas.tables import TABLES
-from smallcaps_assets.sources import trades
+from smallcaps_assets.sources import keyset, trades
 from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, WrongContent
 from smallcaps_assets_tests.sources.conftest import Serve
 from smallcaps_assets_tests.sources.loopback import Asked, Reply, csv, ok
@@ -29,7 +29,7 @@ START, END = 1714708800000000000, 1714795200000000000  # New York midnights
 
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(trades, "LIMIT", 4)
+    monkeypatch.setattr(keyset, "LIMIT", 4)
     return 4
 
 
@@ -127,6 +127,27 @@ def test_trades_given_same_number_on_two_venues_expected_both(serve: Serve) -> N
     rows = [trade(7, exchange=11), trade(7, exchange=12)]
     client, _ = serve(vendor(rows))
     assert client.trades("A", DAY)["exchange"].to_list() == [11, 12]
+
+
+def test_trades_given_a_trade_and_its_cancel_expected_both(serve: Serve, limit: int) -> None:
+    cancelled = [trade(7, correction=8), trade(7, correction=10)]
+    rows = [trade(5), trade(6), *cancelled, trade(8)]
+    client, _ = serve(vendor([*rows[:4], *rows[2:]]))
+    found = TABLES["trades"].validate(client.trades("A", DAY))
+    assert numbers(found) == [5, 6, 7, 7, 8]
+    assert found["correction"].to_list() == [0, 0, 8, 10, 0]
+
+
+def test_trades_given_cursor_pages_out_of_order_expected_asked_again(
+    serve: Serve, limit: int
+) -> None:
+    at_once = [trade(n, sip_timestamp=OPEN_NS) for n in range(4)]
+    full = csv(TRADE_HEADER + "\n" + "".join(map(trade_line, at_once)))
+    later = [trade(20), trade(21)]
+    first = ok(at_once, next_url="http://x/?cursor=4")
+    client, server = serve(full, first, ok(later[::-1]), ok(later))
+    assert numbers(client.trades("A", DAY)) == [0, 1, 2, 3, 20, 21]
+    assert len(server.asked) == 4
 
 
 @pytest.mark.parametrize(

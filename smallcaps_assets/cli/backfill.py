@@ -1,0 +1,128 @@
+"""`smallcaps backfill`: check the request, run or show it, name what failed."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.run import Display, name_failures, summary_rows
+from smallcaps_assets.cli.setup import (
+    UserError,
+    check_lake,
+    check_market,
+    ready_lake,
+    session_range,
+    settings_of,
+    ticker_list,
+)
+from smallcaps_assets.lake import Lake, LakeError
+from smallcaps_assets.lake.identity import read_identity
+
+
+def run_backfill(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    tables: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    tickers: str | None,
+    keys: str | None,
+    is_missing: bool,
+    is_failed: bool,
+    is_dry: bool,
+) -> int:
+    """The command; returns its exit status."""
+    settings = settings_of(market, lake, overrides, config)
+    if read_identity(settings.lake.root) is None:
+        raise LakeError(f"lake {settings.lake.root} is empty; fill it with `smallcaps run`")
+    check_lake(settings)
+    narrowed = (tables, start, end, tickers, keys, is_missing, is_failed)
+    if not any(narrowed):
+        raise UserError("backfill what? name tables, keys or dates, or give --missing or --failed")
+    first, last = _range(settings, start, end)
+
+    from smallcaps_assets.backfill import Backfill, BackfillError, Request, tables_of
+    from smallcaps_assets.orchestration.instance import open_instance
+
+    wanted = tuple(ticker_list(tickers))
+    check_market(settings, list(wanted), first, last)
+    console, began = wide_console(), time.perf_counter()
+    display = Display(console)
+    try:
+        named = tables_of(tables)
+        request = Request(named, first, last, wanted, _keys(keys), is_missing, is_failed)
+        with open_instance(settings.lake.root) as instance:
+            job = Backfill(
+                settings,
+                ready_lake(settings),
+                instance,
+                first,
+                last,
+                wanted,
+                observer=display.partition,
+                on_step=display.step,
+                request=request,
+            )
+            if is_dry:
+                return _show(console, job)
+            with display:
+                report = job.run()
+    except BackfillError as error:
+        raise UserError(str(error)) from None
+    if not report.done and not report.failed:
+        console.print("nothing to do: no partition is asked for that there is")
+        return 0
+    from smallcaps_assets.reports.terminal import summary_table
+
+    console.print(summary_table(summary_rows(report)))
+    console.print(f"{report.runs} runs, done in {time.perf_counter() - began:.1f} s")
+    return name_failures(console, report)
+
+
+def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, date]:
+    """The request's sessions; by default from the lake's first one to the newest begun."""
+    from smallcaps_assets.orchestration.market import market_range
+    from smallcaps_assets.orchestration.partitions import Cuts
+    from smallcaps_assets.orchestration.readiness import newest_begun
+
+    stored = Lake(settings.lake.root).keys("daily_bars")
+    newest = newest_begun(Cuts(*market_range(settings), ()), datetime.now(UTC))
+    begin = start or (stored[0] if stored else None)
+    return session_range(settings, begin, end or (newest.isoformat() if newest else None))
+
+
+def _keys(text: str | None) -> tuple[str, ...]:
+    """Partition keys of the option, or of the file that it names."""
+    if text is None:
+        return ()
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8").replace("\n", ",")
+        except OSError as error:
+            raise UserError(f"--keys {text}: {error.strerror}; name a readable file") from None
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise UserError("--keys names no partition; give some or leave the option out")
+    return found
+
+
+def _show(console: Any, job: Any) -> int:
+    """What would be run, one line a run."""
+    count = 0
+    for step, launch in job.planned():
+        count += len(launch.keys)
+        what = ", ".join(step.tables)
+        how = "range" if launch.is_range else "list"
+        console.print(
+            f"{what}: {len(launch.keys):,} partitions by {how}, {launch.keys[0]} to"
+            f" {launch.keys[-1]}",
+            soft_wrap=True,
+            markup=False,
+        )
+    console.print(f"{count:,} partitions; nothing was made")
+    return 0

@@ -1,0 +1,60 @@
+"""`smallcaps coverage`: what of each vendor table is there, and why the rest is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.lake import Lake, LakeError
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.reports.terminal import COVERAGE, coverage_table
+
+_SHOWN = 20
+
+
+def show_coverage(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    csv: str | None,
+) -> int:
+    """Print totals and the sessions with gaps, or write every row as CSV."""
+    settings = settings_of(market, lake, overrides, config)
+    if read_identity(settings.lake.root) is None:
+        raise LakeError(f"lake {settings.lake.root} is empty; fill it with `smallcaps run`")
+    check_lake(settings)
+    rows = Lake(settings.lake.root).scan("coverage").sort("date", "table").collect()
+    if csv is not None:
+        _write(rows, Path(csv))
+        return 0
+    console = wide_console()
+    console.print(coverage_table(totals(rows), f"lake {settings.lake.root}"))
+    for row in gaps(rows).head(_SHOWN).iter_rows(named=True):
+        lacking = ", ".join(f"{row[n]} {n}" for n in _GAPS if row[n]).replace("_", " ")
+        reason = f": {row['reason']}" if row["reason"] else ""
+        console.print(f"{row['date']} {row['table']} {lacking}{reason}", markup=False)
+    return 0
+
+
+_GAPS = ("not_entitled", "failed", "missing")
+
+
+def totals(rows: pl.DataFrame) -> pl.DataFrame:
+    """The number columns of coverage summed by table."""
+    return rows.group_by("table", maintain_order=True).agg(pl.col(COVERAGE).sum())
+
+
+def gaps(rows: pl.DataFrame) -> pl.DataFrame:
+    """The sessions and tables of which tickers are missing, newest first."""
+    return rows.filter(pl.sum_horizontal(_GAPS) > 0).sort("date", descending=True)
+
+
+def _write(rows: pl.DataFrame, path: Path) -> None:
+    try:
+        rows.write_csv(path)
+    except OSError as error:
+        raise LakeError(f"{path} can't be written: {error}; name another file with --csv") from None

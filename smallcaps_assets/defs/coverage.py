@@ -1,0 +1,113 @@
+"""Coverage: per session and vendor table what was expected, what came, and why the rest did not.
+
+Made after the ticks, from the lake and the reasons of failed attempts; the vendor is not asked.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+
+from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.defs.inputs import ticker_sessions_of
+from smallcaps_assets.domain.coverage import Reading, coverage
+from smallcaps_assets.lake import Failures, Lake, Scope
+from smallcaps_assets.orchestration.checks import quality_specs
+from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.runner import (
+    RunConfig,
+    in_threads,
+    materialize,
+    partition_keys,
+    retry_policy,
+)
+from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+
+OF_THE_UNIVERSE = ("daily_bars", "minute_bars", "short_volume")
+
+
+def session_coverage(location: Location) -> dg.AssetsDefinition:
+    """The op; cheap, so a year of sessions goes in one run."""
+    trades = dg.AssetDep("trades", partition_mapping=dg.AllPartitionMapping())
+    sessions = [dg.AssetDep(name) for name in ("tickers", "universe", *OF_THE_UNIVERSE)]
+
+    @dg.multi_asset(
+        name="coverage",
+        specs=[asset_spec("coverage", [*sessions, trades])],
+        check_specs=quality_specs(["coverage"], location.cuts),
+        can_subset=True,
+        partitions_def=location.cuts.sessions,
+        required_resource_keys=RESOURCES,
+        retry_policy=retry_policy(location.settings.run),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
+    )
+    def _coverage(
+        context: dg.AssetExecutionContext, config: RunConfig
+    ) -> Iterator[dg.Output[None]]:
+        work = location.workspace(context, config)
+
+        def one(key: str) -> Outcome:
+            return make(work, config, "coverage", key, lambda: _of_session(work, key))
+
+        keys = partition_keys(context, config)
+        outcomes = in_threads(one, keys, location.settings.run.threads)
+        yield from materialize(context, outcomes, location.observer)
+
+    return _coverage
+
+
+def _of_session(work: Workspace, key: str) -> Built:
+    lake = work.lake
+    before = work.sessions_before(date.fromisoformat(key), 1)
+    universe = _tickers(lake, "universe", key) or _tickers(lake, "universe", *before)
+    readings = [_of_list(lake, key, before)]
+    readings += [_of_table(lake, table, key, universe) for table in OF_THE_UNIVERSE]
+    readings.append(_of_trades(lake, key))
+    frame = coverage(date.fromisoformat(key), readings)
+    told = {
+        row["table"]: f"{row['got']} of {row['expected']}, {row['empty']} empty, "
+        f"{row['not_entitled']} not entitled, {row['failed']} failed, {row['missing']} missing"
+        for row in frame.iter_rows(named=True)
+    }
+    return Built(frame, told)
+
+
+def _of_list(lake: Lake, key: str, before: list[str]) -> Reading:
+    """The list of tickers: what was listed the session before and trades today belongs on it."""
+    listed, known = _tickers(lake, "tickers", key), _tickers(lake, "tickers", *before)
+    expected = listed | (known & _tickers(lake, "daily_bars", key))
+    return Reading("tickers", expected, listed, listed, _failures(lake, "tickers", key, expected))
+
+
+def _of_table(lake: Lake, table: str, key: str, universe: set[str]) -> Reading:
+    stamp = lake.stamp(table, key)
+    scope = Scope.nothing() if stamp is None else Scope.parse(stamp.scope)
+    asked = {ticker for ticker in universe if ticker in scope}
+    failures = _failures(lake, table, key, universe)
+    return Reading(table, universe, _tickers(lake, table, key), asked, failures)
+
+
+def _of_trades(lake: Lake, key: str) -> Reading:
+    wanted = ticker_sessions_of(lake, date.fromisoformat(key))
+    asked = {ticker for ticker, name in wanted.items() if lake.exists("trades", name)}
+    got = {ticker for ticker in asked if lake.rows("trades", wanted[ticker])}
+    reasons = {
+        ticker: (failure.kind, failure.reason)
+        for ticker, name in wanted.items()
+        if (failure := Failures(lake).find("trades", name)) is not None
+    }
+    return Reading("trades", wanted, got, asked, reasons)
+
+
+def _failures(lake: Lake, table: str, key: str, tickers: set[str]) -> dict[str, tuple[str, str]]:
+    """Kind and reason by ticker: of single tickers where known, else the partition's for all."""
+    failure = Failures(lake).find(table, key)
+    if failure is None:
+        return {}
+    if failure.tickers:
+        return {ticker: (why.partition(":")[0], why) for ticker, why in failure.tickers.items()}
+    return dict.fromkeys(tickers, (failure.kind, failure.reason))
+
+
+def _tickers(lake: Lake, table: str, *keys: str) -> set[str]:
+    return set(lake.read_many(table, keys, ["ticker"])["ticker"])

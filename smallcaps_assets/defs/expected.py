@@ -1,0 +1,53 @@
+"""Which partitions a complete lake would hold, which of them are missing, and which have failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from smallcaps_assets.defs.inputs import registry_rows
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.partitions import TICKERS, UNION, Cuts, month_keys, year_keys
+from smallcaps_assets.schemas import TABLES, Partitioning
+
+
+def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
+    """Keys that a complete lake of this market would hold, in the order of the sessions."""
+    start, end = cuts.start, cuts.end
+    qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
+    periods = (p.name for p in cuts.periods if p.start <= end and p.end >= start)
+    return {
+        Partitioning.NONE: lambda: [""],
+        Partitioning.SESSION: lambda: cuts.session_keys(start, end),
+        Partitioning.MONTH: lambda: month_keys(start, end),
+        Partitioning.YEAR: lambda: year_keys(start, end),
+        Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
+        Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
+        Partitioning.PERIOD: lambda: [*periods, UNION],
+    }[TABLES[table].partitioning]()
+
+
+def failed_keys(
+    instance: dg.DagsterInstance, cuts: Cuts, table: str, keys: Sequence[str]
+) -> list[str]:
+    """Those of some partitions whose last attempt failed, as Dagster knows them."""
+    definition = cuts.of(TABLES[table])
+    if definition is None or not keys:
+        return []
+    found = instance.get_status_by_partition(dg.AssetKey(table), list(keys), definition) or {}
+    return [key for key, status in found.items() if status is not None and status.name == "FAILED"]
+
+
+def between_stored(lake: Lake, table: str, keys: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Of the expected keys those between the first and last stored date, and all stored ones."""
+    stored = set(lake.keys(table))
+    dates = [date_of(key) for key in keys if key in stored]
+    if not dates:
+        return [], stored
+    return [key for key in keys if min(dates) <= date_of(key) <= max(dates)], stored
+
+
+def date_of(key: str) -> str:
+    """The date of a session's, month's, year's or ticker-session's key."""
+    return key.rpartition("_")[2]

@@ -1,0 +1,125 @@
+"""Which findings each table gets, and which other tables they are compared with.
+
+Read after a partition is stored, whether it was made now or found complete. What is looked at is in
+`domain/checks.py`; checks over whole tables are in `checks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import polars as pl
+
+from smallcaps_assets.domain import checks
+from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.lake import Scope, split_ticker_session
+from smallcaps_assets.orchestration.workspace import Workspace
+
+Find = Callable[[Workspace, str, str, pl.DataFrame], list[Finding]]
+
+
+def find(work: Workspace, table: str, key: str | None, frame: pl.DataFrame) -> list[Finding]:
+    """The findings of a stored partition; every one begins with the contract that it passed."""
+    contract = Finding("contract", True, f"{frame.height:,} unique rows of the declared types")
+    return [contract, *_FINDS.get(table, _nothing)(work, table, key or "", frame)]
+
+
+def _nothing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return []
+
+
+def _listing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    what = {"tickers": "tickers listed", "daily_bars": "daily bars"}.get(table, "companies")
+    if work.scope(table) != Scope():
+        return []
+    return [checks.session_share(frame, _rows_before(work, table, key), what)]
+
+
+def _daily_bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [*_listing(work, table, key, frame), checks.price_ranges(frame)]
+
+
+def _ranges(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.price_ranges(frame)]
+
+
+def _summary(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.minutes_complete(frame), checks.volumes_reconcile(frame)]
+
+
+def _metrics(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.suspect_actions(frame), checks.outliers(frame)]
+
+
+def _bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    is_from_minutes = frame.height > 0 and frame["source"][0] == "minutes"
+    minutes = None if is_from_minutes else _minute_volume(work, key)
+    found = [checks.price_ranges(frame), checks.tape_reconciles(frame, minutes)]
+    return [*found, checks.bars_suit(frame)] if "is_clamped" in frame.columns else found
+
+
+def _features(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    bars = work.lake.read("dollar_imbalance_bars", key, ["bar_id", "close_timestamp"])
+    return [checks.known_in_time(frame, bars)]
+
+
+def _labels(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.labels_in_session(frame), checks.label_balance(frame)]
+
+
+def _weights(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.weights_valid(frame)]
+
+
+def _dataset(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.selection_consistent(frame), checks.weights_valid(frame)]
+
+
+def _coverage(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.vendor_coverage(frame)]
+
+
+def _rows_before(work: Workspace, table: str, key: str) -> int | None:
+    """Rows of the same table in the session before; None when it is not stored."""
+    before = work.sessions_before(date.fromisoformat(key), 1)
+    if not before or not work.lake.exists(table, before[0]):
+        return None
+    return work.lake.read(table, before[0], ["ticker"]).height
+
+
+def _minute_volume(work: Workspace, key: str) -> float | None:
+    """The sum of a ticker-session's minutes; None when it is not known."""
+    ticker, day = split_ticker_session(key)
+    return _minute_volumes(work, day.isoformat()).get(ticker)
+
+
+def _minute_volumes(work: Workspace, session: str) -> dict[str, float]:
+    """Sums of the minutes of a session by ticker; read once for all its ticker-sessions."""
+    held = work.notes.get(("minute volumes", session))
+    if held is None:
+        held = {}
+        if work.lake.exists("session_summary", session):
+            columns = ["ticker", "minute_volume"]
+            held = dict(work.lake.read("session_summary", session, columns).iter_rows())
+        work.notes["minute volumes", session] = held
+    return held
+
+
+_FINDS: dict[str, Find] = {
+    "tickers": _listing,
+    "daily_bars": _daily_bars,
+    "universe": _listing,
+    "minute_bars": _ranges,
+    "session_summary": _summary,
+    "daily_metrics": _metrics,
+    "dollar_bars": _bars,
+    "volume_bars": _bars,
+    "dollar_imbalance_bars": _bars,
+    "volume_imbalance_bars": _bars,
+    "bar_features": _features,
+    "triple_barrier_labels": _labels,
+    "sample_weights": _weights,
+    "coverage": _coverage,
+    "ml_dataset": _dataset,
+}

@@ -1,0 +1,58 @@
+"""Why partitions, or single tickers in them, could not be had at the last attempt.
+
+One small JSON file per partition below `state/failures`, written when an attempt fails and removed
+when one succeeds, so that coverage can be told without asking the orchestrator.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from smallcaps_assets.lake.paths import partition_folder
+from smallcaps_assets.lake.store import Lake
+from smallcaps_assets.schemas import TABLES
+
+FOLDER = "state/failures"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`kind` is the type of the error; `tickers` has the reasons of single tickers."""
+
+    kind: str
+    reason: str
+    tickers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Failures:
+    """The failures of one lake."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def record(self, table: str, key: str | None, failure: Failure) -> None:
+        """Keep why the last attempt failed."""
+        text = json.dumps(asdict(failure), sort_keys=True)
+        self._lake.write_bytes(self._place(table, key), text.encode())
+
+    def clear(self, table: str, key: str | None) -> None:
+        """The partition is whole."""
+        (self._lake.root / self._place(table, key)).unlink(missing_ok=True)
+
+    def find(self, table: str, key: str | None) -> Failure | None:
+        """Why the last attempt failed; None when it did not, or was never made."""
+        path = self._lake.root / self._place(table, key)
+        try:
+            return Failure(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def digest(self, table: str, key: str | None) -> str:
+        """A text that changes with the failure; `none` if there is none."""
+        failure = self.find(table, key)
+        return "none" if failure is None else f"{failure.kind} {sorted(failure.tickers)}"
+
+    def _place(self, table: str, key: str | None) -> str:
+        return f"{FOLDER}/{partition_folder(TABLES[table], key)}/failure.json"

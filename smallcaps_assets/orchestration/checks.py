@@ -1,0 +1,68 @@
+"""From findings to Dagster's asset checks: one event for a partition, with every finding in it.
+
+One event and not one per finding, because an event costs as much as small work does. What is looked
+at is in `domain/checks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.schemas import TABLES
+
+QUALITY = "quality"
+_MEANING = (
+    "What a contract can't refuse, looked at right after the partition is stored. Never blocks;"
+    " an error means: don't use this partition, a warning: have a look."
+)
+
+
+def quality_specs(tables: Iterable[str], cuts: Cuts) -> list[dg.AssetCheckSpec]:
+    """The per-partition check of each table, to stand beside the asset specs of its op."""
+    return [
+        dg.AssetCheckSpec(
+            QUALITY, asset=name, description=_MEANING, partitions_def=cuts.of(TABLES[name])
+        )
+        for name in tables
+    ]
+
+
+def evaluation(table: str, key: str | None, findings: Sequence[Finding]) -> dg.AssetCheckEvaluation:
+    """The check event of one partition."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(table),
+        check_name=QUALITY,
+        passed=all(finding.is_good for finding in findings),
+        severity=severity(findings),
+        description=describe(findings),
+        metadata={finding.name: finding.text() for finding in findings},
+        partition=key,
+    )
+
+
+def result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    """The result of a check over a whole table."""
+    return dg.AssetCheckResult(
+        passed=all(finding.is_good for finding in findings),
+        severity=severity(findings),
+        description=describe(findings),
+        metadata={finding.name: finding.text() for finding in findings},
+    )
+
+
+def severity(findings: Iterable[Finding]) -> dg.AssetCheckSeverity:
+    """ERROR when a finding is a defect of the data, else WARN."""
+    is_error = any(finding.is_error for finding in findings if not finding.is_good)
+    return dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
+
+
+def describe(findings: Sequence[Finding]) -> str:
+    """What is not good and what to do, or what was found good."""
+    bad = [finding for finding in findings if not finding.is_good]
+    if bad:
+        return "; ".join(f"{finding.name}: {finding.text()}" for finding in bad)
+    return ", ".join(finding.name for finding in findings)

@@ -1,0 +1,120 @@
+"""How a set of partitions becomes runs: few of them, and none that makes what was not asked for.
+
+A run costs more than a second before any work, so keys go many to a run. A range run covers a
+stretch of the definition's current order, so blocks are computed from that order and never from
+first and last; what is scattered goes by a list of keys in the run's configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from smallcaps_assets.orchestration.partitions import contiguous_blocks
+
+KEYS_PER_RUN = 500
+SHORTEST_RANGE = 20
+"""Blocks below this go by list: a hundred short ranges would be a hundred runs."""
+REASON_TAG = "smallcaps/reason"
+OP_TAG = "smallcaps/op"
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_PARTITION = "dagster/partition"
+_RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The partitions of one run, in the definition's order, and whether they go as a range."""
+
+    keys: tuple[str, ...]
+    is_range: bool = True
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The run's partition tags; none for a list of keys."""
+        if not self.is_range:
+            return {}
+        if len(self.keys) == 1:
+            return {_PARTITION: self.keys[0]}
+        return dict(zip(_RANGE, (self.keys[0], self.keys[-1]), strict=True))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What of the op's configuration names the partitions."""
+        return {} if self.is_range else {"keys": list(self.keys)}
+
+
+def plan(keys: Iterable[str], order: Sequence[str], most: int = KEYS_PER_RUN) -> list[Launch]:
+    """Runs of at most `most` keys for exactly these keys.
+
+    Long blocks go as ranges, a lone short one too; several short ones go together as lists.
+    Raises KeyError for a key that is not in the order.
+    """
+    place = {key: number for number, key in enumerate(order)}
+    blocks = [
+        tuple(order[place[first] : place[last] + 1])
+        for first, last in contiguous_blocks(set(keys), order)
+    ]
+    shortest = 1 if len(blocks) == 1 else SHORTEST_RANGE
+    ranges = [part for block in blocks if len(block) >= shortest for part in _parts(block, most)]
+    scattered = [key for block in blocks if len(block) < shortest for key in block]
+    lists = [Launch(part, is_range=len(part) == 1) for part in _parts(scattered, most)]
+    return sorted([*map(Launch, ranges), *lists], key=lambda launch: place[launch.keys[0]])
+
+
+def job_name(op: str) -> str:
+    """The job that runs one op."""
+    return f"{op}_job"
+
+
+def run_request(
+    op: str,
+    tables: Iterable[str],
+    launch: Launch,
+    reason: str,
+    run_key: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> dg.RunRequest:
+    """A sensor's or schedule's request of one run, with the reason in its tags."""
+    values = {**(config or {}), **launch.config}
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=job_name(op),
+        asset_selection=[dg.AssetKey(table) for table in tables],
+        run_config={"ops": {op: {"config": values}}} if values else {},
+        tags={REASON_TAG: reason, OP_TAG: op, **launch.tags},
+    )
+
+
+def _parts(keys: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    return [tuple(keys[place : place + most]) for place in range(0, len(keys), most)]
+
+
+def attempts(instance: dg.DagsterInstance, reason: str) -> int | None:
+    """How often runs were requested for a reason; None while one of them is not finished."""
+    runs = instance.get_runs(dg.RunsFilter(tags={REASON_TAG: reason}))
+    return None if any(not run.is_finished for run in runs) else len(runs)
+
+
+def keys_in_flight(instance: dg.DagsterInstance, op: str, order: Sequence[str]) -> set[str]:
+    """Keys of the runs of an op, by list or by range, that are queued or running."""
+    place = {key: number for number, key in enumerate(order)}
+    found: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags={OP_TAG: op})):
+        ops: Any = run.run_config.get("ops", {})
+        found.update(ops.get(op, {}).get("config", {}).get("keys", ()))
+        ends = [
+            run.tags.get(tag) for tag in (_RANGE if _RANGE[0] in run.tags else (_PARTITION,) * 2)
+        ]
+        if all(key in place for key in ends):
+            found.update(order[place[str(ends[0])] : place[str(ends[1])] + 1])
+    return found

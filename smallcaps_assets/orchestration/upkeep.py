@@ -1,0 +1,63 @@
+"""What is put in order when an instance is opened for work: dead runs, old logs.
+
+Runs are never deleted: a deleted run takes its partitions' materializations with it. Ticks of
+schedules and sensors are purged by Dagster itself, see the retention in dagster.yaml.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+
+import dagster as dg
+
+PROCESS_TAG = "smallcaps/process"
+LOG_DAYS = 30
+
+
+def process_tag() -> dict[str, str]:
+    """The tag by which a run of this process is known as dead when the process is gone."""
+    return {PROCESS_TAG: f"{os.getpid()}@{socket.gethostname()}"}
+
+
+def end_orphans(instance: dg.DagsterInstance) -> int:
+    """Report runs of this machine whose process is gone as failed. Returns their number.
+
+    Dagster would show them running for ever, and count them against the limits.
+    """
+    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    orphans = [
+        run for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if _is_dead(run)
+    ]
+    for run in orphans:
+        instance.report_run_failed(run, "the process that ran it is gone")
+    return len(orphans)
+
+
+def purge_compute_logs(home: Path, now: float | None = None) -> int:
+    """Remove captured output older than a month; events and runs stay. Returns the folders gone."""
+    limit = (time.time() if now is None else now) - LOG_DAYS * 86_400
+    old = [
+        folder
+        for folder in (home / "storage").glob("*/compute_logs")
+        if folder.stat().st_mtime < limit
+    ]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old)
+
+
+def _is_dead(run: dg.DagsterRun) -> bool:
+    number, _, host = run.tags.get(PROCESS_TAG, "").partition("@")
+    if host != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

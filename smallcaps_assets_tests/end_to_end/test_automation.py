@@ -1,0 +1,254 @@
+"""The daily schedule and the sensors on a small lake: what is requested, once, and why."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.jobs import DERIVED
+from smallcaps_assets.defs.schedules import MARKET_TABLES, SELECTION_TABLES
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.launchers import REASON_TAG
+from smallcaps_assets.orchestration.location import location_settings
+from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets_tests.end_to_end.conftest import instance_of
+
+DERIVED_KEYS = [dg.AssetKey(table) for table in DERIVED]
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@dataclass
+class Daemon:
+    """Evaluates schedule and sensors as the daemon does: keeps cursors, starts a run key once."""
+
+    root: Path
+    instance: dg.DagsterInstance
+    given: tuple[str, ...] = ()
+    cursors: dict[str, str | None] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        settings = location_settings({}, [f"lake.root={self.root}", *self.given])
+        self.definitions = build_definitions(settings)
+        self.lake = Lake(self.root)
+
+    def sensor(self, name: str, is_cursor_kept: bool = True) -> list[dg.RunRequest]:
+        """New requests of one evaluation; a daemon that dies before it stores the cursor is asked
+        for with `is_cursor_kept=False`."""
+        found = self.definitions.resolve_sensor_def(name)
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursors.get(name),
+            resources=self.definitions.resources,
+            definitions=self.definitions,
+        )
+        data = found.evaluate_tick(context)
+        if is_cursor_kept:
+            self.cursors[name] = data.cursor
+        return self._new(data.run_requests or [])
+
+    def schedule(self, now: str, name: str = "daily") -> tuple[list[dg.RunRequest], str | None]:
+        """New requests of a schedule at a time in New York, and why there are none."""
+        found = self.definitions.resolve_schedule_def(name)
+        context = dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=datetime.fromisoformat(now).replace(tzinfo=NEW_YORK),
+            resources=self.definitions.resources,
+            repository_def=self.definitions.get_repository_def(),
+        )
+        data = found.evaluate_tick(context)
+        return self._new(data.run_requests or []), data.skip_message
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """What the run queue would do with a request."""
+        return self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            asset_selection=list(request.asset_selection or DERIVED_KEYS),
+            run_config=request.run_config,
+            tags=request.tags,
+            raise_on_error=False,
+        )
+
+    def _new(self, requests: Any) -> list[dg.RunRequest]:
+        fresh = [r for r in requests if r.run_key is None or r.run_key not in self.keys]
+        self.keys.update(r.run_key for r in fresh if r.run_key)
+        return fresh
+
+
+@pytest.fixture
+def daemon(own_lake: Path) -> Iterator[Daemon]:
+    with instance_of(own_lake) as instance:
+        yield Daemon(own_lake, instance)
+
+
+def tables(request: dg.RunRequest) -> tuple[str, ...]:
+    return tuple(key.to_user_string() for key in request.asset_selection or DERIVED_KEYS)
+
+
+def keys_of(request: dg.RunRequest) -> list[str]:
+    """Partition keys of a request by list or of one partition; the ends of a range."""
+    ops = request.run_config.get("ops", {})
+    listed = [key for op in ops.values() for key in op["config"].get("keys", [])]
+    return listed or sorted(v for t, v in request.tags.items() if "partition" in t)
+
+
+def forget(lake: Lake, table: str, key: str) -> None:
+    shutil.rmtree(Path(str(lake.path(table, key))).parent)
+
+
+# The daily schedule ------------------------------------------------------------------------------
+def test_daily_given_a_whole_lake_skips(daemon: Daemon) -> None:
+    requests, why = daemon.schedule("2025-01-02T20:15")
+    assert requests == []
+    assert why == "every session up to 2024-12-30 is stored"
+
+
+def test_daily_makes_a_missed_session_in_two_stages_and_asks_once(daemon: Daemon) -> None:
+    day = "2024-12-30"
+    before = {t: daemon.lake.digest(t, day) for t in (*MARKET_TABLES, *SELECTION_TABLES)}
+    for table in before:
+        forget(daemon.lake, table, day)
+    assert daemon.schedule("2024-12-30T18:10")[0] == []  # the session has not ended for its sources
+
+    first, _ = daemon.schedule("2024-12-30T18:15")
+    first += daemon.schedule("2024-12-30T18:15", "daily_actions")[0]
+    assert [(tables(r), keys_of(r)) for r in first] == [
+        (MARKET_TABLES, [day]),
+        (("splits", "dividends"), ["2024"]),
+    ]
+    assert daemon.schedule("2024-12-30T18:45")[0] == []  # the same requests, known already
+    assert all(daemon.run(request).success for request in first)
+
+    second, _ = daemon.schedule("2024-12-31T11:15")
+    assert [(tables(r), keys_of(r)) for r in second] == [(SELECTION_TABLES, [day])]
+    assert daemon.run(second[0]).success
+    assert {t: daemon.lake.digest(t, day) for t in before} == before
+    assert "daily schedule: selection 2024-12-30" in second[0].tags[REASON_TAG]
+
+
+def test_daily_catches_up_missed_sessions_in_one_run(daemon: Daemon) -> None:
+    for day in ("2024-12-27", "2024-12-30"):
+        forget(daemon.lake, "watchlist", day)
+    (request,), _ = daemon.schedule("2025-01-03T09:15")
+    assert tables(request) == SELECTION_TABLES
+    assert keys_of(request) == ["2024-12-27", "2024-12-30"]
+
+
+# The sensors -------------------------------------------------------------------------------------
+def test_sensors_given_a_finished_lake_request_nothing_but_the_dataset(daemon: Daemon) -> None:
+    for name in ("registry", "ticks", "corrections"):
+        assert daemon.sensor(name) == []
+    for name in ("registry", "ticks", "corrections"):
+        assert daemon.sensor(name) == []
+
+
+def test_changed_watchlist_leads_to_registry_then_ticks_then_dataset(daemon: Daemon) -> None:
+    lake, instance = daemon.lake, daemon.instance
+    for name in ("registry", "ticks", "dataset"):
+        daemon.sensor(name)
+    # The newest session's ticker-sessions and the watchlist rows that they come from are gone.
+    rows = lake.read("ticker_sessions").sort("date")
+    key, day = rows["partition_key"][-1], rows["date"][-1].isoformat()
+    for table in TICK_CHAIN:
+        forget(lake, table, key)
+    stamp = lake.stamp("watchlist", day)
+    assert stamp is not None
+    frame = lake.read("watchlist", day).with_columns(pl.col("price") + 0.01)
+    lake.write("watchlist", day, frame, stamp)
+    instance.report_runless_asset_event(dg.AssetMaterialization("watchlist", partition=day))
+
+    (request,) = daemon.sensor("registry", is_cursor_kept=False)
+    assert daemon.sensor("registry") == []  # asked again after the restart, started once
+    assert tables(request) == ("ticker_sessions", "adjustment_factors")
+    assert daemon.run(request).success
+
+    daemon.given = ("run.tick_sessions=15",)
+    daemon.__post_init__()
+    (request,) = daemon.sensor("ticks")
+    assert tables(request) == TICK_CHAIN
+    assert keys_of(request) == [key]
+    assert daemon.run(request).success
+    assert daemon.sensor("ticks") == []
+
+    assert daemon.sensor("dataset") == []  # within the quiet interval of the first evaluation
+    daemon.given = ("run.quiet_minutes=0",)
+    daemon.__post_init__()
+    (request,) = daemon.sensor("dataset")
+    assert keys_of(request)[-1] == "union"
+    assert daemon.sensor("dataset") == []
+
+
+def test_historical_ticks_wait_for_an_explicit_word(daemon: Daemon) -> None:
+    rows = daemon.lake.read("ticker_sessions").filter("is_qualified").sort("date")
+    oldest = rows["partition_key"][0]
+    forget(daemon.lake, "sample_weights", oldest)
+    daemon.given = ("run.tick_sessions=1",)
+    daemon.__post_init__()
+    assert all(oldest not in keys_of(r) for r in daemon.sensor("ticks"))
+
+    file = daemon.root.parent / "asked.toml"
+    file.write_text(
+        '[[dataset.periods]]\nname = "all"\nstart = 2024-01-01\nend = 2025-12-31\nticks = true\n'
+    )
+    settings = location_settings({}, [f"lake.root={daemon.root}"], str(file))
+    daemon.definitions = build_definitions(settings)
+    assert [keys_of(r) for r in daemon.sensor("ticks")] == [[oldest]]
+
+
+def test_corrected_split_touches_its_window_and_one_history(daemon: Daemon) -> None:
+    lake = daemon.lake
+    assert daemon.sensor("corrections") == []
+    ticker = daemon.instance.get_dynamic_partitions("ticker")[0]
+    day = lake.keys("daily_metrics")[-3]
+    splits, stamp = lake.read("splits", "2024"), lake.stamp("splits", "2024")
+    assert stamp is not None
+    row = pl.DataFrame(
+        {
+            "year": [2024],
+            "ticker": [ticker],
+            "execution_date": [day],
+            "split_from": [20.0],
+            "split_to": [1.0],
+        }
+    ).with_columns(pl.col("execution_date").str.to_date())
+    lake.write("splits", "2024", pl.concat([splits, TABLES["splits"].conform(row)]), stamp)
+    daemon.instance.report_runless_asset_event(dg.AssetMaterialization("splits", partition="2024"))
+
+    requests = daemon.sensor("corrections")
+    made = {tables(r)[0]: keys_of(r) for r in requests}
+    assert made == {
+        "daily_metrics": [day, lake.keys("daily_metrics")[-1]],
+        "adjustment_factors": [],
+        "ticker_history": [ticker],
+    }
+    assert {r.tags[REASON_TAG] for r in requests} == {
+        f"sensor corrections: splits of {ticker} on {day}"
+    }
+    assert daemon.sensor("corrections") == []
+
+
+def test_changed_condition_table_touches_ticker_sessions_since_it_is_valid(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smallcaps_assets.defs import corrections
+
+    daemon.sensor("corrections")
+    now = corrections.conditions()
+    changed = now.head(1).with_columns(valid_from=pl.lit("2024-12-24").str.to_date())
+    monkeypatch.setattr(corrections, "conditions", lambda: pl.concat([now, changed]))
+    requests = daemon.sensor("corrections")
+    keys = {key for request in requests for key in keys_of(request)}
+    order = daemon.instance.get_dynamic_partitions("ticker_session")
+    assert keys and keys <= {key for key in order if key.rpartition("_")[2] >= "2024-12-24"}
+    assert {tables(request) for request in requests} == {TICK_CHAIN[1:]}
+    assert daemon.sensor("corrections") == []
