@@ -111,12 +111,12 @@ def test_sweep_given_bad_parameters_or_endless_amounts_is_refused():
 
 
 @pytest.mark.parametrize("kind", list(BarKind))
-@pytest.mark.parametrize("setting", [(2_000.0, 0.2, 0.125, 2.0), (5_000.0, 0.5, 1.0, 3.0)])
+@pytest.mark.parametrize("setting", [(2_000.0, 0.2, 0.125, 2.0), (4_000.0, 0.5, 1.0, 3.0)])
 def test_sweep_given_a_long_tape_with_halts_closes_the_bars_of_the_kernel(kind, setting):
     rng = np.random.default_rng(7)
     count = 3000
     prices = 5 + rng.integers(-1, 2, count).cumsum() / 8 % 3
-    sizes = rng.integers(1, 40, count).astype(float) * (1 if kind.in_dollars else 5)
+    sizes = rng.integers(1, 40, count).astype(float) * (2 if kind.in_dollars else 10)
     blocks = np.sort(rng.integers(0, 12, count))
     target, *rest = setting
     names = dict(zip(("alpha", "gamma", "kappa"), rest, strict=True))
@@ -127,7 +127,7 @@ def test_sweep_given_a_long_tape_with_halts_closes_the_bars_of_the_kernel(kind, 
     edges = np.flatnonzero(np.diff(blocks)) + 1
     tape = sweep_arrays(np.arange(count), prices, sizes, kind, edges=edges)
     assert tape.closing_ticks(BarSetting(*setting))[0].tolist() == full["last_tick"].to_list()
-    assert full.height > 20
+    assert full.height > 8
     assert (full["ticks"] > 2).any()
 
 
