@@ -111,7 +111,7 @@ def test_sweep_given_bad_parameters_or_endless_amounts_is_refused():
 
 
 @pytest.mark.parametrize("kind", list(BarKind))
-@pytest.mark.parametrize("setting", [(2_000.0, 0.2, 0.125, 2.0), (4_000.0, 0.5, 1.0, 3.0)])
+@pytest.mark.parametrize("setting", [(2_000.0, 0.2, 0.125, 2.0), (1_500.0, 0.5, 0.5, 3.0)])
 def test_sweep_given_a_long_tape_with_halts_closes_the_bars_of_the_kernel(kind, setting):
     rng = np.random.default_rng(7)
     count = 3000
