@@ -13,9 +13,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, field_validator
 
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
@@ -66,15 +67,26 @@ class SandboxSettings(Section, frozen=True):
         return tuple(v.strip() for v in value.split(";") if v) if isinstance(value, str) else value
 
 
+def _is_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("give a URL such as https://api.massive.com")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_is_url)]
+
+
 class LakeSettings(Section, frozen=True):
     root: str = Field(default="data", description="folder of the lake")
 
 
 class PolygonSettings(Section, frozen=True):
-    url: str = Field(default="https://api.massive.com", description="base URL of the REST API")
-    flatfiles_url: str = Field(
+    url: Url = Field(default="https://api.massive.com", description="base URL of the REST API")
+    flatfiles_url: Url = Field(
         default="https://files.massive.com", description="endpoint of the flat files"
     )
+    flatfiles_bucket: str = Field(default="flatfiles", description="bucket of the flat files")
     flatfiles_dir: str = Field(
         default="", description="local folder of flat files, used instead of S3"
     )
@@ -99,7 +111,7 @@ class PolygonSettings(Section, frozen=True):
 
 
 class FinraSettings(Section, frozen=True):
-    url: str = Field(default="https://cdn.finra.org", description="base URL of the daily files")
+    url: Url = Field(default="https://cdn.finra.org", description="base URL of the daily files")
 
 
 class UniverseSettings(Section, frozen=True):

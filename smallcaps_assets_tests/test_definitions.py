@@ -10,7 +10,10 @@ from smallcaps_assets_tests.golden.asset_graph import GRAPH_FILE, asset_graph
 
 DEFINITIONS = build_definitions(Settings())
 NODES = {spec.key.to_user_string(): spec for spec in DEFINITIONS.resolve_all_asset_specs()}
-GROUPS = ("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset")
+GROUPS = (
+    *("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset"),
+    "quality",
+)
 
 
 def upstream(name: str) -> set[str]:

@@ -41,6 +41,8 @@ def test_load_settings_later_source_wins(tmp_path: Path):
         ("bars.alfa=1", ["bars.alfa", "alpha", "gamma"]),
         ("bar.alpha=1", ["'bar'", "valid sections", "bars"]),
         ("bars.alpha=much", ["bars.alpha", "much"]),
+        ("polygon.url=api.massive.com", ["polygon.url", "api.massive.com", "https://"]),
+        ("finra.url=http://", ["finra.url", "URL"]),
         ("bars.alpha=2", ["bars.alpha", "2"]),
         ("bars.alpha", ["section.field=value"]),
         ("market.name=nyse", ["market.name", "nyse", "simulated"]),

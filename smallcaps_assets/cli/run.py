@@ -132,10 +132,10 @@ def name_failures(console: Console, report: Any) -> int:
     from smallcaps_assets.orchestration.runner import explain
 
     failed = {explain(outcome): outcome for outcome in report.failed}
-    console.print(
-        f"{len(failed)} partitions failed or lack tickers; the others are complete",
-        style="bold red",
-    )
+    partial = sum(outcome.written is not None for outcome in failed.values())
+    what = [(len(failed) - partial, "failed"), (partial, "lack tickers")]
+    told = " and ".join(f"{count} partitions {fate}" for count, fate in what if count)
+    console.print(f"{told}; the others are complete", style="bold red")
     for line in list(failed)[:_SHOWN_FAILURES]:
         console.print(f"  {line}", soft_wrap=True, markup=False)
     console.print("mend the cause and run the same command again; only what is missing is done")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,16 +14,21 @@ from numpy.typing import ArrayLike
 
 from smallcaps_assets.domain.guards import (
     ArrayError,
+    boolean_array,
     float_array,
     price_array,
     read_only,
     same_length,
+    sign_array,
     size_array,
     time_array,
 )
 from smallcaps_assets.kernels import bars as kernel
 from smallcaps_assets.kernels.ticks import tick_signs
 from smallcaps_assets.schemas.tables import BAR_REASONS
+
+# Bars that one call of the kernel writes at most; a buffer for all would be as long as the ticks.
+ROWS = 8192
 
 
 class BarKind(StrEnum):
@@ -122,32 +126,30 @@ def bars_from_arrays(
     threshold, expected_ticks, expected_imbalance, is_clamped. Raises ArrayError and BarError.
     """
     kind = BarKind(kind)
-    _check_parameters(target, alpha, gamma, kappa)
+    check_parameters(target, alpha, gamma, kappa)
     arrays = {
         "timestamps": time_array("timestamps", timestamps),
         "prices": price_array("prices", prices),
         "sizes": size_array("sizes", sizes),
     }
     count = arrays["prices"].size
-    arrays |= {
-        "forming": _masked("price_forming", price_forming, count, True),
-        "blocks": _masked("block", block, count, 0),
-        "sessions": _masked("session", session, count, 0),
-        "auction": _masked("auction", auction, count, False),
-    }
+    arrays["forming"] = boolean_array("price_forming", price_forming, count, True)
     same_length(arrays)
-    before = _start(state or new_state(target), arrays, state is None)
+    runs = {"block": _runs("block", block, count), "session": _runs("session", session, count)}
+    before = _start(state or new_state(target), arrays["timestamps"], runs)
+    edges = _edges(runs, count, before)
     if signs is None:
-        after, arrays["signs"] = _tick_rule(before, arrays)
+        after, arrays["signs"] = _tick_rule(before, arrays["prices"], runs["session"])
     else:
-        after, arrays["signs"] = before, np.ascontiguousarray(signs, np.int8)
+        after, arrays["signs"] = before, sign_array("signs", signs)
         same_length(arrays)
     if auction is not None:
-        arrays["signs"] = arrays["signs"] * ~arrays["auction"]
-    return _cut(arrays, kind, (target, alpha, gamma, kappa), after, final)
+        arrays["signs"] = arrays["signs"] * ~boolean_array("auction", auction, count, False)
+    return _cut(arrays | edges, kind, (target, alpha, gamma, kappa), after, final)
 
 
-def _check_parameters(target: float, alpha: float, gamma: float, kappa: float) -> None:
+def check_parameters(target: float, alpha: float, gamma: float, kappa: float) -> None:
+    """Raise BarError, naming what is wrong, unless these parameters make bars."""
     for name, value, is_valid, expected in (
         ("target", target, target > 0 and np.isfinite(target), "a positive number"),
         ("alpha", alpha, 0 < alpha <= 1, "0 < alpha <= 1"),
@@ -158,41 +160,70 @@ def _check_parameters(target: float, alpha: float, gamma: float, kappa: float) -
             raise BarError(f"{name} is {value}, expected {expected}; see the bars section")
 
 
-def _masked(name: str, values: ArrayLike | None, count: int, default: Any) -> np.ndarray:
-    dtype = np.bool_ if isinstance(default, bool) else np.int64
-    if values is None:
-        return np.ones(count, dtype) if default else np.zeros(count, dtype)
-    array = np.ascontiguousarray(values)
-    if dtype is np.bool_ and array.dtype != np.bool_ and array.size:
-        raise ArrayError(f"{name} is {array.dtype}, expected booleans; compare or cast it first")
-    return array.astype(dtype, copy=False)
+@dataclass(frozen=True)
+class _Runs:
+    """Runs of equal numbers in an array: where each begins, and its number."""
+
+    starts: np.ndarray
+    values: np.ndarray
+
+    def at(self, ticks: np.ndarray) -> np.ndarray:
+        """The number at each of these ticks."""
+        return self.values[np.searchsorted(self.starts, ticks, "right") - 1]
 
 
-def _start(state: BarState, arrays: dict[str, np.ndarray], is_new: bool) -> BarState:
+def _runs(name: str, numbers: ArrayLike | None, count: int) -> _Runs:
+    """Runs of an array of integers, one run of zeros without it."""
+    if numbers is None or not count:
+        return _Runs(np.zeros(min(count, 1), np.int64), np.zeros(min(count, 1), np.int64))
+    array = np.ascontiguousarray(numbers)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ArrayError(f"{name} is {array.dtype}, expected integers; number them first")
+    if array.shape != (count,):
+        raise ArrayError(
+            f"{name} has {array.size} values, timestamps has {count}; pass arrays of one table"
+        )
+    starts = np.append(0, np.flatnonzero(array[1:] != array[:-1]) + 1)
+    return _Runs(starts, array[starts].astype(np.int64))
+
+
+def _edges(runs: dict[str, _Runs], count: int, state: BarState) -> dict[str, np.ndarray]:
+    """Ticks at which another block or session than before begins, and their numbers."""
+    ticks = np.union1d(runs["block"].starts, runs["session"].starts).astype(np.int64)
+    blocks, sessions = runs["block"].at(ticks), runs["session"].at(ticks)
+    if count:
+        open_bar = state.integers[[kernel.BLOCK, kernel.SESSION]]
+        if (blocks[0], sessions[0]) == tuple(open_bar):
+            ticks, blocks, sessions = ticks[1:], blocks[1:], sessions[1:]
+    return {"edges": ticks, "edge_blocks": blocks, "edge_sessions": sessions}
+
+
+def _start(state: BarState, timestamps: np.ndarray, runs: dict[str, _Runs]) -> BarState:
     """A private copy of a state; a new one begins in the first tick's session and block."""
     floats, integers = state.floats.copy(), state.integers.copy()
     last = integers[kernel.LAST_TIME]
-    if arrays["timestamps"].size and integers[kernel.SEEN]:
-        if arrays["timestamps"][0] < last:
+    if timestamps.size and integers[kernel.SEEN]:
+        if timestamps[0] < last:
             raise ArrayError(
-                f"timestamps[0] = {arrays['timestamps'][0]} is before the state's last {last}; "
+                f"timestamps[0] = {timestamps[0]} is before the state's last {last}; "
                 "resume with the ticks that follow"
             )
-    elif arrays["timestamps"].size:
-        integers[kernel.BLOCK] = arrays["blocks"][0]
-        integers[kernel.SESSION] = arrays["sessions"][0]
+    elif timestamps.size:
+        integers[kernel.BLOCK] = runs["block"].values[0]
+        integers[kernel.SESSION] = runs["session"].values[0]
     return BarState(floats, integers, state.sign, state.previous_price, state.previous_session)
 
 
-def _tick_rule(state: BarState, arrays: dict[str, np.ndarray]) -> tuple[BarState, np.ndarray]:
-    signs, sign, price, session = tick_signs(
-        read_only(arrays["prices"]),
-        read_only(arrays["sessions"]),
-        state.sign,
-        state.previous_price,
-        state.previous_session,
+def _tick_rule(state: BarState, prices: np.ndarray, sessions: _Runs) -> tuple[BarState, np.ndarray]:
+    """Signs, and the state after them; the first trade of a session is compared with nothing."""
+    starts, last = sessions.starts, state.previous_session
+    if starts.size:
+        is_resumed = int(sessions.values[0] == last)
+        starts, last = starts[is_resumed:], int(sessions.values[-1])
+    signs, sign, price = tick_signs(
+        read_only(prices), read_only(starts), state.sign, state.previous_price
     )
-    return BarState(state.floats, state.integers, int(sign), float(price), int(session)), signs
+    return BarState(state.floats, state.integers, int(sign), float(price), last), signs
 
 
 def _cut(
@@ -203,25 +234,29 @@ def _cut(
     final: bool,
 ) -> tuple[pl.DataFrame, BarState]:
     target, alpha, gamma, kappa = (float(p) for p in parameters)
-    # Every bar takes a tick, but for one open bar of the state; untouched pages cost nothing.
-    capacity = arrays["prices"].size + 2
-    out_f = np.empty((capacity, kernel.FLOAT_COLUMNS))
-    out_n = np.empty((capacity, kernel.INT_COLUMNS), np.int64)
+    out_f = np.empty((ROWS, kernel.FLOAT_COLUMNS))
+    out_n = np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
     given = {name: read_only(array) for name, array in arrays.items()}
-    rows = kernel.cut_bars(
-        given["timestamps"], given["prices"], given["sizes"], given["signs"],
-        given["forming"], given["blocks"], given["sessions"],
-        kind.in_dollars, kind.is_imbalance, target, alpha, gamma, kappa,
-        state.floats, state.integers, out_f, out_n,
-    )  # fmt: skip
-    if final:
-        rows += kernel.cut_rest(
-            kernel.BY_SESSION, target, kappa, state.floats, state.integers, out_f, out_n, rows
-        )
-    return _bar_frame(out_f[:rows], out_n[:rows], kind), state
+    count, start, pieces = given["prices"].size, -1, []
+    while start < count:
+        todo = slice(np.searchsorted(given["edges"], start, "right"), None)
+        rows, start = kernel.cut_bars(
+            given["timestamps"], given["prices"], given["sizes"], given["signs"],
+            given["forming"], given["edges"][todo], given["edge_blocks"][todo],
+            given["edge_sessions"][todo], kind.in_dollars, kind.is_imbalance,
+            target, alpha, gamma, kappa, state.floats, state.integers, max(start, 0), out_f, out_n,
+        )  # fmt: skip
+        if final and start == count:
+            rows += kernel.cut_rest(
+                kernel.BY_SESSION, target, kappa, state.floats, state.integers, out_f, out_n, rows
+            )
+        pieces.append((out_f[:rows].copy(), out_n[:rows].copy()))
+    floats, integers = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return _bar_frame(floats, integers, kind), state
 
 
 def _bar_frame(floats: np.ndarray, integers: np.ndarray, kind: BarKind) -> pl.DataFrame:
+    floats, integers = np.asfortranarray(floats), np.asfortranarray(integers)
     f = {name: floats[:, getattr(kernel, name)] for name in (
         "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "DOLLARS", "BUY", "SELL", "UNSIGNED", "THETA",
         "THRESHOLD", "E_TICKS", "E_IMBALANCE",
@@ -236,7 +271,7 @@ def _bar_frame(floats: np.ndarray, integers: np.ndarray, kind: BarKind) -> pl.Da
             "open_timestamp": n["OPEN_TIME"],
             "close_timestamp": n["CLOSE_TIME"],
             "session": n["SESSION"],
-            "reason": np.array(BAR_REASONS, dtype=object)[n["REASON"]],
+            "reason": pl.Series(BAR_REASONS, dtype=pl.String).gather(n["REASON"]),
             "open": f["OPEN"],
             "high": f["HIGH"],
             "low": f["LOW"],
@@ -247,18 +282,25 @@ def _bar_frame(floats: np.ndarray, integers: np.ndarray, kind: BarKind) -> pl.Da
             "buy_volume": f["BUY"],
             "sell_volume": f["SELL"],
             "unsigned_volume": f["UNSIGNED"],
-        },
-        schema_overrides={"reason": pl.String},
-    ).with_columns(vwap=pl.col("dollar_volume") / pl.col("volume"))
+            "vwap": _ratio(f["DOLLARS"], f["VOLUME"]),
+        }
+    )
     if not kind.is_imbalance:
         return frame
-    return frame.with_columns(
-        theta=f["THETA"],
-        threshold=f["THRESHOLD"],
-        expected_ticks=pl.Series(f["E_TICKS"]).fill_nan(None),
-        expected_imbalance=pl.Series(f["E_IMBALANCE"]).fill_nan(None),
-        is_clamped=n["CLAMPED"] != 0,
+    return frame.hstack(
+        [
+            pl.Series("theta", f["THETA"]),
+            pl.Series("threshold", f["THRESHOLD"]),
+            pl.Series("expected_ticks", f["E_TICKS"], nan_to_null=True),
+            pl.Series("expected_imbalance", f["E_IMBALANCE"], nan_to_null=True),
+            pl.Series("is_clamped", n["CLAMPED"] != 0),
+        ]
     )
+
+
+def _ratio(dollars: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    """Dollars per share, NaN for a bar of trades without size."""
+    return np.divide(dollars, volume, out=np.full(volume.size, np.nan), where=volume > 0)
 
 
 def tick_rule(
@@ -273,8 +315,5 @@ def tick_rule(
     `sign`, `previous_price` and `previous_session` resume an earlier pass. Raises ArrayError.
     """
     checked = float_array("prices", prices)
-    sessions = _masked("session", session, checked.size, 0)
-    same_length({"prices": checked, "session": sessions})
-    return tick_signs(
-        read_only(checked), read_only(sessions), sign, previous_price, previous_session
-    )[0]
+    state = BarState(np.empty(0), np.empty(0), sign, previous_price, previous_session)
+    return _tick_rule(state, checked, _runs("session", session, checked.size))[1]

@@ -1,12 +1,12 @@
 """Activity bars of a ticker-session: dollar, volume, dollar-imbalance, volume-imbalance bars.
 
-Bars of a tape, targets scaled by activity, and diagnostics. Cutting plain arrays is in
-`bar_arrays.py`, the fallback from minute bars in `minute_fallback.py`, time bars in `time_bars.py`.
+Bars of a tape and targets scaled by activity. Cutting plain arrays is in `bar_arrays.py`, the
+fallback from minute bars in `minute_fallback.py`, time bars in `intervals.py`, and whether a target
+suits a ticker-session in `diagnostics.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -19,9 +19,6 @@ from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import BarSettings, Settings
 
 VOLUME_SHARE = 0.005
-MAX_CLAMPED = 0.20
-MAX_SPACING_SECONDS = 300.0
-MIN_BARS, BUSY_DOLLARS = 30, 5_000_000.0
 
 
 def default_target(kind: BarKind, settings: BarSettings) -> float:
@@ -151,36 +148,3 @@ def conform_bars(
         source=pl.lit(source),
         bar_id=pl.int_range(pl.len(), dtype=pl.Int32),
     ).select(pl.col(name).cast(dtype) for name, dtype in columns.items())
-
-
-@dataclass(frozen=True)
-class BarDiagnostics:
-    """Whether a target suits a ticker-session; shares are fractions, spacing in seconds."""
-
-    bars: int
-    dollar_volume: float
-    clamped_share: float
-    median_spacing_seconds: float
-    is_often_clamped: bool
-    is_slow: bool
-    is_scarce: bool
-
-
-def bar_diagnostics(bars: pl.DataFrame) -> BarDiagnostics:
-    """Checks of one ticker-session's bars: clamped over 20 %, over 300 s apart, too few."""
-    full = bars.filter(pl.col("reason") == "threshold")
-    dollars = float(bars["dollar_volume"].sum())
-    clamped = 0.0
-    if "is_clamped" in full.columns and full.height:
-        clamped = float(full["is_clamped"].to_numpy().mean())
-    spacing = full["close_timestamp"].to_physical().diff().drop_nulls().to_numpy()
-    median = float(np.median(spacing)) / 1e9 if spacing.size else 0.0
-    return BarDiagnostics(
-        bars=full.height,
-        dollar_volume=dollars,
-        clamped_share=clamped,
-        median_spacing_seconds=median,
-        is_often_clamped=clamped > MAX_CLAMPED,
-        is_slow=median > MAX_SPACING_SECONDS,
-        is_scarce=full.height < MIN_BARS and dollars > BUSY_DOLLARS,
-    )

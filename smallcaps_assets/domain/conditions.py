@@ -1,8 +1,9 @@
 """What each trade condition id of the vendor means for flow and price.
 
 The table is data, `conditions.csv`: id, tape, valid_from, class, source, name. This module reads
-it and turns it into bits; what a trade with those bits does is decided in `ticks.py`. Ids are those
-of trades: the vendor uses the same numbers for quotes with other meanings.
+it and turns it into bits, and compares it with the vendor's own list; what a trade with those bits
+does is decided in `ticks.py`. Ids are those of trades: the vendor uses the same numbers for quotes
+with other meanings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import date
 from enum import IntFlag
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -73,3 +75,73 @@ def condition_table(day: date) -> ConditionTable:
                 names[row["id"]] = row["name"]
     flags.setflags(write=False)
     return ConditionTable(flags, names)
+
+
+VENDOR_COLUMNS = {
+    "id": pl.Int64,
+    "name": pl.String,
+    "updates_high_low": pl.Boolean,
+    "updates_open_close": pl.Boolean,
+    "updates_volume": pl.Boolean,
+}
+DIFFERENCE_COLUMNS = {
+    "id": pl.Int64,
+    "difference": pl.String,
+    "shipped": pl.String,
+    "vendor": pl.String,
+}
+_LEAVES_PRICES = ("excluded", "flow_only", "form_t")
+
+
+def condition_differences(
+    vendor: pl.DataFrame, shipped: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Where the vendor's list of trade conditions and the shipped table differ, by id.
+
+    `vendor` has VENDOR_COLUMNS, as `PolygonClient.conditions` reads them. Differences: `not
+    shipped` (such a trade counts as unknown), `not at the vendor`, `name`, and `update rules`: a
+    class taken over from the vendor that forms prices where the vendor's rules don't, or the other
+    way round. Classes whose source is a rule of our own differ on purpose. Columns: id, difference,
+    shipped, vendor.
+    """
+    table = conditions() if shipped is None else shipped
+    ours = {row["id"]: row for row in table.sort("valid_from").to_dicts()}
+    theirs = {row["id"]: row for row in vendor.to_dicts()}
+    rows: list[tuple[int, str, str | None, str | None]] = []
+    for code in sorted(ours.keys() | theirs.keys()):
+        own, other = ours.get(code), theirs.get(code)
+        if own is None or other is None:
+            missing = "not shipped" if own is None else "not at the vendor"
+            rows.append((code, missing, _name(own), _name(other)))
+            continue
+        if _words(own["name"]) != _words(other["name"]):
+            rows.append((code, "name", own["name"], other["name"]))
+        if own["source"] == "vendor" and _forms_prices(other) not in (None, _is_forming(own)):
+            rows.append((code, "update rules", own["class"], _rules(other)))
+    return pl.DataFrame(rows, schema=DIFFERENCE_COLUMNS, orient="row")
+
+
+def _name(row: dict[str, Any] | None) -> str | None:
+    return None if row is None else row["name"]
+
+
+def _words(name: str) -> list[str]:
+    """A name without case, punctuation and plural, since the vendor is not strict with them."""
+    plain = "".join(c if c.isalnum() else " " for c in name.lower())
+    return [word.removesuffix("s") for word in plain.split()]
+
+
+def _is_forming(row: dict[str, Any]) -> bool:
+    return row["class"] not in _LEAVES_PRICES
+
+
+def _forms_prices(vendor_row: dict[str, Any]) -> bool | None:
+    """Whether the vendor's rules let the trade set all prices of a bar; None without rules."""
+    rules = vendor_row["updates_high_low"], vendor_row["updates_open_close"]
+    return None if None in rules else all(rules)
+
+
+def _rules(vendor_row: dict[str, Any]) -> str:
+    updates = [n.removeprefix("updates_") for n in VENDOR_COLUMNS if n.startswith("updates_")]
+    allowed = [name for name in updates if vendor_row[f"updates_{name}"]]
+    return "updates " + (", ".join(allowed) or "nothing")

@@ -10,6 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from smallcaps_assets.kernels.checks import first_bad_span, first_descent, first_outside
+
+LOWEST = -np.finfo(np.float64).max
+SMALLEST = np.nextafter(0.0, 1.0)
+
 
 class ArrayError(ValueError):
     """An array that a kernel can't take."""
@@ -24,34 +29,28 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 def float_array(name: str, values: ArrayLike) -> np.ndarray:
     """A contiguous float64 array of one dimension without NaN or infinity."""
-    array = np.ascontiguousarray(values, np.float64)
-    if array.ndim != 1:
-        raise ArrayError(f"{name} has {array.ndim} dimensions, expected 1; flatten it first")
-    if not np.isfinite(array).all():
-        place = int(np.argmin(np.isfinite(array)))
-        raise ArrayError(
-            f"{name}[{place}] is {array[place]}, expected a finite number; drop or mend the row"
-        )
-    return array
+    return _checked(name, values, LOWEST, "a finite number; drop or mend the row")
 
 
 def price_array(name: str, values: ArrayLike) -> np.ndarray:
     """`float_array` of positive values."""
-    array = float_array(name, values)
-    if (array <= 0).any():
-        place = int(np.argmax(array <= 0))
-        raise ArrayError(f"{name}[{place}] is {array[place]}, expected > 0; drop such trades first")
-    return array
+    return _checked(name, values, SMALLEST, "> 0; drop such trades first")
 
 
 def size_array(name: str, values: ArrayLike) -> np.ndarray:
     """`float_array` of values that are not negative."""
-    array = float_array(name, values)
-    if (array < 0).any():
-        place = int(np.argmax(array < 0))
-        raise ArrayError(
-            f"{name}[{place}] is {array[place]}, expected >= 0; drop such trades first"
-        )
+    return _checked(name, values, 0.0, ">= 0; drop such trades first")
+
+
+def _checked(name: str, values: ArrayLike, low: float, expected: str) -> np.ndarray:
+    array = np.ascontiguousarray(values, np.float64)
+    if array.ndim != 1:
+        raise ArrayError(f"{name} has {array.ndim} dimensions, expected 1; flatten it first")
+    place = first_outside(read_only(array), low)
+    if place >= 0:
+        if not np.isfinite(array[place]):
+            expected = "a finite number; drop or mend the row"
+        raise ArrayError(f"{name}[{place}] is {array[place]}, expected {expected}")
     return array
 
 
@@ -61,14 +60,33 @@ def time_array(name: str, values: ArrayLike) -> np.ndarray:
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise ArrayError(f"{name} is {array.dtype}, expected integers; cast instants to int64")
     array = array.astype(np.int64, copy=False)
-    back = array[1:] < array[:-1]
-    if back.any():
-        place = int(np.argmax(back)) + 1
+    place = first_descent(read_only(array))
+    if place >= 0:
         raise ArrayError(
             f"{name}[{place}] = {array[place]} is before {name}[{place - 1}] = {array[place - 1]};"
             " sort by time and sequence number first (the vendor's default order is descending)"
         )
     return array
+
+
+def boolean_array(name: str, values: ArrayLike | None, count: int, default: bool) -> np.ndarray:
+    """A contiguous boolean array; without values, `count` times the default."""
+    if values is None:
+        return np.full(count, default)
+    array = np.ascontiguousarray(values)
+    if array.dtype != np.bool_ and array.size:
+        raise ArrayError(f"{name} is {array.dtype}, expected booleans; compare or cast it first")
+    return array.astype(np.bool_, copy=False)
+
+
+def sign_array(name: str, values: ArrayLike) -> np.ndarray:
+    """A contiguous int8 array of -1, 0 and 1."""
+    array = np.ascontiguousarray(values)
+    if array.size and not (array.min() >= -1 and array.max() <= 1):
+        raise ArrayError(
+            f"{name} reach from {array.min()} to {array.max()}, expected -1, 0 and 1; take np.sign"
+        )
+    return array.astype(np.int8, copy=False)
 
 
 def same_length(arrays: dict[str, np.ndarray]) -> int:
@@ -89,9 +107,8 @@ def span_arrays(bars: int, starts: ArrayLike, ends: ArrayLike) -> tuple[np.ndarr
     first = np.ascontiguousarray(starts, np.int64)
     last = np.ascontiguousarray(ends, np.int64)
     same_length({"starts": first, "ends": last})
-    bad = (first < 0) | (last <= first) | (last >= bars)
-    if bad.any():
-        place = int(np.argmax(bad))
+    place = first_bad_span(bars, read_only(first), read_only(last))
+    if place >= 0:
         raise ArrayError(
             f"span {place} is ({first[place]}, {last[place]}], expected 0 <= start < end < {bars}; "
             "drop labels without a span first"

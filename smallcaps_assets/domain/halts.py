@@ -81,7 +81,8 @@ def find_halts(
 def blocks_of(times: np.ndarray, halts: pl.DataFrame) -> np.ndarray:
     """For each tick the number of halts that have ended by then; int32."""
     ends = np.sort(halts["halt_end"].drop_nulls().to_physical().to_numpy())
-    return np.searchsorted(ends, times, "right").astype(np.int32)
+    first = np.append(np.searchsorted(times, ends, "left"), times.size)
+    return np.repeat(np.arange(first.size, dtype=np.int32), np.diff(first, prepend=0))
 
 
 def _from_feed(feed: pl.DataFrame | None) -> list[Halt]:
@@ -107,7 +108,7 @@ def _market_wide(hours: SessionHours) -> list[Halt]:
 def _silences(times: np.ndarray, session_end: int, settings: TickSettings) -> list[Halt]:
     """Silent for long after a busy time; the last one may run into the session's end."""
     wait = int(settings.halt_silence_seconds * SECOND)
-    inside = times[times <= session_end]
+    inside = times[: np.searchsorted(times, session_end, "right")]
     if inside.size == 0:
         return []
     ends = np.append(inside[1:], np.iinfo(np.int64).max)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ from smallcaps_assets.domain.conditions import (
 )
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.domain.halts import blocks_of, find_halts
-from smallcaps_assets.kernels.ticks import combine_flags, tick_signs
+from smallcaps_assets.kernels.ticks import combine_flags, is_in_order, tick_signs
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import TickSettings
 
@@ -111,10 +112,11 @@ def prepare_ticks(
 def _one_ticker(trades: pl.DataFrame, ticker: str, day: date) -> str:
     for name, expected in (("ticker", ticker or None), ("date", day)):
         if name in trades.columns and trades.height:
-            values = trades[name].unique().to_list()
-            if len(values) > 1 or (expected is not None and values[0] != expected):
+            value = trades[name][0] if expected is None else expected
+            if not trades[name].eq_missing(value).all():
+                values = trades[name].unique().sort().to_list()
                 raise TickError(
-                    f"trades hold {name} {sorted(values)[:3]}, expected one ticker-session "
+                    f"trades hold {name} {values[:3]}, expected one ticker-session "
                     f"({ticker or 'one ticker'}, {day}); filter the rows first"
                 )
     return trades["ticker"][0] if trades.height else ticker
@@ -132,6 +134,9 @@ def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
                 f"{row.get('ticker')} trade {row.get('id')} at {row['sip_timestamp']} has {name} "
                 f"{row[name]}, expected a number; download this ticker-session again"
             )
+    times, sequences = (trades[n].to_physical() for n in ("sip_timestamp", "sequence_number"))
+    if is_in_order(_integers(times), _integers(sequences)):
+        return trades
     ordered = trades.sort("sip_timestamp", "sequence_number", maintain_order=True)
     keys = ordered.select("sip_timestamp", "sequence_number")
     ties = (keys == keys.shift(1)).select(pl.all_horizontal(pl.all().fill_null(False)))
@@ -144,21 +149,29 @@ def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
 
 def _flags(trades: pl.DataFrame, table: ConditionTable) -> tuple[np.ndarray, np.ndarray]:
     """Flags of each trade, and the condition id that excludes it or -1."""
-    conditions = trades["conditions"]
-    counts = conditions.list.len().fill_null(0).to_numpy()
-    offsets = np.zeros(trades.height + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    ids = conditions.filter(conditions.list.len() > 0).explode().fill_null(-1)
-    tapes = trades["tape"].fill_null(0).to_numpy().astype(np.int64)
-    tapes[(tapes < 0) | (tapes > 3)] = 0
+    ids, offsets = _lists(trades["conditions"])
+    tapes = trades["tape"].fill_null(0).to_numpy()
+    tapes = np.where((tapes < 0) | (tapes > 3), 0, tapes).astype(np.int64, copy=False)
     return combine_flags(
-        read_only(ids.to_numpy().astype(np.int64)),
+        read_only(ids),
         read_only(offsets),
         read_only(tapes),
         table.flags,
         np.uint16(Flag.UNKNOWN),
         np.uint16(Flag.UNKNOWN | Flag.EXCLUDED),
     )
+
+
+def _integers(values: pl.Series) -> np.ndarray:
+    return read_only(values.to_numpy().astype(np.int64, copy=False))
+
+
+def _lists(conditions: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """All ids one after the other, and where those of each trade begin; no list copies its ids."""
+    filled = conditions.fill_null([]) if conditions.null_count() else conditions
+    lists: Any = filled.cast(pl.List(pl.Int16)).rechunk().to_arrow()
+    offsets = lists.offsets.to_numpy().astype(np.int64, copy=False)
+    return pl.Series(lists.values).fill_null(-1).to_numpy(), offsets
 
 
 def _reasons(
@@ -236,8 +249,7 @@ def _ticks(
     prices = trades["price"].cast(pl.Float64).to_numpy()
     is_auction = (flags & AUCTION) > 0
     is_forming = (flags & Flag.FLOW_ONLY) == 0
-    one_session = np.zeros(prices.size, np.int64)
-    signs, *_ = tick_signs(read_only(prices), read_only(one_session), 0, np.nan, 0)
+    signs, *_ = tick_signs(read_only(prices), read_only(np.empty(0, np.int64)), 0, np.nan)
     time = pl.col("sip_timestamp").to_physical()
     is_closing = pl.lit(pl.Series((flags & Flag.CLOSING) > 0))
     segment = (

@@ -47,15 +47,13 @@ def label_spans(close_times: ArrayLike, starts: ArrayLike, end_times: ArrayLike)
 
 def concurrency(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
     """Labels that span each bar's return, int64 of length `bars` (AFML 4.3)."""
-    first, last = span_arrays(bars, starts, ends)
-    return kernel.concurrency(bars, read_only(first), read_only(last))
+    return _counts(bars, *span_arrays(bars, starts, ends))
 
 
 def average_uniqueness(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
     """Mean of 1 / concurrency over each span, in (0, 1] (AFML 4.4)."""
     first, last = span_arrays(bars, starts, ends)
-    counts = kernel.concurrency(bars, read_only(first), read_only(last))
-    return kernel.average_uniqueness(read_only(counts), read_only(first), read_only(last))
+    return _uniqueness(_counts(bars, first, last), first, last)
 
 
 def return_attribution(closes: ArrayLike, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
@@ -65,17 +63,38 @@ def return_attribution(closes: ArrayLike, starts: ArrayLike, ends: ArrayLike) ->
     """
     prices = price_array("closes", closes)
     first, last = span_arrays(prices.size, starts, ends)
-    counts = kernel.concurrency(prices.size, read_only(first), read_only(last))
-    returns = log_returns(prices)
-    return kernel.return_attribution(
-        read_only(returns), read_only(counts), read_only(first), read_only(last)
-    )
+    counts = _counts(prices.size, first, last)
+    return _attribution(log_returns(prices), counts, first, last)
+
+
+def _counts(bars: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    counts = np.empty(bars + 1, np.int64)
+    kernel.concurrency(read_only(starts), read_only(ends), counts)
+    return counts[:bars]
+
+
+def _uniqueness(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    prefix, means = np.empty(counts.size + 1), np.empty(starts.size)
+    kernel.prefix_of_shares(read_only(np.ones(counts.size)), read_only(counts), prefix)
+    kernel.average_uniqueness(prefix, read_only(starts), read_only(ends), means)
+    return means
+
+
+def _attribution(
+    returns: np.ndarray, counts: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
+    prefix, sums = np.empty(counts.size + 1), np.empty(starts.size)
+    kernel.prefix_of_shares(read_only(returns), read_only(counts), prefix)
+    kernel.return_attribution(prefix, read_only(starts), read_only(ends), sums)
+    return sums
 
 
 def log_returns(closes: np.ndarray) -> np.ndarray:
     """ln(close / previous close), 0 for the first."""
-    returns = np.zeros(closes.size)
-    np.log(closes[1:] / closes[:-1], out=returns[1:])
+    returns = np.empty(closes.size)
+    returns[:1] = 0.0
+    np.divide(closes[1:], closes[:-1], out=returns[1:])
+    np.log(returns[1:], out=returns[1:])
     return returns
 
 
@@ -115,7 +134,7 @@ def sequential_bootstrap_probabilities(
     """Chances of each label in the next draw, given those drawn so far (AFML 4.5)."""
     first, last = span_arrays(bars, starts, ends)
     taken = np.ascontiguousarray(drawn, np.int64)
-    counts = kernel.concurrency(bars, read_only(first[taken]), read_only(last[taken]))
+    counts = _counts(bars, first[taken], last[taken])
     means = kernel.bootstrap_means(read_only(counts), read_only(first), read_only(last))
     return means / means.sum()
 
@@ -184,10 +203,8 @@ def _is_known(labels: pl.DataFrame, eligible_from: datetime | int | None) -> np.
 def _factors(
     returns: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    first, last = read_only(starts), read_only(ends)
-    counts = read_only(kernel.concurrency(returns.size, first, last))
-    unique = kernel.average_uniqueness(counts, first, last)
-    return unique, kernel.return_attribution(read_only(returns), counts, first, last)
+    counts = _counts(returns.size, starts, ends)
+    return _uniqueness(counts, starts, ends), _attribution(returns, counts, starts, ends)
 
 
 def _spread(mask: np.ndarray, values: np.ndarray) -> pl.Series:

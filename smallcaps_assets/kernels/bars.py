@@ -2,8 +2,10 @@
 
     ticks   0 1 2 3 4 5 6 7 8        a bar takes whole trades up to and including the one
     bars   [0 . .][1][2 . . .][3     that reaches the threshold; the rest waits in the state
+    edges         ^         ^        where the session or the block changes: a bar ends before
 
-State lives in two small arrays, so that a pass may stop anywhere and go on bit-identically.
+State lives in two small arrays, so that a pass may stop anywhere and go on bit-identically. Sums
+run in the order of the ticks; extremes, which do not depend on order, are taken bar by bar.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-# Float state, and the first WRITTEN of them with the threshold are the columns of a bar.
+# Float state; the first FLOAT_COLUMNS of them are the columns of a bar.
 OPEN, HIGH, LOW, CLOSE, VOLUME, DOLLARS, BUY, SELL, UNSIGNED, THETA = range(10)
 THRESHOLD, E_TICKS, E_IMBALANCE, FIRST_PRICE, LAST_FORMING = range(10, 15)
 FLOAT_STATE = 15
@@ -25,6 +27,9 @@ C_FIRST, C_LAST, C_OPEN_TIME, C_CLOSE_TIME, C_TICKS, C_REASON, C_CLAMPED, C_SESS
 INT_COLUMNS = 8
 
 BY_THRESHOLD, BY_SESSION, BY_HALT = 0, 1, 2
+ALL_BUT_SIGN = 0x7FFF_FFFF_FFFF_FFFF
+# Doubles hold every whole number up to 2^53; sizes below 2^31 can't overflow an int64 before.
+LARGEST_WHOLE, LARGEST_SIZE = 2**53, 2**31
 
 
 @njit(cache=True, nogil=True)
@@ -77,92 +82,127 @@ def update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp):
 
 
 @njit(cache=True, nogil=True)
-def store_bar(
-    f, n, first_price, high, low, close, volume, dollars, buy, sell, unsigned, theta,
-    ticks, forming, last_time, last_forming,
-):  # fmt: skip
-    """Put the running figures of the open bar into the state."""
-    f[OPEN], f[HIGH], f[LOW], f[CLOSE] = first_price, high, low, close
-    f[VOLUME], f[DOLLARS], f[BUY], f[SELL] = volume, dollars, buy, sell
-    f[UNSIGNED], f[THETA], f[LAST_FORMING] = unsigned, theta, last_forming
-    n[TICKS], n[FORMING], n[LAST_TIME] = ticks, forming, last_time
+def fill_bar(prices, sizes, signs, in_dollars, is_imbalance, f):
+    """Add dollars and theta of ticks up to the one that reaches the threshold; how many it took.
+
+    Two chains of sums in the order of the ticks, and no branch on the sign, which would mispredict
+    half of the time. All else that a bar sums can wait until its ticks are known.
+    """
+    dollars, theta, threshold = f[DOLLARS], f[THETA], f[THRESHOLD]
+    taken = prices.size
+    for i in range(prices.size):
+        size, sign = sizes[i], float(signs[i])
+        amount = prices[i] * size
+        dollars += amount
+        theta += (amount if in_dollars else size) * (sign if is_imbalance else 1.0)
+        if abs(theta) >= threshold:
+            taken = i + 1
+            break
+    f[DOLLARS], f[THETA] = dollars, theta
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def sum_sizes(sizes, signs, f):
+    """Add the sizes of ticks to the open bar: all, bought, sold and without a sign.
+
+    Whole numbers add up to the same in any order, so that those take vector instructions; a
+    fractional size makes its bar add up tick by tick.
+    """
+    whole = total = buy = sell = np.int64(0)
+    for i in range(sizes.size):
+        size, sign = np.int64(sizes[i]), np.int64(signs[i])
+        whole += np.int64(float(size) == sizes[i]) & np.int64(size < LARGEST_SIZE)
+        total += size
+        buy += size & -np.int64(sign > 0)
+        sell += size & -np.int64(sign < 0)
+    is_whole = whole == sizes.size and f[VOLUME] + total < LARGEST_WHOLE
+    for k in (VOLUME, BUY, SELL, UNSIGNED):
+        is_whole &= f[k] == np.floor(f[k])
+    if is_whole:
+        f[VOLUME] += total
+        f[BUY] += buy
+        f[SELL] += sell
+        f[UNSIGNED] += total - buy - sell
+        return
+    for i in range(sizes.size):
+        f[VOLUME] += sizes[i]
+        f[BUY] += sizes[i] * float(max(signs[i], 0))
+        f[SELL] += sizes[i] * float(max(-signs[i], 0))
+        f[UNSIGNED] += sizes[i] * float(1 - abs(signs[i]))
+
+
+@njit(cache=True, nogil=True)
+def form_prices(prices, forming, f, n):
+    """Add ticks to the open bar's open, high, low and close, as far as they form prices.
+
+    Positive doubles order like their bits, and integers have vector instructions for extremes.
+    """
+    first, last = 0, prices.size - 1
+    while first <= last and not forming[first]:
+        first += 1
+    if first > last:
+        return
+    while not forming[last]:
+        last -= 1
+    bits, counts, state = prices.view(np.int64), forming.view(np.int8), f.view(np.int64)
+    high, low = state[HIGH], state[LOW]
+    for i in range(bits.size):
+        mask = -np.int64(counts[i])
+        high = max(high, bits[i] & mask)
+        low = min(low, bits[i] | (~mask & ALL_BUT_SIGN))
+    state[HIGH], state[LOW] = high, low
+    if n[FORMING] == 0:
+        f[OPEN] = prices[first]
+    f[CLOSE] = f[LAST_FORMING] = prices[last]
+    n[FORMING] = 1
 
 
 @njit(cache=True, nogil=True)
 def cut_bars(
-    times, prices, sizes, signs, forming, blocks, sessions,
-    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f, out_n,
+    times, prices, sizes, signs, forming, edges, edge_blocks, edge_sessions,
+    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, start, out_f, out_n,
 ):  # fmt: skip
-    """Cut ticks into bars; `f` and `n` are the state, changed in place. Returns the bar count."""
-    low_clamp = target / kappa
-    high_clamp = target * kappa
-    rows = 0
-    # Locals, because a store into the state per tick costs as much as the arithmetic.
-    first, high, low, close = f[OPEN], f[HIGH], f[LOW], f[CLOSE]
-    volume, dollars, theta = f[VOLUME], f[DOLLARS], f[THETA]
-    buy, sell, unsigned = f[BUY], f[SELL], f[UNSIGNED]
-    last_forming, threshold = f[LAST_FORMING], f[THRESHOLD]
-    ticks, formed, last_time = n[TICKS], n[FORMING], n[LAST_TIME]
-    block, session = n[BLOCK], n[SESSION]
-    for i in range(prices.size):
-        if blocks[i] != block or sessions[i] != session:
-            is_new_session = sessions[i] != session
-            if ticks > 0:
-                store_bar(
-                    f, n, first, high, low, close, volume, dollars, buy, sell, unsigned, theta,
-                    ticks, formed, last_time, last_forming,
-                )  # fmt: skip
-                reason = BY_SESSION if is_new_session else BY_HALT
-                write_bar(f, n, reason, low_clamp, high_clamp, out_f, out_n, rows)
+    """Cut ticks from `start` on into bars; `f` and `n` are the state, changed in place.
+
+    Another block or session, `edge_blocks[e]` and `edge_sessions[e]`, begins at tick `edges[e]`.
+    Returns the number of rows written and the next tick: not the end, when another bar and a
+    remainder would not fit into the output. Edges up to that tick are then done with.
+    """
+    low_clamp, high_clamp = target / kappa, target * kappa
+    rows, i = 0, start
+    for e in range(edges.size + 1):
+        stop = edges[e] if e < edges.size else prices.size
+        while i < stop:
+            if rows + 2 > out_f.shape[0]:
+                return rows, i
+            if n[TICKS] == 0:
+                n[FIRST], n[OPEN_TIME] = n[SEEN] + i, times[i]
+                f[FIRST_PRICE] = prices[i]
+            taken = fill_bar(
+                prices[i:stop], sizes[i:stop], signs[i:stop], in_dollars, is_imbalance, f
+            )
+            end = i + taken
+            sum_sizes(sizes[i:end], signs[i:end], f)
+            form_prices(prices[i:end], forming[i:end], f, n)
+            n[TICKS] += taken
+            n[LAST_TIME] = times[end - 1]
+            i = end
+            if abs(f[THETA]) >= f[THRESHOLD]:
+                write_bar(f, n, BY_THRESHOLD, low_clamp, high_clamp, out_f, out_n, rows)
                 rows += 1
-                first = close = np.nan
-                volume = dollars = buy = sell = unsigned = theta = 0.0
-                high, low, ticks, formed = -np.inf, np.inf, 0, 0
+                if is_imbalance:
+                    update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp)
+                clear_bar(f, n)
+        if e < edges.size:
+            is_new_session = edge_sessions[e] != n[SESSION]
+            reason = BY_SESSION if is_new_session else BY_HALT
+            rows += cut_rest(reason, target, kappa, f, n, out_f, out_n, rows)
             if is_new_session:
-                last_forming = np.nan
-            block = n[BLOCK] = blocks[i]
-            session = n[SESSION] = sessions[i]
-        price, size, sign = prices[i], sizes[i], signs[i]
-        last_time = times[i]
-        if ticks == 0:
-            n[FIRST] = n[SEEN] + i
-            n[OPEN_TIME] = last_time
-            f[FIRST_PRICE] = price
-        if forming[i]:
-            first = price if formed == 0 else first
-            formed = 1
-            close = last_forming = price
-            high = max(high, price)
-            low = min(low, price)
-        amount = price * size
-        ticks += 1
-        volume += size
-        dollars += amount
-        # Products with booleans, because branches on the sign mispredict half of the time.
-        buy += size * (sign > 0)
-        sell += size * (sign < 0)
-        unsigned += size * (sign == 0)
-        contribution = amount if in_dollars else size
-        theta += contribution * sign if is_imbalance else contribution
-        if abs(theta) >= threshold:
-            store_bar(
-                f, n, first, high, low, close, volume, dollars, buy, sell, unsigned, theta,
-                ticks, formed, last_time, last_forming,
-            )  # fmt: skip
-            write_bar(f, n, BY_THRESHOLD, low_clamp, high_clamp, out_f, out_n, rows)
-            rows += 1
-            if is_imbalance:
-                update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp)
-                threshold = f[THRESHOLD]
-            first = close = np.nan
-            volume = dollars = buy = sell = unsigned = theta = 0.0
-            high, low, ticks, formed = -np.inf, np.inf, 0, 0
-    store_bar(
-        f, n, first, high, low, close, volume, dollars, buy, sell, unsigned, theta,
-        ticks, formed, last_time, last_forming,
-    )  # fmt: skip
+                f[LAST_FORMING] = np.nan
+            n[BLOCK], n[SESSION] = edge_blocks[e], edge_sessions[e]
     n[SEEN] += prices.size
-    return rows
+    return rows, i
 
 
 @njit(cache=True, nogil=True)

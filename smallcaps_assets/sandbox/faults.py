@@ -23,7 +23,7 @@ from smallcaps_assets.sandbox.answers import ApiError
 from smallcaps_assets.sandbox.config import SandboxConfigError
 from smallcaps_assets.sandbox.pages import resolve
 from smallcaps_assets.sandbox.randomness import mix, uniform
-from smallcaps_assets.sandbox.routes_trades import parse_instant
+from smallcaps_assets.sandbox.routes_ticks import parse_instant
 
 KINDS = {
     "429": "too many requests; `429=SECONDS` adds Retry-After",
@@ -57,6 +57,13 @@ ENDPOINTS = {
     "bars": r"/v2/aggs/ticker/.+/range/.+",
     "grouped": r"/v2/aggs/grouped/.+",
     "trades": r"/v3/trades/.+",
+    "quotes": r"/v3/quotes/.+",
+    "snapshots": r"/v2/snapshot/.+|/v3/snapshot",
+    "news": r"/v2/reference/news",
+    "financials": r"/vX/reference/financials|/stocks/financials/v1/.+",
+    "float": r"/stocks/vX/float",
+    "short_interest": r"/stocks/v1/short-interest",
+    "short_volume_table": r"/stocks/v1/short-volume",
     "open_close": r"/v1/open-close/.+",
     "flatfile": r"/flatfiles/.+",
     "listing": r"/flatfiles/?",
@@ -132,7 +139,8 @@ def _place(text: str) -> tuple[str, str | None, date | None]:
 
 
 def _is_about(ticker: str, path: str, query: str) -> bool:
-    return ticker in path.split("/") or ("ticker", ticker) in parse_qsl(query)
+    named = [v for k, v in parse_qsl(query) if k in ("ticker", "tickers", "ticker.any_of")]
+    return ticker in path.split("/") or any(ticker in value.split(",") for value in named)
 
 
 def _new_york_date(text: str) -> date | None:
@@ -155,7 +163,8 @@ def _covers(day: date, path: str, query: str) -> bool:
         params = resolve(dict(parse_qsl(query)))
     except ApiError:
         return False
-    lower = [params.get(k) for k in ("timestamp", "timestamp.gte", "timestamp.gt", "date")]
+    columns = ("timestamp", "date", "published_utc", "settlement_date", "filing_date")
+    lower = [params.get(c + operator) for c in columns for operator in ("", ".gte", ".gt")]
     found = [_new_york_date(text) for text in lower if text]
     return day in found
 

@@ -6,6 +6,7 @@ those of the vendor's flat files plus what only REST carries (vwap, decimal_size
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,22 @@ from typing import Any, Protocol
 import polars as pl
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Filing:
+    """A company's figures of one quarter, with the identifiers that all its tables share.
+
+    Figures have the names of the vendor's flat tables.
+    """
+
+    head: Row
+    name: str
+    start: date
+    balance: Row
+    income: Row
+    cash_flow: Row
+
 
 BAR_SCHEMA: dict[str, Any] = {
     "ticker": pl.String,
@@ -40,6 +57,59 @@ TRADE_SCHEMA: dict[str, Any] = {
     "trf_id": pl.Int64,
     "trf_timestamp": pl.Int64,
 }
+QUOTE_SCHEMA: dict[str, Any] = {
+    "ticker": pl.String,
+    "ask_exchange": pl.Int64,
+    "ask_price": pl.Float64,
+    "ask_size": pl.Float64,
+    "bid_exchange": pl.Int64,
+    "bid_price": pl.Float64,
+    "bid_size": pl.Float64,
+    "conditions": pl.String,
+    "indicators": pl.String,
+    "participant_timestamp": pl.Int64,
+    "sequence_number": pl.Int64,
+    "sip_timestamp": pl.Int64,
+    "tape": pl.Int64,
+    "trf_timestamp": pl.Int64,
+}
+
+
+class MarketFacts(Protocol):
+    """What a market knows beside bars, trades and reference data."""
+
+    @property
+    def snapshot_day(self) -> date | None:
+        """The session that snapshots show, at its end; None when they are cleared."""
+        ...
+
+    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
+        """QUOTE_SCHEMA, ascending by (sip_timestamp, sequence_number)."""
+        ...
+
+    def news(self) -> list[Row]:
+        """Rows of /v2/reference/news, ascending by published_utc."""
+        ...
+
+    def filings(self) -> list[Filing]:
+        """Figures of companies, ascending by filing date."""
+        ...
+
+    def ratios(self) -> list[Row]:
+        """Rows of /stocks/financials/v1/ratios, by ticker."""
+        ...
+
+    def free_float(self) -> list[Row]:
+        """Rows of /stocks/vX/float, by ticker."""
+        ...
+
+    def short_interest(self) -> list[Row]:
+        """Rows of /stocks/v1/short-interest, by settlement date and ticker."""
+        ...
+
+    def short_volume(self, day: date) -> list[Row]:
+        """Rows of /stocks/v1/short-volume of a day, by ticker."""
+        ...
 
 
 class Market(Protocol):
@@ -48,6 +118,11 @@ class Market(Protocol):
     @property
     def sessions(self) -> list[date]:
         """The sessions that have data, ascending."""
+        ...
+
+    @property
+    def facts(self) -> MarketFacts:
+        """Quotes, news, figures and short interest."""
         ...
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:

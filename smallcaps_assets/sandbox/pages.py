@@ -81,18 +81,34 @@ def _matches(row: Row, field: str, operator: str, text: str) -> bool:
     value = row.get(field)
     if value is None:
         return False
+    if isinstance(value, list):
+        return bool(set(value) & set(text.split(",") if operator == "any_of" else [text]))
     if operator == "any_of":
         return value in [_typed(part, value) for part in text.split(",")]
     return _COMPARE[operator](value, _typed(text, value))
 
 
 def filtered(rows: Sequence[Row], params: Params, fields: Sequence[str]) -> list[Row]:
-    """Rows that pass `field`, `field.gt`, `.gte`, `.lt`, `.lte` and `.any_of`."""
+    """Rows that pass `field`, `field.gt`, `.gte`, `.lt`, `.lte` and `.any_of`.
+
+    A list passes when it holds the value, or any of the values.
+    """
     found = list(rows)
     for key, text in params.items():
         field, _, operator = key.partition(".")
         if field in fields and text and (operator in _COMPARE or operator == "any_of"):
             found = [row for row in found if _matches(row, field, operator, text)]
+    return found
+
+
+def sorted_by(rows: Sequence[Row], text: str, columns: Sequence[str]) -> list[Row]:
+    """Rows in the order of a list of column.direction."""
+    found = list(rows)
+    for part in reversed(text.split(",")):
+        key, _, direction = part.partition(".")
+        if key not in columns:
+            raise ApiError(400, f"'{key}' is not a column to sort by.")
+        found.sort(key=lambda row, k=key: row[k], reverse=direction == "desc")
     return found
 
 

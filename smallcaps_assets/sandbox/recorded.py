@@ -21,6 +21,7 @@ from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.sandbox.actions import row_id
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxError
+from smallcaps_assets.sandbox.facts import NoFacts
 from smallcaps_assets.sandbox.flatfiles import DATA_SETS, FileId, parse_key
 from smallcaps_assets.sandbox.frames import empty_bars
 from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, Row
@@ -98,6 +99,10 @@ class RecordedMarket:
         found = (self.root / "us_stocks_sip" / data_set).glob("*/*/*.csv.gz")
         keys = (parse_key(path.relative_to(self.root).as_posix()) for path in found)
         return sorted(key.day for key in keys if key is not None)
+
+    @property
+    def facts(self) -> NoFacts:
+        return NoFacts()
 
     @property
     def sessions(self) -> list[date]:

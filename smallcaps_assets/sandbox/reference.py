@@ -101,7 +101,7 @@ class ReferenceTables:
         }
         return _without_missing(row)
 
-    def _shares(self, listing: Listing, day: date) -> int | None:
+    def shares_on(self, listing: Listing, day: date) -> int | None:
         """Shares on the basis of a day: every split so far, published or not."""
         if listing.shares is None:
             return None
@@ -148,7 +148,7 @@ class ReferenceTables:
         }
 
     def _size(self, listing: Listing, day: date, close_before: CloseBefore) -> Row:
-        shares = self._shares(listing, day)
+        shares = self.shares_on(listing, day)
         if shares is None:
             return {}
         return {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from smallcaps_assets.sandbox import pages
-from smallcaps_assets.sandbox.answers import Answer, ApiError, rows_answer, rows_csv
+from smallcaps_assets.sandbox.answers import Answer, rows_answer, rows_csv
 from smallcaps_assets.sandbox.market import Market, Row
 from smallcaps_assets.sandbox.pages import Params
 
@@ -63,11 +63,8 @@ def new_dividends(market: Market, params: Params) -> Answer:
 def _new(rows: list[Row], params: Params, default_sort: str, path: str) -> Answer:
     """`sort` is a list of column.direction; limit 100, at most 5000."""
     limit = pages.limit_of(params, 100, 5000)
-    for part in reversed((params.get("sort") or default_sort).split(",")):
-        key, _, direction = part.partition(".")
-        if rows and key not in rows[0]:
-            raise ApiError(400, f"'{key}' is not a column to sort by.")
-        rows.sort(key=lambda r, k=key: r[k], reverse=direction == "desc")
+    if rows:
+        rows = pages.sorted_by(rows, params.get("sort") or default_sort, tuple(rows[0]))
     chosen, next_url = pages.page(rows, params, limit, path, "id")
     return rows_answer(chosen, next_url)
 

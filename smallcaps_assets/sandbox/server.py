@@ -18,7 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from smallcaps_assets.sandbox import flatfiles, routes_actions, routes_bars, routes_reference
+from smallcaps_assets.sandbox import (
+    flatfiles,
+    routes_actions,
+    routes_bars,
+    routes_facts,
+    routes_reference,
+    routes_snapshots,
+)
 from smallcaps_assets.sandbox.answers import (
     MINIMUM_TO_COMPRESS,
     Answer,
@@ -33,7 +40,7 @@ from smallcaps_assets.sandbox.flatfiles import FlatFiles
 from smallcaps_assets.sandbox.market import Market
 from smallcaps_assets.sandbox.recorded import NotRecordedError, RecordedMarket
 from smallcaps_assets.sandbox.requestlog import RequestLog
-from smallcaps_assets.sandbox.routes_trades import trades
+from smallcaps_assets.sandbox.routes_ticks import quotes, trades
 from smallcaps_assets.sandbox.simulated import SimulatedMarket
 from smallcaps_assets.sandbox.spoiling import FaultyApp
 
@@ -76,6 +83,24 @@ ROUTES: dict[str, Handler] = {
         m, r.path_params["ticker"], r.path_params["day"], c
     ),
     "/v3/trades/{ticker}": lambda m, r, c: trades(m, r.path_params["ticker"], r.query_params, c),
+    "/v3/quotes/{ticker}": lambda m, r, c: quotes(m, r.path_params["ticker"], r.query_params, c),
+    f"{routes_snapshots.PATH}/tickers": lambda m, r, c: routes_snapshots.tickers(m, r.query_params),
+    f"{routes_snapshots.PATH}/tickers/{{ticker}}": lambda m, r, c: routes_snapshots.ticker(
+        m, r.path_params["ticker"]
+    ),
+    f"{routes_snapshots.PATH}/{{direction}}": lambda m, r, c: routes_snapshots.movers(
+        m, r.path_params["direction"]
+    ),
+    routes_snapshots.UNIFIED_PATH: lambda m, r, c: routes_snapshots.unified(m, r.query_params),
+    routes_facts.NEWS_PATH: lambda m, r, c: routes_facts.news(m, r.query_params, c),
+    routes_facts.FINANCIALS_PATH: lambda m, r, c: routes_facts.financials(m, r.query_params),
+    "/stocks/financials/v1/ratios": lambda m, r, c: routes_facts.ratios(m, r.query_params),
+    "/stocks/financials/v1/{name}": lambda m, r, c: routes_facts.statements(
+        m, r.path_params["name"], r.query_params
+    ),
+    "/stocks/vX/float": lambda m, r, c: routes_facts.free_float(m, r.query_params),
+    "/stocks/v1/short-interest": lambda m, r, c: routes_facts.short_interest(m, r.query_params),
+    "/stocks/v1/short-volume": lambda m, r, c: routes_facts.short_volume(m, r.query_params),
 }
 
 

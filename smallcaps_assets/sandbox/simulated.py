@@ -24,6 +24,7 @@ from smallcaps_assets.sandbox.actions import Dividend, Split, make_dividends, ma
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.companies import Listing, make_listings
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError
+from smallcaps_assets.sandbox.facts import SimulatedFacts
 from smallcaps_assets.sandbox.finra import short_volume_frame
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.plan import Calendar, Kind
@@ -63,12 +64,17 @@ class SimulatedMarket:
         self._frames: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
         self._minutes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(4096)
         self._sessions_of_minutes: BoundedCache[date, pl.DataFrame] = BoundedCache(3)
+        self._facts = SimulatedFacts(self)
         self._bars: pl.DataFrame | None = None
         self._bars_lock = threading.Lock()
 
     @property
     def sessions(self) -> list[date]:
         return list(self.calendar.days)
+
+    @property
+    def facts(self) -> SimulatedFacts:
+        return self._facts
 
     @cached_property
     def reference(self) -> ReferenceTables:

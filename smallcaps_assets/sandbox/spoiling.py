@@ -26,6 +26,9 @@ _TOO_MANY = (
 _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body></body></html>"
 
 
+_PRICES = ("price", "bid_price", "ask_price", "o", "h", "l", "c")
+
+
 class CutConnectionError(Exception):
     """Raised to make the server drop a connection whose answer has begun."""
 
@@ -57,22 +60,24 @@ def _shuffled(rows: list[Any]) -> list[Any]:
 
 
 def _negative(row: dict[str, Any]) -> dict[str, Any]:
-    prices = ("price", "o", "h", "l", "c")
-    return {k: -v if k in prices and v else v for k, v in row.items()}
+    return {k: -v if k in _PRICES and v else v for k, v in row.items()}
 
 
 def _spoil_envelope(content: dict[str, Any], fault: Fault, url: str) -> dict[str, Any]:
     """A copy of a decoded JSON answer with the fault in it."""
-    rows = content.get("results")
+    # Snapshots have their rows under other names.
+    name = next((k for k in ("tickers", "ticker") if isinstance(content.get(k), list | dict)), "")
+    name = name or "results"
+    rows = content.get(name)
     spoiled = dict(content)
     if fault.kind == "null_results":
-        spoiled["results"] = None
+        spoiled[name] = None
     elif fault.kind == "missing_results":
-        spoiled.pop("results", None)
+        spoiled.pop(name, None)
     elif fault.kind == "wrong_ticker":
         spoiled["ticker"] = "WRONG"
         if isinstance(rows, list):
-            spoiled["results"] = [r | {"ticker": "WRONG"} if "ticker" in r else r for r in rows]
+            spoiled[name] = [r | {"ticker": "WRONG"} if "ticker" in r else r for r in rows]
     elif fault.kind == "cursor_loop":
         spoiled["next_url"] = VENDOR_BASE + url
     elif fault.kind == "foreign_next_url":
@@ -83,7 +88,7 @@ def _spoil_envelope(content: dict[str, Any], fault: Fault, url: str) -> dict[str
             "out_of_order": _shuffled,
             "corrupt": lambda found: [_negative(r) for r in found],
         }
-        spoiled["results"] = change[fault.kind](rows) if fault.kind in change else rows
+        spoiled[name] = change[fault.kind](rows) if fault.kind in change else rows
     return spoiled
 
 
@@ -99,7 +104,7 @@ def _spoil_csv(body: bytes, fault: Fault) -> bytes:
         rows = _shuffled(rows)
     elif fault.kind == "corrupt":
         names = head.strip().split(",")
-        known = next((c for c in ("price", "c", "close") if c in names), names[-1])
+        known = next((c for c in ("price", "ask_price", "c", "close") if c in names), names[-1])
         at = names.index(known) - len(names)
         rows = [_negative_cell(row, at) for row in rows]
     return (head + "".join(rows)).encode()
@@ -108,7 +113,7 @@ def _spoil_csv(body: bytes, fault: Fault) -> bytes:
 def _negative_cell(row: str, at: int) -> str:
     """Negate one cell, counted from the right: quoted lists stand further left."""
     cells = row.rstrip("\n").split(",")
-    cells[at] = "-" + cells[at]
+    cells[at] = cells[at] and "-" + cells[at]
     return ",".join(cells) + "\n"
 
 

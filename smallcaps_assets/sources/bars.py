@@ -197,6 +197,6 @@ def _ascends(times: pl.Series) -> bool:
     return bool((times.diff().drop_nulls() > 0).all())
 
 
-def _refuse_adjusted(answer: Answer, found: decode.Listing[BarRow]) -> None:
+def _refuse_adjusted(answer: Answer, found: decode.Page[list[BarRow]]) -> None:
     if found.adjusted is not False:
         raise answer.problem(BadAnswer, "adjusted bars came, unadjusted ones were asked for")

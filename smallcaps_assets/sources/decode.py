@@ -112,11 +112,11 @@ class TradeRow(msgspec.Struct, gc=False, kw_only=True):
     trf_timestamp: int | None = None
 
 
-class Page(msgspec.Struct):
-    """The envelope of every list; `results` stays undecoded until its type is known."""
+class Page(msgspec.Struct, Generic[R]):
+    """The envelope of an answer together with its `results`, decoded in one go."""
 
     status: str = ""
-    results: msgspec.Raw = msgspec.Raw(b"null")
+    results: R | None = None
     next_url: str | None = None
     ticker: str | None = None
     adjusted: bool | None = None
@@ -124,37 +124,15 @@ class Page(msgspec.Struct):
     resultsCount: int | None = None  # noqa: N815  (the vendor's name)
 
 
-def page(answer: Answer) -> Page:
-    """The envelope of a JSON answer, its status checked.
-
-    Raises BadAnswer when the body is no JSON object (a body cut in the middle is none) or its
-    status is not OK or DELAYED; a plan with delayed data says DELAYED on success.
-    """
-    found = parse(answer, Page)
-    _check_status(answer, found.status)
-    return found
-
-
-class Listing(msgspec.Struct, Generic[R]):
-    """The envelope of a list together with its rows, decoded in one go."""
-
-    status: str = ""
-    results: list[R] | None = None
-    next_url: str | None = None
-    ticker: str | None = None
-    adjusted: bool | None = None
-    count: int | None = None
-    resultsCount: int | None = None  # noqa: N815  (the vendor's name)
-
-
-def listing(answer: Answer, row_type: type[R]) -> tuple[Listing[R], list[R]]:
+def listing(answer: Answer, row_type: type[S]) -> tuple[Page[list[S]], list[S]]:
     """The envelope and the rows of a list; no rows when `results` is missing or null.
 
-    Raises BadAnswer as `page` does and when a row does not fit its type, TruncatedAnswer when the
-    page says that it has more rows; more rows than announced are repetitions, which callers drop.
+    Raises BadAnswer when the body is no such JSON (a body cut in the middle is none), a row does
+    not fit, or the status is not one of success; TruncatedAnswer when the page says that it has
+    more rows. More rows than announced are repetitions, which the callers drop.
     """
-    found = parse(answer, Listing[row_type])
-    _check_status(answer, found.status)
+    found = parse(answer, Page[list[row_type]])
+    check_status(answer, found.status)
     rows = found.results or []
     claimed = found.count if found.resultsCount is None else found.resultsCount
     if claimed is not None and claimed > len(rows):
@@ -162,31 +140,19 @@ def listing(answer: Answer, row_type: type[R]) -> tuple[Listing[R], list[R]]:
     return found, rows
 
 
-def _check_status(answer: Answer, status: str) -> None:
+def single(answer: Answer, row_type: type[S]) -> S:
+    """The `results` of an answer about one thing. Raises BadAnswer, also when there are none."""
+    found = parse(answer, Page[row_type])
+    check_status(answer, found.status)
+    if found.results is None:
+        raise answer.problem(BadAnswer, "an answer without results")
+    return found.results
+
+
+def check_status(answer: Answer, status: str) -> None:
+    """Raises BadAnswer when a status is not one of success; delayed plans say DELAYED."""
     if status not in ("OK", "DELAYED"):
         raise answer.problem(BadAnswer, f"status {status!r} came, OK was expected")
-
-
-def has_results(found: Page) -> bool:
-    """Whether `results` is there and not null."""
-    return bytes(found.results).strip() != b"null"
-
-
-def rows(answer: Answer, found: Page, row_type: type[S]) -> list[S]:
-    """The rows of a page; empty when `results` is missing or null.
-
-    Raises BadAnswer when a row does not fit its type, TruncatedAnswer when the page says that it
-    has more rows; more rows than announced are repetitions, which the callers drop.
-    """
-    raw = found.results if has_results(found) else b"[]"
-    try:
-        decoded: list[S] = msgspec.json.decode(raw, type=list[row_type])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-        raise answer.problem(BadAnswer, f"a row does not fit: {problem}") from None
-    claimed = found.count if found.resultsCount is None else found.resultsCount
-    if claimed is not None and claimed > len(decoded):
-        raise answer.problem(TruncatedAnswer, f"{len(decoded)} rows came, {claimed} were announced")
-    return decoded
 
 
 def parse(answer: Answer, kind: type[S]) -> S:
@@ -195,7 +161,7 @@ def parse(answer: Answer, kind: type[S]) -> S:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         start = answer.body[:40].decode("utf-8", "replace")
-        found = f"the body is not the expected JSON ({problem}): {start!r}"
+        found = f"the body does not fit ({problem}): {start!r}"
         raise answer.problem(BadAnswer, found) from None
 
 

@@ -235,8 +235,9 @@ def make_flat_files(
     timeouts = (settings.connect_timeout, settings.read_timeout)
     if settings.flatfiles_dir:
         return FlatFiles(LocalStore(Path(settings.flatfiles_dir)))
-    store: Store = HttpStore(settings.flatfiles_url, *timeouts)
+    bucket = settings.flatfiles_bucket
+    store: Store = HttpStore(settings.flatfiles_url, *timeouts, bucket)
     if access_key is not None and secret_key is not None:
         keys = (access_key.get_secret_value(), secret_key.get_secret_value())
-        store = S3Store(settings.flatfiles_url, *keys, *timeouts)
+        store = S3Store(settings.flatfiles_url, *keys, *timeouts, bucket)
     return FlatFiles(store, settings.retry_budget)

@@ -1,8 +1,10 @@
 """The Polygon (now Massive) REST API as this project uses it: one class, frames out.
 
-Every method returns a polars frame in the columns of a raw table, complete and validated, or raises
-a `SourceError`. Pace, retries and secrets are in `transport.py`; the endpoints are in
-`reference.py`, `bars.py` and `trades.py`.
+Every method returns a polars frame in the columns of a raw table, or in those that its module
+declares, complete and validated, or raises a `SourceError`: NotEntitled when the plan lacks it,
+BadAnswer when the vendor keeps contradicting the request. Pace, retries and secrets are in
+`transport.py`; the endpoints are in `reference.py`, `ticker_events.py`, `bars.py`, `trades.py`,
+`quotes.py`, `snapshots.py`, `news.py`, `fundamentals.py` and `short_data.py`.
 """
 
 from __future__ import annotations
@@ -21,10 +23,17 @@ from pydantic import SecretStr
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.bars import Bars
+from smallcaps_assets.sources.conditions import trade_conditions
 from smallcaps_assets.sources.errors import SourceError, Unauthorized
+from smallcaps_assets.sources.fundamentals import Fundamentals
+from smallcaps_assets.sources.news import News
+from smallcaps_assets.sources.quotes import QuotePages
 from smallcaps_assets.sources.reference import Reference
+from smallcaps_assets.sources.short_data import ShortData
+from smallcaps_assets.sources.snapshots import Direction, Snapshots
 from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.throttle import FREE_PLAN, Throttle
+from smallcaps_assets.sources.ticker_events import TickerEvents
 from smallcaps_assets.sources.trades import TradePages
 from smallcaps_assets.sources.transport import Request, Transport
 
@@ -68,6 +77,12 @@ class PolygonClient:
         self._reference = Reference(self._transport, self.settings.workers)
         self._bars = Bars(self._transport)
         self._trades = TradePages(self._transport)
+        self._quotes = QuotePages(self._transport)
+        self._snapshots = Snapshots(self._transport)
+        self._news = News(self._transport)
+        self._events = TickerEvents(self._transport)
+        self._fundamentals = Fundamentals(self._transport)
+        self._short = ShortData(self._transport)
         self._close_lock = threading.Lock()
 
     def __enter__(self) -> PolygonClient:
@@ -93,6 +108,10 @@ class PolygonClient:
     def tickers(self, day: date) -> pl.DataFrame:
         """Tickers: all stocks listed on `day`, of all types. See `Reference.tickers`."""
         return self._reference.tickers(day)
+
+    def conditions(self) -> pl.DataFrame:
+        """The vendor's trade conditions and update rules. See `conditions.trade_conditions`."""
+        return trade_conditions(self._transport)
 
     def find_ticker(self, ticker: str) -> pl.DataFrame:
         """The vendor's rows for an exact ticker, active and delisted; empty when unknown."""
@@ -131,6 +150,78 @@ class PolygonClient:
     def trades(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
         """Trades of one ticker on one New York day. See `TradePages.trades`."""
         return self._trades.trades(ticker, day, kept)
+
+    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
+        """QUOTES (`quotes.py`) of one ticker on one New York day: every change of the best bid and
+        offer. Sizes as the vendor gives them, round lots in older data."""
+        return self._quotes.quotes(ticker, day)
+
+    def snapshots(self) -> pl.DataFrame:
+        """SNAPSHOTS (`snapshots.py`) of all tickers now: day, minute, last quote, last trade."""
+        return self._snapshots.all()
+
+    def snapshot(self, ticker: str) -> pl.DataFrame | None:
+        """One row of SNAPSHOTS; None when the vendor has none of the ticker."""
+        return self._snapshots.one(ticker)
+
+    def movers(self, direction: Direction) -> pl.DataFrame:
+        """SNAPSHOTS of the twenty greatest `gainers` or `losers` now, the greatest first."""
+        return self._snapshots.movers(direction)
+
+    def unified_snapshots(self, tickers: Sequence[str]) -> pl.DataFrame:
+        """UNIFIED_SNAPSHOTS (`snapshots.py`) of some tickers now, unknown ones with an `error`."""
+        return self._snapshots.unified(tickers)
+
+    def news(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
+        """NEWS (`news.py`) published from `start` to `end`, New York days, both included."""
+        return self._news.news(start, end, ticker)
+
+    def ticker_events(self, identifier: str) -> pl.DataFrame:
+        """TICKER_EVENTS (`ticker_events.py`), newest first; empty when unknown.
+
+        `identifier` is a composite FIGI, a CUSIP, or a ticker, which means its present user.
+        """
+        return self._events.events(identifier)
+
+    def financials(self, ticker: str, start: date, end: date) -> pl.DataFrame:
+        """FINANCIALS (`fundamentals.py`) filed from `start` to `end`, one row per item.
+
+        From the older, nested endpoint, in `unit`; what newer plans get is in the statements.
+        """
+        return self._fundamentals.financials(ticker, start, end)
+
+    def balance_sheets(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
+        """BALANCE_SHEETS (`fundamentals.py`) filed from `start` to `end`, of all or one ticker."""
+        return self._fundamentals.balance_sheets(start, end, ticker)
+
+    def income_statements(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
+        """INCOME_STATEMENTS (`fundamentals.py`) filed from `start` to `end`."""
+        return self._fundamentals.income_statements(start, end, ticker)
+
+    def cash_flow_statements(
+        self, start: date, end: date, ticker: str | None = None
+    ) -> pl.DataFrame:
+        """CASH_FLOW_STATEMENTS (`fundamentals.py`) filed from `start` to `end`."""
+        return self._fundamentals.cash_flow_statements(start, end, ticker)
+
+    def ratios(self, ticker: str | None = None) -> pl.DataFrame:
+        """RATIOS (`fundamentals.py`) of the latest day, of all or one ticker; without history."""
+        return self._fundamentals.ratios(ticker)
+
+    def free_float(self, ticker: str | None = None) -> pl.DataFrame:
+        """FLOAT (`fundamentals.py`) as known now, in shares and percent; without history."""
+        return self._fundamentals.free_float(ticker)
+
+    def short_interest(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
+        """SHORT_INTEREST (`short_data.py`) settled from `start` to `end`, in shares.
+
+        Published seven business days after the settlement date, which the rows do not say.
+        """
+        return self._short.interest(start, end, ticker)
+
+    def short_volume(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
+        """SHORT_VOLUME (`short_data.py`) from `start` to `end`: off-exchange shares, ratio in %."""
+        return self._short.volume(start, end, ticker)
 
     def counters(self) -> Mapping[str, int | float]:
         """Requests, 429s, retries, bytes received and the present pace, since construction."""

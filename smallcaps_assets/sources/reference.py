@@ -145,10 +145,7 @@ class Reference:
 
     def _details(self, ticker: str, as_of: date) -> DetailsRow | None:
         def read(answer: Answer) -> DetailsRow:
-            found = decode.page(answer)
-            if not decode.has_results(found):
-                raise answer.problem(BadAnswer, "details without results")
-            row = decode.parse(_replace_body(answer, bytes(found.results)), DetailsRow)
+            row = decode.single(answer, DetailsRow)
             if row.ticker != ticker:
                 raise answer.problem(BadAnswer, f"details of {row.ticker!r} came for {ticker!r}")
             return row
@@ -196,10 +193,6 @@ class Reference:
             return pages.collect(self._transport, new, row_type)
         except (NotFound, NotEntitled):
             return pages.collect(self._transport, old, row_type)
-
-
-def _replace_body(answer: Answer, body: bytes) -> Answer:
-    return Answer(answer.request, answer.status, body, answer.headers)
 
 
 def _blank_to_null(found: pl.DataFrame) -> pl.DataFrame:

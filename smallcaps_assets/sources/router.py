@@ -184,8 +184,8 @@ class Router:
                 return flat(self._flat_files)
             except NotFound:
                 reason = "the day has no file"
-            except NotEntitled:
-                reason = "no right to the day's file"
+            except NotEntitled as refusal:
+                reason = f"no right to the day's file ({refusal.found})"
                 self._refused.add(day.replace(day=1))
         return replace(rest(), route=f"rest: {reason}")
 

@@ -90,8 +90,14 @@ class HttpStore:
 
     is_local = False
 
-    def __init__(self, url: str, connect_timeout: float = 10, read_timeout: float = 30) -> None:
-        self._url = url.rstrip("/")
+    def __init__(
+        self,
+        url: str,
+        connect_timeout: float = 10,
+        read_timeout: float = 30,
+        bucket: str = BUCKET,
+    ) -> None:
+        self._url, self._bucket = url.rstrip("/"), bucket
         self._timeouts = (connect_timeout, read_timeout)
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
@@ -102,7 +108,7 @@ class HttpStore:
         query = {"list-type": "2", "prefix": prefix}
         found: list[StoredFile] = []
         while True:
-            with self._get(f"/{BUCKET}?{urlencode(query)}") as response:
+            with self._get(f"/{self._bucket}?{urlencode(query)}") as response:
                 files, token = _listing(response.content)
             found += files
             if not token:
@@ -119,7 +125,7 @@ class HttpStore:
 
     def _download(self, key: str, path: Path) -> str:
         failure = ""
-        with self._get(f"/{BUCKET}/{quote(key)}") as response:
+        with self._get(f"/{self._bucket}/{quote(key)}") as response:
             try:
                 with path.open("wb") as file:
                     while chunk := response.raw.read(CHUNK, decode_content=False):
@@ -160,14 +166,16 @@ class S3Store:
         secret_key: str,
         connect_timeout: float = 10,
         read_timeout: float = 30,
+        bucket: str = BUCKET,
     ) -> None:
+        self._bucket = bucket
         self._client = _s3_client(url, access_key, secret_key, connect_timeout, read_timeout)
 
     def list(self, prefix: str) -> list[StoredFile]:
         """The bucket's listing, all pages. Raises SourceError."""
         with _s3_errors(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=BUCKET, Prefix=prefix
+                Bucket=self._bucket, Prefix=prefix
             )
             return [
                 StoredFile(found["Key"], found["Size"], found["ETag"].strip('"'))
@@ -181,7 +189,7 @@ class S3Store:
         with tempfile.TemporaryDirectory(prefix="flatfile-") as folder:
             path = Path(folder) / "file.csv.gz"
             with _s3_errors(key):
-                answer = self._client.get_object(Bucket=BUCKET, Key=key)
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
                 with path.open("wb") as file:
                     for chunk in answer["Body"].iter_chunks(CHUNK):
                         file.write(chunk)

@@ -10,7 +10,6 @@ from tick_frames import DAY, SECOND, SETTINGS, at, halts_frame, tape_of, trade, 
 from smallcaps_assets.domain.bar_arrays import BarError, BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars import (
     activity_target,
-    bar_diagnostics,
     build_bars,
     dollar_bars,
     dollar_imbalance_bars,
@@ -205,27 +204,6 @@ def test_bars_from_minutes_sign_by_close_and_carry_the_minutes_prices():
 @pytest.mark.parametrize("kind", list(BarKind))
 def test_bars_from_no_minutes_are_none(kind):
     assert bars_from_minutes(minutes_frame([]), HOURS, kind, SETTINGS.bars).is_empty()
-
-
-def test_diagnostics_given_a_quiet_rich_day_flags_spacing_and_scarcity():
-    rows = [trade(at("10:00:00") + n * 400 * SECOND, 10.0, 300_000.0) for n in range(3)]
-    found = bar_diagnostics(dollar_bars(tape_of(rows, halts=halts_frame()), 1_000_000))
-    assert (found.bars, found.dollar_volume) == (3, 9_000_000.0)
-    assert (found.median_spacing_seconds, found.is_slow, found.is_scarce) == (400.0, True, True)
-    assert not found.is_often_clamped
-
-
-def test_diagnostics_given_a_clamped_day_flags_it():
-    prices = [10.0, *(10 + n / 100 for n in range(1, 60))]
-    bars = volume_imbalance_bars(tape_of(walk(prices)), bar_settings(gamma=1.0, kappa=1.0), 250)
-    found = bar_diagnostics(bars)
-    assert found.clamped_share > 0.9
-    assert found.is_often_clamped
-
-
-def test_diagnostics_given_no_bars_flag_nothing():
-    found = bar_diagnostics(dollar_bars(tape_of([]), 1000))
-    assert (found.bars, found.is_slow, found.is_scarce) == (0, False, False)
 
 
 @pytest.mark.parametrize(

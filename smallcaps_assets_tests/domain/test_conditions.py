@@ -6,7 +6,14 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.domain.conditions import CLASSES, Flag, condition_table, conditions
+from smallcaps_assets.domain.conditions import (
+    CLASSES,
+    VENDOR_COLUMNS,
+    Flag,
+    condition_differences,
+    condition_table,
+    conditions,
+)
 
 
 def test_conditions_have_known_classes_and_one_row_per_validity():
@@ -46,3 +53,34 @@ def test_table_given_rows_by_tape_and_day_takes_the_latest_valid_one(monkeypatch
     find = condition_table.__wrapped__
     found = [find(date(year, 6, 1)).flags[:, 3].tolist() for year in (2005, 2012, 2020)]
     assert found == [[1, 1, 1, 1], [1, 1, 1, 4], [1, 1, 1, 2]]
+
+
+def vendor(*changes):
+    """The vendor's list as the shipped table knows it, with some rows (id, name, rules) changed."""
+    forming = ~conditions()["class"].is_in(["excluded", "flow_only", "form_t"])
+    ours = zip(conditions()["id"], conditions()["name"], forming, strict=True)
+    rows = {code: (code, name, is_forming, is_forming, True) for code, name, is_forming in ours}
+    rows |= {change[0]: change for change in changes}
+    return pl.DataFrame(list(rows.values()), schema=VENDOR_COLUMNS, orient="row")
+
+
+def test_differences_given_the_same_list_are_none():
+    assert condition_differences(vendor()).is_empty()
+    spelled = (33, "Sold (Out Of Sequence)", None, None, None)
+    assert condition_differences(
+        vendor(spelled, (8, "Closing Prints", True, True, True))
+    ).is_empty()
+
+
+def test_differences_show_new_gone_renamed_and_changed_conditions():
+    new, renamed = (94, "Drone Trade", True, True, True), (1, "Takeover", True, True, True)
+    stricter, looser = (14, "Intermarket Sweep", True, False, True), (37, "Odd Lot Trade", 1, 1, 1)
+    own_rule = (10, "Derivatively Priced", True, True, True)
+    listed = vendor(new, renamed, stricter, looser, own_rule).filter(pl.col("id") != 0)
+    assert condition_differences(listed).rows() == [
+        (0, "not at the vendor", "regular sale", None),
+        (1, "name", "acquisition", "Takeover"),
+        (14, "update rules", "price_forming", "updates high_low, volume"),
+        (37, "update rules", "flow_only", "updates high_low, open_close, volume"),
+        (94, "not shipped", None, "Drone Trade"),
+    ]

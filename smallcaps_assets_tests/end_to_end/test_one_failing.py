@@ -112,5 +112,7 @@ def test_next_run_without_the_fault_makes_only_what_is_missing(
     assert of_bad == set(TICK_CHAIN)
     others = {p.parent.name for p in changed if p.stem == "ml_dataset"}
     assert others == {"period=v1_2020_2025", "period=union"}
-    assert len(changed) == len(of_bad) + len(others)
+    covered = {p.parent.name for p in changed if p.stem == "coverage"}
+    assert covered == {f"date={failed.day}"}
+    assert len(changed) == len(of_bad) + len(others) + len(covered)
     assert set(statuses(root, "trades").values()) == {"MATERIALIZED"}

@@ -87,10 +87,36 @@ def test_sequential_bootstrap_given_many_draws_keeps_its_means_exact():
     ends = np.minimum(starts + rng.integers(1, 12, 150), 199)
     drawn = weights.sequential_bootstrap(200, starts, ends, np.random.default_rng(4), 400)
     chances = weights.sequential_bootstrap_probabilities(200, starts, ends, drawn)
-    counts = kernel.concurrency(200, starts[drawn], ends[drawn])
+    counts = weights.concurrency(200, starts[drawn], ends[drawn])
     means = kernel.bootstrap_means(counts, starts, ends)
     assert chances == pytest.approx(means / means.sum())
     assert len(set(drawn.tolist())) > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sequential_bootstrap_given_long_and_short_spans_equals_twin(seed):
+    rng = np.random.default_rng(seed)
+    starts = np.sort(rng.integers(0, 90, 50))
+    ends = np.minimum(starts + rng.choice([1, 2, 60], 50, p=[0.45, 0.45, 0.1]), 100)
+    found = weights.sequential_bootstrap(101, starts, ends, np.random.default_rng(seed), 60)
+    uniforms = np.random.default_rng(seed).random(60).tolist()
+    wanted = brute_force.bootstrap_draws(101, starts.tolist(), ends.tolist(), uniforms)
+    assert found.tolist() == wanted
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 8])
+def test_fenwick_tree_given_an_amount_at_a_bound_finds_the_next_value(size):
+    tree = kernel.tree_build(np.ones(size))
+    found = [kernel.tree_find(tree, float(amount)) for amount in range(size + 1)]
+    assert found == [*range(size), size - 1]
+
+
+def test_average_uniqueness_is_never_above_one():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        starts = np.sort(rng.integers(0, 40, 12))
+        found = weights.average_uniqueness(60, starts, starts + rng.integers(1, 9, 12))
+        assert found.max() <= 1.0
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=30), st.data())
@@ -111,6 +137,6 @@ def test_weights_given_polars_arrays_take_them():
     assert found.tolist() == pytest.approx([5 / 6, 3 / 4, 1.0])
 
 
-@given(st.lists(st.sampled_from((-0.6, -0.1, 0.0, 0.3, 0.7)), max_size=30))
+@given(st.lists(st.sampled_from((-0.6, -0.5, -0.1, 0.0, 0.3, 0.5, 0.7)), max_size=30))
 def test_cusum_given_any_returns_equals_twin(returns):
     assert cusum_events(returns, 1.0).tolist() == brute_force.cusum(returns, 1.0)

@@ -55,6 +55,66 @@ def test_official_client_reads_reference_and_bars(vendor, server: Sandbox) -> No
     assert vendor.get_market_status().market == "closed" and vendor.get_market_holidays()
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_official_client_pages_all_quotes(vendor, server: Sandbox, order: str) -> None:
+    found = list(vendor.list_quotes("BCPC", timestamp=str(DAY), order=order, limit=50))
+    expected = server.market.facts.quotes("BCPC", DAY)
+    assert sorted(x.sequence_number for x in found) == expected["sequence_number"].to_list()
+    assert {x.ask_price for x in found} == set(expected["ask_price"])
+
+
+def test_official_client_pages_all_news(vendor, server: Sandbox) -> None:
+    found = list(vendor.list_ticker_news(order="asc", limit=7))
+    expected = server.market.facts.news()
+    assert len(expected) > 30
+    assert [x.id for x in found] == [row["id"] for row in expected]
+    assert found[0].insights[0].sentiment and found[0].publisher.name
+    about = list(vendor.list_ticker_news("BCPC", limit=2))
+    assert [x.id for x in about] == [r["id"] for r in expected[::-1] if "BCPC" in r["tickers"]]
+
+
+def test_official_client_pages_all_short_data(vendor, server: Sandbox) -> None:
+    found = list(vendor.list_short_interest(limit=50))
+    expected = server.market.facts.short_interest()
+    keys = [(x.ticker, x.settlement_date) for x in found]
+    assert sorted(keys) == sorted((r["ticker"], r["settlement_date"]) for r in expected)
+    volumes = list(vendor.list_short_volume(date=str(DAY), limit=50))
+    assert [x.ticker for x in volumes] == [
+        row["ticker"] for row in server.market.facts.short_volume(DAY)
+    ]
+
+
+def test_official_client_pages_all_fundamentals(vendor, server: Sandbox) -> None:
+    filings = server.market.facts.filings()
+    nested = list(vendor.vx.list_stock_financials(limit=90))
+    assert len(nested) == len(filings) > 100
+    assert nested[0].financials.balance_sheet.assets.value > 0
+    for method in ("balance_sheets", "income_statements", "cash_flow_statements"):
+        found = list(getattr(vendor, f"list_financials_{method}")(limit=90))
+        assert sorted((x.cik, x.period_end) for x in found) == sorted(
+            (x.head["cik"], x.head["period_end"]) for x in filings
+        )
+    ratios = list(vendor.list_financials_ratios(limit=9))
+    assert [x.ticker for x in ratios] == [row["ticker"] for row in server.market.facts.ratios()]
+    floats = list(vendor.list_stocks_floats(limit=9))
+    assert [x.ticker for x in floats] == [r["ticker"] for r in server.market.facts.free_float()]
+
+
+def test_official_client_reads_snapshots(vendor, server: Sandbox) -> None:
+    bars = server.market.daily_bars(server.market.sessions[-1])
+    found = vendor.get_snapshot_all("stocks")
+    assert [x.ticker for x in found] == bars["ticker"].to_list()
+    assert [x.day.close for x in found] == bars["close"].to_list()
+    chosen = vendor.get_snapshot_all("stocks", ["BCPC", "BCpC"])
+    assert [x.ticker for x in chosen] == ["BCPC", "BCpC"]
+    assert vendor.get_snapshot_ticker("stocks", "BCPC").last_quote.ask_price > 0
+    gainers = [x.todays_change_percent for x in vendor.get_snapshot_direction("stocks", "gainers")]
+    assert 0 < len(gainers) <= 20 and gainers == sorted(gainers, reverse=True)
+    unified = list(vendor.list_universal_snapshots(type="stocks", limit=50))
+    assert [x.ticker for x in unified] == bars["ticker"].to_list()
+    assert unified[0].session.close == bars["close"][0]
+
+
 @pytest.fixture
 def bucket(client: Client):
     boto3 = pytest.importorskip("boto3")

@@ -14,6 +14,7 @@ from smallcaps_assets.sources import FinraClient, PolygonClient, make_flat_files
 from smallcaps_assets_tests.sources.conftest import ShortJitter
 
 DAY = date(2024, 10, 15)
+START, END = date(2024, 10, 1), date(2024, 10, 31)
 KINDS = (
     "429=0.05",
     "429_empty",
@@ -33,12 +34,20 @@ KINDS = (
 Read = Callable[[PolygonClient, str], pl.DataFrame]
 READS: dict[str, Read] = {
     "tickers": lambda client, ticker: client.tickers(DAY),
-    "ticker_details": lambda client, ticker: client.ticker_details_of_month(DAY, [ticker]),
+    "ticker_details": lambda client, ticker: client.ticker_details_of_month(DAY, [ticker])[0],
     "splits": lambda client, ticker: client.splits(2024),
     "dividends": lambda client, ticker: client.dividends(2024),
     "grouped": lambda client, ticker: client.daily_bars(DAY),
     "bars": lambda client, ticker: client.minute_bars(ticker, DAY, DAY),
     "trades": lambda client, ticker: client.trades(ticker, DAY),
+    "quotes": lambda client, ticker: client.quotes(ticker, DAY),
+    "snapshots": lambda client, ticker: client.unified_snapshots([ticker, "BCpC", "NOPE"]),
+    "news": lambda client, ticker: client.news(START, END),
+    "ticker_events": lambda client, ticker: client.ticker_events("NXVL"),
+    "financials": lambda client, ticker: client.financials("BCPC", date(2023, 1, 1), END),
+    "float": lambda client, ticker: client.free_float(),
+    "short_interest": lambda client, ticker: client.short_interest(START, END),
+    "short_volume_table": lambda client, ticker: client.short_volume(START, END, ticker),
 }
 
 
@@ -47,7 +56,7 @@ UNDETECTABLE = {("wrong_ticker", "splits"), ("wrong_ticker", "dividends")}
 
 
 def config(*faults: str) -> SandboxConfig:
-    return SandboxConfig(tickers=40, start=date(2024, 10, 1), end=date(2024, 10, 31), faults=faults)
+    return SandboxConfig(tickers=40, start=START, end=END, faults=faults)
 
 
 def client_of(sandbox: Sandbox) -> PolygonClient:
@@ -60,7 +69,9 @@ def clean() -> Iterator[tuple[str, dict[str, pl.DataFrame]]]:
     with Sandbox(config()) as sandbox, client_of(sandbox) as client:
         bars = client.daily_bars(DAY)
         busiest = bars.sort("transactions", "ticker", descending=True)["ticker"][0]
-        yield busiest, {name: read(client, busiest) for name, read in READS.items()}
+        frames = {name: read(client, busiest) for name, read in READS.items()}
+        assert not [name for name, frame in frames.items() if frame.is_empty()]
+        yield busiest, frames
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,7 @@ from smallcaps_assets.schemas.table import ContractError
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets_tests.sources.conftest import Serve
-from smallcaps_assets_tests.sources.loopback import MISSING, Asked, Reply, ok
+from smallcaps_assets_tests.sources.loopback import MISSING, Reply, ok
 from smallcaps_assets_tests.sources.rows import (
     CLOSE_MS,
     DAY,
@@ -157,17 +157,6 @@ def test_minute_bars_given_null_results_on_a_session_expected_asked_twice(serve:
     client, server = serve(ok(None, ticker="AAME", adjusted=False))
     assert client.minute_bars("AAME", DAY, DAY).is_empty()
     assert len(server.asked) == 2
-
-
-def test_minute_bars_of_session_given_many_tickers_expected_each_once(serve: Serve) -> None:
-    def answer(asked: Asked) -> Reply:
-        return minutes_page([minute_bar(0)], ticker=asked.path.split("/")[4])
-
-    client, server = serve(answer)
-    tickers = [f"T{n:03}" for n in range(60)]
-    found = client.minute_bars_of_session(DAY, [*tickers, "T000"])
-    assert found["ticker"].to_list() == tickers
-    assert len(server.asked) == 60
 
 
 def test_minute_bars_given_two_days_expected_new_york_dates(serve: Serve) -> None:

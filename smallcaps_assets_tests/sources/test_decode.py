@@ -37,7 +37,7 @@ def answer(body: bytes, accept: str = "application/json") -> Answer:
 
 def read_rows(body: bytes, row_type: type[Any]) -> list[Any]:
     whole = answer(body)
-    return decode.rows(whole, decode.page(whole), row_type)
+    return decode.listing(whole, row_type)[1]
 
 
 @settings(max_examples=200, deadline=None)

@@ -146,11 +146,15 @@ def test_minute_bars_given_no_file_expected_not_found(local: FlatFiles) -> None:
 
 
 def test_days_given_month_expected_listed_files(local: FlatFiles) -> None:
-    assert list(local.days("trades_v1", date(2026, 10, 1))) == [DAY]
-    listed = local.listed("trades_v1", DAY)
-    assert listed is not None
-    assert listed.size == len(gzip.compress(TRADES.encode()))
-    assert local.listed("trades_v1", date(2026, 10, 5)) is None
+    listed = local.days("trades_v1", date(2026, 10, 1))
+    assert list(listed) == [DAY]
+    assert listed[DAY].size == len(gzip.compress(TRADES.encode()))
+
+
+def test_days_given_other_files_in_the_folder_expected_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "trades_v1", TRADES)
+    (tmp_path / key_of("trades_v1", DAY)).with_name("readme.csv.gz").write_bytes(b"")
+    assert list(FlatFiles(LocalStore(tmp_path)).days("trades_v1", DAY)) == [DAY]
 
 
 # Over HTTP ---------------------------------------------------------------------------------------
@@ -248,7 +252,8 @@ def s3_url() -> Iterator[str]:
 
 
 def s3_files(url: str) -> FlatFiles:
-    settings = PolygonSettings.model_validate({"flatfiles_url": url, "retry_budget": 0})
+    given = {"flatfiles_url": url, "flatfiles_bucket": "vendor", "retry_budget": 0}
+    settings = PolygonSettings.model_validate(given)
     return make_flat_files(settings, SecretStr("access"), SecretStr("secret-of-s3"))
 
 
@@ -257,9 +262,9 @@ def test_s3_given_file_expected_frame_listing_and_etag(s3_url: str) -> None:
 
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
     client = boto3.client("s3", endpoint_url=s3_url, **keys)
-    client.create_bucket(Bucket="flatfiles")
+    client.create_bucket(Bucket="vendor")
     raw = gzip.compress(WHOLE_MINUTES.encode(), mtime=0)
-    client.put_object(Bucket="flatfiles", Key=key_of("minute_aggs_v1", DAY), Body=raw)
+    client.put_object(Bucket="vendor", Key=key_of("minute_aggs_v1", DAY), Body=raw)
     files = s3_files(s3_url)
     found = files.minute_bars(DAY)
     assert (found.frame.height, found.etag) == (3, hashlib.md5(raw).hexdigest())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smallcaps_assets.schemas.tables import TABLES
-from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.errors import BadAnswer, SourceUnavailable
+from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.symbols import exchange_test_tickers
 from smallcaps_assets_tests.sources.conftest import KEY, Serve
 from smallcaps_assets_tests.sources.loopback import Asked, Loopback, Reply, ok
@@ -167,12 +169,31 @@ def test_ticker_details_of_month_given_mixed_ages_expected_lag_and_unknown_share
         return details(symbol)
 
     client, _ = serve(answer)
-    found = client.ticker_details_of_month(date(2024, 5, 1), ["OLD", "NEW", "GONE", "OLD"])
+    found, failed = client.ticker_details_of_month(date(2024, 5, 1), ["OLD", "NEW", "GONE", "OLD"])
+    assert not failed
     columns = ("month", "ticker", "as_of", "is_lagged", "shares_outstanding")
     assert TABLES["ticker_details"].validate(found).select(columns).rows() == [
         (date(2024, 5, 1), "NEW", date(2024, 5, 1), False, None),
         (date(2024, 5, 1), "OLD", date(2024, 2, 1), True, 1e6),
     ]
+
+
+def test_ticker_details_of_month_given_a_failing_ticker_expected_the_others_and_the_reason(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        symbol = asked.path.rsplit("/", 1)[1]
+        return Reply(b"", 500) if symbol == "BAD" and is_broken else details(symbol)
+
+    client, server = serve(answer, retry_budget=0.01)
+    kept, is_broken = Pages(tmp_path / "details.sqlite"), True
+    found, failed = client.ticker_details_of_month(date(2024, 5, 1), ["AA", "BAD", "CC"], kept)
+    assert found["ticker"].to_list() == ["AA", "CC"]
+    assert isinstance(failed["BAD"], SourceUnavailable)
+    is_broken, before = False, len(server.asked)
+    found, failed = client.ticker_details_of_month(date(2024, 5, 1), ["AA", "BAD", "CC"], kept)
+    assert found["ticker"].to_list() == ["AA", "BAD", "CC"]
+    assert [asked.path.rsplit("/", 1)[1] for asked in server.asked[before:]] == ["BAD"]
 
 
 def split(symbol: str, before: Any, after: Any, day: str = "2024-03-05") -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_transport_given_401_expected_nothing_sent_any_more(serve: Serve) -> Non
 def test_transport_given_401_among_many_threads_expected_they_all_stop(serve: Serve) -> None:
     client, server = serve(Reply(b"<html>denied</html>", 401))
     with pytest.raises(Unauthorized):
-        client.minute_bars_of_session(DAY, [f"T{n}" for n in range(300)])
+        in_parallel(lambda n: client.minute_bars(f"T{n}", DAY, DAY), range(300), 32)
     assert len(server.asked) <= 8
 
 
@@ -202,6 +202,15 @@ def test_transport_given_key_echoed_expected_it_never_shows(
     assert KEY not in caplog.text
     assert KEY not in repr(client)
     assert error.__context__ is None or KEY not in repr(vars(error.__context__))
+
+
+def test_transport_given_short_key_expected_data_left_alone(serve: Serve) -> None:
+    """The key of a test server may be a word of the data."""
+    _, server = serve(
+        ok([{"ticker": "KEY", "execution_date": "2024-03-05", "split_from": 1, "split_to": 2}])
+    )
+    with PolygonClient(server.url, "KEY") as client:
+        assert client.splits(2024)["ticker"].to_list() == ["KEY"]
 
 
 def test_transport_given_request_expected_key_in_the_header_only(serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""The trades endpoint: windows of SIP time, order, pages.
+"""The trades and quotes endpoints: windows of SIP time, order, pages.
 
 A cursor holds the last sequence number (`ap`) and the last timestamp as an inclusive bound, beside
 the bound on the other side, as recorded from the vendor; it needs no state on the server.
@@ -6,7 +6,7 @@ the bound on the other side, as recorded from the vendor; it needs no state on t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -24,16 +24,18 @@ from smallcaps_assets.sandbox.answers import (
     json_answer,
     request_id,
 )
-from smallcaps_assets.sandbox.market import Market
+from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, Market
 from smallcaps_assets.sandbox.pages import Params
 
 SECOND = 1_000_000_000
 DECIMAL_SIZE_FROM = date(2026, 2, 23)
-EMPTY_CSV = (
+EMPTY_TRADES = (
     "conditions,correction,exchange,id,participant_timestamp,price,sequence_number,sip_timestamp,"
     "size,tape,trf_id,trf_timestamp\n"
 )
+EMPTY_QUOTES = ",".join(sorted(set(QUOTE_SCHEMA) - {"ticker"})) + "\n"
 _FIRST, _LAST = 0, 2**63 - 1
+Read = Callable[[date], pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ class _Window:
     is_descending: bool
     limit: int
     after: int | None
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What is served: its path, its rows of a day, their wire shape, and a CSV without any."""
+
+    path: str
+    read: Read
+    wire: Callable[[pl.DataFrame], pl.DataFrame]
+    empty_csv: str
 
 
 def _midnight(day: date) -> int:
@@ -117,12 +129,12 @@ def _after_cursor(rows: pl.DataFrame, window: _Window) -> pl.DataFrame:
     return rows.filter((stamp > window.low) | (sequence > window.after))
 
 
-def _collect(market: Market, ticker: str, window: _Window) -> pl.DataFrame:
+def _collect(market: Market, read: Read, window: _Window) -> pl.DataFrame:
     """Up to one row more than a page, in the order asked for."""
     parts: list[pl.DataFrame] = []
     found = 0
     for day in _days(market, window):
-        rows = market.trades(ticker, day)
+        rows = read(day)
         inside = pl.col("sip_timestamp").is_between(window.low, window.high)
         rows = _after_cursor(rows.filter(inside), window)
         if window.is_descending:
@@ -134,10 +146,8 @@ def _collect(market: Market, ticker: str, window: _Window) -> pl.DataFrame:
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-def _wire(rows: pl.DataFrame) -> pl.DataFrame:
+def _trades_wire(rows: pl.DataFrame) -> pl.DataFrame:
     """The vendor's columns; no key for a missing condition, correction or reporting facility."""
-    whole = bool((rows["size"] % 1 == 0).all())
-    size = pl.col("size").cast(pl.Int64) if whole else pl.col("size")
     decimal = pl.col("size").cast(pl.String).alias("decimal_size")
     day = datetime.fromtimestamp(int(rows["sip_timestamp"][0]) // SECOND, UTC).date()
     correction = pl.when(pl.col("correction") != 0).then("correction")
@@ -151,32 +161,56 @@ def _wire(rows: pl.DataFrame) -> pl.DataFrame:
         "price",
         "sequence_number",
         "sip_timestamp",
-        size,
+        _whole(rows, "size"),
         "tape",
         "trf_id",
         "trf_timestamp",
     )
 
 
+def _quotes_wire(rows: pl.DataFrame) -> pl.DataFrame:
+    """The vendor's columns; no key for what a one-sided quote lacks."""
+    others = [name for name in QUOTE_SCHEMA if name not in ("ticker", "sip_timestamp")]
+    return rows.select("sip_timestamp", *others)
+
+
+def _whole(rows: pl.DataFrame, name: str) -> pl.Expr:
+    """A column without a decimal point where no row needs one."""
+    is_whole = bool((rows[name] % 1 == 0).all())
+    return pl.col(name).cast(pl.Int64) if is_whole else pl.col(name)
+
+
 def trades(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
+    page = _Page(f"/v3/trades/{ticker}", lambda day: market.trades(ticker, day), _trades_wire,
+                 EMPTY_TRADES)  # fmt: skip
+    return _ticks(market, page, params, is_csv)
+
+
+def quotes(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
+    page = _Page(f"/v3/quotes/{ticker}", lambda day: market.facts.quotes(ticker, day), _quotes_wire,
+                 EMPTY_QUOTES)  # fmt: skip
+    return _ticks(market, page, params, is_csv)
+
+
+def _ticks(market: Market, page: _Page, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     window = _window(params)
-    rows = _collect(market, ticker, window)
+    rows = _collect(market, page.read, window)
     if rows.is_empty():
         empty = {"results": [], "status": "OK", "request_id": request_id()}
-        return csv_answer(EMPTY_CSV) if is_csv else json_answer(empty)
+        return csv_answer(page.empty_csv) if is_csv else json_answer(empty)
     chosen = rows.head(window.limit)
-    wire = _wire(chosen)
+    wire = page.wire(chosen)
     if is_csv:
         return csv_answer(wire.select(sorted(wire.columns)).write_csv())
     next_url = None
     if rows.height > window.limit:
-        next_url = _next_url(ticker, params, window, chosen.row(-1, named=True))
-    body = frame_json(wire, texts=("id", "decimal_size"), arrays=("conditions",))
+        next_url = _next_url(page.path, params, window, chosen.row(-1, named=True))
+    body = frame_json(wire, texts=("id", "decimal_size"), arrays=("conditions", "indicators"))
     return envelope(body, wire.height, {}, next_url)
 
 
-def _next_url(ticker: str, params: Params, window: _Window, last: dict) -> str:
+def _next_url(path: str, params: Params, window: _Window, last: dict) -> str:
     moved = ("timestamp.lte", "timestamp.lt") if window.is_descending else (
         "timestamp.gte", "timestamp.gt")  # fmt: skip
     kept = {k: v for k, v in params.items() if k not in moved and k != "timestamp"}
@@ -192,4 +226,4 @@ def _next_url(ticker: str, params: Params, window: _Window, last: dict) -> str:
         "sort": "timestamp",
         moved[0]: _format_instant(last["sip_timestamp"]),
     }
-    return f"{VENDOR_BASE}/v3/trades/{ticker}?cursor={pages.encode_cursor(kept)}"
+    return f"{VENDOR_BASE}{path}?cursor={pages.encode_cursor(kept)}"

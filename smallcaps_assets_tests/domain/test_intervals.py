@@ -7,7 +7,7 @@ import pytest
 from test_activity_bars import minutes_frame
 from tick_frames import at, tape_of, trade
 
-from smallcaps_assets.domain.time_bars import IntervalError, coarser_bars, time_bars
+from smallcaps_assets.domain.intervals import IntervalError, coarser_bars, time_bars
 
 
 def test_time_bars_use_price_forming_prices_and_all_volume():

@@ -1,0 +1,81 @@
+"""Compilation of every kernel at once, for a notebook or a worker that must not wait later.
+
+Each kernel is compiled at its first call for the arrays that the domain hands it, and kept on disk
+beside its module (or below NUMBA_CACHE_DIR); another process then loads it in milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays
+from smallcaps_assets.domain.bars import build_bars
+from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.features import SessionContext, bar_features
+from smallcaps_assets.domain.labels import triple_barrier_labels
+from smallcaps_assets.domain.minute_fallback import triple_barrier_on_bars
+from smallcaps_assets.domain.series import cusum_events
+from smallcaps_assets.domain.sweep import BarSetting, sweep_arrays
+from smallcaps_assets.domain.ticks import prepare_ticks
+from smallcaps_assets.domain.weights import (
+    average_uniqueness,
+    return_attribution,
+    sample_weights,
+    sequential_bootstrap,
+    sequential_bootstrap_probabilities,
+    time_decay,
+)
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Settings
+
+_DAY = date(2021, 2, 5)
+
+
+def compile_kernels() -> None:
+    """Compile every kernel, or load it from disk, by calling it on next to nothing."""
+    _arrays()
+    _chain()
+
+
+def _arrays() -> None:
+    ticks, prices, sizes = np.arange(3), np.array([5.0, 5.1, 5.0]), np.ones(3)
+    bars_from_arrays(ticks, prices, sizes, BarKind.DOLLAR_IMBALANCE, 5.0)
+    swept = sweep_arrays(ticks, prices, sizes, BarKind.DOLLAR_IMBALANCE)
+    swept.closing_ticks(BarSetting(5.0))
+    spans = 3, [0], [2]
+    average_uniqueness(*spans)
+    return_attribution(prices, *spans[1:])
+    time_decay([1.0], 0.5)
+    sequential_bootstrap(*spans, np.random.default_rng(1))
+    sequential_bootstrap_probabilities(*spans, [0])
+    cusum_events([0.1], 1.0)
+
+
+def _chain() -> None:
+    """The tables of a ticker-session of three trades."""
+    settings, hours = Settings(), session_hours(_DAY)
+    tape = prepare_ticks(_trades(hours.open), hours, settings.ticks)
+    bars = build_bars(tape, BarKind.DOLLAR_IMBALANCE, settings.bars, target=1.0)
+    labels = triple_barrier_labels(tape, bars, settings.labels)
+    triple_barrier_on_bars(bars, tape.session_end, settings.labels)
+    sample_weights(labels, bars, None)
+    bar_features(tape.ticks, bars, SessionContext("A", _DAY), hours, tape.halts)
+
+
+def _trades(start: int) -> pl.DataFrame:
+    rows = pl.DataFrame(
+        {
+            "sip_timestamp": [start, start + 1, start + 2],
+            "sequence_number": [1, 2, 3],
+            "price": [5.0, 5.1, 5.0],
+            "conditions": [[], [14], None],
+        }
+    )
+    constant = {"ticker": "A", "date": _DAY, "size": 1.0, "exchange": 1, "trf_id": 0, "tape": 3}
+    columns = [pl.lit(value).alias(name) for name, value in constant.items()]
+    missing = [n for n in TABLES["trades"].columns if n not in (*rows.columns, *constant)]
+    empty = [pl.lit(None).alias(name) for name in missing]
+    return TABLES["trades"].conform(rows.with_columns(*columns, *empty))

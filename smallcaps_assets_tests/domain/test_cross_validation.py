@@ -1,0 +1,212 @@
+"""Splitters against plain loops over pairs of rows, and inside scikit-learn."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+
+from smallcaps_assets.domain.cross_validation import (
+    CombinatorialPurged,
+    PurgedKFold,
+    SplitError,
+    UnseenTickers,
+    WalkForward,
+    purged_train,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "features_cv.json"
+
+
+@st.composite
+def span_lists(draw, min_size=4):
+    count = draw(st.integers(min_size, 30))
+    numbers = st.lists(st.integers(0, 40), min_size=count, max_size=count)
+    t0 = draw(numbers)
+    lengths = draw(st.lists(st.integers(0, 6), min_size=count, max_size=count))
+    return t0, [a + b for a, b in zip(t0, lengths, strict=True)]
+
+
+def brute_purge(t0, t1, test, embargo):
+    """Rows outside the test that overlap no test row and start after no block's embargo."""
+    order = sorted(range(len(t0)), key=lambda i: t0[i])
+    blocks, previous = [], False
+    for i in order:
+        if i in test:
+            blocks = [*blocks[:-1], [*blocks[-1], i]] if previous else [*blocks, [i]]
+        previous = i in test
+    kept = []
+    for i in range(len(t0)):
+        overlaps = any(t0[i] <= t1[j] and t1[i] >= t0[j] for j in test)
+        ends = [max(t1[j] for j in block) for block in blocks if t0[block[0]] <= t0[i]]
+        if i not in test and not overlaps and all(t0[i] > end + embargo for end in ends):
+            kept.append(i)
+    return kept
+
+
+def test_purge_and_embargo_golden():
+    case = next(c for c in json.loads(GOLDEN.read_text()) if c["name"] == "purge_embargo")
+    assert purged_train(**case["input"]).tolist() == case["expected"]
+
+
+@given(span_lists(), st.data())
+def test_purged_train_given_any_test_rows_equals_plain_loops(spans, data):
+    test = data.draw(st.sets(st.integers(0, len(spans[0]) - 1)))
+    embargo = data.draw(st.integers(0, 8))
+    found = purged_train(*spans, sorted(test), embargo)
+    assert found.tolist() == brute_purge(*spans, test, embargo)
+
+
+@given(span_lists(), st.integers(2, 4), st.integers(0, 3))
+def test_purged_k_fold_tests_every_row_once_in_contiguous_blocks(spans, folds, embargo):
+    splitter = PurgedKFold(*spans, folds=folds, embargo=embargo)
+    tests = []
+    for train, test in splitter.split():
+        assert train.tolist() == brute_purge(*spans, set(test.tolist()), embargo)
+        tests.append(test)
+    assert sorted(np.concatenate(tests).tolist()) == list(range(len(spans[0])))
+    assert len(tests) == splitter.get_n_splits() == folds
+    times = np.array(spans[0])
+    for earlier, later in pairwise(tests):
+        assert times[earlier].max() <= times[later].min()
+
+
+@given(span_lists(8), st.integers(3, 6), st.integers(1, 2))
+def test_combinatorial_purged_tests_every_choice_and_its_paths_cover_all_rows(spans, groups, k):
+    splitter = CombinatorialPurged(*spans, groups=groups, test_groups=k, embargo=1)
+    splits = list(splitter.split())
+    for train, test in splits:
+        assert train.tolist() == brute_purge(*spans, set(test.tolist()), 1)
+        assert np.unique(splitter.group_of_row[test]).size == k
+    used = set()
+    for path in splitter.paths():
+        rows = [
+            splits[number][1][splitter.group_of_row[splits[number][1]] == group]
+            for group, number in enumerate(path)
+        ]
+        assert sorted(np.concatenate(rows).tolist()) == list(range(len(spans[0])))
+        used |= {(group, int(number)) for group, number in enumerate(path)}
+    assert len(used) == splitter.get_n_splits() * k
+
+
+def daily(days, start=datetime(2024, 1, 2, 15, tzinfo=UTC)):
+    """One label a day, each known 15 minutes later."""
+    t0 = pl.Series([start + timedelta(days=n) for n in range(days)]).cast(pl.Datetime("ns", "UTC"))
+    return t0, t0 + timedelta(minutes=15)
+
+
+def months_of(t0, rows):
+    return sorted(set(t0.dt.strftime("%Y-%m").gather(rows).to_list()))
+
+
+def test_walk_forward_rolls_by_a_month_and_never_looks_ahead():
+    t0, t1 = daily(300)
+    splitter = WalkForward(t0, t1)
+    windows = [[months_of(t0, part) for part in window] for window in splitter.windows()]
+    assert windows[0] == [[f"2024-0{m}" for m in range(1, 7)], ["2024-07"], ["2024-08"]]
+    assert windows[-1][1:] == [["2024-09"], ["2024-10"]]
+    assert len(windows) == splitter.get_n_splits() == 3
+    for (train, test), (same_train, _, same_test) in zip(
+        splitter.split(), splitter.windows(), strict=True
+    ):
+        assert train.tolist() == same_train.tolist()
+        assert test.tolist() == same_test.tolist()
+        assert t1[train].max() < t0[test].min()
+
+
+def test_walk_forward_purges_labels_that_reach_into_the_next_part():
+    t0, t1 = daily(300)
+    last = t0.dt.strftime("%Y-%m").to_list().index("2024-07") - 1
+    train, validate, _ = next(WalkForward(t0, t1.shift(-2).fill_null(t1[-1])).windows())
+    assert last not in train
+    assert last + 1 in validate
+
+
+def test_walk_forward_months_are_new_yorks():
+    late = datetime(2024, 2, 1, 1, tzinfo=UTC)
+    t0 = pl.Series([late, *(late + timedelta(days=n) for n in range(1, 60))])
+    splitter = WalkForward(t0, t0, train_months=1, validate_months=0, test_months=1)
+    train, test = next(splitter.split())
+    assert train.tolist() == [0]
+    assert test.size == 29
+
+
+def test_unseen_tickers_share_no_company_and_no_instant():
+    rng = np.random.default_rng(1)
+    t0 = rng.integers(0, 5000, 200)
+    t1 = t0 + rng.integers(0, 9, 200)
+    names = rng.choice(list("abcdefgh"), 200)
+    splitter = UnseenTickers(t0, t1, names, folds=3)
+    sizes = []
+    for train, test in splitter.split(np.zeros((200, 2))):
+        assert not set(names[train]) & set(names[test])
+        assert train.tolist() == [
+            i
+            for i in brute_purge(t0.tolist(), t1.tolist(), set(test.tolist()), 0)
+            if names[i] not in set(names[test])
+        ]
+        sizes.append(test.size)
+    assert sum(sizes) == 200
+    assert max(sizes) - min(sizes) < 40
+
+
+@pytest.mark.parametrize("unit", ["ns", "us"])
+def test_instants_given_as_series_or_numpy_split_alike(unit):
+    t0, t1 = daily(40)
+    expected = [train.tolist() for train, _ in PurgedKFold(t0, t1).split()]
+    arrays = [s.dt.replace_time_zone(None).dt.cast_time_unit(unit).to_numpy() for s in (t0, t1)]
+    assert [train.tolist() for train, _ in PurgedKFold(*arrays).split()] == expected
+    assert [len(e) for e in expected] == [31, 31, 31, 31, 32]
+
+
+def test_splitters_work_in_scikit_learn():
+    rng = np.random.default_rng(3)
+    features = rng.standard_normal((240, 2))
+    target = features[:, 0] > 0
+    t0, t1 = daily(240)
+    splitters = [
+        PurgedKFold(t0, t1),
+        CombinatorialPurged(t0, t1),
+        WalkForward(t0, t1),
+        UnseenTickers(t0, t1, rng.choice(list("abcdef"), 240)),
+    ]
+    for splitter in splitters:
+        scores = cross_val_score(LogisticRegression(), features, target, cv=splitter)
+        assert scores.size == splitter.get_n_splits()
+        assert scores.min() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PurgedKFold([1, 2], [1]), "columns of one table"),
+        (lambda: PurgedKFold([1, 2], [2, 1]), "row 1 has t1 before t0"),
+        (lambda: PurgedKFold([1.5], [2.0]), "expected instants or integers"),
+        (lambda: PurgedKFold([1, 2], [1, 2], folds=3), "from 2 to the number of rows"),
+        (lambda: PurgedKFold([1, 2], [1, 2], 2, -1), "embargo is -1"),
+        (lambda: PurgedKFold(pl.Series([1, None]), [1, 2]), "t0 has 1 nulls"),
+        (lambda: PurgedKFold(np.array(["NaT"] * 2, "M8[ns]"), [1, 2]), "t0 has 2 NaT"),
+        (lambda: CombinatorialPurged([1, 2, 3], [1, 2, 3], 3, 3), "fewer than all"),
+        (lambda: WalkForward(*daily(100)), "rows span 4 months, a window needs 8"),
+        (lambda: WalkForward(*daily(100), train_months=0), "1 or more"),
+        (lambda: UnseenTickers([1, 2], [1, 2], ["a"]), "1 identities for 2 rows"),
+        (lambda: UnseenTickers([1, 2], [1, 2], ["a", "a"]), "of 1 companies"),
+    ],
+)
+def test_splitters_given_nonsense_teach(make, message):
+    with pytest.raises(SplitError, match=message):
+        make()
+
+
+def test_splitter_given_other_rows_is_refused():
+    with pytest.raises(SplitError, match="X has 3 rows, the splitter was made from 4"):
+        next(PurgedKFold(range(4), range(4), 2).split([0, 0, 0]))

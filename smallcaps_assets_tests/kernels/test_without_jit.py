@@ -1,0 +1,92 @@
+"""The kernels give the same bits compiled and as plain Python, in one pass and in chunks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smallcaps_assets.domain import (
+    BarKind,
+    BarSetting,
+    average_uniqueness,
+    bars_from_arrays,
+    cusum_events,
+    return_attribution,
+    sequential_bootstrap,
+    sweep_arrays,
+    tick_rule,
+    time_decay,
+    triple_barrier_arrays,
+)
+
+COUNT = 1500
+
+
+def tape(seed: int):
+    """Random ticks: whole and fractional sizes, halts, sessions, odd lots, auctions."""
+    rng = np.random.default_rng(seed)
+    prices = np.round(5 * np.exp(0.002 * rng.standard_normal(COUNT).cumsum()), 2)
+    fractional = np.round(rng.random(COUNT) * 500, 6)
+    sizes = rng.integers(1, 900, COUNT).astype(float) if seed % 2 else fractional
+    masks = {
+        "session": rng.integers(0, 2, COUNT).cumsum() // 400,
+        "block": rng.integers(0, 2, COUNT).cumsum() // 150,
+        "price_forming": rng.random(COUNT) < 0.75,
+        "auction": rng.random(COUNT) < 0.01,
+    }
+    return np.sort(rng.integers(0, 10**6, COUNT)), prices, sizes, masks
+
+
+def bars_in_chunks(kind, times, prices, sizes, masks, cuts):
+    """Bars of a tape cut at some ticks, the state handed on; rows and final state."""
+    rows, state = [], None
+    for start, stop in zip([0, *cuts], [*cuts, COUNT], strict=True):
+        part = slice(start, stop)
+        frame, state = bars_from_arrays(
+            times[part], prices[part], sizes[part], kind, 9_000 if kind.in_dollars else 1_800,
+            state=state, final=stop == COUNT, **{n: m[part] for n, m in masks.items()},
+        )  # fmt: skip
+        rows += frame.rows()
+    assert state is not None
+    return repr(rows), state.floats.tobytes(), state.integers.tobytes(), state.sign
+
+
+def results(seed: int) -> list[str]:
+    """Everything that the kernels make of a tape, exactly."""
+    times, prices, sizes, masks = tape(seed)
+    found: list[object] = [bars_in_chunks(k, times, prices, sizes, masks, []) for k in BarKind]
+    events = np.arange(0, COUNT, 7)
+    found.append(triple_barrier_arrays(times, prices, events, 10**6, 0.02, 0.01, 9000).rows())
+    starts, ends = events[:-20], events[:-20] + 1 + events[:-20] % 30
+    found += [average_uniqueness(COUNT, starts, ends), return_attribution(prices, starts, ends)]
+    found += [sequential_bootstrap(COUNT, starts, ends, np.random.default_rng(1))]
+    found += [time_decay(sizes, 0.3), tick_rule(prices), cusum_events(np.diff(prices), 0.1)]
+    swept = sweep_arrays(times, prices, sizes, BarKind.DOLLAR_IMBALANCE)
+    found.append(swept.closing_ticks(BarSetting(9_000, gamma=0.5, kappa=3.0))[0])
+    return [repr(f.tolist()) if isinstance(f, np.ndarray) else repr(f) for f in found]
+
+
+def test_kernels_without_compilation_give_the_same_bits():
+    script = "import test_without_jit as t; print('\\n'.join(t.results(1) + t.results(2)))"
+    plain = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert plain.stdout.splitlines() == results(1) + results(2)
+
+
+@pytest.mark.parametrize("kind", list(BarKind))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_bars_of_any_chunks_are_the_bits_of_one_pass(kind, seed):
+    whole = bars_in_chunks(kind, *tape(seed), [])
+    for cuts in ([1], [700, 701], [0, 400, 400, 1499], list(range(100, COUNT, 100))):
+        assert bars_in_chunks(kind, *tape(seed), cuts) == whole
