@@ -26,6 +26,7 @@ class Partitioning(StrEnum):
 
     NONE = "none"
     SESSION = "session"
+    HALF_MONTH = "half_month"
     MONTH = "month"
     YEAR = "year"
     TICKER = "ticker"

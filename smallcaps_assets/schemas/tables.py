@@ -9,10 +9,13 @@ from __future__ import annotations
 from functools import partial
 
 from smallcaps_assets.schemas import columns
+from smallcaps_assets.schemas import fact_columns as facts
 from smallcaps_assets.schemas.columns import BAR_REASONS, FEATURE_COLUMNS, RULES, SEGMENTS
+from smallcaps_assets.schemas.fact_columns import ASOF_COLUMNS
 from smallcaps_assets.schemas.table import Partitioning, Table
 
 __all__ = [
+    "ASOF_COLUMNS",
     "BAR_REASONS",
     "BAR_TABLES",
     "FEATURE_COLUMNS",
@@ -92,6 +95,110 @@ _DECLARED = (
         group="market",
         schema=columns.ShortVolume,
         meaning="FINRA off-exchange short volume of the session.",
+    ),
+    _session(
+        name="facility_short_volume",
+        layer="raw",
+        group="short_data",
+        schema=facts.FacilityShortVolume,
+        meaning="FINRA short volume by facility, of the facilities in the settings.",
+        settings=("short",),
+    ),
+    _session(
+        name="exchange_short_volume",
+        layer="raw",
+        group="short_data",
+        schema=facts.ExchangeShortVolume,
+        meaning="Short volume of exchanges, from files in a local folder.",
+        settings=("short",),
+    ),
+    _session(
+        name="polygon_short_volume",
+        layer="raw",
+        group="short_data",
+        schema=facts.PolygonShortVolume,
+        meaning="The vendor's table of off-exchange short volume.",
+    ),
+    Table(
+        name="short_interest",
+        layer="raw",
+        group="short_data",
+        partitioning=Partitioning.HALF_MONTH,
+        schema=facts.ShortInterest,
+        meaning="Shares short by settlement date, twice a month.",
+        settings=("short",),
+    ),
+    Table(
+        name="fails_to_deliver",
+        layer="raw",
+        group="short_data",
+        partitioning=Partitioning.HALF_MONTH,
+        schema=facts.FailsToDeliver,
+        meaning="The SEC's balances of fails to deliver, by half-month file.",
+    ),
+    _session(
+        name="halts",
+        layer="raw",
+        group="events",
+        schema=facts.TradeHalts,
+        meaning="Trading halts of all US listing markets, from Nasdaq's feed.",
+    ),
+    Table(
+        name="filings",
+        layer="raw",
+        group="events",
+        partitioning=Partitioning.MONTH,
+        schema=facts.Filings,
+        meaning="EDGAR's S-1, S-3, 424B, 8-K, EFFECT and RW of the listed companies.",
+        upstream=("ticker_details",),
+    ),
+    Table(
+        name="news",
+        layer="raw",
+        group="events",
+        partitioning=Partitioning.MONTH,
+        schema=facts.News,
+        meaning="Articles by ticker, with the vendor's opinion of each; those that name one.",
+    ),
+    Table(
+        name="ticker_events",
+        layer="raw",
+        group="events",
+        partitioning=Partitioning.TICKER,
+        schema=facts.TickerEvents,
+        meaning="The symbols that one listing has had.",
+    ),
+    Table(
+        name="free_float",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.NONE,
+        schema=facts.FreeFloat,
+        meaning="Free float: the vendor's newest figures, beside those read before.",
+    ),
+    Table(
+        name="balance_sheets",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.YEAR,
+        schema=facts.BalanceSheets,
+        meaning="Balance sheets by year of filing.",
+    ),
+    Table(
+        name="income_statements",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.YEAR,
+        schema=facts.IncomeStatements,
+        meaning="Income statements by year of filing.",
+    ),
+    Table(
+        name="cash_flow_statements",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.YEAR,
+        schema=facts.CashFlowStatements,
+        meaning="Cash flow statements by year of filing.",
     ),
     Table(
         name="adjustment_factors",
@@ -236,7 +343,11 @@ _DECLARED = (
         partitioning=Partitioning.PERIOD,
         schema=columns.MlDatasetWithFeatures,
         meaning="One row per labelled event: features, label, weight factors, selection.",
-        upstream=("bar_features", "triple_barrier_labels", "sample_weights"),
+        upstream=(
+            *("bar_features", "triple_barrier_labels", "sample_weights"),
+            *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
+            *("filings", "halts", "splits", "universe"),
+        ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
     ),
     Table(

@@ -100,7 +100,7 @@ def test_parse_given_encoding_expected_read(encoding: str) -> None:
         (file(WHOLE).replace(b"TotalVolume|", b""), BadAnswer),
         (file(WHOLE).replace(b"|43094", b""), BadAnswer),
         (file(WHOLE).replace(b"43094", b"many"), BadAnswer),
-        (b"<html>\n1\n", BadAnswer),
+        (b"<html>\n1\n", WrongContent),
         (file([*WHOLE, WHOLE[0]]), WrongContent),
         (file([WHOLE[0].replace("20210802", "20210803")]), WrongContent),
     ],
