@@ -34,7 +34,13 @@ from smallcaps_assets.orchestration.partitions import (
     month_keys,
     year_keys,
 )
-from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router, spool
+from smallcaps_assets.orchestration.resources import (
+    finra_client,
+    polygon_client,
+    regulators,
+    router,
+    spool,
+)
 from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
@@ -113,6 +119,7 @@ class MainJob:
             get_polygon=lambda: polygon_client(settings),
             get_router=lambda: router(settings),
             get_finra=lambda: finra_client(settings),
+            get_regulators=lambda: regulators(settings),
             get_spool=lambda: spool(settings),
             digests=input_digests,
             findings=find,

@@ -187,7 +187,7 @@ AMOUNTS = {
         "retained_earnings_deficit short_term_investments total_assets total_current_assets "
         "total_current_liabilities total_equity total_equity_attributable_to_parent "
         "total_liabilities total_liabilities_and_equity treasury_stock"
-    ).split(),
+    ),
     "income_statements": (
         "basic_earnings_per_share basic_shares_outstanding consolidated_net_income_loss "
         "cost_of_revenue depreciation_depletion_amortization diluted_earnings_per_share "
@@ -197,7 +197,7 @@ AMOUNTS = {
         "operating_income other_income_expense other_operating_expenses "
         "preferred_stock_dividends_declared research_development revenue "
         "selling_general_administrative total_operating_expenses total_other_income_expense"
-    ).split(),
+    ),
     "cash_flow_statements": (
         "cash_from_operating_activities_continuing_operations change_in_cash_and_equivalents "
         "change_in_other_operating_assets_and_liabilities_net "
@@ -215,14 +215,14 @@ AMOUNTS = {
         "other_investing_activities other_operating_activities "
         "purchase_of_property_plant_and_equipment sale_of_property_plant_and_equipment "
         "short_term_debt_issuances_repayments"
-    ).split(),
+    ),
 }
 
 
 def _statement(table: str) -> type[dy.Schema]:
     amounts = {
         name: number(name.replace("_", " "), "company's currency", nullable=True)
-        for name in AMOUNTS[table]
+        for name in AMOUNTS[table].split()
     }
     return type(table.title().replace("_", ""), (Filed,), amounts)
 

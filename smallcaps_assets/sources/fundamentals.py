@@ -7,7 +7,7 @@ use the second only. Share counts of ticker details are in `reference.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -38,20 +38,18 @@ _FILED: dict[str, Any] = {
 }
 
 
-def _amounts(names: Iterable[str]) -> dict[str, Any]:
-    return dict.fromkeys(names, pl.Float64)
+def _amounts(names: str) -> dict[str, Any]:
+    return dict.fromkeys(names.split(), pl.Float64)
 
 
 BALANCE_SHEETS = _FILED | _amounts(AMOUNTS["balance_sheets"])
 INCOME_STATEMENTS = _FILED | _amounts(AMOUNTS["income_statements"])
 CASH_FLOW_STATEMENTS = _FILED | _amounts(AMOUNTS["cash_flow_statements"])
 RATIOS: dict[str, Any] = {"ticker": pl.String, "date": pl.Date, "cik": pl.String} | _amounts(
-    (
-        "price average_volume market_cap earnings_per_share price_to_earnings price_to_book "
-        "price_to_sales price_to_cash_flow price_to_free_cash_flow dividend_yield return_on_assets "
-        "return_on_equity debt_to_equity current quick cash ev_to_sales ev_to_ebitda "
-        "enterprise_value free_cash_flow"
-    ).split()
+    "price average_volume market_cap earnings_per_share price_to_earnings price_to_book "
+    "price_to_sales price_to_cash_flow price_to_free_cash_flow dividend_yield return_on_assets "
+    "return_on_equity debt_to_equity current quick cash ev_to_sales ev_to_ebitda "
+    "enterprise_value free_cash_flow"
 )
 FLOAT: dict[str, Any] = {
     "ticker": pl.String,
