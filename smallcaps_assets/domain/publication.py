@@ -33,6 +33,15 @@ def interest_known_at(settlement: date) -> datetime:
     return _evening(after[INTEREST_SESSIONS - 1])
 
 
+def half_interest_known_at(start: date) -> datetime:
+    """When the short interest settled in the half-month that begins on `start` was published.
+
+    Settlement is on the half's last day, or on the last session before it.
+    """
+    end = half_month_end(start)
+    return interest_known_at(sessions(end - timedelta(10), end)[-1])
+
+
 def fails_known_at(start: date) -> datetime:
     """When the fails of the half-month that begins on `start` were published.
 

@@ -271,7 +271,7 @@ _DECLARED = (
         group="bars",
         schema=columns.DollarBars,
         meaning="Bars of equal dollars.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -280,7 +280,7 @@ _DECLARED = (
         group="bars",
         schema=columns.VolumeBars,
         meaning="Bars of equal volume.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -289,7 +289,7 @@ _DECLARED = (
         group="bars",
         schema=columns.DollarImbalanceBars,
         meaning="Bars that close when signed dollars leave their expected range.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -298,7 +298,7 @@ _DECLARED = (
         group="bars",
         schema=columns.VolumeImbalanceBars,
         meaning="Bars that close when signed volume leaves its expected range.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -307,7 +307,7 @@ _DECLARED = (
         group="labels",
         schema=columns.BarFeatures,
         meaning="What was known at each dollar imbalance bar's close.",
-        upstream=("trades", "dollar_imbalance_bars"),
+        upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=(*_BARS, "metrics"),
     ),
     _ticker_session(
@@ -316,7 +316,7 @@ _DECLARED = (
         group="labels",
         schema=columns.TripleBarrierLabels,
         meaning="Which barrier the price touched first.",
-        upstream=("trades", "dollar_imbalance_bars"),
+        upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=_LABELS,
     ),
     _ticker_session(
