@@ -76,6 +76,10 @@ def _dataset(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
     return [checks.selection_consistent(frame), checks.weights_valid(frame)]
 
 
+def _coverage(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.vendor_coverage(frame)]
+
+
 def _rows_before(work: Workspace, table: str, key: str) -> int | None:
     """Rows of the same table in the session before; None when it is not stored."""
     before = work.sessions_before(date.fromisoformat(key), 1)
@@ -116,5 +120,6 @@ _FINDS: dict[str, Find] = {
     "bar_features": _features,
     "triple_barrier_labels": _labels,
     "sample_weights": _weights,
+    "coverage": _coverage,
     "ml_dataset": _dataset,
 }

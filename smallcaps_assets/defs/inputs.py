@@ -7,6 +7,7 @@ digests now is out of date, however it came about, and the main job makes it aga
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
@@ -24,6 +25,8 @@ from smallcaps_assets.sources.exchanges import exchange_files
 CLOSES_LOOKED_BACK = 5
 METRICS_WINDOW = 60
 YEAR_WINDOW = 252
+_ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
+_ACTIONS: dict[tuple[str, str, str], tuple[str, list[date], list[str]]] = {}
 _WINDOWS = {
     ("universe", "daily_bars"): (CLOSES_LOOKED_BACK, False),
     ("daily_metrics", "session_summary"): (METRICS_WINDOW, True),
@@ -88,17 +91,43 @@ def month_reach(work: Workspace, key: str) -> date:
 
 def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
     lake = work.lake
-    actions = ("splits", "dividends")
     for name in TABLES[table].upstream:
-        if name in actions:
-            keys = year_keys(work.cuts.start, day)
-        elif name == "ticker_details":
+        if name in _ACTION_DATES:
+            *earlier, this_year = year_keys(work.cuts.start, day)
+            yield from (lake.digest(name, k) for k in earlier)
+            yield _actions_until(lake, name, this_year, day)
+            continue
+        if name == "ticker_details":
             keys = [day.isoformat()[:7]]
         else:
             count, is_today_in = _WINDOWS.get((table, name), (0, True))
             before = work.sessions_before(day, count) if count else []
             keys = [*before, day.isoformat()] if is_today_in else before
         yield from (lake.digest(name, k) for k in keys)
+
+
+def _actions_until(lake: Lake, table: str, year: str, day: date) -> str:
+    """A digest of a year's actions up to a day: later ones put no earlier session out of date."""
+    file, place = lake.digest(table, year), (str(lake.root), table, year)
+    if file == "absent":
+        return file
+    held = _ACTIONS.get(place)
+    if held is None or held[0] != file:
+        held = (file, *_running_digests(lake.read(table, year), _ACTION_DATES[table]))
+        _ACTIONS[place] = held
+    _, days, digests = held
+    return digests[bisect_right(days, day)]
+
+
+def _running_digests(rows: pl.DataFrame, column: str) -> tuple[list[date], list[str]]:
+    """The days of some rows, and the digests before the first and after each of them."""
+    running, days, digests = hashlib.sha256(), [], ["none"]
+    by_day = rows.sort(column, *rows.columns, maintain_order=True)
+    for (day,), group in by_day.group_by(column, maintain_order=True):
+        running.update(group.write_csv().encode())
+        days.append(day)
+        digests.append(running.hexdigest())
+    return days, digests
 
 
 def _of_coverage(work: Workspace, key: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ import dagster as dg
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
+from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request
 from smallcaps_assets.orchestration.partitions import month_keys, year_keys
 from smallcaps_assets.orchestration.readiness import newest_begun
@@ -139,7 +140,9 @@ def _attempt(
 
 
 def _lacks(work: Workspace, tables: tuple[str, ...], key: str) -> bool:
-    return not all(work.lake.exists(table, key) for table in tables)
+    """Whether a partition of some tables is not stored, or stored without some of its tickers."""
+    stamps = [work.lake.stamp(table, key) for table in tables]
+    return any(stamp is None or Scope.parse(stamp.scope) != Scope() for stamp in stamps)
 
 
 def _is_market_out(work: Workspace, key: str) -> bool:

@@ -14,14 +14,15 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.domain.bars import bar_diagnostics
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.diagnostics import bar_diagnostics
 
 # The vendor rounds fractional shares per bar; eligible volume may exceed a coarser bar by that.
 VOLUME_TOLERANCE = 0.001
 # After-hours minutes and ineligible volume are not on our tape: what is left of the coarser sum.
 MIN_VOLUME_SHARE = 0.5
 MIN_SESSION_SHARE = 0.5
+MIN_ANSWERED_SHARE = 0.98
 MAX_RELATIVE_VOLUME = 1000.0
 MIN_BALANCED_LABELS = 200
 MAX_LABEL_SHARE = 0.995
@@ -249,6 +250,24 @@ def coverage(expected: list[str], stored: set[str], least: float) -> Finding:
         share >= least,
         f"{share:.1%} of {len(expected):,} partitions stored, {len(missing):,} missing{shown}",
         "run `smallcaps backfill --missing`, or launch the missing partitions from the UI",
+        is_error=False,
+    )
+
+
+def vendor_coverage(rows: pl.DataFrame) -> Finding:
+    """Of every vendor table of a session nearly all expected tickers have been answered for."""
+    answered = pl.col("got") + pl.col("empty")
+    short = rows.filter(answered < MIN_ANSWERED_SHARE * pl.col("expected"))
+    shown = ", ".join(
+        f"{row['table']} {row['got'] + row['empty']:,} of {row['expected']:,}"
+        for row in rows.iter_rows(named=True)
+    )
+    return Finding(
+        "vendor coverage",
+        short.is_empty(),
+        f"tickers answered for: {shown}",
+        "the column `reason` says why; what failed is asked for again by the next run, what the"
+        " plan does not cover needs another plan or route",
         is_error=False,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.defs.reference import _actions, _details
 from smallcaps_assets.defs.sessions import Stages
@@ -44,6 +45,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
         get_regulators=lambda: regulators(settings),
         get_spool=lambda: spool(settings),
         digests=input_digests,
+        findings=find,
     )
 
 
