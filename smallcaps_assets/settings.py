@@ -117,6 +117,7 @@ class FinraSettings(Section, frozen=True):
         default="https://api.finra.org", description="base URL of the Query API (short interest)"
     )
     workers: int = Field(default=4, ge=1, le=8, description="files asked for at once")
+    requests_per_second: float = Field(default=4, gt=0, le=20, description="polite pace")
 
 
 class SecSettings(Section, frozen=True):

@@ -5,8 +5,6 @@ half-month, filings and news by month, statements by year of filing, ticker even
 FINRA's consolidated short volume is made with the other tables of a session.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +14,7 @@ import polars as pl
 
 from smallcaps_assets.defs import halt_feed
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.inputs import month_reach
+from smallcaps_assets.defs.fact_inputs import month_reach
 from smallcaps_assets.domain import fact_tables
 from smallcaps_assets.domain.publication import half_month_end
 from smallcaps_assets.orchestration.checks import quality_specs

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import date
 
 import polars as pl
 
+from smallcaps_assets.defs.fact_inputs import FACT_INPUTS, of_facts
 from smallcaps_assets.defs.halt_feed import halts_digest
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
-from smallcaps_assets.orchestration.market import last_day
 from smallcaps_assets.orchestration.partitions import UNION, year_keys
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
-from smallcaps_assets.sources.errors import SourceError
-from smallcaps_assets.sources.exchanges import exchange_files
 
 CLOSES_LOOKED_BACK = 5
 METRICS_WINDOW = 60
 YEAR_WINDOW = 252
+DATASET_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
 _ACTIONS: dict[tuple[str, str, str], tuple[str, list[date], list[str]]] = {}
 _WINDOWS = {
@@ -38,8 +37,8 @@ _WINDOWS = {
 def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]:
     """Digests of the files, and the facts, that a partition is made from, in a fixed order."""
     declared = TABLES[table]
-    if table in _RAW_INPUTS and key:
-        yield from _RAW_INPUTS[table](work, key)
+    if table in FACT_INPUTS:
+        yield from FACT_INPUTS[table](work, key or "")
         return
     if declared.layer == "raw" and table != "minute_bars":
         return
@@ -54,39 +53,6 @@ def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]
     else:
         for upstream in declared.upstream:
             yield from (work.lake.digest(upstream, k or None) for k in work.lake.keys(upstream))
-
-
-def _of_filings(work: Workspace, key: str) -> Iterator[str]:
-    """The companies asked for, and how far into its month the filings go."""
-    yield work.lake.digest("ticker_details", key)
-    yield str(month_reach(work, key))
-
-
-def _of_news(work: Workspace, key: str) -> Iterator[str]:
-    yield str(month_reach(work, key))
-
-
-def _of_exchange_files(work: Workspace, key: str) -> Iterator[str]:
-    """The files of a session in the user's folder."""
-    try:
-        files = exchange_files(work.settings.short.exchange_dir, date.fromisoformat(key))
-    except SourceError:
-        return
-    for name, path in sorted(files.items()):
-        yield f"{name} {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-_RAW_INPUTS: dict[str, Callable[[Workspace, str], Iterator[str]]] = {
-    "filings": _of_filings,
-    "news": _of_news,
-    "exchange_short_volume": _of_exchange_files,
-}
-
-
-def month_reach(work: Workspace, key: str) -> date:
-    """The last day of a month that can be asked for by now."""
-    month = date.fromisoformat(f"{key}-01")
-    return min((month + timedelta(32)).replace(day=1) - timedelta(1), last_day(work.settings))
 
 
 def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
@@ -164,7 +130,8 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
     for name, row in sorted(registry_rows(lake).items()):
         if period.start <= row["date"] <= period.end and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
-            yield from (lake.digest(table, name) for table in TABLES["ml_dataset"].upstream)
+            yield from (lake.digest(table, name) for table in DATASET_PARTS)
+    yield from of_facts(work, period)
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:

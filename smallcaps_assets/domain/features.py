@@ -144,7 +144,9 @@ def _halts_known(halts: pl.DataFrame, path: pl.DataFrame) -> pl.DataFrame:
     known = np.sort(halts["known_at"].cast(pl.Datetime("ns", "UTC")).dt.epoch("ns").to_numpy())
     closes = path["close_timestamp"].dt.epoch("ns").to_numpy()
     counts = np.searchsorted(known, closes, side="right").astype(np.int64)
-    return pl.DataFrame({"halts_so_far": counts})
+    sources = [None, *halts.sort("known_at", maintain_order=True)["halt_source"]]
+    newest = pl.Series("halt_source", [sources[count] for count in counts], dtype=pl.String)
+    return pl.DataFrame({"halts_so_far": counts, "halt_source": newest})
 
 
 def _clock(path: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:

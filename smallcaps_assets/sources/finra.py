@@ -46,7 +46,6 @@ FACILITIES = {
     "FNRA": "FINRA ADF",
     "FORF": "FINRA ORF (OTC)",
 }
-REQUESTS_PER_SECOND = 4.0
 QUERY_LIMIT = 5_000
 _INTEREST_PATH = "/data/group/otcMarket/name/consolidatedShortInterest"
 _INTEREST_FIELDS = (
@@ -93,7 +92,7 @@ class FinraClient:
             "retry_budget": retry_budget,
             "classify": _finra_error,
         }
-        pace = throttle or Throttle(REQUESTS_PER_SECOND)
+        pace = throttle or Throttle(settings.requests_per_second)
         self._files = Transport(url or settings.url, "", pace, **options)
         self._api = Transport(api_url or url or settings.api_url, "", pace, **options)
 
