@@ -13,7 +13,7 @@ NODES = {
 }
 GROUPS = (
     *("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset"),
-    "quality",
+    *("quality", "short_data", "events", "fundamentals"),
 )
 
 

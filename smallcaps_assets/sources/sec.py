@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date, timedelta
 from functools import partial
 from html.parser import HTMLParser
@@ -18,9 +19,8 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from smallcaps_assets.domain.publication import half_month_end
 from smallcaps_assets.settings import SecSettings
-from smallcaps_assets.sources import edgar, text_tables
+from smallcaps_assets.sources import decode, edgar
 from smallcaps_assets.sources.errors import (
     Blocked,
     MissingContact,
@@ -32,7 +32,6 @@ from smallcaps_assets.sources.fails import parse_fails, unzipped
 from smallcaps_assets.sources.throttle import Throttle, Window
 from smallcaps_assets.sources.transport import Answer, Request, Transport, error_of
 
-FIRST_FAILS = date(2004, 3, 16)
 PACE = Window(8, 1.0)
 """Below the ten a second that the SEC allows: requests may bunch on their way."""
 WORKERS = 4
@@ -50,7 +49,7 @@ class SecClient:
     """Files and records of the SEC. Safe to use from many threads.
 
     `contact` is who asks. `throttle` is the pace; by default PACE, shared with other processes
-    through `state_path`. `today` is the last day whose daily index is looked for.
+    through `state_path`. `options` are those of the transport.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class SecClient:
         )
         self._files = make(url or settings.url)
         self._data = make(data_url or url or settings.data_url)
-        self._names: dict[str, str] | None = None
+        self._names: dict[str, str] = {}
         self._submissions: dict[str, pl.DataFrame] = {}
 
     def __enter__(self) -> SecClient:
@@ -120,12 +119,11 @@ class SecClient:
 
     def _fails_paths(self, name: str) -> list[str]:
         """Where a file may lie: where the page says, then in the usual folders."""
-        if self._names is None:
-            try:
-                self._names = self._get(Request(LISTING, accept="text/html"), _links)
-            except NotFound:
-                self._names = {}
-        told = [self._names[key] for key in (name, f"{name}_0") if key in self._names]
+        names = self._names
+        if name not in names and f"{name}_0" not in names:
+            with suppress(NotFound):
+                names = self._names = self._get(Request(LISTING, accept="text/html"), _links)
+        told = [names[key] for key in (name, f"{name}_0") if key in names]
         usual = [f"{folder}/{name}{end}.zip" for folder in FOLDERS for end in ("", "_0")]
         return list(dict.fromkeys([*told, *usual]))
 
@@ -215,9 +213,7 @@ def _page_path(name: str, cik: str) -> str:
 
 
 def _page(answer: Answer) -> pl.DataFrame:
-    from smallcaps_assets.sources.decode import parsed
-
-    return edgar.submission_frame(answer, parsed(answer, edgar.Columns))
+    return edgar.submission_frame(answer, decode.parsed(answer, edgar.Columns))
 
 
 def _has_all(held: pl.DataFrame, wanted: pl.DataFrame) -> bool:
@@ -251,7 +247,7 @@ class _Links(HTMLParser):
 def _links(answer: Answer) -> dict[str, str]:
     """Paths of the files of fails that a page links to, by name without its end."""
     parser = _Links()
-    parser.feed(text_tables.decoded(answer.body, answer.request.path))
+    parser.feed(answer.body.decode("utf-8", "replace"))
     found: dict[str, str] = {}
     for link in parser.found:
         match = re.search(
@@ -260,6 +256,3 @@ def _links(answer: Answer) -> dict[str, str]:
         if match and ".." not in link:
             found.setdefault(match[2], match[1])
     return found
-
-
-__all__ = ["FIRST_FAILS", "SecClient", "half_month_end"]
