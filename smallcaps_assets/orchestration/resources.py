@@ -128,7 +128,13 @@ def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
     market = endpoints(settings)
     throttle = Throttle(EMBEDDED_PACE) if _is_embedded(settings) else None
-    return FinraClient(settings.finra, market.finra, throttle, api_url=market.finra_api)
+    return FinraClient(
+        settings.finra,
+        market.finra,
+        throttle,
+        api_url=market.finra_api,
+        retry_budget=settings.polygon.retry_budget,
+    )
 
 
 @shared

@@ -31,7 +31,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
     values = {
         "lake": {"root": str(root)},
         **sections,
-        "sandbox": {**MARKET, "faults": list(faults)},
+        "sandbox": {**MARKET, **sections.get("sandbox", {}), "faults": list(faults)},
         "polygon": {"retry_budget": 0.2, **sections.get("polygon", {})},
     }
     settings = Settings.model_validate(values)
