@@ -17,6 +17,7 @@ from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_inputs import month_reach
 from smallcaps_assets.domain import fact_tables
 from smallcaps_assets.domain.publication import half_month_end
+from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.pools import VENDOR
@@ -96,11 +97,15 @@ def op_groups() -> dict[str, tuple[str, ...]]:
 def _halts(work: Workspace, table: str, key: str) -> Built:
     day, feed = date.fromisoformat(key), work.regulators.halts
     if feed.reaches(day):
-        return Built(feed.halts(day), {"source": halt_feed.SOURCE}, source=halt_feed.SOURCE)
+        rows, told = feed.halts(day), {"source": halt_feed.SOURCE}
+        # Whole even in a run of some tickers: a ticker without rows has had no halt.
+        return Built(rows, told, asked=Scope(), source=halt_feed.SOURCE)
     kept = halt_feed.session_halts(work.lake, day)
     if kept is not None:  # read when the feed still had it
-        return Built(kept, {"source": "as stored before"}, source=halt_feed.SOURCE)
-    return Built(TABLES[table].empty(), {"source": "none: the feed reaches one year back"})
+        told = {"source": "as stored before"}
+        return Built(kept, told, asked=Scope(), source=halt_feed.SOURCE)
+    told = {"source": "none: the feed reaches one year back"}
+    return Built(TABLES[table].empty(), told, asked=Scope())
 
 
 def _facility_short_volume(work: Workspace, table: str, key: str) -> Built:

@@ -6,6 +6,7 @@ known of its halts, which is not the same as that there were none.
 
 from __future__ import annotations
 
+import threading
 from datetime import date
 
 import polars as pl
@@ -15,6 +16,7 @@ from smallcaps_assets.lake import Lake
 SOURCE = "nasdaqtrader.com tradehalts"
 _HELD: dict[tuple[str, str], tuple[str, pl.DataFrame | None]] = {}
 _MOST_HELD = 600
+_LOCK = threading.Lock()
 
 
 def session_halts(lake: Lake, day: date) -> pl.DataFrame | None:
@@ -22,6 +24,11 @@ def session_halts(lake: Lake, day: date) -> pl.DataFrame | None:
 
     Read anew only when the file has changed.
     """
+    with _LOCK:
+        return _session_halts(lake, day)
+
+
+def _session_halts(lake: Lake, day: date) -> pl.DataFrame | None:
     place, digest = (str(lake.root), day.isoformat()), lake.digest("halts", day.isoformat())
     held = _HELD.get(place)
     if held is None or held[0] != digest:

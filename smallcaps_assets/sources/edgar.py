@@ -109,7 +109,7 @@ def read_submissions(answer: Answer, cik: str) -> Submissions:
 
 
 def submission_frame(answer: Answer, columns: Columns) -> pl.DataFrame:
-    """A page's filings as SUBMISSION. Raises BadAnswer when its arrays differ in length."""
+    """A page's filings of the forms kept, as SUBMISSION. Raises BadAnswer when its arrays differ in length."""
     count = len(columns.accessionNumber)
     texts = (columns.items, columns.primaryDocument, columns.primaryDocDescription)
     arrays = (columns.acceptanceDateTime, columns.form, *(x for x in texts if x))
@@ -121,7 +121,7 @@ def submission_frame(answer: Answer, columns: Columns) -> pl.DataFrame:
         raise answer.problem(BadAnswer, f"an acceptance time makes no sense: {problem}") from None
     told = [" ".join(parts) for parts in zip(*(x for x in texts[1:] if x), strict=True)]
     flags = [bool(_AT_THE_MARKET.search(x)) for x in told] or [False] * count
-    return pl.DataFrame(
+    found = pl.DataFrame(
         {
             "accession_number": columns.accessionNumber,
             "accepted_at": pl.Series(moments, dtype=INSTANT),
@@ -130,6 +130,7 @@ def submission_frame(answer: Answer, columns: Columns) -> pl.DataFrame:
         },
         schema=SUBMISSION,
     )
+    return found.filter(pl.Series(columns.form, dtype=pl.String).str.contains(FORMS))
 
 
 def _accepted(text: str) -> datetime:

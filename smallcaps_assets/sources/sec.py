@@ -80,6 +80,7 @@ class SecClient:
         self._files = make(url or settings.url)
         self._data = make(data_url or url or settings.data_url)
         self._names: dict[str, str] = {}
+        self._quarters: dict[str, pl.DataFrame] = {}
         self._submissions: dict[str, pl.DataFrame] = {}
 
     def __enter__(self) -> SecClient:
@@ -133,9 +134,14 @@ class SecClient:
         From the quarter's index; where that does not reach the last day yet, from daily ones.
         """
         quarter = f"{first.year}/QTR{(first.month + 2) // 3}"
-        whole = self._index(f"/Archives/edgar/full-index/{quarter}/master.idx")
         inside = pl.col("filing_date").is_between(first, last)
+        whole = self._quarters.get(quarter)
         newest = None if whole is None else whole["filing_date"].max()
+        if whole is None or not isinstance(newest, date) or newest < last:
+            whole = self._index(f"/Archives/edgar/full-index/{quarter}/master.idx")
+            newest = None if whole is None else whole["filing_date"].max()
+        if whole is not None:
+            self._quarters[quarter] = whole
         found = [] if whole is None else [whole.filter(inside)]
         after = first if not isinstance(newest, date) else max(first, newest + timedelta(1))
         days = [after + timedelta(n) for n in range((last - after).days + 1)]

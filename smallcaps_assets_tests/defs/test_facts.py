@@ -11,6 +11,7 @@ import pytest
 
 from smallcaps_assets.defs.common import make
 from smallcaps_assets.defs.expected import published_halves
+from smallcaps_assets.defs.fact_schedules import facts_due
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
 from smallcaps_assets.lake import Failures
@@ -206,3 +207,14 @@ def test_corrected_short_volume_expected_noticed_by_its_hash(tmp_path: Path) -> 
     again = make_sessions(work, ["short_volume"], [key], is_resumed=False)
     assert "corrected" in again["short_volume", key].metadata
     assert work.lake.stamp("short_volume", key) == stamp
+
+
+def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
+    fresh = workspace(tmp_path / "lake", **LONG)
+    due = facts_due(fresh, fresh.cuts.end)
+    assert due["fails_to_deliver"] == ["2024-10-01", "2024-10-16", "2024-11-01"]
+    assert due["news"] == ["2024-12"]
+    assert "halts" not in due  # of sessions that are stored only
+    assert made(fresh, "fails_to_deliver", "2024-10-16").error is None
+    assert facts_due(fresh, fresh.cuts.end)["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
+    assert list(facts_due(fresh, date(2024, 10, 8))) == ["news"]
