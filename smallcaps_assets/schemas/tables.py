@@ -103,6 +103,7 @@ _DECLARED = (
         schema=facts.FacilityShortVolume,
         meaning="FINRA short volume by facility, of the facilities in the settings.",
         settings=("short",),
+        is_optional=True,
     ),
     _session(
         name="exchange_short_volume",
@@ -111,6 +112,7 @@ _DECLARED = (
         schema=facts.ExchangeShortVolume,
         meaning="Short volume of exchanges, from files in a local folder.",
         settings=("short",),
+        is_optional=True,
     ),
     _session(
         name="polygon_short_volume",
@@ -118,6 +120,7 @@ _DECLARED = (
         group="short_data",
         schema=facts.PolygonShortVolume,
         meaning="The vendor's table of off-exchange short volume.",
+        is_optional=True,
     ),
     Table(
         name="short_interest",
@@ -159,6 +162,7 @@ _DECLARED = (
         partitioning=Partitioning.MONTH,
         schema=facts.News,
         meaning="Articles by ticker, with the vendor's opinion of each; those that name one.",
+        is_optional=True,
     ),
     Table(
         name="ticker_events",
@@ -167,6 +171,7 @@ _DECLARED = (
         partitioning=Partitioning.TICKER,
         schema=facts.TickerEvents,
         meaning="The symbols that one listing has had.",
+        is_optional=True,
     ),
     Table(
         name="free_float",
@@ -183,6 +188,7 @@ _DECLARED = (
         partitioning=Partitioning.YEAR,
         schema=facts.BalanceSheets,
         meaning="Balance sheets by year of filing.",
+        is_optional=True,
     ),
     Table(
         name="income_statements",
@@ -191,6 +197,7 @@ _DECLARED = (
         partitioning=Partitioning.YEAR,
         schema=facts.IncomeStatements,
         meaning="Income statements by year of filing.",
+        is_optional=True,
     ),
     Table(
         name="cash_flow_statements",
@@ -199,6 +206,7 @@ _DECLARED = (
         partitioning=Partitioning.YEAR,
         schema=facts.CashFlowStatements,
         meaning="Cash flow statements by year of filing.",
+        is_optional=True,
     ),
     Table(
         name="adjustment_factors",

@@ -109,7 +109,10 @@ def read_submissions(answer: Answer, cik: str) -> Submissions:
 
 
 def submission_frame(answer: Answer, columns: Columns) -> pl.DataFrame:
-    """A page's filings of the forms kept, as SUBMISSION. Raises BadAnswer when its arrays differ in length."""
+    """A page's filings of the forms kept, as SUBMISSION.
+
+    Raises BadAnswer when its arrays differ in length.
+    """
     count = len(columns.accessionNumber)
     texts = (columns.items, columns.primaryDocument, columns.primaryDocDescription)
     arrays = (columns.acceptanceDateTime, columns.form, *(x for x in texts if x))

@@ -135,15 +135,10 @@ class SecClient:
         """
         quarter = f"{first.year}/QTR{(first.month + 2) // 3}"
         inside = pl.col("filing_date").is_between(first, last)
-        whole = self._quarters.get(quarter)
-        newest = None if whole is None else whole["filing_date"].max()
-        if whole is None or not isinstance(newest, date) or newest < last:
-            whole = self._index(f"/Archives/edgar/full-index/{quarter}/master.idx")
-            newest = None if whole is None else whole["filing_date"].max()
-        if whole is not None:
-            self._quarters[quarter] = whole
+        whole = self._quarter(quarter, last)
+        newest = _newest(whole)
+        after = first if newest is None else max(first, newest + timedelta(1))
         found = [] if whole is None else [whole.filter(inside)]
-        after = first if not isinstance(newest, date) else max(first, newest + timedelta(1))
         days = [after + timedelta(n) for n in range((last - after).days + 1)]
         for day in (day for day in days if day.weekday() < 5):
             daily = self._index(f"/Archives/edgar/daily-index/{quarter}/master.{day:%Y%m%d}.idx")
@@ -152,6 +147,16 @@ class SecClient:
         if not found:
             raise NotFound(f"EDGAR has no index of {first:%Y-%m}", path=quarter)
         return pl.concat(found).unique(maintain_order=True)
+
+    def _quarter(self, quarter: str, last: date) -> pl.DataFrame | None:
+        """A quarter's index; one that was read and reaches the last day is not asked for again."""
+        held = self._quarters.get(quarter)
+        newest = _newest(held)
+        if held is None or newest is None or newest < last:
+            held = self._index(f"/Archives/edgar/full-index/{quarter}/master.idx")
+        if held is not None:
+            self._quarters[quarter] = held
+        return held
 
     def _index(self, path: str) -> pl.DataFrame | None:
         """The forms of an index that are kept; None when there is no such index."""
@@ -209,6 +214,12 @@ class SecClient:
         if not self._contact:
             raise MissingContact("the SEC was not asked: no contact is set", path=request.path)
         return (transport or self._files).fetch(request, read)
+
+
+def _newest(index: pl.DataFrame | None) -> date | None:
+    """The newest date in an index."""
+    newest = None if index is None else index["filing_date"].max()
+    return newest if isinstance(newest, date) else None
 
 
 def _page_path(name: str, cik: str) -> str:
