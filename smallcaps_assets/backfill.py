@@ -13,6 +13,7 @@ from typing import Any
 
 from smallcaps_assets.defs.expected import date_of, expected_keys, failed_keys
 from smallcaps_assets.defs.ops import op_of
+from smallcaps_assets.domain.publication import half_month_of
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.main_job import MainJob, Step
 from smallcaps_assets.orchestration.launchers import Launch, plan
@@ -91,8 +92,10 @@ class Backfill(MainJob):
                 return False
         if cut in (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD):
             return True
-        day = date_of(key)
-        first = request.start.isoformat()[: len(day)] if request.start else day
+        day, start = date_of(key), request.start
+        if start and cut is Partitioning.HALF_MONTH:
+            start = half_month_of(start)
+        first = start.isoformat()[: len(day)] if start else day
         last = request.end.isoformat()[: len(day)] if request.end else day
         return first <= day <= last
 

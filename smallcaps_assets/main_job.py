@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.expected import published_halves
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
 from smallcaps_assets.defs.sessions import (
@@ -25,7 +26,7 @@ from smallcaps_assets.defs.sessions import (
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
-from smallcaps_assets.orchestration.market import has_daily_bars, market_range
+from smallcaps_assets.orchestration.market import has_daily_bars, has_facts, market_range
 from smallcaps_assets.orchestration.partitions import (
     TICKER_SESSIONS,
     TICKERS,
@@ -34,7 +35,13 @@ from smallcaps_assets.orchestration.partitions import (
     month_keys,
     year_keys,
 )
-from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router, spool
+from smallcaps_assets.orchestration.resources import (
+    finra_client,
+    polygon_client,
+    regulators,
+    router,
+    spool,
+)
 from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
@@ -43,6 +50,9 @@ from smallcaps_assets.settings import Settings
 WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MOST_PASSES = 3
+FACTS_LOOK_BACK = 25
+"""Sessions before the ones asked for, of which short volume and halts are needed."""
+SETTLED_BEFORE = timedelta(days=60)
 
 
 class RunError(RuntimeError):
@@ -113,6 +123,7 @@ class MainJob:
             get_polygon=lambda: polygon_client(settings),
             get_router=lambda: router(settings),
             get_finra=lambda: finra_client(settings),
+            get_regulators=lambda: regulators(settings),
             get_spool=lambda: spool(settings),
             digests=input_digests,
             findings=find,
@@ -149,6 +160,8 @@ class MainJob:
                 t for t in WARM_UP_TABLES if t != "minute_bars" or self._has_minutes(warm)
             )
             yield Step("earlier sessions", "session_tables", tables, warm, all_sessions)
+        if has_facts(self.work.settings):
+            yield from self._fact_steps(warm[-FACTS_LOOK_BACK:], wanted, all_sessions, months)
         whole = ("adjustment_factors", "ticker_sessions")
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
@@ -160,6 +173,25 @@ class MainJob:
         tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
         asked = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
         yield Step("ticker histories", "ticker_history", ("ticker_history",), asked, tickers)
+
+    def _fact_steps(
+        self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]
+    ) -> Iterator[Step]:
+        """The facts that the dataset joins; the SEC's only if it can be told who asks."""
+        first = date.fromisoformat((before or wanted)[0])
+        short_volume = ("short_volume",)
+        if before:
+            yield Step("earlier short volume", "session_tables", short_volume, before, all_sessions)
+        yield Step("halts", "halts", ("halts",), [*before, *wanted], all_sessions)
+        settings = self.work.settings
+        halves = ["short_interest"]
+        if settings.sec.contact or settings.market.name != "polygon":
+            halves.append("fails_to_deliver")
+            yield Step("filings", "filings", ("filings",), months, months)
+        for table in halves:
+            keys = published_halves(table, max(first - SETTLED_BEFORE, self.cuts.start), self.end)
+            yield Step(table.replace("_", " "), table, (table,), keys, keys)
+        yield Step("free float", "free_float", (), (), (), ("free_float",))
 
     def _has_minutes(self, keys: Sequence[str]) -> bool:
         """A recorded market often lacks minutes for the sessions before the ones asked for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -112,6 +113,63 @@ class PolygonSettings(Section, frozen=True):
 
 class FinraSettings(Section, frozen=True):
     url: Url = Field(default="https://cdn.finra.org", description="base URL of the daily files")
+    api_url: Url = Field(
+        default="https://api.finra.org", description="base URL of the Query API (short interest)"
+    )
+    workers: int = Field(default=4, ge=1, le=8, description="files asked for at once")
+    requests_per_second: float = Field(default=4, gt=0, le=20, description="polite pace")
+
+
+class SecSettings(Section, frozen=True):
+    url: Url = Field(default="https://www.sec.gov", description="base URL of files and indexes")
+    data_url: Url = Field(
+        default="https://data.sec.gov", description="base URL of the companies' submissions"
+    )
+    contact: str = Field(
+        default="", description="who asks, such as 'Jane Doe jane@example.com'; the SEC wants it"
+    )
+
+    @field_validator("contact")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value and not re.search(r"\S+@\S+\.\S+", value):
+            raise ValueError("give a name and an e-mail address, such as Jane Doe jane@example.com")
+        return value.strip()
+
+
+class HaltSettings(Section, frozen=True):
+    url: Url = Field(
+        default="https://www.nasdaqtrader.com", description="base URL of the trade-halt feed"
+    )
+    seconds_per_request: float = Field(
+        default=60, ge=0, description="pause between requests; Nasdaq asks for at least a minute"
+    )
+
+
+class ShortSettings(Section, frozen=True):
+    interest_source: Literal["polygon", "finra"] = Field(
+        default="polygon", description="where short interest comes from"
+    )
+    facilities: tuple[str, ...] = Field(
+        default=(), description="facilities whose files are read too: FNSQ FNQC FNYX FNRA FORF"
+    )
+    exchange_dir: str = Field(
+        default="", description="local folder of the exchanges' own short-volume files"
+    )
+
+    @field_validator("facilities", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
+
+    @field_validator("facilities")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        valid = ("FNSQ", "FNQC", "FNYX", "FNRA", "FORF")
+        unknown = [name for name in value if name not in valid]
+        if unknown:
+            raise ValueError(f"unknown facility {unknown[0]!r}; choose from {', '.join(valid)}")
+        return value
 
 
 class UniverseSettings(Section, frozen=True):
@@ -306,6 +364,9 @@ class Settings(Section, frozen=True):
     lake: LakeSettings = LakeSettings()
     polygon: PolygonSettings = PolygonSettings()
     finra: FinraSettings = FinraSettings()
+    sec: SecSettings = SecSettings()
+    halts: HaltSettings = HaltSettings()
+    short: ShortSettings = ShortSettings()
     universe: UniverseSettings = UniverseSettings()
     metrics: MetricsSettings = MetricsSettings()
     selection: SelectionSettings = SelectionSettings()

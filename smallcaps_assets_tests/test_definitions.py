@@ -12,7 +12,7 @@ DEFINITIONS = build_definitions(Settings())
 NODES = {spec.key.to_user_string(): spec for spec in DEFINITIONS.resolve_all_asset_specs()}
 GROUPS = (
     *("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset"),
-    "quality",
+    *("quality", "short_data", "events", "fundamentals"),
 )
 
 

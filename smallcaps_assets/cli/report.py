@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from smallcaps_assets.defs.halt_feed import halts_of
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.ticks import prepare_ticks
 from smallcaps_assets.lake import Lake
@@ -67,7 +68,8 @@ def day_view(settings: Settings, lake: Lake, chosen: TickerDay | None) -> DayVie
     )
     metrics = lake.read("daily_metrics", day.isoformat()).filter(pl.col("ticker") == ticker)
     names = lake.read("universe", day.isoformat()).filter(pl.col("ticker") == ticker)["name"]
-    tape = prepare_ticks(lake.read("trades", key), session_hours(day), settings.ticks)
+    feed = halts_of(lake, ticker, day)
+    tape = prepare_ticks(lake.read("trades", key), session_hours(day), settings.ticks, feed, ticker)
     return DayView(
         ticker=ticker,
         date=day,

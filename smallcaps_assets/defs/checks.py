@@ -20,7 +20,11 @@ from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 
 COVERAGE, FRESHNESS = "coverage", "freshness"
 # Half a percent of 252 sessions is one; ticker-sessions may lack data at the vendor.
-LEAST_COVERAGE = {Partitioning.SESSION: 1.0, Partitioning.TICKER_SESSION: 0.98}
+LEAST_COVERAGE = {
+    Partitioning.SESSION: 1.0,
+    Partitioning.HALF_MONTH: 1.0,
+    Partitioning.TICKER_SESSION: 0.98,
+}
 COVERED = [
     table
     for table in TABLES

@@ -11,12 +11,17 @@ import dagster as dg
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.orchestration.resources import FinraResource, LakeResource, PolygonResource
+from smallcaps_assets.orchestration.resources import (
+    FinraResource,
+    LakeResource,
+    PolygonResource,
+    RegulatorsResource,
+)
 from smallcaps_assets.orchestration.runner import RunConfig, done_in
 from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
 from smallcaps_assets.settings import Settings
 
-RESOURCES = {"lake", "polygon", "finra"}
+RESOURCES = {"lake", "polygon", "finra", "regulators"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Location:
         lake: LakeResource = resources.lake
         polygon: PolygonResource = resources.polygon
         finra: FinraResource = resources.finra
+        regulators: RegulatorsResource = resources.regulators
         return Workspace(
             settings=self.settings,
             lake=lake.open(),
@@ -45,6 +51,7 @@ class Location:
             get_polygon=polygon.client,
             get_router=polygon.router,
             get_finra=finra.client,
+            get_regulators=regulators.clients,
             get_spool=polygon.spool,
             digests=input_digests,
             findings=find,

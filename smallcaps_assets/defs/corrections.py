@@ -4,6 +4,7 @@
   day: daily metrics, and the selection made from them), the adjustment factors, one ticker history.
 * A flat file published anew (another ETag): the minutes of its session, and the session tables
   whose windows hold it.
+* A short-volume file that FINRA has corrected (another hash): its session's short volume.
 * A row of the condition table: bars, features, labels and weights of ticker-sessions on or after
   the day from which the row is valid.
 
@@ -31,10 +32,12 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, job_name, plan,
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.sources.errors import SourceError
 
 FROM_METRICS = ("daily_metrics", "watchlist", "runners")
 FROM_MINUTES = SESSION_TABLES[SESSION_TABLES.index("minute_bars") :]
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain")
+SHORT_FILES_WATCHED = 5
 FILES_WATCHED = 20
 """Sessions whose flat files are compared at each evaluation: the newest ones."""
 Finder = Callable[[Workspace, dg.DagsterInstance, Cursor, date | None], Iterator[dg.RunRequest]]
@@ -95,6 +98,31 @@ def replaced_files(
         yield from _of_sessions(work, FROM_MINUTES, sessions, reason, f"file {key} {source}")
 
 
+def corrected_short_volume(
+    work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
+) -> Iterator[dg.RunRequest]:
+    """Requests for the newest sessions whose FINRA file has another hash than the one read.
+
+    FINRA corrects files within days; they are asked for once for each new session.
+    """
+    if newest is None or cursor.get("short volume looked at") == str(newest):
+        return
+    cursor.set("short volume looked at", str(newest))
+    for key in work.lake.keys("short_volume")[-SHORT_FILES_WATCHED:]:
+        source = getattr(work.lake.stamp("short_volume", key), "source", "")
+        try:
+            found = f"CNMS {work.finra.short_volume(date.fromisoformat(key)).sha256}"
+        except SourceError:
+            continue  # what could not be looked at is looked at with the next session
+        if source and found != source:
+            reason = f"sensor corrections: FINRA has corrected its file of {key}"
+            order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+            for launch in plan([key], order):
+                yield run_request(
+                    "session_tables", ("short_volume",), launch, reason, f"short {key} {found}"
+                )
+
+
 def condition_changes(
     work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
 ) -> Iterator[dg.RunRequest]:
@@ -146,4 +174,9 @@ def _of_sessions(
         yield run_request("session_tables", tables, launch, reason, f"{name} {number}", _SKIP)
 
 
-FINDERS: tuple[Finder, ...] = (split_changes, replaced_files, condition_changes)
+FINDERS: tuple[Finder, ...] = (
+    split_changes,
+    replaced_files,
+    corrected_short_volume,
+    condition_changes,
+)

@@ -9,6 +9,10 @@ import polars as pl
 
 from smallcaps_assets import __version__
 from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.defs.fact_inputs import fact_keys
+from smallcaps_assets.defs.inputs import DATASET_PARTS
+from smallcaps_assets.domain.adjustment import listings
+from smallcaps_assets.domain.asof import Facts
 from smallcaps_assets.domain.dataset import ml_dataset, union
 from smallcaps_assets.domain.history import ticker_history
 from smallcaps_assets.orchestration.checks import quality_specs
@@ -23,15 +27,24 @@ from smallcaps_assets.orchestration.runner import (
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import label_strip
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Period
 
-_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
+_PARTS = DATASET_PARTS
+_BY_TICKER = {
+    "short_volume": ["date", "ticker", "short_volume", "total_volume", "known_at"],
+    "halts": ["date", "ticker", "known_at"],
+    "universe": ["date", "ticker", "cik", "shares_outstanding"],
+    "splits": ["ticker", "execution_date", "split_from", "split_to"],
+}
+_FILES = ("short_interest", "fails_to_deliver", "filings")
 _EVERYTHING = dg.AllPartitionMapping()
 
 
 def dataset(location: Location) -> dg.AssetsDefinition:
     """The dataset; one run makes all periods asked for, because the union is made of the others."""
     parts = [
-        dg.AssetDep(name, partition_mapping=_EVERYTHING) for name in (*_PARTS, "ticker_sessions")
+        dg.AssetDep(name, partition_mapping=_EVERYTHING)
+        for name in (*TABLES["ml_dataset"].upstream, "ticker_sessions")
     ]
 
     @dg.multi_asset(
@@ -102,7 +115,9 @@ def build_dataset(work: Workspace, key: str) -> Built:
         keys = registry.filter("is_qualified")["partition_key"].to_list()
         features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
         frame, meta = ml_dataset(
-            features, labels, weights, registry, period, settings.dataset, **stamps
+            *(features, labels, weights, registry, period, settings.dataset),
+            facts_of(work, period, registry.filter("is_qualified")),
+            **stamps,
         )
         meta["ticker_sessions_without_weights"] = [
             k for k in keys if not work.lake.exists("sample_weights", k)
@@ -110,6 +125,25 @@ def build_dataset(work: Workspace, key: str) -> Built:
     _write_meta(work, key, meta)
     labels = dict(frame["label"].value_counts().iter_rows())
     return Built(frame, {"labels": label_strip(labels), "meta": dg.MetadataValue.json(meta)})
+
+
+def facts_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Facts:
+    """What is stored of the companies of a period's ticker-sessions, beside their tapes."""
+    lake = work.lake
+    lists = lake.scan("tickers").select("date", "ticker", "identity")
+    identities = registry["identity"].unique().implode()
+    symbols = lists.filter(pl.col("identity").is_in(identities)).select("ticker").unique()
+    named = lists.join(symbols, on="ticker", how="semi")
+    held = {name: lake.read_many(name, fact_keys(work, name, period)) for name in _FILES}
+    tickers = symbols.collect()["ticker"].implode()
+    for name, columns in _BY_TICKER.items():
+        frames = [
+            lake.read(name, key, columns).filter(pl.col("ticker").is_in(tickers))
+            for key in fact_keys(work, name, period)
+        ]
+        held[name] = pl.concat(frames) if frames else TABLES[name].empty()
+    floats = lake.read("free_float") if lake.exists("free_float") else TABLES["free_float"].empty()
+    return Facts(listings=listings(named), free_float=floats, **held)
 
 
 def _write_meta(work: Workspace, key: str, meta: dict) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import dagster as dg
 
 from smallcaps_assets.defs.inputs import registry_rows
+from smallcaps_assets.domain.publication import fails_known_at, half_interest_known_at
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.orchestration.partitions import TICKERS, UNION, Cuts, month_keys, year_keys
+from smallcaps_assets.orchestration.partitions import (
+    TICKERS,
+    UNION,
+    Cuts,
+    half_month_keys,
+    month_keys,
+    year_keys,
+)
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 
@@ -20,12 +29,20 @@ def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: s
     return {
         Partitioning.NONE: lambda: [""],
         Partitioning.SESSION: lambda: cuts.session_keys(start, end),
+        Partitioning.HALF_MONTH: lambda: published_halves(table, start, end),
         Partitioning.MONTH: lambda: month_keys(start, end),
         Partitioning.YEAR: lambda: year_keys(start, end),
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
         Partitioning.PERIOD: lambda: [*periods, UNION],
     }[TABLES[table].partitioning]()
+
+
+def published_halves(table: str, start: date, end: date) -> list[str]:
+    """Keys of the half-months that a date range touches and whose figures are out by its end."""
+    known_at = fails_known_at if table == "fails_to_deliver" else half_interest_known_at
+    keys = half_month_keys(start, end)
+    return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
 
 
 def failed_keys(

@@ -11,8 +11,11 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.domain import checks
+from smallcaps_assets.defs.halt_feed import session_halts
+from smallcaps_assets.domain import checks, fact_checks
+from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.domain.fact_checks import long_halts
 from smallcaps_assets.lake import Scope, split_ticker_session
 from smallcaps_assets.orchestration.workspace import Workspace
 
@@ -49,7 +52,25 @@ def _summary(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
 
 
 def _metrics(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    return [checks.suspect_actions(frame), checks.outliers(frame)]
+    halted = fact_checks.volume_after_halts(frame, _halted_long(work, date.fromisoformat(key)))
+    return [checks.suspect_actions(frame), checks.outliers(frame), halted]
+
+
+def _short_volume(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [fact_checks.short_volumes_fit(frame), fact_checks.known_not_before(frame, "date")]
+
+
+def _halts(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [fact_checks.halts_have_ended(frame), fact_checks.known_not_before(frame, "date")]
+
+
+def _dated(column: str) -> Find:
+    """Facts of a day that count as known on that day or later."""
+
+    def find_early(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+        return [fact_checks.known_not_before(frame, column)]
+
+    return find_early
 
 
 def _bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -78,6 +99,23 @@ def _dataset(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
 
 def _coverage(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.vendor_coverage(frame)]
+
+
+def _halted_long(work: Workspace, day: date) -> set[str]:
+    """Tickers halted for half a session or longer in one of the 30 sessions before."""
+    sessions = work.sessions_before(day, work.settings.metrics.mean_sessions)
+    return {ticker for key in sessions for ticker in _long_halts(work, key)}
+
+
+def _long_halts(work: Workspace, key: str) -> set[str]:
+    """Tickers halted for half of a session or longer; read once."""
+    held = work.notes.get(("long halts", key))
+    if held is None:
+        hours = session_hours(date.fromisoformat(key))
+        feed = session_halts(work.lake, date.fromisoformat(key))
+        held = set() if feed is None else set(long_halts(feed, hours))
+        work.notes["long halts", key] = held
+    return held
 
 
 def _rows_before(work: Workspace, table: str, key: str) -> int | None:
@@ -113,6 +151,19 @@ _FINDS: dict[str, Find] = {
     "minute_bars": _ranges,
     "session_summary": _summary,
     "daily_metrics": _metrics,
+    "short_volume": _short_volume,
+    "facility_short_volume": _short_volume,
+    "exchange_short_volume": _short_volume,
+    "polygon_short_volume": _dated("date"),
+    "short_interest": _dated("settlement_date"),
+    "fails_to_deliver": _dated("settlement_date"),
+    "halts": _halts,
+    "news": _dated("month"),
+    "ticker_events": _dated("date"),
+    "free_float": _dated("effective_date"),
+    "balance_sheets": _dated("filing_date"),
+    "income_statements": _dated("filing_date"),
+    "cash_flow_statements": _dated("filing_date"),
     "dollar_bars": _bars,
     "volume_bars": _bars,
     "dollar_imbalance_bars": _bars,

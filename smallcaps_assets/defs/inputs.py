@@ -13,6 +13,8 @@ from datetime import date
 
 import polars as pl
 
+from smallcaps_assets.defs.fact_inputs import FACT_INPUTS, of_facts
+from smallcaps_assets.defs.halt_feed import halts_digest
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.partitions import UNION, year_keys
 from smallcaps_assets.orchestration.workspace import Workspace
@@ -21,6 +23,7 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 CLOSES_LOOKED_BACK = 5
 METRICS_WINDOW = 60
 YEAR_WINDOW = 252
+DATASET_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
 _ACTIONS: dict[tuple[str, str, str], tuple[str, list[date], list[str]]] = {}
 _WINDOWS = {
@@ -34,6 +37,9 @@ _WINDOWS = {
 def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]:
     """Digests of the files, and the facts, that a partition is made from, in a fixed order."""
     declared = TABLES[table]
+    if table in FACT_INPUTS:
+        yield from FACT_INPUTS[table](work, key or "")
+        return
     if declared.layer == "raw" and table != "minute_bars":
         return
     if table == "coverage" and key:
@@ -102,9 +108,12 @@ def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
 
 
 def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
-    _, day = split_ticker_session(key)
+    ticker, day = split_ticker_session(key)
     for name in TABLES[table].upstream:
-        yield work.lake.digest(name, key)
+        if name == "halts":
+            yield halts_digest(work.lake, ticker, day)
+        else:
+            yield work.lake.digest(name, key)
     if table == "bar_features" or work.settings.bars.activity_scale:
         yield work.lake.digest("daily_metrics", day.isoformat())
     if table == "sample_weights":
@@ -121,7 +130,8 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
     for name, row in sorted(registry_rows(lake).items()):
         if period.start <= row["date"] <= period.end and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
-            yield from (lake.digest(table, name) for table in TABLES["ml_dataset"].upstream)
+            yield from (lake.digest(table, name) for table in DATASET_PARTS)
+    yield from of_facts(work, period)
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:

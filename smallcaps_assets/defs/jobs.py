@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from smallcaps_assets.defs.facts import op_groups
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.orchestration.launchers import job_name
@@ -24,6 +25,7 @@ _TABLES = {
     "coverage": ("coverage",),
     "ml_dataset": ("ml_dataset",),
     "ticker_history": ("ticker_history",),
+    **op_groups(),
 }
 JOBS = {
     op: dg.define_asset_job(

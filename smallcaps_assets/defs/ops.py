@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from smallcaps_assets.defs.facts import op_groups
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.schemas import TICK_CHAIN
 
-_GROUPS = {"corporate_actions": ACTIONS, "session_tables": SESSION_TABLES, "tick_chain": TICK_CHAIN}
+_GROUPS = {
+    "corporate_actions": ACTIONS,
+    "session_tables": SESSION_TABLES,
+    "tick_chain": TICK_CHAIN,
+    **op_groups(),
+}
 
 
 def op_of(table: str) -> str:

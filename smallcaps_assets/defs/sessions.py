@@ -175,17 +175,22 @@ class Stages:
 
     def run(self, tables: list[str], keys: list[str]) -> Iterator[Outcome]:
         """All outcomes, table after table; a session whose table failed gets none made from it."""
-        threads = self.work.settings.run.threads
         self._keys = keys
         failed: set[tuple[str, str]] = set()
         for table in tables:
             upstream = TABLES[table].upstream
             failed |= {(table, k) for k in keys if any((name, k) in failed for name in upstream)}
             good = [key for key in keys if (table, key) not in failed]
-            for outcome in in_threads(lambda key, t=table: self._make(t, key), good, threads):
+            workers = self._threads(table)
+            for outcome in in_threads(lambda key, t=table: self._make(t, key), good, workers):
                 if outcome.written is None:
                     failed.add((table, str(outcome.key)))
                 yield outcome
+
+    def _threads(self, table: str) -> int:
+        """FINRA's files are small and wait for each other's bytes: as many at once as allowed."""
+        settings = self.work.settings
+        return settings.finra.workers if table == "short_volume" else settings.run.threads
 
     def _make(self, table: str, key: str) -> Outcome:
         build = getattr(self, f"build_{table}")
@@ -202,7 +207,11 @@ class Stages:
         if day < FINRA_START:
             return Built(TABLES["short_volume"].empty(), {"source": f"none before {FINRA_START}"})
         answer = self.work.finra.short_volume(day)
-        return Built(answer.frame, {"source": "FINRA CNMS", "sha256": answer.sha256})
+        source, stamp = f"CNMS {answer.sha256}", self.work.lake.stamp("short_volume", str(day))
+        metadata = {"source": "FINRA CNMS", "sha256": answer.sha256}
+        if stamp is not None and stamp.source not in ("", source):
+            metadata["corrected"] = f"the file was {stamp.source.removeprefix('CNMS ')} before"
+        return Built(answer.frame, metadata, source=source)
 
     def build_universe(self, day: date) -> Built:
         key = day.isoformat()

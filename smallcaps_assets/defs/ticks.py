@@ -14,6 +14,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.defs.halt_feed import halts_of
 from smallcaps_assets.domain.bars import (
     activity_target,
     build_bars,
@@ -83,9 +84,11 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
 
 
 def _deps(name: str) -> list[dg.AssetDep]:
-    deps = [dg.AssetDep(upstream) for upstream in TABLES[name].upstream]
+    everything = dg.AllPartitionMapping()
+    mapped = {"halts": everything}  # the session's, which Dagster can't tell from the key
+    deps = [dg.AssetDep(u, partition_mapping=mapped.get(u)) for u in TABLES[name].upstream]
     if name == "bar_features":
-        deps.append(dg.AssetDep("daily_metrics", partition_mapping=dg.AllPartitionMapping()))
+        deps.append(dg.AssetDep("daily_metrics", partition_mapping=everything))
     return deps
 
 
@@ -181,7 +184,8 @@ class TickerDay:
         hours, settings = session_hours(self.date), self.chain.work.settings.ticks
         if self.minutes is not None:
             return minute_tape(self.minutes, hours, settings, self.ticker)
-        return prepare_ticks(self.frame("trades"), hours, settings, ticker=self.ticker)
+        feed = halts_of(self.chain.work.lake, self.ticker, self.date)
+        return prepare_ticks(self.frame("trades"), hours, settings, feed, self.ticker)
 
     @kept
     def context(self) -> SessionContext:

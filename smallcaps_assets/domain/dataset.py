@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.asof import Facts, asof_features, no_facts
 from smallcaps_assets.domain.weights import time_decay
-from smallcaps_assets.schemas.tables import FEATURE_COLUMNS, TABLES
+from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, TABLES
 from smallcaps_assets.settings import DatasetSettings, Period
 
 KEY = ("ticker", "date", "bar_id")
@@ -53,6 +54,7 @@ def ml_dataset(
     registry: pl.DataFrame,
     period: Period,
     settings: DatasetSettings,
+    facts: Facts | None = None,
     *,
     config_hash: str = "",
     code_version: str = "",
@@ -60,15 +62,17 @@ def ml_dataset(
     """The table `ml_dataset` of one period, and the content of its meta.json.
 
     One row per row of sample_weights whose session lies in the period and whose ticker-session is
-    qualified in the registry (ticker_sessions). Raises DatasetError when a weight has no features
+    qualified in the registry (ticker_sessions), joined with what `facts` say was known at t0.
+    Raises DatasetError when a weight has no features
     or no label, or was computed for another `eligible_from` than the registry's.
     """
     selected = _selected(weights, registry, period)
-    joined = selected.join(features.select(*KEY, *FEATURE_COLUMNS), on=KEY, how="left").join(
+    told = features.select(*KEY, "halt_source", *FEATURE_COLUMNS)
+    joined = selected.join(told, on=KEY, how="left").join(
         labels.select(*KEY, *_LABEL_COLUMNS), on=KEY, how="left"
     )
     _check_joined(joined, joined.join(features, on=KEY, how="anti"))
-    named = joined.with_columns(
+    named = asof_features(joined, facts or no_facts()).with_columns(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
     frame = TABLES["ml_dataset"].validate(with_time_decay(named, settings.time_decay))
@@ -174,6 +178,7 @@ def _meta(
         ),
         "selection_bias": SELECTION_BIAS,
         "features": list(FEATURE_COLUMNS),
+        "features_as_of_t0": list(ASOF_COLUMNS),
         "time_decay": settings.time_decay,
         "config_hash": config_hash,
         "code_version": code_version,

@@ -77,8 +77,8 @@ def bar_features(
     """The table `bar_features` of one ticker-session: a row per threshold-closed bar.
 
     `ticks` is the session's tape in order (domain.ticks), `bars` its dollar_imbalance_bars, whose
-    partial bars at halts serve as path, `halts` has known_at. Raises FeatureError when a bar
-    points beyond the tape.
+    partial bars at halts serve as path, `halts` has known_at, and halt_source where told. Raises
+    FeatureError when a bar points beyond the tape.
     """
     path = bars.sort("bar_id")
     if path.is_empty():
@@ -144,7 +144,11 @@ def _halts_known(halts: pl.DataFrame, path: pl.DataFrame) -> pl.DataFrame:
     known = np.sort(halts["known_at"].cast(pl.Datetime("ns", "UTC")).dt.epoch("ns").to_numpy())
     closes = path["close_timestamp"].dt.epoch("ns").to_numpy()
     counts = np.searchsorted(known, closes, side="right").astype(np.int64)
-    return pl.DataFrame({"halts_so_far": counts})
+    ordered = halts.sort("known_at", maintain_order=True)
+    unknown = pl.repeat(None, known.size, dtype=pl.String, eager=True)
+    sources = [None, *ordered.get_column("halt_source", default=unknown)]
+    newest = pl.Series("halt_source", [sources[count] for count in counts], dtype=pl.String)
+    return pl.DataFrame({"halts_so_far": counts, "halt_source": newest})
 
 
 def _clock(path: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:

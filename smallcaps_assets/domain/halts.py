@@ -66,7 +66,7 @@ def find_halts(
     `times` are the sorted tick times (int64 ns), `is_reopening` marks re-opening prints. A feed
     that is given speaks for the whole day, even if it is empty; None means that there is none.
     """
-    found = _from_feed(feed) + _market_wide(hours)
+    found = _from_feed(feed, session_end) + _market_wide(hours)
     if feed is None:
         silent = _silences(times, session_end, settings)
         found = _add(found, _reopenings(times, is_reopening, silent))
@@ -85,7 +85,8 @@ def blocks_of(times: np.ndarray, halts: pl.DataFrame) -> np.ndarray:
     return np.repeat(np.arange(first.size, dtype=np.int32), np.diff(first, prepend=0))
 
 
-def _from_feed(feed: pl.DataFrame | None) -> list[Halt]:
+def _from_feed(feed: pl.DataFrame | None, session_end: int) -> list[Halt]:
+    """The feed's halts; one that ends on a later day or after the session has no end in it."""
     if feed is None or feed.is_empty():
         return []
     missing = [n for n in ("halt_start", "halt_end") if n not in feed.columns]
@@ -94,7 +95,8 @@ def _from_feed(feed: pl.DataFrame | None) -> list[Halt]:
     starts, ends = (feed[n].cast(INSTANT).to_physical() for n in ("halt_start", "halt_end"))
     if starts.null_count() or (ends < starts).any():
         raise HaltError("a halt has no start or ends before it; drop or mend that row of the feed")
-    return [Halt(s, e, s, "feed") for s, e in zip(starts, ends, strict=True)]
+    inside = [e if e is not None and e <= session_end else None for e in ends]
+    return [Halt(s, e, s, "feed") for s, e in zip(starts, inside, strict=True)]
 
 
 def _market_wide(hours: SessionHours) -> list[Halt]:

@@ -18,6 +18,7 @@ _PERIOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
 _PLAIN = re.compile(r"[A-Z0-9.\-]")
 _HIVE_NAME = {
     Partitioning.SESSION: "date",
+    Partitioning.HALF_MONTH: "half_month",
     Partitioning.MONTH: "month",
     Partitioning.YEAR: "year",
     Partitioning.TICKER: "ticker",
@@ -80,6 +81,9 @@ def _checked(cut: Partitioning, key: str) -> str:
         return encode(key)
     if cut is Partitioning.MONTH:
         _check(re.fullmatch(r"[0-9]{4}-[0-9]{2}", key) is not None, key, "YYYY-MM")
+    elif cut is Partitioning.HALF_MONTH:
+        is_start = re.fullmatch(r"[0-9]{4}-[0-9]{2}-(01|16)", key) is not None
+        _check(is_start, key, "YYYY-MM-01 or YYYY-MM-16")
     elif cut is Partitioning.YEAR:
         _check(re.fullmatch(r"[0-9]{4}", key) is not None, key, "YYYY")
     else:

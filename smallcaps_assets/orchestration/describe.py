@@ -17,6 +17,7 @@ _KINDS = {"raw": {"parquet", "bronze"}, "processed": {"parquet", "polars"}}
 _CUT_NAMES = {
     Partitioning.NONE: "not partitioned: small and made whole",
     Partitioning.SESSION: "session (New York date)",
+    Partitioning.HALF_MONTH: "half-month, key YYYY-MM-01 or YYYY-MM-16",
     Partitioning.MONTH: "month",
     Partitioning.YEAR: "year",
     Partitioning.TICKER: "ticker",

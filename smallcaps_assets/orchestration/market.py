@@ -10,11 +10,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.domain.calendar import NEW_YORK, sessions
 from smallcaps_assets.lake import LakeIdentity
 from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
@@ -32,6 +32,10 @@ class Endpoints:
     flatfiles: str
     finra: str
     key: str
+    finra_api: str
+    sec: str
+    sec_data: str
+    halts: str
 
     def __repr__(self) -> str:
         return f"Endpoints({self.rest}, {self.flatfiles}, {self.finra}, key=***)"
@@ -72,6 +76,19 @@ def market_range(settings: Settings) -> tuple[date, date]:
     return days[0], days[-1]
 
 
+def last_day(settings: Settings) -> date:
+    """The newest day of which the market's sources can know something."""
+    today = datetime.now(NEW_YORK).date()
+    if settings.market.name in ("polygon", "recorded"):
+        return today
+    return market_range(settings)[1]
+
+
+def has_facts(settings: Settings) -> bool:
+    """Whether the market has sources beside prices; a recording has not."""
+    return settings.market.name != "recorded"
+
+
 def has_daily_bars(settings: Settings, keys: Sequence[str]) -> list[str]:
     """Those of some session keys for which the market has daily bars; recordings have gaps."""
     if settings.market.name != "recorded":
@@ -91,7 +108,11 @@ def endpoints(settings: Settings, environment: Mapping[str, str] | None = None) 
     if settings.market.name == "polygon":
         return _vendor(settings, os.environ if environment is None else environment)
     sandbox = _sandbox(settings.market.name, _sandbox_options(settings))
-    return Endpoints(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox")
+    others = sandbox.regulators_url
+    return Endpoints(
+        *(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox"),
+        *(others, others, others, others),
+    )
 
 
 def _vendor(settings: Settings, environment: Mapping[str, str]) -> Endpoints:
@@ -100,8 +121,11 @@ def _vendor(settings: Settings, environment: Mapping[str, str]) -> Endpoints:
         raise SettingsError(
             f"market polygon needs a key: set {KEY_VARIABLE}, or choose --market simulated"
         )
-    polygon = settings.polygon
-    return Endpoints(polygon.url, polygon.flatfiles_url, settings.finra.url, key.get_secret_value())
+    polygon, finra, sec = settings.polygon, settings.finra, settings.sec
+    return Endpoints(
+        *(polygon.url, polygon.flatfiles_url, finra.url, key.get_secret_value()),
+        *(finra.api_url, sec.url, sec.data_url, settings.halts.url),
+    )
 
 
 def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:

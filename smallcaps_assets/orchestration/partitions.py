@@ -14,6 +14,7 @@ from functools import cached_property
 import dagster as dg
 
 from smallcaps_assets.domain.calendar import NEW_YORK, closed_weekdays, sessions
+from smallcaps_assets.domain.publication import half_month_of
 from smallcaps_assets.schemas import Partitioning, Table
 from smallcaps_assets.settings import Period
 
@@ -40,6 +41,18 @@ class Cuts:
             end_date=(self.end + timedelta(1)).isoformat(),
             timezone=_TIMEZONE,
             exclusions=["0 0 * * 6,0", *(_midnight(day) for day in closed)],
+        )
+
+    @cached_property
+    def half_months(self) -> dg.TimeWindowPartitionsDefinition:
+        """Half-months from the 1st and from the 16th, the current one included."""
+        return dg.TimeWindowPartitionsDefinition(
+            cron_schedule="0 0 1,16 * *",
+            start=_midnight(half_month_of(self.start)),
+            end=_midnight(_next_month(self.end)),
+            fmt="%Y-%m-%d",
+            timezone=_TIMEZONE,
+            end_offset=1,
         )
 
     @cached_property
@@ -76,6 +89,7 @@ class Cuts:
         return {
             Partitioning.NONE: None,
             Partitioning.SESSION: self.sessions,
+            Partitioning.HALF_MONTH: self.half_months,
             Partitioning.MONTH: self.months,
             Partitioning.YEAR: self.years,
             Partitioning.TICKER: TICKERS,
@@ -87,6 +101,13 @@ class Cuts:
         """Keys of the market's sessions in a date range, both ends inclusive."""
         days = sessions(max(start, self.start), min(end, self.end))
         return [day.isoformat() for day in days]
+
+
+def half_month_keys(start: date, end: date) -> list[str]:
+    """Keys of the half-months that a date range touches."""
+    first = half_month_of(start).isoformat()
+    halves = (f"{month}-{day}" for month in month_keys(start, end) for day in ("01", "16"))
+    return [key for key in halves if first <= key <= end.isoformat()]
 
 
 def month_keys(start: date, end: date) -> list[str]:

@@ -1,11 +1,15 @@
-"""Dagster resources: the lake, the Polygon client that throttles itself, and FINRA's files.
+"""Dagster resources: the lake, the Polygon client that throttles itself, FINRA, and the SEC.
 
 One client is shared by all threads and runs of a process, so that they share one rate.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +17,29 @@ import dagster as dg
 from pydantic import Field, SecretStr
 
 from smallcaps_assets.lake import Lake, open_lake
-from smallcaps_assets.orchestration.market import endpoints, market_identity
+from smallcaps_assets.orchestration.market import endpoints, last_day, market_identity
 from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.settings import Settings, explicit
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.flatfiles import make_flat_files
+from smallcaps_assets.sources.halts import HaltFeed
 from smallcaps_assets.sources.polygon import PolygonClient
 from smallcaps_assets.sources.router import Router
+from smallcaps_assets.sources.sec import SecClient
 from smallcaps_assets.sources.spool import Spool
 from smallcaps_assets.sources.throttle import Throttle
 
+EMBEDDED_PACE = 1000.0
+EMBEDDED_CONTACT = "embedded market sandbox@localhost.invalid"
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
+
+
+@dataclass(frozen=True)
+class Regulators:
+    """The SEC's hosts and Nasdaq's halt feed."""
+
+    sec: SecClient
+    halts: HaltFeed
 
 
 class _OfSettings(dg.ConfigurableResource):
@@ -75,10 +91,23 @@ class FinraResource(_OfSettings):
         return finra_client(self.settings)
 
 
+class RegulatorsResource(_OfSettings):
+    """The SEC's hosts and Nasdaq's halt feed."""
+
+    def clients(self) -> Regulators:
+        """The clients of this process."""
+        return regulators(self.settings)
+
+
 def resources_of(settings: Settings) -> dict[str, Any]:
     """The resources of a code location; nothing is contacted or opened yet."""
     overrides = explicit(settings, Settings.model_fields)
-    kinds = {"lake": LakeResource, "polygon": PolygonResource, "finra": FinraResource}
+    kinds = {
+        "lake": LakeResource,
+        "polygon": PolygonResource,
+        "finra": FinraResource,
+        "regulators": RegulatorsResource,
+    }
     return {name: kind(overrides=overrides) for name, kind in kinds.items()}
 
 
@@ -97,9 +126,48 @@ def polygon_client(settings: Settings) -> PolygonClient:
 @shared
 def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
-    is_embedded = settings.market.name != "polygon"
-    throttle = Throttle(settings.polygon.requests_per_second) if is_embedded else None
-    return FinraClient(settings.finra, endpoints(settings).finra, throttle)
+    market = endpoints(settings)
+    throttle = Throttle(EMBEDDED_PACE) if _is_embedded(settings) else None
+    return FinraClient(
+        settings.finra,
+        market.finra,
+        throttle,
+        api_url=market.finra_api,
+        retry_budget=settings.polygon.retry_budget,
+    )
+
+
+@shared
+def regulators(settings: Settings) -> Regulators:
+    """The clients of the SEC and of the halt feed; one of each per process and settings.
+
+    The SEC counts requests of an address, so all processes of a user share one pace, whatever
+    their lake.
+    """
+    market, is_embedded = endpoints(settings), _is_embedded(settings)
+    options: dict[str, Any] = {"retry_budget": settings.polygon.retry_budget}
+    pace = Path(tempfile.gettempdir()) / f"smallcaps-sec-{getpass.getuser()}.json"
+    sec = SecClient(
+        settings.sec,
+        market.sec,
+        market.sec_data,
+        Throttle(EMBEDDED_PACE) if is_embedded else None,
+        contact=EMBEDDED_CONTACT if is_embedded else "",
+        state_path=pace,
+        **options,
+    )
+    feed = HaltFeed(
+        settings.halts,
+        market.halts,
+        Throttle(EMBEDDED_PACE) if is_embedded else None,
+        today=partial(last_day, settings),
+        **options,
+    )
+    return Regulators(sec, feed)
+
+
+def _is_embedded(settings: Settings) -> bool:
+    return settings.market.name != "polygon"
 
 
 def spool(settings: Settings) -> Spool:

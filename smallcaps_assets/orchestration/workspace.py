@@ -18,6 +18,7 @@ from smallcaps_assets.domain.changes import changes
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import Failure, Failures, Lake, Scope, Stamp, Written
 from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 from smallcaps_assets.sources.errors import MissingTickers, SourceError
@@ -91,6 +92,7 @@ class Workspace:
     get_polygon: Callable[[], PolygonClient]
     get_router: Callable[[], Router]
     get_finra: Callable[[], FinraClient]
+    get_regulators: Callable[[], Regulators]
     get_spool: Callable[[], Spool]
     digests: Digests
     findings: Findings
@@ -112,6 +114,11 @@ class Workspace:
     def spool(self) -> Spool:
         """Answers on disk until the partitions made from them are stored."""
         return self.get_spool()
+
+    @cached_property
+    def regulators(self) -> Regulators:
+        """The clients of the SEC and of the halt feed."""
+        return self.get_regulators()
 
     @cached_property
     def finra(self) -> FinraClient:

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.publication import half_month_of
 from smallcaps_assets.sandbox import news, statements
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.companies import Listing
+from smallcaps_assets.sandbox.edgar import Submission, make_submissions
+from smallcaps_assets.sandbox.fails import fails_text, published_halves
+from smallcaps_assets.sandbox.halts import FeedHalt
 from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, Filing, Row
 from smallcaps_assets.sandbox.quotes import quote_frame
 from smallcaps_assets.sandbox.short_tables import short_interest_rows, short_volume_rows
@@ -53,6 +57,18 @@ class NoFacts:
     def short_volume(self, day: date) -> list[Row]:
         return []
 
+    def fails_halves(self) -> list[date]:
+        return []
+
+    def fails(self, half: date) -> str:
+        return ""
+
+    def submissions(self) -> list[Submission]:
+        return []
+
+    def halts(self, day: date) -> list[FeedHalt]:
+        return []
+
 
 class SimulatedFacts:
     """Implements MarketFacts from what the simulation knows; made on demand, and kept."""
@@ -62,6 +78,7 @@ class SimulatedFacts:
         self._seed = market.config.seed
         self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
         self._short_volume: BoundedCache[date, list[Row]] = BoundedCache(64)
+        self._fails: BoundedCache[date, str] = BoundedCache(8)
 
     @property
     def snapshot_day(self) -> date | None:
@@ -163,3 +180,48 @@ class SimulatedFacts:
     def _make_short_volume(self, day: date) -> list[Row]:
         finra = self._market.short_volume(day)
         return [] if finra is None else short_volume_rows(self._seed, day, finra)
+
+    def fails_halves(self) -> list[date]:
+        return published_halves(self._market.sessions)
+
+    def fails(self, half: date) -> str:
+        return self._fails.get(half, lambda: self._make_fails(half))
+
+    def _make_fails(self, half: date) -> str:
+        days = [d for d in self._market.sessions if half_month_of(d) == half]
+        bars = [
+            self._market.daily_bars(day).select(
+                pl.lit(day).alias("date"), "ticker", "volume", "close"
+            )
+            for day in days
+        ]
+        listed = {
+            (ticker, day): listing
+            for listing in self._market.listings
+            for day in days
+            if (ticker := listing.ticker_on(day)) is not None
+        }
+        return fails_text(self._seed, half, pl.concat(bars), listed)
+
+    def submissions(self) -> list[Submission]:
+        return self._submissions
+
+    @cached_property
+    def _submissions(self) -> list[Submission]:
+        market = self._market
+        return make_submissions(self._seed, market.listings, market.split_events, market.sessions)
+
+    def halts(self, day: date) -> list[FeedHalt]:
+        return self._halts.get(day, [])
+
+    @cached_property
+    def _halts(self) -> dict[date, list[FeedHalt]]:
+        market, found = self._market, {}
+        by_number = {x.number: x for x in market.listings}
+        for number, s in sorted(market.wild_days):
+            listing, day = by_number[number], market.sessions[s]
+            ticker = listing.ticker_on(day) or ""
+            for start, end in market.halts(ticker, day):
+                halt = FeedHalt(ticker, listing.name, listing.primary_exchange, start, end)
+                found.setdefault(day, []).append(halt)
+        return {day: sorted(rows, key=lambda x: (x.start, x.ticker)) for day, rows in found.items()}

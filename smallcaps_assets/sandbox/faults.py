@@ -68,6 +68,10 @@ ENDPOINTS = {
     "flatfile": r"/flatfiles/.+",
     "listing": r"/flatfiles/?",
     "short_volume": r"/equity/regsho/daily/.+",
+    "finra_query": r"/data/group/.+",
+    "fails": r"/files/data/.*fails-deliver-data/.+",
+    "edgar": r"/Archives/edgar/.+|/submissions/.+",
+    "halts": r"/rss\.aspx",
     "status": r"/v1/marketstatus/.+",
 }
 _GRAMMAR = re.compile(

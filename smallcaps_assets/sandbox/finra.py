@@ -16,6 +16,8 @@ from smallcaps_assets.sandbox.randomness import mix, uniforms
 STREAM_SHORT = 401
 HEADER = "Date|Symbol|ShortVolume|ShortExemptVolume|TotalVolume|Market"
 FRACTIONAL_FROM = date(2026, 2, 23)
+FACILITIES = {"FNSQ": "Q", "FNQC": "B", "FNYX": "N", "FNRA": "D", "FORF": "O"}
+_SHARES = {"FNSQ": 0.7, "FNQC": 0.05, "FNYX": 0.25}
 ACCESS_DENIED = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -50,7 +52,16 @@ def short_volume_frame(seed: int, day: date, bars: pl.DataFrame) -> pl.DataFrame
     return frame.select(stamp, pl.all()).sort("Symbol")
 
 
-def short_volume_text(frame: pl.DataFrame, day: date) -> str:
+def facility_frame(frame: pl.DataFrame, facility: str) -> pl.DataFrame:
+    """A facility's part of the day's rows; the ADF and the ORF have none."""
+    letter, share = FACILITIES[facility], _SHARES.get(facility, 0.0)
+    volumes = pl.col("ShortVolume", "ShortExemptVolume", "TotalVolume")
+    own = frame.filter(pl.col("Market").str.contains(letter, literal=True))
+    parts = own.with_columns((volumes * share).floor(), pl.lit(letter).alias("Market"))
+    return parts.filter(pl.col("TotalVolume") >= 1)
+
+
+def file_text(frame: pl.DataFrame, day: date) -> str:
     """The daily file: header, rows, bare record count."""
     volumes = pl.col("ShortVolume", "ShortExemptVolume", "TotalVolume")
     if day >= FRACTIONAL_FROM:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from smallcaps_assets.sandbox.edgar import Submission
+    from smallcaps_assets.sandbox.halts import FeedHalt
 
 Row = dict[str, Any]
 
@@ -109,6 +113,22 @@ class MarketFacts(Protocol):
 
     def short_volume(self, day: date) -> list[Row]:
         """Rows of /stocks/v1/short-volume of a day, by ticker."""
+        ...
+
+    def fails_halves(self) -> list[date]:
+        """First days of the half-months whose fails-to-deliver are published."""
+        ...
+
+    def fails(self, half: date) -> str:
+        """The text of such a file."""
+        ...
+
+    def submissions(self) -> list[Submission]:
+        """Filings with the SEC, by acceptance."""
+        ...
+
+    def halts(self, day: date) -> list[FeedHalt]:
+        """The halts of a session, by time."""
         ...
 
 

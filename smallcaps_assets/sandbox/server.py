@@ -9,11 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from types import TracebackType
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,6 +24,7 @@ from smallcaps_assets.sandbox import (
     routes_bars,
     routes_facts,
     routes_reference,
+    routes_regulators,
     routes_snapshots,
 )
 from smallcaps_assets.sandbox.answers import (
@@ -35,7 +36,6 @@ from smallcaps_assets.sandbox.answers import (
 )
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxError
 from smallcaps_assets.sandbox.faults import Fault, FaultPlan, parse_fault
-from smallcaps_assets.sandbox.finra import ACCESS_DENIED, short_volume_text
 from smallcaps_assets.sandbox.flatfiles import FlatFiles
 from smallcaps_assets.sandbox.market import Market
 from smallcaps_assets.sandbox.recorded import NotRecordedError, RecordedMarket
@@ -124,7 +124,8 @@ class _Api:
         rest = [Route(path, self._rest(handler)) for path, handler in ROUTES.items()]
         return [
             *rest,
-            Route("/equity/regsho/daily/{name}", self._finra),
+            *[Route(path, self._public(h)) for path, h in routes_regulators.ROUTES.items()],
+            Route(routes_regulators.QUERY_PATH, self._query, methods=["POST"]),
             Route(f"/{flatfiles.BUCKET}", self._bucket),
             Route(f"/{flatfiles.BUCKET}/", self._bucket),
             Route(f"/{flatfiles.BUCKET}/{{key:path}}", self._file, methods=["GET", "HEAD"]),
@@ -175,20 +176,16 @@ class _Api:
         key, byte_range = request.path_params["key"], request.headers.get("range")
         return _response(request, self._files.get(key, byte_range, request.method == "HEAD"))
 
-    def _finra(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        denied = Answer(ACCESS_DENIED.encode(), 403, "application/xml")
-        if not (name.startswith("CNMSshvol") and name.endswith(".txt")):
-            return _response(request, denied)
-        try:
-            day = datetime.strptime(name[9:-4], "%Y%m%d").date()
-        except ValueError:
-            return _response(request, denied)
-        frame = self._market.short_volume(day)
-        if frame is None:
-            return _response(request, denied)
-        text = short_volume_text(frame, day)
-        return _response(request, Answer(text.encode(), media_type="text/plain"))
+    def _public(self, handler: routes_regulators.Handler) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            return _response(request, handler(self._market, request))
+
+        return endpoint
+
+    async def _query(self, request: Request) -> Response:
+        body = await request.body()
+        answer = await run_in_threadpool(routes_regulators.finra_query, self._market, request, body)
+        return _response(request, answer)
 
 
 def _response(request: Request, answer: Answer) -> Response:
@@ -235,6 +232,11 @@ class Sandbox:
     @property
     def finra_url(self) -> str:
         """Base of FINRA's daily files, `<finra_url>/equity/regsho/daily/...`."""
+        return self.url
+
+    @property
+    def regulators_url(self) -> str:
+        """Base of FINRA's Query API, the SEC's hosts and the halt feed."""
         return self.url
 
     def inject(self, fault: Fault | str) -> None:

@@ -82,6 +82,11 @@ class SimulatedMarket:
             self.config.seed, self.listings, self._splits, self._dividends, self.sessions
         )
 
+    @property
+    def split_events(self) -> list[Split]:
+        """All splits, published or not."""
+        return self._splits
+
     @cached_property
     def _splits(self) -> list[Split]:
         return make_splits(self.config.seed, self.listings, self.sessions)

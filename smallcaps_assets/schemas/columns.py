@@ -10,6 +10,7 @@ from copy import copy
 import dataframely as dy
 import polars as pl
 
+from smallcaps_assets.schemas.fact_columns import AsOfFeatures
 from smallcaps_assets.schemas.table import (
     day,
     flag,
@@ -369,6 +370,7 @@ class BarFeatures(dy.Schema):
     is_premarket = flag("the bar closed before 09:30")
     is_ssr = flag("short-sale restriction: down 10 % today so far, or on the day before")
     halts_so_far = integer("halts known by now", "halts", min=0)
+    halt_source = text("source of the newest of them; null: none", nullable=True)
 
 
 class TripleBarrierLabels(dy.Schema):
@@ -440,6 +442,7 @@ class MlDataset(dy.Schema):
     is_touch_confirmed = flag("the touch was confirmed within 10 s", nullable=True)
     is_session_cut = flag("cut by the scheduled close")
     is_halt_cut = flag("cut by a halt")
+    halt_source = text("source of the newest halt known by t0; null: none", nullable=True)
     selection_rule = text("the rule known first")
     rules = text("all rules that selected the day")
     eligible_from = instant("earliest moment at which some rule had admitted the day")
@@ -453,7 +456,9 @@ class MlDataset(dy.Schema):
 
 
 FEATURE_COLUMNS = tuple(
-    name for name in BarFeatures.columns() if name not in ("ticker", "date", "bar_id", "known_at")
+    name
+    for name in BarFeatures.columns()
+    if name not in ("ticker", "date", "bar_id", "known_at", "halt_source")
 )
 
 
@@ -478,8 +483,9 @@ class TickerHistory(dy.Schema):
 
 
 def with_features(schema: type[dy.Schema]) -> type[dy.Schema]:
-    """A schema with the feature columns of bar_features added at its end."""
+    """A schema with the feature columns of bar_features, and those as of t0, at its end."""
     features = {name: copy(BarFeatures.columns()[name]) for name in FEATURE_COLUMNS}
+    features |= {name: copy(column) for name, column in AsOfFeatures.columns().items()}
     return type(schema.__name__, (schema,), features)
 
 

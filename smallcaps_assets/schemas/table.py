@@ -26,6 +26,7 @@ class Partitioning(StrEnum):
 
     NONE = "none"
     SESSION = "session"
+    HALF_MONTH = "half_month"
     MONTH = "month"
     YEAR = "year"
     TICKER = "ticker"
@@ -85,7 +86,8 @@ class Table:
 
     `layer` is raw (immutable vendor facts) or processed. `upstream` names the tables it is made
     from, `settings` the sections of the configuration that change its rows, `version` the contract
-    version that is written into every file. Rows are stored in the order of the primary key.
+    version that is written into every file. The main job leaves out what `is_optional`. Rows are
+    stored in the order of the primary key.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Table:
     upstream: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     version: int = 1
+    is_optional: bool = False
     row_group_rows: int = 65_536
     key: tuple[str, ...] = field(init=False)
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from functools import partial
 
 from smallcaps_assets.schemas import columns
+from smallcaps_assets.schemas import fact_columns as facts
 from smallcaps_assets.schemas.columns import BAR_REASONS, FEATURE_COLUMNS, RULES, SEGMENTS
+from smallcaps_assets.schemas.fact_columns import ASOF_COLUMNS
 from smallcaps_assets.schemas.table import Partitioning, Table
 
 __all__ = [
+    "ASOF_COLUMNS",
     "BAR_REASONS",
     "BAR_TABLES",
     "FEATURE_COLUMNS",
@@ -93,6 +96,118 @@ _DECLARED = (
         schema=columns.ShortVolume,
         meaning="FINRA off-exchange short volume of the session.",
     ),
+    _session(
+        name="facility_short_volume",
+        layer="raw",
+        group="short_data",
+        schema=facts.FacilityShortVolume,
+        meaning="FINRA short volume by facility, of the facilities in the settings.",
+        settings=("short",),
+        is_optional=True,
+    ),
+    _session(
+        name="exchange_short_volume",
+        layer="raw",
+        group="short_data",
+        schema=facts.ExchangeShortVolume,
+        meaning="Short volume of exchanges, from files in a local folder.",
+        settings=("short",),
+        is_optional=True,
+    ),
+    _session(
+        name="polygon_short_volume",
+        layer="raw",
+        group="short_data",
+        schema=facts.PolygonShortVolume,
+        meaning="The vendor's table of off-exchange short volume.",
+        is_optional=True,
+    ),
+    Table(
+        name="short_interest",
+        layer="raw",
+        group="short_data",
+        partitioning=Partitioning.HALF_MONTH,
+        schema=facts.ShortInterest,
+        meaning="Shares short by settlement date, twice a month.",
+        settings=("short",),
+    ),
+    Table(
+        name="fails_to_deliver",
+        layer="raw",
+        group="short_data",
+        partitioning=Partitioning.HALF_MONTH,
+        schema=facts.FailsToDeliver,
+        meaning="The SEC's balances of fails to deliver, by half-month file.",
+    ),
+    _session(
+        name="halts",
+        layer="raw",
+        group="events",
+        schema=facts.TradeHalts,
+        meaning="Trading halts of all US listing markets, from Nasdaq's feed.",
+    ),
+    Table(
+        name="filings",
+        layer="raw",
+        group="events",
+        partitioning=Partitioning.MONTH,
+        schema=facts.Filings,
+        meaning="EDGAR's S-1, S-3, 424B, 8-K, EFFECT and RW of the listed companies.",
+        upstream=("ticker_details",),
+    ),
+    Table(
+        name="news",
+        layer="raw",
+        group="events",
+        partitioning=Partitioning.MONTH,
+        schema=facts.News,
+        meaning="Articles by ticker, with the vendor's opinion of each; those that name one.",
+        is_optional=True,
+    ),
+    Table(
+        name="ticker_events",
+        layer="raw",
+        group="events",
+        partitioning=Partitioning.TICKER,
+        schema=facts.TickerEvents,
+        meaning="The symbols that one listing has had.",
+        is_optional=True,
+    ),
+    Table(
+        name="free_float",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.NONE,
+        schema=facts.FreeFloat,
+        meaning="Free float: the vendor's newest figures, beside those read before.",
+    ),
+    Table(
+        name="balance_sheets",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.YEAR,
+        schema=facts.BalanceSheets,
+        meaning="Balance sheets by year of filing.",
+        is_optional=True,
+    ),
+    Table(
+        name="income_statements",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.YEAR,
+        schema=facts.IncomeStatements,
+        meaning="Income statements by year of filing.",
+        is_optional=True,
+    ),
+    Table(
+        name="cash_flow_statements",
+        layer="raw",
+        group="fundamentals",
+        partitioning=Partitioning.YEAR,
+        schema=facts.CashFlowStatements,
+        meaning="Cash flow statements by year of filing.",
+        is_optional=True,
+    ),
     Table(
         name="adjustment_factors",
         layer="processed",
@@ -164,7 +279,7 @@ _DECLARED = (
         group="bars",
         schema=columns.DollarBars,
         meaning="Bars of equal dollars.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -173,7 +288,7 @@ _DECLARED = (
         group="bars",
         schema=columns.VolumeBars,
         meaning="Bars of equal volume.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -182,7 +297,7 @@ _DECLARED = (
         group="bars",
         schema=columns.DollarImbalanceBars,
         meaning="Bars that close when signed dollars leave their expected range.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -191,7 +306,7 @@ _DECLARED = (
         group="bars",
         schema=columns.VolumeImbalanceBars,
         meaning="Bars that close when signed volume leaves its expected range.",
-        upstream=("trades",),
+        upstream=("trades", "halts"),
         settings=_BARS,
     ),
     _ticker_session(
@@ -200,7 +315,7 @@ _DECLARED = (
         group="labels",
         schema=columns.BarFeatures,
         meaning="What was known at each dollar imbalance bar's close.",
-        upstream=("trades", "dollar_imbalance_bars"),
+        upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=(*_BARS, "metrics"),
     ),
     _ticker_session(
@@ -209,7 +324,7 @@ _DECLARED = (
         group="labels",
         schema=columns.TripleBarrierLabels,
         meaning="Which barrier the price touched first.",
-        upstream=("trades", "dollar_imbalance_bars"),
+        upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=_LABELS,
     ),
     _ticker_session(
@@ -236,7 +351,11 @@ _DECLARED = (
         partitioning=Partitioning.PERIOD,
         schema=columns.MlDatasetWithFeatures,
         meaning="One row per labelled event: features, label, weight factors, selection.",
-        upstream=("bar_features", "triple_barrier_labels", "sample_weights"),
+        upstream=(
+            *("bar_features", "triple_barrier_labels", "sample_weights"),
+            *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
+            *("filings", "halts", "splits", "universe"),
+        ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
     ),
     Table(

@@ -112,6 +112,14 @@ class TradeRow(msgspec.Struct, gc=False, kw_only=True):
     trf_timestamp: int | None = None
 
 
+def parsed(answer: Answer, kind: type[R]) -> R:
+    """The JSON of an answer as `kind`. Raises BadAnswer when it is something else."""
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        raise answer.problem(BadAnswer, f"not the JSON that was expected: {problem}") from None
+
+
 class Page(msgspec.Struct, Generic[R]):
     """The envelope of an answer together with its `results`, decoded in one go."""
 

@@ -103,6 +103,21 @@ class WrongContent(SourceError):
     default_remedy = "the file is not stored; look at it by hand and report it to the vendor"
 
 
+class MissingContact(SourceError):
+    """A host that wants to know who asks, and no contact is configured. Nothing was sent."""
+
+    default_remedy = (
+        "set sec.contact, such as SMALLCAPS_SEC_CONTACT='Jane Doe jane@example.com': the SEC"
+        " refuses requests without a name and an e-mail address"
+    )
+
+
+class NotConfigured(SourceError):
+    """A source that the settings leave out."""
+
+    default_remedy = "see the settings"
+
+
 class RateLimited(SourceError):
     """429 until the retry budget was used up."""
 

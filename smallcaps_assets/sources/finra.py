@@ -1,22 +1,21 @@
-"""FINRA's daily short-sale volume files (consolidated, CNMS).
+"""FINRA: the daily short-volume files of off-exchange trades, and the Query API's short interest.
 
-Off-exchange trades of regular hours only. The files changed over the years: LF or CRLF, whole
-shares until 2026-02-02 and six decimals by 2026-03-02; the layout of columns did not. The last
-line counts the records and is held against them.
+The consolidated file (CNMS) counts every facility; the files of single facilities are there too.
+How a file is read is in `short_files.py`. Short interest is settled twice a month, published seven
+business days later, and spelled without separators (`BRKB`, `ABRPRD`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
-from datetime import date, time
+from datetime import date
+from typing import Any
 
+import msgspec
 import polars as pl
 
-from smallcaps_assets.domain.calendar import new_york_ns
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import FinraSettings
+from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.errors import (
     BadAnswer,
     Blocked,
@@ -25,34 +24,54 @@ from smallcaps_assets.sources.errors import (
     TruncatedAnswer,
     WrongContent,
 )
-from smallcaps_assets.sources.symbols import from_finra
+from smallcaps_assets.sources.short_files import (
+    FINRA_KNOWN_AT,
+    ShortVolumeFile,
+    parse_short_volume,
+    read_short_file,
+    sha256,
+    short_volume_file,
+    with_known_at,
+)
 from smallcaps_assets.sources.throttle import Throttle
 from smallcaps_assets.sources.transport import Answer, Request, Transport, error_of
 
+__all__ = ["FACILITIES", "FIRST_DAY", "FinraClient", "parse_short_volume"]
+
 FIRST_DAY = date(2018, 8, 1)
-REQUESTS_PER_SECOND = 4.0
-KNOWN_AT = time(18)
-_COLUMNS = {
-    "date": "day",
-    "symbol": "symbol",
-    "shortvolume": "short_volume",
-    "shortexemptvolume": "short_exempt_volume",
-    "totalvolume": "total_volume",
-    "market": "venues",
+FACILITIES = {
+    "FNSQ": "FINRA/Nasdaq TRF Carteret",
+    "FNQC": "FINRA/Nasdaq TRF Chicago",
+    "FNYX": "FINRA/NYSE TRF",
+    "FNRA": "FINRA ADF",
+    "FORF": "FINRA ORF (OTC)",
 }
-_VOLUMES = ("short_volume", "short_exempt_volume", "total_volume")
+QUERY_LIMIT = 5_000
+_INTEREST_PATH = "/data/group/otcMarket/name/consolidatedShortInterest"
+_INTEREST_FIELDS = (
+    "settlementDate",
+    "symbolCode",
+    "currentShortPositionQuantity",
+    "averageDailyVolumeQuantity",
+    "daysToCoverQuantity",
+)
 
 
-@dataclass(frozen=True)
-class ShortVolumeFile:
-    """A day's file: the ShortVolume frame, and the SHA-256 of its bytes (files get corrected)."""
+class InterestRow(msgspec.Struct, gc=False):
+    """A row of consolidatedShortInterest, of the fields asked for."""
 
-    frame: pl.DataFrame
-    sha256: str
+    settlementDate: date  # noqa: N815 - FINRA's names
+    symbolCode: str  # noqa: N815
+    currentShortPositionQuantity: int | float  # noqa: N815
+    averageDailyVolumeQuantity: int | float | None = None  # noqa: N815
+    daysToCoverQuantity: int | float | None = None  # noqa: N815
 
 
 class FinraClient:
-    """The files of one host. Safe to use from many threads."""
+    """The daily files and the Query API. Safe to use from many threads.
+
+    `url` serves the files, `api_url` the Query API; both default to those of the settings.
+    """
 
     def __init__(
         self,
@@ -60,20 +79,22 @@ class FinraClient:
         url: str = "",
         throttle: Throttle | None = None,
         *,
+        api_url: str = "",
         connect_timeout: float = 10,
         read_timeout: float = 30,
         retry_budget: float = 120,
     ) -> None:
-        self._transport = Transport(
-            url or (settings or FinraSettings.model_validate({})).url,
-            "",
-            throttle or Throttle(REQUESTS_PER_SECOND),
-            workers=2,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            retry_budget=retry_budget,
-            classify=_finra_error,
-        )
+        settings = settings or FinraSettings.model_validate({})
+        options: dict[str, Any] = {
+            "workers": settings.workers,
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "retry_budget": retry_budget,
+            "classify": _finra_error,
+        }
+        pace = throttle or Throttle(settings.requests_per_second)
+        self._files = Transport(url or settings.url, "", pace, **options)
+        self._api = Transport(api_url or url or settings.api_url, "", pace, **options)
 
     def __enter__(self) -> FinraClient:
         return self
@@ -83,32 +104,67 @@ class FinraClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._files.close()
+        self._api.close()
 
     def short_volume(self, day: date) -> ShortVolumeFile:
-        """The file of one session.
+        """The consolidated file of one session.
 
         Raises NotFound when there is none (a holiday, not yet 18:00 New York, or before
         2018-08-01), Blocked when the host turns the client away, WrongContent when the file is of
         another day.
         """
-        request = Request(f"/equity/regsho/daily/CNMSshvol{day:%Y%m%d}.txt", accept="text/plain")
 
         def read(answer: Answer) -> ShortVolumeFile:
-            frame = parse_short_volume(answer.body, day, answer.request.path)
-            return ShortVolumeFile(frame, hashlib.sha256(answer.body).hexdigest())
+            return short_volume_file(answer.body, day, answer.request.path)
 
-        return self._transport.fetch(request, read)
+        return self._files.fetch(_file_request("CNMS", day), read)
+
+    def facility_short_volume(self, facility: str, day: date) -> ShortVolumeFile:
+        """The file of one facility of FACILITIES, in the columns of facility_short_volume.
+
+        Raises as `short_volume`; a facility without a file had no trades, or did not exist yet.
+        """
+
+        def read(answer: Answer) -> ShortVolumeFile:
+            raw = read_short_file(answer.body, day, answer.request.path, has_trailer=True)
+            found = with_known_at(raw, day, FINRA_KNOWN_AT)
+            frame = found.with_columns(pl.lit(facility).alias("file"))
+            table = TABLES["facility_short_volume"]
+            return ShortVolumeFile(table.conform(frame), sha256(answer.body))
+
+        return self._files.fetch(_file_request(facility, day), read)
+
+    def short_interest(self, first: date, last: date) -> pl.DataFrame:
+        """Short interest settled from `first` to `last`: settlement_date, symbol, short_interest,
+        avg_daily_volume, days_to_cover; by settlement date and symbol.
+
+        Raises BadAnswer when rows stay of other dates, WrongContent when a symbol comes twice on
+        one, TruncatedAnswer when fewer rows came than FINRA counts.
+        """
+        rows: list[InterestRow] = []
+        while True:
+            page, total = self._api.fetch(_interest_request(first, last, len(rows)), _interest_page)
+            rows.extend(page)
+            if len(rows) >= total or not page:
+                break
+        if len(rows) != total:
+            raise TruncatedAnswer(f"{len(rows)} rows came, {total} counted", path=_INTEREST_PATH)
+        return _interest_frame(rows, first, last)
 
     def counters(self) -> dict[str, int]:
         """Requests, 429s, retries and bytes received since construction."""
-        sent = self._transport.throttle.counters()
+        sent = self._files.throttle.counters()
         return {
             "requests": sent.requests,
             "rate_limited": sent.rate_limited,
-            "retries": self._transport.retries,
-            "bytes_received": self._transport.bytes_received,
+            "retries": self._files.retries + self._api.retries,
+            "bytes_received": self._files.bytes_received + self._api.bytes_received,
         }
+
+
+def _file_request(name: str, day: date) -> Request:
+    return Request(f"/equity/regsho/daily/{name}shvol{day:%Y%m%d}.txt", accept="text/plain")
 
 
 def _finra_error(answer: Answer) -> SourceError | None:
@@ -121,73 +177,49 @@ def _finra_error(answer: Answer) -> SourceError | None:
                 "choose a session from 2018-08-01 on; files appear by 18:00 New York",
             )
         return answer.problem(Blocked, "FINRA turned the request away")
-    return error_of(answer)
+    return None if answer.status == 204 else error_of(answer)
 
 
-def parse_short_volume(body: bytes, day: date, path: str = "") -> pl.DataFrame:
-    """The bytes of a file as ShortVolume; a file without records gives an empty frame.
+def _interest_request(first: date, last: date, offset: int) -> Request:
+    span = {"fieldName": "settlementDate", "startDate": str(first), "endDate": str(last)}
+    body = {
+        "fields": list(_INTEREST_FIELDS),
+        "dateRangeFilters": [span],
+        "sortFields": ["settlementDate", "symbolCode"],
+        "limit": QUERY_LIMIT,
+        "offset": offset,
+    }
+    return Request(_INTEREST_PATH, body=msgspec.json.encode(body))
 
-    Raises TruncatedAnswer when the record count is missing or differs, BadAnswer when the layout
-    is another, WrongContent when a record is of another day or a symbol comes twice.
-    """
-    lines = [line for line in _text(body).splitlines() if line.strip()]
-    if not lines:
-        raise TruncatedAnswer("an empty file; even one without records has two lines", path=path)
-    columns, separator = _layout(lines[0], path)
-    records = lines[1:-1]
-    announced = lines[-1].strip().strip(separator)
-    if not announced.isdecimal() or len(lines) < 2:
-        raise TruncatedAnswer("the line that counts the records is missing", path=path)
-    if int(announced) != len(records):
-        raise TruncatedAnswer(f"{len(records)} records came, {announced} counted", path=path)
-    raw = _records(records, columns, separator, path)
-    _check(raw, day, path)
-    return TABLES["short_volume"].conform(
-        raw.with_columns(
-            pl.lit(day).alias("date"),
-            from_finra("symbol").alias("ticker"),
-            pl.lit(new_york_ns(day, KNOWN_AT)).cast(pl.Datetime("ns", "UTC")).alias("known_at"),
-        )
+
+def _interest_page(answer: Answer) -> tuple[list[InterestRow], int]:
+    """The rows of a page, and the number that FINRA counts in all; 204 means none."""
+    if answer.status == 204:
+        return [], 0
+    rows = decode.parsed(answer, list[InterestRow])
+    total = answer.headers.get("record-total", "")
+    if not total.isdecimal():
+        raise answer.problem(BadAnswer, "the answer does not count its rows (record-total)")
+    return rows, int(total)
+
+
+def _interest_frame(rows: list[InterestRow], first: date, last: date) -> pl.DataFrame:
+    found = pl.DataFrame(
+        [[getattr(row, name) for name in _INTEREST_FIELDS] for row in rows],
+        schema={
+            "settlement_date": pl.Date,
+            "symbol": pl.String,
+            "short_interest": pl.Float64,
+            "avg_daily_volume": pl.Float64,
+            "days_to_cover": pl.Float64,
+        },
+        orient="row",
+        strict=False,
     )
-
-
-def _text(body: bytes) -> str:
-    for encoding in ("utf-8-sig", "cp1252"):
-        try:
-            return body.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return body.decode("latin-1")
-
-
-def _layout(header: str, path: str) -> tuple[list[str], str]:
-    """Column names, ours, and the separator; names may have blanks and any case."""
-    separator = max("|,\t;", key=header.count)
-    names = [re.sub(r"[^a-z]", "", name.lower()) for name in header.split(separator)]
-    missing = sorted(set(_COLUMNS) - set(names))
-    if missing:
-        raise BadAnswer(f"no column {missing[0]!r} in the header {header[:80]!r}", path=path)
-    return [_COLUMNS.get(name, f"_{position}") for position, name in enumerate(names)], separator
-
-
-def _records(records: list[str], columns: list[str], separator: str, path: str) -> pl.DataFrame:
-    # Venues are a comma list themselves: only the last column may hold further separators.
-    cells = [line.strip().split(separator, len(columns) - 1) for line in records]
-    short = [number for number, row in enumerate(cells, 2) if len(row) != len(columns)]
-    if short:
-        raise BadAnswer(f"line {short[0]} has {len(cells[short[0] - 2])} cells", path=path)
-    raw = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row")
-    typed = raw.with_columns(pl.col(_VOLUMES).str.strip_chars().cast(pl.Float64, strict=False))
-    for name in _VOLUMES:
-        if typed[name].null_count() or not typed[name].is_finite().all():
-            raise BadAnswer(f"{name} is no number somewhere", path=path)
-    return typed
-
-
-def _check(raw: pl.DataFrame, day: date, path: str) -> None:
-    others = raw.filter(pl.col("day") != f"{day:%Y%m%d}")["day"].unique().sort().head(3)
-    if len(others):
-        raise WrongContent(f"records of {others.to_list()} in the file of {day}", path=path)
-    twice = raw.filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().head(3)
-    if len(twice):
-        raise WrongContent(f"symbols {twice.to_list()} come twice", path=path)
+    outside = found.filter(~pl.col("settlement_date").is_between(first, last))
+    if outside.height:
+        day = outside["settlement_date"][0]
+        raise BadAnswer(f"{day} came, {first} to {last} was asked for", path=_INTEREST_PATH)
+    if found.select("settlement_date", "symbol").is_duplicated().any():
+        raise WrongContent("a symbol comes twice on a settlement date", path=_INTEREST_PATH)
+    return found.sort("settlement_date", "symbol")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import polars as pl
 
+from smallcaps_assets.schemas.fact_columns import AMOUNTS
 from smallcaps_assets.sources.decode import Number
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.facts import (
@@ -41,42 +42,9 @@ def _amounts(names: str) -> dict[str, Any]:
     return dict.fromkeys(names.split(), pl.Float64)
 
 
-BALANCE_SHEETS = _FILED | _amounts(
-    "accounts_payable accrued_and_other_current_liabilities accumulated_other_comprehensive_income "
-    "additional_paid_in_capital cash_and_equivalents commitments_and_contingencies common_stock "
-    "debt_current deferred_revenue_current goodwill intangible_assets_net inventories "
-    "long_term_debt_and_capital_lease_obligations noncontrolling_interest other_assets "
-    "other_current_assets other_equity other_noncurrent_liabilities preferred_stock "
-    "property_plant_equipment_net receivables retained_earnings_deficit short_term_investments "
-    "total_assets total_current_assets total_current_liabilities total_equity "
-    "total_equity_attributable_to_parent total_liabilities total_liabilities_and_equity "
-    "treasury_stock"
-)
-INCOME_STATEMENTS = _FILED | _amounts(
-    "basic_earnings_per_share basic_shares_outstanding consolidated_net_income_loss "
-    "cost_of_revenue depreciation_depletion_amortization diluted_earnings_per_share "
-    "diluted_shares_outstanding discontinued_operations ebitda equity_in_affiliates "
-    "extraordinary_items gross_profit income_before_income_taxes income_taxes interest_expense "
-    "interest_income net_income_loss_attributable_common_shareholders noncontrolling_interest "
-    "operating_income other_income_expense other_operating_expenses "
-    "preferred_stock_dividends_declared research_development revenue "
-    "selling_general_administrative total_operating_expenses total_other_income_expense"
-)
-CASH_FLOW_STATEMENTS = _FILED | _amounts(
-    "cash_from_operating_activities_continuing_operations change_in_cash_and_equivalents "
-    "change_in_other_operating_assets_and_liabilities_net depreciation_depletion_and_amortization "
-    "dividends effect_of_currency_exchange_rate income_loss_from_discontinued_operations "
-    "long_term_debt_issuances_repayments net_cash_from_financing_activities "
-    "net_cash_from_financing_activities_continuing_operations "
-    "net_cash_from_financing_activities_discontinued_operations "
-    "net_cash_from_investing_activities net_cash_from_investing_activities_continuing_operations "
-    "net_cash_from_investing_activities_discontinued_operations "
-    "net_cash_from_operating_activities net_cash_from_operating_activities_discontinued_operations "
-    "net_income noncontrolling_interests other_cash_adjustments other_financing_activities "
-    "other_investing_activities other_operating_activities "
-    "purchase_of_property_plant_and_equipment sale_of_property_plant_and_equipment "
-    "short_term_debt_issuances_repayments"
-)
+BALANCE_SHEETS = _FILED | _amounts(AMOUNTS["balance_sheets"])
+INCOME_STATEMENTS = _FILED | _amounts(AMOUNTS["income_statements"])
+CASH_FLOW_STATEMENTS = _FILED | _amounts(AMOUNTS["cash_flow_statements"])
 RATIOS: dict[str, Any] = {"ticker": pl.String, "date": pl.Date, "cik": pl.String} | _amounts(
     "price average_volume market_cap earnings_per_share price_to_earnings price_to_book "
     "price_to_sales price_to_cash_flow price_to_free_cash_flow dividend_yield return_on_assets "

@@ -51,12 +51,16 @@ USER_AGENT = "smallcaps-assets (research; python-requests)"
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask for. `scope` names the endpoint and date range that a 403 is remembered for."""
+    """What to ask for. `scope` names the endpoint and date range that a 403 is remembered for.
+
+    With a `body`, which is JSON, it is posted.
+    """
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     accept: str = "application/json"
     scope: str = ""
+    body: bytes | None = None
 
     @property
     def shown(self) -> str:
@@ -174,7 +178,7 @@ class Transport:
 
     `workers` requests are in flight at most; `retry_budget` is in seconds per request, counted
     from its first failure. `classify` turns a status into an error for hosts with habits of
-    their own.
+    their own; `user_agent` names who asks, where the host wants to know.
     """
 
     def __init__(
@@ -188,6 +192,7 @@ class Transport:
         read_timeout: float = 30,
         retry_budget: float = 120,
         classify: Callable[[Answer], SourceError | None] = error_of,
+        user_agent: str = USER_AGENT,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -196,7 +201,7 @@ class Transport:
         self._timeouts, self._budget = (connect_timeout, read_timeout), retry_budget
         self._clock, self._rng = clock, rng or random.Random()
         self._in_flight = threading.BoundedSemaphore(workers)
-        self._session = _session(self.url, key, workers)
+        self._session = _session(self.url, key, workers, user_agent)
         self._refused: dict[str, SourceError] = {}
         self._count_lock = threading.Lock()
         self.bytes_received = self.retries = 0
@@ -254,10 +259,12 @@ class Transport:
         # An error is returned, not raised: the exceptions of requests carry the header with the
         # key, and must not hang on ours as a context.
         try:
-            with self._session.get(
+            with self._session.request(
+                "GET" if request.body is None else "POST",
                 self.url + quote(request.path, safe="/:"),
                 params=dict(request.params),
-                headers={"Accept": request.accept},
+                data=request.body,
+                headers=_headers(request),
                 timeout=self._timeouts,
                 stream=True,
                 allow_redirects=False,
@@ -306,14 +313,19 @@ class Transport:
             self.retries += retries
 
 
-def _session(url: str, key: str, workers: int) -> requests.Session:
+def _headers(request: Request) -> dict[str, str]:
+    kind = {} if request.body is None else {"Content-Type": "application/json"}
+    return {"Accept": request.accept, **kind}
+
+
+def _session(url: str, key: str, workers: int, user_agent: str) -> requests.Session:
     session = requests.Session()
     adapter = HTTPAdapter(pool_connections=2, pool_maxsize=workers, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     # Set even without a key, so that requests does not take one from ~/.netrc.
     session.auth = KeyHeader(key, url)
-    session.headers = CaseInsensitiveDict({"Accept-Encoding": "gzip", "User-Agent": USER_AGENT})
+    session.headers = CaseInsensitiveDict({"Accept-Encoding": "gzip", "User-Agent": user_agent})
     return session
 
 

@@ -12,7 +12,13 @@ from smallcaps_assets.defs.sessions import Stages
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.market import market_identity, market_range
 from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.orchestration.resources import finra_client, polygon_client, router, spool
+from smallcaps_assets.orchestration.resources import (
+    finra_client,
+    polygon_client,
+    regulators,
+    router,
+    spool,
+)
 from smallcaps_assets.orchestration.runner import RunConfig
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
 from smallcaps_assets.settings import Settings
@@ -25,7 +31,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
     values = {
         "lake": {"root": str(root)},
         **sections,
-        "sandbox": {**MARKET, "faults": list(faults)},
+        "sandbox": {**MARKET, **sections.get("sandbox", {}), "faults": list(faults)},
         "polygon": {"retry_budget": 0.2, **sections.get("polygon", {})},
     }
     settings = Settings.model_validate(values)
@@ -36,6 +42,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
         get_polygon=lambda: polygon_client(settings),
         get_router=lambda: router(settings),
         get_finra=lambda: finra_client(settings),
+        get_regulators=lambda: regulators(settings),
         get_spool=lambda: spool(settings),
         digests=input_digests,
         findings=find,

@@ -26,6 +26,7 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ class Loopback:
                 parts = urlsplit(self.path)
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 asked = Asked(parts.path, query, dict(self.headers.items()))
+                _play(self, loopback.next_reply(asked))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                asked = Asked(self.path, {}, dict(self.headers.items()), body)
                 _play(self, loopback.next_reply(asked))
 
             def log_message(self, *_: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, date, datetime
 
 import pytest
@@ -100,9 +101,14 @@ def test_parse_given_encoding_expected_read(encoding: str) -> None:
         (file(WHOLE).replace(b"TotalVolume|", b""), BadAnswer),
         (file(WHOLE).replace(b"|43094", b""), BadAnswer),
         (file(WHOLE).replace(b"43094", b"many"), BadAnswer),
-        (b"<html>\n1\n", BadAnswer),
+        (b"<html>\n1\n", WrongContent),
         (file([*WHOLE, WHOLE[0]]), WrongContent),
         (file([WHOLE[0].replace("20210802", "20210803")]), WrongContent),
+        (file(WHOLE).replace(b"43094", b"-43094"), BadAnswer),
+        (file(WHOLE).replace(b"|AAL|", b"||"), BadAnswer),
+        (b"<?xml version='1.0'?><Error/>\n1\n", WrongContent),
+        (file(WHOLE).decode().encode("utf-16"), WrongContent),
+        (b"PK\x03\x04\x00\x00", WrongContent),
     ],
 )
 def test_parse_given_defect_expected_typed_error(body: bytes, kind: type[Exception]) -> None:
@@ -147,3 +153,68 @@ def test_client_given_wrong_day_expected_refused_without_repeat() -> None:
         with pytest.raises(WrongContent):
             client.short_volume(date(2021, 8, 3))
         assert len(server.asked) == 1
+
+
+def test_facility_given_file_expected_named_and_exact_request() -> None:
+    with Loopback(Reply(file(WHOLE[3:]))) as server, FinraClient(url=server.url) as client:
+        found = client.facility_short_volume("FNSQ", date(2021, 8, 2))
+        assert TABLES["facility_short_volume"].validate(found.frame)["file"].to_list() == ["FNSQ"]
+        assert server.asked[0].path == "/equity/regsho/daily/FNSQshvol20210802.txt"
+
+
+# Short interest ----------------------------------------------------------------------------------
+FIRST, LAST = date(2024, 11, 1), date(2024, 11, 15)
+
+
+def interest(symbol: str, day: str = "2024-11-15") -> dict[str, object]:
+    return {
+        "settlementDate": day,
+        "symbolCode": symbol,
+        "currentShortPositionQuantity": 1000,
+        "averageDailyVolumeQuantity": 500,
+        "daysToCoverQuantity": 2.0,
+    }
+
+
+def page(*rows: dict[str, object], total: int | None = None) -> Reply:
+    count = len(rows) if total is None else total
+    return Reply(json.dumps(rows).encode(), headers={"record-total": str(count)})
+
+
+def test_short_interest_given_two_pages_expected_all_rows_and_exact_requests() -> None:
+    pages = (page(interest("BRKB"), total=2), page(interest("A"), total=2))
+    with Loopback(*pages) as server, FinraClient(url=server.url) as client:
+        found = client.short_interest(FIRST, LAST)
+    assert found["symbol"].to_list() == ["A", "BRKB"]
+    assert found.row(0) == (LAST, "A", 1000.0, 500.0, 2.0)
+    asked = [json.loads(a.body) for a in server.asked]
+    assert [query["offset"] for query in asked] == [0, 1]
+    span = {"fieldName": "settlementDate", "startDate": "2024-11-01", "endDate": "2024-11-15"}
+    assert asked[0]["dateRangeFilters"] == [span]
+    assert server.asked[0].headers["Accept"] == "application/json"
+
+
+def test_short_interest_given_204_expected_empty() -> None:
+    with Loopback(Reply(b"", 204)) as server, FinraClient(url=server.url) as client:
+        assert client.short_interest(FIRST, LAST).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("replies", "kind"),
+    [
+        ((page(interest("A"), total=2), Reply(b"", 204)), TruncatedAnswer),
+        ((page(interest("A"), interest("A")),), WrongContent),
+        ((page(interest("A", "2024-12-31")),), BadAnswer),
+        ((Reply(b"settlementDate,symbolCode", headers={"record-total": "1"}),), BadAnswer),
+        ((Reply(b"[]"),), BadAnswer),
+    ],
+)
+def test_short_interest_given_defect_expected_typed_error(
+    replies: tuple[Reply, ...], kind: type[Exception]
+) -> None:
+    with (
+        Loopback(*replies) as server,
+        FinraClient(url=server.url, retry_budget=0.1) as client,
+        pytest.raises(kind),
+    ):
+        client.short_interest(FIRST, LAST)

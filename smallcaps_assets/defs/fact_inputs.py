@@ -1,0 +1,77 @@
+"""What the tables of facts, and the facts in the dataset, are made from, as digests.
+
+Part of `inputs.py`, which says what digests are for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+
+from smallcaps_assets.domain.asof import LOOKBACK
+from smallcaps_assets.orchestration.market import last_day
+from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.settings import Period
+from smallcaps_assets.sources.errors import SourceError
+from smallcaps_assets.sources.exchanges import exchange_files
+
+AS_OF_TABLES = (
+    *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
+    *("filings", "halts", "splits", "universe"),
+)
+
+
+def month_reach(work: Workspace, key: str) -> date:
+    """The last day of a month that can be asked for by now."""
+    month = date.fromisoformat(f"{key}-01")
+    return min((month + timedelta(32)).replace(day=1) - timedelta(1), last_day(work.settings))
+
+
+def of_facts(work: Workspace, period: Period) -> Iterator[str]:
+    """Digests of the facts that the rows of a period are joined with."""
+    for table in AS_OF_TABLES:
+        yield from (work.lake.digest(table, key or None) for key in fact_keys(work, table, period))
+
+
+def fact_keys(work: Workspace, table: str, period: Period) -> list[str]:
+    """Stored partitions of a table that hold what may be known in a period."""
+    keys = work.lake.keys(table)
+    if TABLES[table].partitioning is not Partitioning.SESSION:
+        return [key for key in keys if key[:4] <= str(period.end.year)]
+    first = str(period.start - LOOKBACK) if table != "universe" else str(period.start)
+    return [key for key in keys if first <= key <= str(period.end)]
+
+
+def _of_filings(work: Workspace, key: str) -> Iterator[str]:
+    """The companies asked for, and how far into its month the filings go."""
+    yield work.lake.digest("ticker_details", key)
+    yield str(month_reach(work, key))
+
+
+def _of_news(work: Workspace, key: str) -> Iterator[str]:
+    yield str(month_reach(work, key))
+
+
+def _of_exchange_files(work: Workspace, key: str) -> Iterator[str]:
+    """The files of a session in the user's folder."""
+    try:
+        files = exchange_files(work.settings.short.exchange_dir, date.fromisoformat(key))
+    except SourceError:
+        return
+    for name, path in sorted(files.items()):
+        yield f"{name} {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _of_float(work: Workspace, key: str) -> Iterator[str]:
+    """The vendor has the newest figures only: they are of the day on which they were read."""
+    yield str(last_day(work.settings))
+
+
+FACT_INPUTS: dict[str, Callable[[Workspace, str], Iterator[str]]] = {
+    "filings": _of_filings,
+    "news": _of_news,
+    "free_float": _of_float,
+    "exchange_short_volume": _of_exchange_files,
+}

@@ -1,0 +1,220 @@
+"""Assets of facts on the embedded market: rows, resume, and what a spoiled source leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.defs.common import make
+from smallcaps_assets.defs.expected import published_halves
+from smallcaps_assets.defs.fact_schedules import facts_due
+from smallcaps_assets.defs.facts import GROUPS
+from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
+from smallcaps_assets.lake import Failures
+from smallcaps_assets.orchestration.resources import Regulators
+from smallcaps_assets.orchestration.runner import RunConfig
+from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.sources.errors import (
+    BadAnswer,
+    MissingContact,
+    NotFound,
+    SourceUnavailable,
+)
+from smallcaps_assets.sources.halts import HaltFeed
+from smallcaps_assets.sources.sec import SecClient
+from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
+
+LONG = {"sandbox": {"end": "2024-12-06", "tickers": 20, "pump_days": 4}}
+KEYS = {
+    "halts": "2024-11-01",
+    "facility_short_volume": "2024-11-01",
+    "polygon_short_volume": "2024-11-01",
+    "short_interest": "2024-10-16",
+    "fails_to_deliver": "2024-10-01",
+    "filings": "2024-10",
+    "news": "2024-10",
+    "balance_sheets": "2024",
+    "income_statements": "2024",
+    "cash_flow_statements": "2024",
+    "free_float": "",
+    "ticker_events": "NXVL",
+}
+BUILDS = {table: group.build for group in GROUPS for table in group.tables}
+
+
+def made(work: Workspace, table: str, key: str, is_resumed: bool = True) -> Outcome:
+    config = RunConfig(skip_complete=is_resumed)
+    return make(work, config, table, key or None, lambda: BUILDS[table](work, table, key))
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A market of two months, so that fails and short interest are published."""
+    found = workspace(
+        tmp_path_factory.mktemp("facts") / "lake", short={"facilities": "FNSQ,FNRA"}, **LONG
+    )
+    reference(found)
+    yield found
+
+
+@pytest.mark.parametrize("table", KEYS)
+def test_fact_table_expected_rows_with_known_at_and_resume(work: Workspace, table: str) -> None:
+    key = KEYS[table]
+    outcome = made(work, table, key)
+    assert outcome.error is None
+    stored = work.lake.read(table, key or None)
+    assert stored.height > 0 or table == "halts"
+    assert stored["known_at"].null_count() == 0
+    assert TABLES[table].validate(stored).equals(stored)
+    assert made(work, table, key).is_reused
+
+
+def test_short_interest_of_finra_expected_like_polygons(work: Workspace, tmp_path: Path) -> None:
+    other = workspace(tmp_path / "lake", short={"interest_source": "finra"}, **LONG)
+    ours = made(work, "short_interest", "2024-10-16").preview
+    made(other, "short_interest", "2024-10-16")
+    columns = ["settlement_date", "short_interest", "avg_daily_volume", "days_to_cover", "known_at"]
+    theirs = other.lake.read("short_interest", "2024-10-16")
+    assert ours is not None
+    polygon = work.lake.read("short_interest", "2024-10-16").select(columns)
+    assert theirs.select(columns).sort(columns).equals(polygon.sort(columns))
+    assert "BCPRC" in set(theirs["symbol"])
+
+
+def test_halts_expected_from_the_feed_for_the_tape(work: Workspace) -> None:
+    keys = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    for key in keys:
+        made(work, "halts", key)
+    rows = work.lake.read_many("halts", keys)
+    assert rows.height > 0
+    ticker, day = rows.select("ticker", "date").row(0)
+    found = halts_of(work.lake, ticker, day)
+    assert found is not None and found.height >= 1
+    nobody = halts_of(work.lake, "NOBODY", day)
+    assert nobody is not None and nobody.is_empty()
+    assert halts_digest(work.lake, ticker, day) != halts_digest(work.lake, "NOBODY", day)
+
+
+def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
+    work: Workspace, tmp_path: Path
+) -> None:
+    feed = HaltFeed(url="http://127.0.0.1:9", today=lambda: date(2026, 7, 1))
+    later = workspace(tmp_path / "lake", **LONG)
+    later.get_regulators = lambda: Regulators(SecClient(contact="a b@c.de"), feed)
+    outcome = made(later, "halts", "2024-11-01")
+    assert outcome.error is None
+    assert halts_of(later.lake, "GEVO", date(2024, 11, 1)) is None
+    assert halts_digest(later.lake, "GEVO", date(2024, 11, 1)) == "no halt feed"
+
+    key = next(k for k in work.lake.keys("halts") if work.lake.rows("halts", k))
+    again = workspace(work.lake.root, short={"facilities": "FNSQ,FNRA"}, **LONG)  # type: ignore[arg-type]
+    again.get_regulators = later.get_regulators
+    before = work.lake.read("halts", key)
+    assert made(again, "halts", key, is_resumed=False).error is None
+    assert work.lake.read("halts", key).equals(before)
+    assert halts_of(work.lake, before["ticker"][0], before["date"][0]) is not None
+
+
+def test_unpublished_half_expected_not_found_and_not_expected(work: Workspace) -> None:
+    start, end = work.cuts.start, work.cuts.end
+    assert published_halves("fails_to_deliver", start, end) == [
+        *("2024-10-01", "2024-10-16", "2024-11-01"),
+    ]
+    assert published_halves("short_interest", start, end) == [
+        *("2024-10-01", "2024-10-16", "2024-11-01"),
+    ]
+    for table in ("short_interest", "fails_to_deliver"):
+        outcome = made(work, table, "2024-11-16")
+        assert isinstance(outcome.error, NotFound)
+        assert not work.lake.exists(table, "2024-11-16")
+        assert Failures(work.lake).find(table, "2024-11-16") is not None
+
+
+def test_exchanges_expected_not_configured_then_read_then_read_again(tmp_path: Path) -> None:
+    key, files = "2024-10-02", tmp_path / "files"
+    files.mkdir()
+    bare = workspace(tmp_path / "bare")
+    outcome = made(bare, "exchange_short_volume", key)
+    assert outcome.error is None
+    assert "short.exchange_dir" in outcome.metadata["source"]
+
+    work = workspace(tmp_path / "lake", short={"exchange_dir": str(files)})
+    assert made(work, "exchange_short_volume", key).error is None
+    assert work.lake.rows("exchange_short_volume", key) == 0
+    file = files / "NQBXshvol20241002.txt"
+    file.write_text("DATE|SYMBOL|SHORT VOLUME|TOTAL VOLUME|MARKET\n20241002|A|1|2|B\n")
+    assert not made(work, "exchange_short_volume", key).is_reused
+    assert work.lake.rows("exchange_short_volume", key) == 1
+    file.write_text("<html>")
+    assert made(work, "exchange_short_volume", key).error is not None
+    assert work.lake.rows("exchange_short_volume", key) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "table", "kind"),
+    [
+        ("cut_gzip@halts", "halts", BadAnswer),
+        ("502@halts", "halts", SourceUnavailable),
+        ("reset@fails", "fails_to_deliver", SourceUnavailable),
+        ("503@edgar", "filings", SourceUnavailable),
+        ("cut_gzip@finra_query", "short_interest", BadAnswer),
+        ("null_results@short_interest", "short_interest", NotFound),
+        ("cut_gzip@short_volume", "facility_short_volume", BadAnswer),
+    ],
+)
+def test_spoiled_source_expected_named_error_and_nothing_stored(
+    tmp_path: Path, fault: str, table: str, kind: type[Exception]
+) -> None:
+    source = "finra" if "finra" in fault else "polygon"
+    short = {"facilities": "FNSQ", "interest_source": source}
+    work = workspace(tmp_path / "lake", fault, short=short, **LONG)
+    if table == "filings":
+        reference(work)
+    outcome = made(work, table, KEYS[table])
+    assert isinstance(outcome.error, kind)
+    assert outcome.written is None
+    assert not work.lake.exists(table, KEYS[table])
+    failure = Failures(work.lake).find(table, KEYS[table])
+    assert failure is not None
+    assert failure.reason == str(outcome.error)
+
+
+def test_sec_without_contact_expected_refused_only_for_the_vendor_market(tmp_path: Path) -> None:
+    work = workspace(tmp_path / "lake", **LONG)
+    assert made(work, "fails_to_deliver", "2024-10-01").error is None
+    work = workspace(tmp_path / "other", **LONG)
+    work.get_regulators = lambda: Regulators(SecClient(), HaltFeed())
+    outcome = made(work, "fails_to_deliver", "2024-10-01")
+    assert isinstance(outcome.error, MissingContact)
+    assert "sec.contact" in str(outcome.error)
+
+
+def test_corrected_short_volume_expected_noticed_by_its_hash(tmp_path: Path) -> None:
+    work = workspace(tmp_path / "lake")
+    key = "2024-10-02"
+    make_sessions(work, ["short_volume"], [key])
+    stamp = work.lake.stamp("short_volume", key)
+    assert stamp is not None
+    assert stamp.source.startswith("CNMS ")
+    rows = work.lake.read("short_volume", key).with_columns(pl.col("short_volume") + 1)
+    spoiled = stamp.__class__(**{**stamp.__dict__, "source": "CNMS 0000"})
+    work.lake.write("short_volume", key, rows, spoiled)
+    again = make_sessions(work, ["short_volume"], [key], is_resumed=False)
+    assert "corrected" in again["short_volume", key].metadata
+    assert work.lake.stamp("short_volume", key) == stamp
+
+
+def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
+    fresh = workspace(tmp_path / "lake", **LONG)
+    due = facts_due(fresh, fresh.cuts.end)
+    assert due["fails_to_deliver"] == ["2024-10-01", "2024-10-16", "2024-11-01"]
+    assert due["news"] == ["2024-12"]
+    assert "halts" not in due  # of sessions that are stored only
+    assert made(fresh, "fails_to_deliver", "2024-10-16").error is None
+    assert facts_due(fresh, fresh.cuts.end)["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
+    assert list(facts_due(fresh, date(2024, 10, 8))) == ["news"]
