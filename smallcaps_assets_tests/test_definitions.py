@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.fact_schedules import TABLES_SCHEDULED
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 from smallcaps_assets_tests.golden.asset_graph import GRAPH_FILE, asset_graph
@@ -78,9 +79,8 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     repository = DEFINITIONS.get_repository_def()
     repository.load_all_definitions()
     assert {s.name for s in repository.schedule_defs} == {
-        "daily",
-        "daily_actions",
-        "monthly_details",
+        *("daily", "daily_actions", "monthly_details"),
+        *(f"daily_{table}" for table in TABLES_SCHEDULED),
     }
     assert {s.name for s in repository.sensor_defs} == {
         "registry",
