@@ -21,8 +21,7 @@ TOLERANCE = 1e-9
 def block_extremes(prices):
     """Minimum and maximum of each block of BLOCK prices."""
     count = (prices.size + BLOCK - 1) // BLOCK
-    lows = np.full(count, np.inf)
-    highs = np.full(count, -np.inf)
+    lows, highs = np.empty(count), np.empty(count)
     for b in range(count):
         low, high = np.inf, -np.inf
         for i in range(b * BLOCK, min((b + 1) * BLOCK, prices.size)):
@@ -65,7 +64,7 @@ def touch_barriers(prices, starts, ends, bases, take_profit, stop_loss):
     inclusive with a relative tolerance: 3.30 x 0.9 is 2.9699999999999998 in doubles.
     """
     lows, highs = block_extremes(prices)
-    touches = np.full(starts.size, -1, np.int64)
+    touches = np.empty(starts.size, np.int64)
     labels = np.zeros(starts.size, np.int8)
     for k in range(starts.size):
         upper = bases[k] * (1.0 + take_profit[k]) * (1.0 - TOLERANCE)

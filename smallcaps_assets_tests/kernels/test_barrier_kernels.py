@@ -70,6 +70,17 @@ def test_first_touch_given_long_paths_equals_a_plain_scan(count):
             assert found == kernel.scan(prices, start, count, *bounds)
 
 
+@pytest.mark.parametrize("place", [0, 5, kernel.BLOCK - 1, kernel.BLOCK, 2 * kernel.BLOCK])
+def test_first_touch_at_exactly_a_bound_counts(place):
+    for touching, bounds in ((7.0, (3.0, 7.0)), (3.0, (3.0, 7.0))):
+        prices = np.full(2 * kernel.BLOCK + 1, 5.0)
+        prices[place] = touching
+        lows, highs = kernel.block_extremes(prices)
+        assert kernel.scan(prices, 0, prices.size, *bounds) == place
+        assert kernel.first_touch(prices, lows, highs, 0, prices.size, *bounds) == place
+        assert kernel.first_touch(prices, lows, highs, place + 1, prices.size, *bounds) == -1
+
+
 def test_block_extremes_given_a_partial_block_cover_it():
     prices = np.arange(1.0, kernel.BLOCK + 3)
     lows, highs = kernel.block_extremes(prices)

@@ -140,3 +140,8 @@ def test_weights_given_polars_arrays_take_them():
 @given(st.lists(st.sampled_from((-0.6, -0.5, -0.1, 0.0, 0.3, 0.5, 0.7)), max_size=30))
 def test_cusum_given_any_returns_equals_twin(returns):
     assert cusum_events(returns, 1.0).tolist() == brute_force.cusum(returns, 1.0)
+
+
+@pytest.mark.parametrize("move", [0.6, -0.6])
+def test_cusum_starts_again_from_nothing_after_an_event(move):
+    assert cusum_events([move] * 6, 1.0).tolist() == [1, 3, 5]
