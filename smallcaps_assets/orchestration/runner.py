@@ -197,7 +197,7 @@ def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
 
 
 def _is_planned(context: dg.AssetExecutionContext, key: str) -> bool:
-    """Whether a key is one of the run's own partitions; a list's keys are not, but for its first."""
+    """Whether a key is one of the run's own partitions; of a list only the first is."""
     if context.has_partition_key:
         return key == context.partition_key
     return context.has_partition_key_range
