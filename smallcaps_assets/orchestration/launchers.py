@@ -40,10 +40,12 @@ class Launch:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The run's partition tags; none for a list of keys."""
-        if not self.is_range:
-            return {}
-        if len(self.keys) == 1:
+        """The run's partition tags.
+
+        A list goes under its first key: Dagster refuses a run without a partition whose assets have
+        partitioned inputs. The keys of the configuration are what is made.
+        """
+        if not self.is_range or len(self.keys) == 1:
             return {_PARTITION: self.keys[0]}
         return dict(zip(_RANGE, (self.keys[0], self.keys[-1]), strict=True))
 

@@ -185,7 +185,7 @@ def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
     Dagster shows a partition as failed when a failed run had planned it.
     """
     context.log.error(explain(outcome))
-    if outcome.key is None or outcome.written is not None or context.run.is_partitioned:
+    if outcome.key is None or outcome.written is not None or _is_planned(context, outcome.key):
         return
     step = context.op_execution_context.get_step_execution_context().step.key
     for table in _below(outcome.table, selected_tables(context)):
@@ -194,6 +194,13 @@ def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
             context.job_name, step, planned
         )
         context.instance.report_dagster_event(event, context.run_id)
+
+
+def _is_planned(context: dg.AssetExecutionContext, key: str) -> bool:
+    """Whether a key is one of the run's own partitions; of a list only the first is."""
+    if context.has_partition_key:
+        return key == context.partition_key
+    return context.has_partition_key_range
 
 
 def _below(table: str, selected: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ def test_plan_one_block_is_a_range_split_at_the_most_keys_a_run():
 def test_plan_scattered_keys_go_together_by_list():
     (launch,) = plan(ORDER[::3], ORDER)
     assert not launch.is_range
-    assert launch.tags == {}
+    assert launch.tags == {"dagster/partition": "k0000"}
     assert launch.config == {"keys": ORDER[::3]}
 
 

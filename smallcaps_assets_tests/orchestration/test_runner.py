@@ -155,13 +155,17 @@ def test_partition_keys_of_the_config_win_over_the_range(instance: dg.DagsterIns
     assert materialized(instance, "trades") == {"k1", "k4"}
 
 
-def test_failed_key_of_a_list_is_shown_failed_from_its_stage_on(instance: dg.DagsterInstance):
+@pytest.mark.parametrize("first", [None, "k1", "k4"])
+def test_failed_key_of_a_list_is_shown_failed_from_its_stage_on(
+    instance: dg.DagsterInstance, first: str | None
+):
     job = definitions(
         {("trades", "k1"): ValueError("broken")}
     ).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         instance=instance,
         raise_on_error=False,
+        partition_key=first,
         run_config={"ops": {"chain": {"config": {"keys": ["k1", "k4"]}}}},
         asset_selection=[dg.AssetKey(table) for table in CHAIN],
     )
