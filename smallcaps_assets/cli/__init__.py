@@ -66,6 +66,16 @@ def backfill(**options: Any) -> None:
 
 @main.command()
 @market_options
+@click.option("--by", type=click.Choice(["year", "month"]), default="year", show_default=True)
+def density(**options: Any) -> None:
+    """How many days the rules select, and what fetching their ticks would cost."""
+    from smallcaps_assets.cli.density import show_density
+
+    _exit(lambda: show_density(**options))
+
+
+@main.command()
+@market_options
 def status(**options: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""
     from smallcaps_assets.cli.status import show_status

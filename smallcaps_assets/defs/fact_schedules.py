@@ -1,4 +1,4 @@
-"""The schedule of the facts beside prices: each evening what has come out since.
+"""The schedules of the facts beside prices: each evening what has come out since.
 
 Halts of the newest sessions, half-months as they are published, filings, news and float of the
 running month (and of the one before in its first days). The SEC's are asked for only when it can
@@ -12,10 +12,12 @@ import dagster as dg
 
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.expected import published_halves
+from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.orchestration.launchers import REASON_TAG, plan, run_request
 from smallcaps_assets.orchestration.partitions import month_keys
 from smallcaps_assets.orchestration.readiness import newest_begun
 from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.schemas import TABLES, Partitioning
 
 CRON = "30 20 * * 1-5"
 SESSIONS_LOOKED_AT = 5
@@ -27,24 +29,27 @@ TABLES_SCHEDULED = (
 )
 
 
-def facts(location: Location) -> dg.ScheduleDefinition:
-    """The schedule; off until it is switched on."""
+def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
+    """One for each table, because the assets of a schedule must be cut alike; all off at first."""
+    return [_schedule(location, table) for table in TABLES_SCHEDULED]
 
+
+def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name="facts",
+        name=f"daily_{table}",
         cron_schedule=CRON,
         execution_timezone="America/New_York",
-        target=dg.AssetSelection.assets(*TABLES_SCHEDULED),
+        job=JOBS[table],
         required_resource_keys=RESOURCES,
-        description="Halts, short interest, fails, filings, news and float, as they come out.",
+        description=f"{TABLES[table].meaning} Each evening, as far as it has come out.",
     )
-    def _facts(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def _evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)
         newest = newest_begun(location.cuts, context.scheduled_execution_time)
-        requests = [] if newest is None else list(_requests(work, newest))
+        requests = [] if newest is None else list(_requests(work, newest, table))
         yield from requests or [dg.SkipReason(f"nothing has come out up to {newest}")]
 
-    return _facts
+    return _evaluate
 
 
 def facts_due(work: Workspace, newest: date) -> dict[str, list[str]]:
@@ -68,16 +73,15 @@ def facts_due(work: Workspace, newest: date) -> dict[str, list[str]]:
     return {table: keys for table, keys in due.items() if keys}
 
 
-def _requests(work: Workspace, newest: date) -> Iterator[dg.RunRequest]:
-    for table, keys in facts_due(work, newest).items():
+def _requests(work: Workspace, newest: date, table: str) -> Iterator[dg.RunRequest]:
+    if TABLES[table].partitioning is Partitioning.NONE:
+        if not work.is_complete(table, None):
+            yield dg.RunRequest(
+                run_key=f"{table} {newest}", tags={REASON_TAG: f"facts schedule: {table}"}
+            )
+        return
+    keys = facts_due(work, newest).get(table, [])
+    for number, launch in enumerate(plan(keys, keys)):
         reason = f"facts schedule: {table} {keys[0]}" + (f" to {keys[-1]}" if keys[1:] else "")
-        config = {"skip_complete": True}
-        for number, launch in enumerate(plan(keys, keys)):
-            run_key = f"{table} {newest} {number}"
-            yield run_request(table, (table,), launch, reason, run_key, config)
-    if not work.is_complete("free_float", None):
-        yield dg.RunRequest(
-            run_key=f"free_float {newest}",
-            asset_selection=[dg.AssetKey("free_float")],
-            tags={REASON_TAG: "facts schedule: free float"},
-        )
+        run_key = f"{table} {newest} {number}"
+        yield run_request(table, (table,), launch, reason, run_key, {"skip_complete": True})

@@ -26,7 +26,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
@@ -67,7 +66,6 @@ def _op(location: Location, group: Group) -> dg.AssetsDefinition:
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=group.pool,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=(
             dg.BackfillPolicy.multi_run(max_partitions_per_run=group.per_run) if cut else None
         ),
@@ -83,7 +81,7 @@ def _op(location: Location, group: Group) -> dg.AssetsDefinition:
             return make(work, config, table, key or None, lambda: group.build(work, table, key))
 
         outcomes = in_threads(one, wanted, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _facts
 

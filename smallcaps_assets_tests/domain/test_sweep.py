@@ -108,3 +108,40 @@ def test_sweep_given_bad_parameters_or_endless_amounts_is_refused():
         tape.closing_ticks(BarSetting(0.0))
     with pytest.raises(BarError, match="cut the tape"):
         sweep_arrays([1], [1e7], [1e7], BarKind.DOLLAR)
+
+
+@pytest.mark.parametrize("kind", list(BarKind))
+@pytest.mark.parametrize("setting", [(2_000.0, 0.2, 0.125, 2.0), (1_500.0, 0.5, 0.5, 3.0)])
+def test_sweep_given_a_long_tape_with_halts_closes_the_bars_of_the_kernel(kind, setting):
+    rng = np.random.default_rng(7)
+    count = 3000
+    prices = 5 + rng.integers(-1, 2, count).cumsum() / 8 % 3
+    sizes = rng.integers(1, 40, count).astype(float) * (2 if kind.in_dollars else 10)
+    blocks = np.sort(rng.integers(0, 12, count))
+    target, *rest = setting
+    names = dict(zip(("alpha", "gamma", "kappa"), rest, strict=True))
+    frame, _ = bars_from_arrays(
+        np.arange(count), prices, sizes, kind, target, block=blocks, **names
+    )  # fmt: skip
+    full = frame.filter(frame["reason"] == "threshold")
+    edges = np.flatnonzero(np.diff(blocks)) + 1
+    tape = sweep_arrays(np.arange(count), prices, sizes, kind, edges=edges)
+    assert tape.closing_ticks(BarSetting(*setting))[0].tolist() == full["last_tick"].to_list()
+    assert full.height > 8
+    assert (full["ticks"] > 2).any()
+
+
+@pytest.mark.parametrize("target", range(1, 101))
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_sweep_given_a_sum_that_just_reaches_the_target_closes_there(target, sign):
+    ones = np.ones(100)
+    tape = sweep_arrays(
+        np.arange(100), ones, ones, BarKind.VOLUME_IMBALANCE, signs=np.full(100, sign)
+    )
+    assert tape.closing_ticks(BarSetting(target, gamma=0.0))[0][0] == target - 1
+
+
+def test_sweep_given_a_target_between_two_units_wants_the_next():
+    tape = sweep_arrays([1, 2], [10.0, 10.0], [10.0, 10.0], BarKind.DOLLAR)
+    assert tape.closing_ticks(BarSetting(100.0))[0].tolist() == [0, 1]
+    assert tape.closing_ticks(BarSetting(100.0000005))[0].tolist() == [1]

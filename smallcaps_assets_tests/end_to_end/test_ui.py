@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 SETTINGS = ("sandbox.tickers=20", "sandbox.start=2024-10-01", "sandbox.end=2024-10-25")
@@ -38,6 +39,10 @@ mutation Launch($params: ExecutionParams!) {
     ... on RunConfigValidationInvalid { errors { message } }
   }
 }"""
+_START = """
+mutation Start($selector: SensorSelector!) {
+  startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } } }"""
+_RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { runId tags { key value } } } } }"
 _RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 _NODES = """
 { assetNodes { assetKey { path } partitionKeys
@@ -100,7 +105,28 @@ class Server:
         """What the server knows of each asset."""
         return {node["assetKey"]["path"][0]: node for node in self.ask(_NODES)["assetNodes"]}
 
-    def launch(self, tables: tuple[str, ...], key: str) -> str:
+    def start_sensor(self, name: str) -> None:
+        """Switch a sensor on; the daemon beside the web server evaluates it."""
+        repository, location = self.location() or ("", "")
+        selector = {
+            "repositoryName": repository,
+            "repositoryLocationName": location,
+            "sensorName": name,
+        }
+        answer = self.ask(_START, selector=selector)["startSensor"]
+        assert answer["__typename"] == "Sensor", answer
+
+    def requested(self, reason: str) -> str | None:
+        """The id of a run that was requested for a reason beginning so, once there is one."""
+        for run in self.ask(_RUNS)["runsOrError"]["results"]:
+            tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+            if tags.get(REASON_TAG, "").startswith(reason):
+                return run["runId"]
+        return None
+
+    def launch(
+        self, tables: tuple[str, ...], key: str = "", checks: tuple[tuple[str, str], ...] = ()
+    ) -> str:
         """Launch a partition with the launch dialog's own mutation; returns the run's id."""
         repository, location = self.location() or ("", "")
         selector = {
@@ -108,13 +134,17 @@ class Server:
             "repositoryLocationName": location,
             "pipelineName": "__ASSET_JOB",
             "assetSelection": [{"path": [table]} for table in tables],
-            "assetCheckSelection": [],
+            "assetCheckSelection": [
+                {"assetKey": {"path": [table]}, "name": name} for table, name in checks
+            ],
         }
         params = {
             "mode": "default",
             "runConfigData": "{}",
             "selector": selector,
-            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": key}]},
+            "executionMetadata": {
+                "tags": [{"key": "dagster/partition", "value": key}] if key else []
+            },
         }
         answer = self.ask(_LAUNCH, params=params)["launchPipelineExecution"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
@@ -230,6 +260,25 @@ def test_ticker_session_given_the_whole_chain_succeeds(server: Server, page: Any
 
     page.goto(f"{server.url}/assets/triple_barrier_labels?view=partitions&partition={key}")
     page.get_by_text("path of price").wait_for()
+
+
+def test_failing_check_says_what_is_missing_and_what_to_do(server: Server, page: Any, lake: Path):
+    key = server.nodes()["short_volume"]["partitionKeys"][3]
+    shutil.rmtree(lake / "raw" / "short_volume" / f"date={key}")
+    run = server.launch((), checks=(("short_volume", "coverage"),))
+    assert server.status(run) == "SUCCESS"  # the check fails, and blocks nothing
+
+    page.goto(f"{server.url}/assets/short_volume?view=checks&checkDetail=coverage")
+    page.get_by_text(f"1 missing, first {key}").first.wait_for()
+    page.get_by_text("smallcaps backfill").first.wait_for()
+
+
+def test_sensor_switched_on_requests_the_dataset_and_the_daemon_makes_it(server: Server):
+    server.start_sensor("dataset")
+    run = poll(lambda: server.requested("sensor dataset:"), RUN_SECONDS, "the sensor's run")
+    assert server.status(run) == "SUCCESS"
+    made = server.materialized(run)
+    assert ("ml_dataset", "union") in made and len(made) > 1
 
 
 def _is_launch(request: Any) -> bool:
