@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.expected import published_halves
+from smallcaps_assets.defs.expected import needed_halves
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
 from smallcaps_assets.defs.sessions import (
@@ -52,7 +52,6 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MOST_PASSES = 3
 FACTS_LOOK_BACK = 25
 """Sessions before the ones asked for, of which short volume and halts are needed."""
-SETTLED_BEFORE = timedelta(days=60)
 
 
 class RunError(RuntimeError):
@@ -178,7 +177,7 @@ class MainJob:
         self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]
     ) -> Iterator[Step]:
         """The facts that the dataset joins; the SEC's only if it can be told who asks."""
-        first = date.fromisoformat((before or wanted)[0])
+        first = date.fromisoformat(wanted[0])
         short_volume = ("short_volume",)
         if before:
             yield Step("earlier short volume", "session_tables", short_volume, before, all_sessions)
@@ -189,7 +188,7 @@ class MainJob:
             halves.append("fails_to_deliver")
             yield Step("filings", "filings", ("filings",), months, months)
         for table in halves:
-            keys = published_halves(table, max(first - SETTLED_BEFORE, self.cuts.start), self.end)
+            keys = needed_halves(table, self.cuts, first, self.end)
             yield Step(table.replace("_", " "), table, (table,), keys, keys)
         yield Step("free float", "free_float", (), (), (), ("free_float",))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
@@ -19,6 +19,9 @@ from smallcaps_assets.orchestration.partitions import (
     year_keys,
 )
 from smallcaps_assets.schemas import TABLES, Partitioning
+
+LONGEST_HALF = timedelta(days=75)
+"""More than lies between a half-month's first day and the publication of the next one's figures."""
 
 
 def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
@@ -43,6 +46,16 @@ def published_halves(table: str, start: date, end: date) -> list[str]:
     known_at = fails_known_at if table == "fails_to_deliver" else half_interest_known_at
     keys = half_month_keys(start, end)
     return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
+
+
+def needed_halves(table: str, cuts: Cuts, start: date, end: date) -> list[str]:
+    """Keys of the half-months known in a date range: the newest at its start, and the later ones.
+
+    The figures before are of no use to its decisions.
+    """
+    first = max(start - LONGEST_HALF, cuts.start)
+    before = published_halves(table, first, start)
+    return published_halves(table, first, end)[max(len(before) - 1, 0) :]
 
 
 def failed_keys(

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.defs.common import make
-from smallcaps_assets.defs.expected import published_halves
+from smallcaps_assets.defs.expected import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
@@ -128,6 +128,8 @@ def test_unpublished_half_expected_not_found_and_not_expected(work: Workspace) -
     assert published_halves("short_interest", start, end) == [
         *("2024-10-01", "2024-10-16", "2024-11-01"),
     ]
+    late = date(2024, 11, 29)  # what was settled on 15 November was published on the 26th
+    assert needed_halves("short_interest", work.cuts, late, end) == ["2024-11-01"]
     for table in ("short_interest", "fails_to_deliver"):
         outcome = made(work, table, "2024-11-16")
         assert isinstance(outcome.error, NotFound)

@@ -106,3 +106,11 @@ def test_feed_given_an_end_before_its_start_is_refused():
 def test_feed_given_no_columns_names_the_missing_one():
     with pytest.raises(HaltError, match="halt_end"):
         tape_of([trade("10:00:00")], halts=halts_frame(("10:00:00", None)).drop("halt_end"))
+
+
+def test_feed_given_an_end_after_the_session_has_no_end_in_it():
+    rows = [*busy("15:50:00"), trade("16:00:02", conditions=[8])]
+    tape = tape_of(rows, halts=halts_frame(("15:53:57", "16:20:00")))
+    start = at("15:53:57")
+    assert intervals(tape) == [(start, None, start, "feed")]
+    assert tape.ticks["block"].max() == 0

@@ -70,8 +70,9 @@ def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> 
 
 def test_run_prints_summary_place_of_dataset_and_report(small_lake: Path) -> None:
     output = (small_lake.parent / "output.txt").read_text()
-    rows = {table: lake_rows(small_lake, table) for table in TABLES}
-    for table in TABLES:
+    made = [table for table in TABLES if Lake(small_lake).keys(table)]
+    rows = {table: lake_rows(small_lake, table) for table in made}
+    for table in made:
         printed = re.search(rf"^ +{table} +([\d,]+) +([\d,]+) ", output, re.MULTILINE)
         assert printed is not None, table
         assert int(printed[2].replace(",", "")) == rows[table], table
