@@ -5,12 +5,14 @@ rows mean (schemas, domain) and who asks for them (orchestration). Knows nothing
 """
 
 from smallcaps_assets.lake.failures import Failure, Failures
-from smallcaps_assets.lake.identity import LakeError, LakeIdentity, open_lake
+from smallcaps_assets.lake.errors import DamagedFile, LakeError, UnknownContract
+from smallcaps_assets.lake.identity import LakeIdentity, open_lake
 from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.store import Lake, Stamp, Written
 
 __all__ = [
+    "DamagedFile",
     "Failure",
     "Failures",
     "Lake",
@@ -19,6 +21,7 @@ __all__ = [
     "PartitionKeyError",
     "Scope",
     "Stamp",
+    "UnknownContract",
     "Written",
     "open_lake",
     "partition_folder",

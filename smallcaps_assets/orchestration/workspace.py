@@ -16,7 +16,16 @@ import polars as pl
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.changes import changes
 from smallcaps_assets.domain.checks import Finding
-from smallcaps_assets.lake import Failure, Failures, Lake, Scope, Stamp, Written
+from smallcaps_assets.lake import (
+    DamagedFile,
+    Failure,
+    Failures,
+    Lake,
+    Scope,
+    Stamp,
+    UnknownContract,
+    Written,
+)
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
@@ -135,6 +144,8 @@ class Workspace:
     def held(self, table: str, key: str | None) -> Scope:
         """The tickers of a stored partition that need not be asked for again; none if outdated."""
         found = self.lake.stamp(table, key)
+        if found is not None and _must_be_migrated(found):
+            self.lake.check_contract(table, key)
         if found is None or not _is_alike(found, self.stamp(table, key)):
             return Scope.nothing()
         return Scope.parse(found.scope)
@@ -174,8 +185,9 @@ class Workspace:
         made = (built.asked or self.scope(table)).without(built.missing)
         frame, scope = TABLES[table].conform(built.frame), made
         metadata = {**built.metadata, **self._pace(table)}
-        if self.lake.exists(table, key) and (made != Scope() or TABLES[table].layer == "raw"):
-            before = self.lake.read(table, key)
+        is_kept = made != Scope() or TABLES[table].layer == "raw"
+        before = self._before(table, key, made) if is_kept else None
+        if before is not None:
             frame = _merged(frame, before, made)
             scope = made.union(self.held(table, key))
             metadata[CHANGES] = str(changes(before, frame, TABLES[table].key))
@@ -186,6 +198,20 @@ class Workspace:
         built.forget()
         found = tuple(self.findings(self, table, key, frame))
         return Outcome(table, key, 0.0, written, frame.head(5), metadata, error, findings=found)
+
+    def _before(self, table: str, key: str | None, made: Scope) -> pl.DataFrame | None:
+        """The stored rows; none when they are absent or damaged, the new ones take their place.
+
+        Rows of another contract can only be replaced whole.
+        """
+        try:
+            return self.lake.read(table, key)
+        except (FileNotFoundError, DamagedFile):
+            return None
+        except UnknownContract:
+            if made != Scope():
+                raise
+            return None
 
     def _missing(self, built: Built) -> MissingTickers | None:
         """The error that names the missing tickers; raised when they are too many to go on."""
@@ -220,7 +246,8 @@ class Workspace:
         """The outcome of a partition that is complete already."""
         frame = self.lake.read(table, key)
         path = str(self.lake.path(table, key).relative_to(self.lake.root))
-        written = Written(table, key, len(frame), self.lake.size(table, key), path)
+        seal = self.lake.seal(table, key)
+        written = Written(table, key, len(frame), self.lake.size(table, key), path, seal)
         findings = tuple(self.findings(self, table, key, frame))
         return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings)
 
@@ -232,6 +259,16 @@ class Workspace:
     def only_wanted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of the run's tickers; all rows when the run has no such limit."""
         return frame.filter(pl.col("ticker").is_in(self.tickers)) if self.tickers else frame
+
+
+def _must_be_migrated(found: Stamp) -> bool:
+    """Whether a file is of a contract that this code must not pass over.
+
+    A processed file of an older contract is made again, as one of other settings would be.
+    """
+    table = TABLES[found.table]
+    is_older = found.version < table.version and table.layer == "raw"
+    return found.version > table.version or is_older
 
 
 def _is_alike(found: Stamp, wanted: Stamp) -> bool:

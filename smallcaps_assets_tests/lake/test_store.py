@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.lake import Lake, Stamp
-from smallcaps_assets.lake.store import TEMPORARY
+from smallcaps_assets.lake.files import TEMPORARY
 from smallcaps_assets.schemas import TABLES, ContractError
 
 KEY = "2024-05-03"
