@@ -42,7 +42,10 @@ def _places(lake: LakeSettings) -> dict[str, str]:
     """The variables that tell the lake's place to processes of another working folder."""
     local, is_remote = str(Path(lake.local).resolve()), "://" in lake.root
     root = lake.root if is_remote else str(Path(lake.root).resolve())
-    return {"SMALLCAPS_LAKE_ROOT": root, **({"SMALLCAPS_LAKE_HOME": local} if root != local else {})}
+    return {
+        "SMALLCAPS_LAKE_ROOT": root,
+        **({"SMALLCAPS_LAKE_HOME": local} if root != local else {}),
+    }
 
 
 def _serve(command: list[str], environment: Mapping[str, str]) -> int:

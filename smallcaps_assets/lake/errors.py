@@ -5,9 +5,9 @@ class LakeError(RuntimeError):
     """A lake that can't be used: unwritable, of another market, or of an unknown format."""
 
 
-class DamagedFile(LakeError):
+class DamagedFileError(LakeError):
     """A stored file whose bytes are not those that were written."""
 
 
-class UnknownContract(LakeError):
+class UnknownContractError(LakeError):
     """A stored file of another version of its table's contract."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from upath import UPath
 
+from smallcaps_assets.lake.errors import LakeError
+
 FOLDER = "state/replaced"
 KEEP_DAYS = 30.0
 _TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -46,6 +48,16 @@ def versions(root: UPath, path: UPath) -> list[Version]:
     folder = _folder(root, path)
     found = sorted(folder.iterdir(), key=lambda file: file.name) if folder.exists() else []
     return [_version(file) for file in found if file.suffix == ".parquet"]
+
+
+def version_of(root: UPath, path: UPath, name: str) -> Version:
+    """The kept version of a name or the beginning of one. Raises LakeError unless there is one."""
+    known = versions(root, path)
+    found = [version for version in known if version.name.startswith(name)]
+    if len(found) != 1:
+        names = ", ".join(version.name for version in known) or "none"
+        raise LakeError(f"{len(found)} versions begin with {name!r}; there are: {names}")
+    return found[0]
 
 
 def forget(root: UPath, days: float) -> int:

@@ -23,7 +23,7 @@ from upath import UPath
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake import files, replaced
-from smallcaps_assets.lake.errors import DamagedFile, UnknownContract
+from smallcaps_assets.lake.errors import DamagedFileError, UnknownContractError
 from smallcaps_assets.lake.paths import depth, key_of_folder, partition_folder
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
@@ -133,12 +133,10 @@ class Lake:
     ) -> pl.DataFrame:
         """A partition's rows, read from one opening and checked against the file's seal.
 
-        Raises FileNotFoundError naming table and key when it is absent, DamagedFile when its bytes
-        are not those that were written, UnknownContract when another version wrote them.
+        Raises FileNotFoundError naming table and key when it is absent, DamagedFileError when its
+        bytes are not those that were written, UnknownContractError when another version wrote them.
         """
-        return pl.read_parquet(
-            self._checked(name, key), columns=columns, hive_partitioning=False
-        )
+        return pl.read_parquet(self._checked(name, key), columns=columns, hive_partitioning=False)
 
     def read_many(
         self, name: str, keys: Iterable[str], columns: list[str] | None = None
@@ -150,7 +148,7 @@ class Lake:
         return pl.read_parquet(sources, columns=columns, hive_partitioning=False)
 
     def check_contract(self, name: str, key: str | None = None) -> None:
-        """Raises UnknownContract when a stored file is of another version of its contract."""
+        """Raises UnknownContractError when a stored file is of another version of its contract."""
         _check_contract(self.path(name, key), TABLES[name], self.stamp(name, key))
 
     def read_bytes(self, name: str, key: str | None = None) -> bytes:
@@ -215,7 +213,7 @@ class Lake:
         """A file's bytes from one opening; polars opens a path more than once."""
         data, path = self.read_bytes(name, key or None), self.path(name, key or None)
         if not is_intact(data):
-            raise DamagedFile(
+            raise DamagedFileError(
                 f"{path} is damaged: its bytes are not those that were written;"
                 " `smallcaps verify --repair` marks it, and the next run makes it again"
             )
@@ -329,14 +327,14 @@ def _stamp(footer: bytes) -> Stamp | None:
 
 def _check_contract(path: UPath, table: Table, found: Stamp | None) -> None:
     if found is None:
-        raise DamagedFile(
+        raise DamagedFileError(
             f"{path} was not written by this project, or is damaged;"
             " `smallcaps verify --repair` marks it, and the next run makes it again"
         )
     if found.version == table.version:
         return
     remedy = "update the project" if found.version > table.version else "run `smallcaps migrate`"
-    raise UnknownContract(
+    raise UnknownContractError(
         f"{path} has version {found.version} of the contract {table.name},"
         f" this code reads {table.version}; {remedy}"
     )

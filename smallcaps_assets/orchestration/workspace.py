@@ -17,13 +17,13 @@ from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.changes import changes
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import (
-    DamagedFile,
+    DamagedFileError,
     Failure,
     Failures,
     Lake,
     Scope,
     Stamp,
-    UnknownContract,
+    UnknownContractError,
     Written,
 )
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -194,10 +194,10 @@ class Workspace:
         elif made != Scope():
             frame = frame.filter(made.selects("ticker"))
         final = replace(stamp, scope=str(scope), source=built.source)
-        written = self.lake.write(table, key, frame, final)
+        stored = self.lake.write(table, key, frame, final)
         built.forget()
         found = tuple(self.findings(self, table, key, frame))
-        return Outcome(table, key, 0.0, written, frame.head(5), metadata, error, findings=found)
+        return Outcome(table, key, 0.0, stored, frame.head(5), metadata, error, findings=found)
 
     def _before(self, table: str, key: str | None, made: Scope) -> pl.DataFrame | None:
         """The stored rows; none when they are absent or damaged, the new ones take their place.
@@ -206,9 +206,9 @@ class Workspace:
         """
         try:
             return self.lake.read(table, key)
-        except (FileNotFoundError, DamagedFile):
+        except (FileNotFoundError, DamagedFileError):
             return None
-        except UnknownContract:
+        except UnknownContractError:
             if made != Scope():
                 raise
             return None
@@ -245,11 +245,9 @@ class Workspace:
     def reuse(self, table: str, key: str | None) -> Outcome:
         """The outcome of a partition that is complete already."""
         frame = self.lake.read(table, key)
-        path = str(self.lake.path(table, key).relative_to(self.lake.root))
-        seal = self.lake.seal(table, key)
-        written = Written(table, key, len(frame), self.lake.size(table, key), path, seal)
+        stored = written(self.lake, table, key, len(frame))
         findings = tuple(self.findings(self, table, key, frame))
-        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings)
+        return Outcome(table, key, 0.0, stored, frame.head(5), is_reused=True, findings=findings)
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""
@@ -259,6 +257,12 @@ class Workspace:
     def only_wanted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of the run's tickers; all rows when the run has no such limit."""
         return frame.filter(pl.col("ticker").is_in(self.tickers)) if self.tickers else frame
+
+
+def written(lake: Lake, table: str, key: str | None, rows: int) -> Written:
+    """What was written at some time and lies there now."""
+    path = str(lake.path(table, key).relative_to(lake.root))
+    return Written(table, key, rows, lake.size(table, key), path, lake.seal(table, key))
 
 
 def _must_be_migrated(found: Stamp) -> bool:
