@@ -24,12 +24,14 @@ from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.lake.verify import (
+    BAD,
     Finding,
     check_identity_file,
     check_partition,
     set_aside,
 )
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Settings
 
 _SHOWN = 50
 
@@ -108,7 +110,7 @@ def run_verify(
 
 def _conclude(
     console: Console,
-    settings: Any,
+    settings: Settings,
     lake: Lake,
     tables: Sequence[str],
     done: Verified,
@@ -117,7 +119,7 @@ def _conclude(
     from smallcaps_assets.orchestration.instance import open_instance
 
     with open_instance(settings.lake.local) as instance:
-        done.findings += _of_dagster(instance, lake, tables)
+        done.findings += _of_dagster(settings, instance, lake, tables)
         if not done.findings:
             console.print("nothing is wrong")
             return 0
@@ -131,11 +133,20 @@ def _conclude(
     return 1
 
 
-def _of_dagster(instance: Any, lake: Lake, tables: Sequence[str]) -> Iterator[Finding]:
+def _of_dagster(
+    settings: Settings, instance: Any, lake: Lake, tables: Sequence[str]
+) -> Iterator[Finding]:
+    """Where Dagster and the disk disagree; what is marked already is no finding."""
+    from smallcaps_assets.defs.expected import failed_keys
     from smallcaps_assets.orchestration.damage import lost_keys, unreported_keys
+    from smallcaps_assets.orchestration.market import market_range
+    from smallcaps_assets.orchestration.partitions import Cuts
 
+    cuts = Cuts(*market_range(settings), settings.dataset.periods)
     for table in tables:
-        for key in lost_keys(instance, lake, table):
+        lost = lost_keys(instance, lake, table)
+        marked = failed_keys(instance, cuts, table, lost)
+        for key in sorted(set(lost) - set(marked)):
             yield Finding(table, key, "is materialized for Dagster, and not stored")
         for key in unreported_keys(instance, lake, table):
             yield Finding(table, key, "is not the file of Dagster's newest event")
@@ -150,9 +161,9 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
     lost = []
     for table, key in done.bad:
         findings, size = check_partition(lake, table, key)
-        if size and findings:
-            console.print(f"  {table} {key} is kept in {set_aside(lake, table, key)}")
         if findings:
+            if size:
+                set_aside(lake, table, key)
             lost.append((table, key))
             continue
         rows = lake.read(table, key or None)
@@ -161,7 +172,10 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
         console.print(f"  {table} {key} was reported to Dagster")
     if lost:
         report_lost(instance, lost, f"{len(lost)} files were lost or damaged")
-        console.print(f"{len(lost)} partitions are marked; `smallcaps run` makes them again")
+        console.print(
+            f"{len(lost)} partitions are marked, their files set aside in {BAD};"
+            " `smallcaps run` makes them again"
+        )
 
 
 def _progress(console: Console) -> Progress:

@@ -56,7 +56,7 @@ def _seals(instance: dg.DagsterInstance, table: str) -> dict[str, str]:
         for record in page.records:
             made = record.asset_materialization
             if made is not None and (made.partition or "") not in found:
-                value = made.metadata.get("sha256")
+                value = made.metadata.get("seal")
                 found[made.partition or ""] = str(value.value) if value is not None else ""
         cursor, has_more = page.cursor, page.has_more
     return found
