@@ -3,11 +3,11 @@
     python benchmarks/chaos.py --kills 100
 
 The main job of a small embedded market runs in a child process that is killed (SIGKILL) a random
-time after it has begun, one time in ten before, and started again. Killed several times, spread over
-its whole course, it then runs to its end. Every file is compared with an uninterrupted run. The next lake follows until the kills are done.
-Checked: every file is the same byte for byte; no temporary file is left by the next start; Dagster
-holds exactly the stored partitions for materialized; no partition that was complete when the job
-was killed is written again.
+time after it has begun, one time in ten before, and started again. Killed several times, spread
+over its whole course, it then runs to its end. Every file is compared with an uninterrupted run.
+The next lake follows until the kills are done. Checked: every file is the same byte for byte; no
+temporary file is left by the next start; Dagster holds exactly the stored partitions for
+materialized; no partition that was complete when the job was killed is written again.
 """
 
 from __future__ import annotations

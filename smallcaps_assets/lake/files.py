@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,16 +17,18 @@ from typing import BinaryIO
 TEMPORARY = ".tmp-"
 
 
-def publish(path: Path, data: bytes) -> None:
+def publish(path: Path, data: bytes, before: Callable[[], None] = lambda: None) -> None:
     """Store a file: a reader sees the old one or the new one, also after a power cut.
 
-    Raises OSError, with the old file as it was, when the place can't be written.
+    `before` is called when all is written, just before the new file takes its place. Raises
+    OSError, with the old file as it was, when the place can't be written.
     """
     made = _make_folder(path.parent)
     with _temporary(path.parent) as (file, name):
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+        before()
         name.replace(path)
     for folder in made:
         _flush_folder(folder)

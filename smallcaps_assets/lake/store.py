@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -115,9 +115,13 @@ class Lake:
 
     def put(self, name: str, key: str | None, data: bytes) -> None:
         """Store the bytes of a partition's file; of a raw one the earlier version is kept."""
-        if TABLES[name].layer == "raw":
-            replaced.keep(self.root, self.path(name, key), self.seal(name, key), seal_of(data))
-        self._publish(self.path(name, key), data)
+        path = self.path(name, key)
+
+        def keep() -> None:
+            if TABLES[name].layer == "raw":
+                replaced.keep(self.root, path, self.seal(name, key), seal_of(data))
+
+        self._publish(path, data, keep)
 
     def write_bytes(self, relative: str, data: bytes) -> None:
         """Store a small file beside the tables atomically."""
@@ -285,10 +289,11 @@ class Lake:
         except FileNotFoundError:
             return None
 
-    def _publish(self, path: UPath, data: bytes) -> None:
+    def _publish(self, path: UPath, data: bytes, before: Callable[[], None] = lambda: None) -> None:
         if self.is_local:
-            files.publish(Path(str(path)), data)
+            files.publish(Path(str(path)), data, before)
         else:
+            before()
             path.fs.pipe_file(path.path, data)
 
 

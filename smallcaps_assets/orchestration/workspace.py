@@ -177,6 +177,8 @@ class Workspace:
             outcome = self._store(table, key, build(), stamp)
         except Exception as error:  # noqa: BLE001 - named in the outcome, the other keys go on
             outcome = Outcome(table, key, error=error)
+        except pl.exceptions.PanicException as panic:  # no Exception for Python; such as no handles
+            outcome = Outcome(table, key, error=RuntimeError(f"polars gave up: {panic}"))
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
 
