@@ -110,7 +110,7 @@ def kill_and_finish(
     """Kill the job of a lake a number of times, let it end, and look at what is there."""
     result, complete = Result(lakes=1), {}
     for _ in range(kills):
-        result.kills += kill_at_random(start(lake), seconds / kills, rng)
+        result.kills += kill_at_random(start(lake), seconds, rng)
         result.done_twice += _again(complete, written_at(lake), lake)
         now = files(lake)
         complete = {
@@ -126,14 +126,14 @@ def kill_and_finish(
 
 
 def kill_at_random(child: subprocess.Popen[bytes], seconds: float, rng: random.Random) -> bool:
-    """Kill a job some seconds, in the mean, after it has begun; whether it was still running.
+    """Kill a job within `seconds` of its beginning, early ones more often; whether it was running.
 
     Raises RuntimeError when it has failed by itself.
     """
     if rng.random() > EARLY_KILLS and child.stdout is not None:
         child.stdout.readline()  # what it says when it begins
     try:
-        told, _ = child.communicate(timeout=rng.uniform(0, 2) * seconds)
+        told, _ = child.communicate(timeout=seconds * 10 ** rng.uniform(-2, 0))
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()

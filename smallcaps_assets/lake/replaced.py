@@ -38,7 +38,7 @@ def keep(root: UPath, path: UPath, old: str, new: str) -> None:
     place = _folder(root, path) / f"{now}-{old[:12] or 'unsealed'}.parquet"
     if isinstance(path, Path):
         place.parent.mkdir(parents=True, exist_ok=True)
-        os.link(str(path), str(place))
+        _link(path, Path(str(place)))
     else:
         path.fs.cp_file(path.path, place.path)
 
@@ -68,6 +68,16 @@ def forget(root: UPath, days: float) -> int:
     for version in old:
         version.path.unlink(missing_ok=True)
     return len(old)
+
+
+def _link(path: Path, place: Path) -> None:
+    """Another name for a file; it is not found while another process is putting a new one there."""
+    while True:
+        try:
+            return os.link(path, place)
+        except FileNotFoundError:
+            if not path.exists():
+                return None
 
 
 def _folder(root: UPath, path: UPath) -> UPath:
