@@ -1,105 +1,160 @@
-"""Speed of the tick chain: nanoseconds per tick, label or draw of every kernel, best of several.
+"""Speed of the kernels: nanoseconds per tick, label or draw, against the targets of the project.
 
-Run it anywhere: `python benchmarks/kernels.py [ticks]`. The ticks are synthetic, always
-the same; compilation is not in the figures.
+    python benchmarks/kernels.py [ticks ...] [--no-peers]
+
+Runs anywhere, on one core; the input is synthetic and always the same, checks of the arrays are in
+the figures, compilation is not. Beside the dollar imbalance bars a C loop of the same recurrence is
+compiled with `cc` and run on the same ticks; beside the whole way from Parquet to weights stands
+the mere reading of the same columns; public libraries follow in `peers.py`.
 """
 
 from __future__ import annotations
 
+import os
+
+# One core for all, unless the caller says otherwise; polars reads this at import.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+import ctypes
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain import weights
-from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
-from smallcaps_assets.domain.bars import build_bars
-from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.labels import triple_barrier_arrays, triple_barrier_labels
-from smallcaps_assets.domain.ticks import prepare_ticks
+from smallcaps_assets import domain
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
 DAY = date(2021, 2, 5)
-REPEATS = 5
-CHAIN_TICKS = 100_000
+HOURS = domain.session_hours(DAY)
+KIND = domain.BarKind.DOLLAR_IMBALANCE
+TARGET, ALPHA, GAMMA, KAPPA = 50_000.0, 0.2, 0.125, 2.0
+REPEATS = 7
 WINDOW_TICKS = 250_000
+SESSIONS, SESSION_TICKS = 8, 100_000
+USED = [
+    "ticker", "date", "sip_timestamp", "sequence_number", "price", "size", "conditions",
+    "exchange", "trf_id", "id", "correction", "tape",
+]  # fmt: skip
 
 
-def best(call: Callable[[], Any]) -> float:
+def best(call: Callable[[], Any], repeats: int = REPEATS) -> float:
     """Seconds of the fastest call; the first one, which may compile, is not counted."""
     call()
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
 
-def report(name: str, seconds: float, units: int, unit: str) -> None:
-    print(f"{name:<46}{seconds / units * 1e9:>12,.1f} ns per {unit}")
+def report(name: str, seconds: float, units: int, unit: str, target: float | None = None) -> None:
+    wanted = "" if target is None else f"   target {target:,g}"
+    print(f"{name:<46}{seconds / units * 1e9:>12,.2f} ns per {unit}{wanted}", flush=True)
 
 
 def synthetic_ticks(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times (ns), prices and sizes of a session with mostly unchanged prices."""
+    """Times (ns), prices and sizes of a session; 58 % of the prices are unchanged."""
     rng = np.random.default_rng(7)
-    hours = session_hours(DAY)
-    times = np.sort(rng.integers(hours.open, hours.close, count))
+    times = np.sort(rng.integers(HOURS.open, HOURS.close, count))
     steps = rng.choice([-1, 0, 1], count, p=[0.21, 0.58, 0.21])
-    prices = np.round(5.0 + 0.01 * np.abs(steps.cumsum() % 400 - 200) / 2, 2)
+    prices = np.round(5.0 + 0.01 * np.abs(steps.cumsum() % 400 - 200), 2)
     return times, prices, rng.choice([1.0, 20.0, 100.0, 100.0, 500.0], count)
 
 
-def bench_arrays(count: int) -> None:
-    """Wrappers on plain arrays, checks of the arrays included."""
+# Ticks and bars ----------------------------------------------------------------------------------
+def bench_ticks(count: int) -> None:
+    """Tick rule and bars on plain arrays."""
     times, prices, sizes = synthetic_ticks(count)
-    report("tick rule", best(lambda: tick_rule(prices)), count, "tick")
-    for kind, target in zip(BarKind, (500_000, 100_000, 50_000, 10_000), strict=True):
-        seconds = best(lambda k=kind, t=target: bars_from_arrays(times, prices, sizes, k, t))
-        report(f"{kind}, tick rule included", seconds, count, "tick")
-    events = np.arange(0, count, 20)
-    end, timeout = session_hours(DAY).close, 900 * 10**9
-    seconds = best(lambda: triple_barrier_arrays(times, prices, events, end, 0.15, 0.10, timeout))
-    report("triple barrier on ticks", seconds, events.size, "label")
-    bench_window()
+    report("tick rule", best(lambda: domain.tick_rule(prices)), count, "tick", 0.6)
+    for kind, target in zip(domain.BarKind, (500_000, 100_000, TARGET, 10_000), strict=True):
+        seconds = best(lambda k=kind, t=target: domain.bars_from_arrays(times, prices, sizes, k, t))
+        report(f"{kind}, in all", seconds, count, "tick", 4 if kind == KIND else None)
+        if kind == KIND:
+            bench_c(times, prices, sizes, seconds)
+    bench_sweep(times, prices, sizes)
 
 
-def bench_window() -> None:
-    """Labels that have to look through a whole window of 250,000 ticks without a touch."""
-    count = 2 * WINDOW_TICKS
-    times, prices = np.arange(count), np.full(count, 5.0)
-    events = np.arange(0, WINDOW_TICKS, 50)
-    seconds = best(
-        lambda: triple_barrier_arrays(times, prices, events, count, 0.15, 0.10, WINDOW_TICKS)
-    )
-    report("triple barrier, 250,000 ticks in the window", seconds, events.size, "label")
+def bench_c(times: np.ndarray, prices: np.ndarray, sizes: np.ndarray, ours: float) -> None:
+    """The bare recurrence in C on the same ticks; it must close the same bars."""
+    if shutil.which("cc") is None:
+        print("  no C compiler here: cc was not found")
+        return
+    source = Path(__file__).with_name("dib.c")
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "dib.so"
+        flags = ["-O3", "-march=native", "-shared", "-fPIC", "-o", str(library)]
+        subprocess.run(["cc", *flags, str(source), "-lm"], check=True)
+        loop = ctypes.CDLL(str(library)).dib
+    loop.restype = ctypes.c_int64
+    closes = np.empty(prices.size, np.int64)
+    pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in (prices, sizes)]
+    numbers = [ctypes.c_double(x) for x in (TARGET, ALPHA, GAMMA, KAPPA)]
+    arguments = *pointers, ctypes.c_int64(prices.size), *numbers
+    into = closes.ctypes.data_as(ctypes.c_void_p)
+    seconds = best(lambda: loop(*arguments, into))
+    found = closes[: loop(*arguments, into)]
+    frame, _ = domain.bars_from_arrays(times, prices, sizes, KIND, TARGET, final=False)
+    agree = "the same bars" if found.tolist() == frame["last_tick"].to_list() else "OTHER BARS"
+    report(f"  a C loop of the recurrence, {agree}", seconds, prices.size, "tick")
+    print(f"  ours take {ours / seconds:.2f} times as long, target 3")
 
 
-def bench_weights(labels: int = 1_000_000, draws: int = 20_000) -> None:
+def bench_sweep(times: np.ndarray, prices: np.ndarray, sizes: np.ndarray) -> None:
+    """One prefix, then settings around the default ones."""
+    make = lambda: domain.sweep_arrays(times, prices, sizes, KIND)  # noqa: E731
+    report("prefix of a sweep, once", best(make), prices.size, "tick")
+    tape = make()
+    grid = domain.setting_grid([25_000, 50_000, 100_000], [0.15, 0.3], [0.0, 0.125], [2.0, 4.0])
+    seconds = best(lambda: tape.sweep(grid)) / len(grid)
+    report(f"sweep, {len(grid)} settings", seconds, prices.size, "tick and setting", 1)
+
+
+# Labels and weights ------------------------------------------------------------------------------
+def bench_labels(count: int) -> None:
+    """Triple barrier on an ordinary tape, and through windows of 250,000 ticks without a touch."""
+    times, prices, _ = synthetic_ticks(count)
+    events, timeout = np.arange(0, count, 20), 900 * 10**9
+    ends = HOURS.close, 0.15, 0.10, timeout
+    seconds = best(lambda: domain.triple_barrier_arrays(times, prices, events, *ends))
+    report("triple barrier on ticks", seconds, events.size, "label", 1000)
+    long = 2 * WINDOW_TICKS
+    quiet = np.arange(long), np.full(long, 5.0), np.arange(0, WINDOW_TICKS, 50)
+    seconds = best(lambda: domain.triple_barrier_arrays(*quiet, long, 0.15, 0.10, WINDOW_TICKS))
+    report("triple barrier, 250,000 ticks in the window", seconds, quiet[2].size, "label", 5000)
+
+
+def bench_weights(labels: int = 1_000_000, draws: int = 65_000) -> None:
     """Weights of labels that span up to 30 bars."""
     rng = np.random.default_rng(3)
     starts = np.sort(rng.integers(0, labels, labels))
     ends = starts + rng.integers(1, 31, labels)
     bars = labels + 31
     closes = 5 * np.exp(0.001 * rng.standard_normal(bars).cumsum())
-    unique = weights.average_uniqueness(bars, starts, ends)
+    unique = domain.average_uniqueness(bars, starts, ends)
     for name, call in {
-        "average uniqueness": lambda: weights.average_uniqueness(bars, starts, ends),
-        "return attribution": lambda: weights.return_attribution(closes, starts, ends),
-        "time decay": lambda: weights.time_decay(unique, 0.5),
+        "average uniqueness": lambda: domain.average_uniqueness(bars, starts, ends),
+        "return attribution": lambda: domain.return_attribution(closes, starts, ends),
+        "time decay": lambda: domain.time_decay(unique, 0.5),
     }.items():
-        report(name, best(call), labels, "label")
-    few = slice(0, draws)
-    spans = draws + 31, np.sort(starts[few] % draws), np.sort(starts[few] % draws) + 15
-    seconds = best(lambda: weights.sequential_bootstrap(*spans, np.random.default_rng(1)))
-    report("sequential bootstrap", seconds, draws, "draw")
+        report(name, best(call), labels, "label", 5)
+    first = np.sort(rng.integers(0, draws, draws))
+    spans = draws + 31, first, first + rng.integers(1, 31, draws)
+    seconds = best(lambda: domain.sequential_bootstrap(*spans, np.random.default_rng(1)))
+    report(f"sequential bootstrap, {draws:,} labels", seconds, draws, "draw", 1000)
 
 
+# The whole way -----------------------------------------------------------------------------------
 def trades_frame(count: int) -> pl.DataFrame:
     """The synthetic ticks as rows of the trades table, with conditions."""
     times, prices, sizes = synthetic_ticks(count)
@@ -121,31 +176,79 @@ def trades_frame(count: int) -> pl.DataFrame:
     return TABLES["trades"].conform(frame)
 
 
-def bench_chain() -> None:
-    """One session of 100,000 trades through the whole chain, as the assets run it."""
-    settings, hours, trades = Settings(), session_hours(DAY), trades_frame(CHAIN_TICKS)
-    tape = prepare_ticks(trades, hours, settings.ticks)
-    bars = build_bars(tape, BarKind.DOLLAR_IMBALANCE, settings.bars)
-    labels = triple_barrier_labels(tape, bars, settings.labels)
-    steps = {
-        "trades into ticks": lambda: prepare_ticks(trades, hours, settings.ticks),
-        "four kinds of bars": lambda: [build_bars(tape, k, settings.bars) for k in BarKind],
-        "labels": lambda: triple_barrier_labels(tape, bars, settings.labels),
-        "weights": lambda: weights.sample_weights(labels, bars, hours.open),
-    }
-    total = 0.0
-    for name, call in steps.items():
-        seconds = best(call)
-        total += seconds
-        print(f"{name:<46}{seconds * 1e3:>12,.1f} ms per 100,000 trades")
-    print(f"{'whole chain':<46}{total * 1e3:>12,.1f} ms per 100,000 trades")
+def whole_way(trades: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Trades to ticks, dollar imbalance bars, labels and weights, as the assets make them."""
+    tape = domain.prepare_ticks(trades, HOURS, settings.ticks)
+    bars = domain.build_bars(tape, KIND, settings.bars)
+    labels = domain.triple_barrier_labels(tape, bars, settings.labels)
+    return domain.sample_weights(labels, bars, HOURS.open)
+
+
+def bench_whole_way(count: int) -> None:
+    """From a Parquet file of one ticker-session to its weights, beside reading the file."""
+    settings = Settings()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trades.parquet"
+        trades_frame(count).write_parquet(path, compression="zstd")
+        read = best(lambda: pl.read_parquet(path, columns=USED))
+        whole = best(lambda: whole_way(pl.read_parquet(path, columns=USED), settings))
+    report("reading the columns with polars", read, count, "tick")
+    report("Parquet to weights", whole, count, "tick")
+    print(f"  the whole way takes {whole / read:.2f} times as long as reading, target 2")
+
+
+def bench_threads() -> None:
+    """Many ticker-sessions in one thread and in two; kernels and polars release the GIL."""
+    settings = Settings()
+    sessions = [trades_frame(SESSION_TICKS)] * SESSIONS
+    arrays = [synthetic_ticks(SESSION_TICKS * 5)] * SESSIONS
+
+    def kernels(ticks: tuple[np.ndarray, ...]) -> None:
+        domain.bars_from_arrays(*ticks, KIND, TARGET)
+
+    def seconds(work: Callable[[Any], Any], items: list[Any], threads: int) -> float:
+        with ThreadPoolExecutor(threads) as pool:
+            return best(lambda: list(pool.map(work, items)))
+
+    for name, work, items in (
+        ("bars of arrays", kernels, arrays),
+        ("trades to weights", lambda trades: whole_way(trades, settings), sessions),
+    ):
+        gain = seconds(work, items, 1) / seconds(work, items, 2)
+        print(f"two threads over {SESSIONS} ticker-sessions, {name:<24}{gain:>6.2f} x   target 1.8")
+
+
+def bench_warm_up() -> None:
+    """Seconds until every kernel is there: compiled in a fresh cache, and loaded from it."""
+    script = (
+        "import time; from smallcaps_assets.domain import compile_kernels; "
+        "start = time.perf_counter(); compile_kernels(); print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        for name in ("compiled", "loaded from disk"):
+            found = subprocess.run(
+                [sys.executable, "-c", script],
+                env=environment, check=True, capture_output=True, text=True,
+            )  # fmt: skip
+            print(f"all kernels {name:<34}{float(found.stdout):>12,.2f} s")
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    bench_arrays(count)
+    counts = [int(a) for a in sys.argv[1:] if not a.startswith("--")] or [1_000_000, 10_000_000]
+    bench_warm_up()
+    for count in counts:
+        print(f"\n{count:,} ticks")
+        bench_ticks(count)
+        bench_labels(count)
+        bench_whole_way(count)
+    print()
     bench_weights()
-    bench_chain()
+    bench_threads()
+    if "--no-peers" not in sys.argv:
+        from peers import compare_with_peers
+
+        compare_with_peers()
 
 
 if __name__ == "__main__":

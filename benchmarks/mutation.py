@@ -29,7 +29,7 @@ KERNELS = ROOT / "smallcaps_assets" / "kernels"
 TESTS = ROOT / "smallcaps_assets_tests"
 SURVIVORS = Path(__file__).with_name("mutation_survivors.csv")
 PROCESSES = 2
-SECONDS = 60
+SECONDS = 30
 GOLDEN = "domain/test_golden.py"
 CONCERNED = {
     "barriers": (GOLDEN, "kernels/test_barrier_kernels.py", "domain/test_barrier_labels.py"),

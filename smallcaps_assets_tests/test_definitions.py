@@ -6,11 +6,10 @@ import pytest
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
+from smallcaps_assets_tests.golden.asset_graph import GRAPH_FILE, asset_graph
 
-NODES = {
-    spec.key.to_user_string(): spec
-    for spec in build_definitions(Settings()).resolve_all_asset_specs()
-}
+DEFINITIONS = build_definitions(Settings())
+NODES = {spec.key.to_user_string(): spec for spec in DEFINITIONS.resolve_all_asset_specs()}
 GROUPS = (
     *("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset"),
     "quality",
@@ -73,3 +72,27 @@ def test_settings_reach_the_resources():
     resources = build_definitions(settings).resources or {}
     assert resources["lake"].settings == settings
     assert resources["polygon"].settings == settings
+
+
+def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
+    repository = DEFINITIONS.get_repository_def()
+    repository.load_all_definitions()
+    assert {s.name for s in repository.schedule_defs} == {
+        "daily",
+        "daily_actions",
+        "monthly_details",
+    }
+    assert {s.name for s in repository.sensor_defs} == {
+        "registry",
+        "ticks",
+        "dataset",
+        "corrections",
+    }
+    off = {d.default_status.value for d in (*repository.schedule_defs, *repository.sensor_defs)}
+    assert off == {"STOPPED"}
+    assert all(job.name.endswith("_job") for job in repository.get_all_jobs()[1:])
+
+
+def test_graph_is_the_one_that_was_looked_at():
+    """Update the file on purpose: `python -m smallcaps_assets_tests.golden.asset_graph`."""
+    assert asset_graph() == GRAPH_FILE.read_text(encoding="utf-8")

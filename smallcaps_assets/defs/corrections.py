@@ -18,6 +18,7 @@ import polars as pl
 
 from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import METRICS_WINDOW
+from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.domain.conditions import conditions
 from smallcaps_assets.orchestration.cursor import (
@@ -26,14 +27,14 @@ from smallcaps_assets.orchestration.cursor import (
     remember_frame,
     remembered_frame,
 )
-from smallcaps_assets.orchestration.launchers import REASON_TAG, plan, run_request
+from smallcaps_assets.orchestration.launchers import REASON_TAG, job_name, plan, run_request
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 FROM_METRICS = ("daily_metrics", "watchlist", "runners")
 FROM_MINUTES = SESSION_TABLES[SESSION_TABLES.index("minute_bars") :]
-TABLES_TOUCHED = ("adjustment_factors", "ticker_history", *FROM_MINUTES, *TICK_CHAIN)
+OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain")
 FILES_WATCHED = 20
 """Sessions whose flat files are compared at each evaluation: the newest ones."""
 Finder = Callable[[Workspace, dg.DagsterInstance, Cursor, date | None], Iterator[dg.RunRequest]]
@@ -69,6 +70,7 @@ def _of_splits(
     yield from _of_sessions(work, FROM_METRICS, sorted(windows), reason, name)
     yield dg.RunRequest(
         run_key=f"{name} factors",
+        job_name=job_name(REGISTRY),
         asset_selection=[dg.AssetKey("adjustment_factors")],
         tags={REASON_TAG: reason},
     )

@@ -19,7 +19,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 
@@ -38,7 +37,6 @@ def session_coverage(location: Location) -> dg.AssetsDefinition:
         can_subset=True,
         partitions_def=location.cuts.sessions,
         required_resource_keys=RESOURCES,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
     )
     def _coverage(
@@ -51,7 +49,7 @@ def session_coverage(location: Location) -> dg.AssetsDefinition:
 
         keys = partition_keys(context, config)
         outcomes = in_threads(one, keys, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _coverage
 

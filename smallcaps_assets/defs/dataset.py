@@ -18,7 +18,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import label_strip
@@ -41,7 +40,6 @@ def dataset(location: Location) -> dg.AssetsDefinition:
         partitions_def=location.cuts.period_names,
         can_subset=True,
         required_resource_keys=RESOURCES,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def _ml_dataset(
@@ -50,7 +48,7 @@ def dataset(location: Location) -> dg.AssetsDefinition:
         work = location.workspace(context, config)
         keys = sorted(partition_keys(context, config), key=lambda key: key == UNION)
         outcomes = (work.store("ml_dataset", k, lambda k=k: build_dataset(work, k)) for k in keys)
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _ml_dataset
 
@@ -69,7 +67,6 @@ def history(location: Location) -> dg.AssetsDefinition:
         partitions_def=TICKERS,
         can_subset=True,
         required_resource_keys=RESOURCES,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1000),
     )
     def _ticker_history(
@@ -83,7 +80,7 @@ def history(location: Location) -> dg.AssetsDefinition:
             return make(work, config, "ticker_history", key, lambda: histories.build(key))
 
         outcomes = in_threads(one, keys, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _ticker_history
 

@@ -19,7 +19,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
@@ -38,7 +37,6 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=VENDOR,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def _corporate_actions(
@@ -49,7 +47,7 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
         outcomes = (
             make(work, config, t, k, lambda t=t, k=k: _actions(work, t, k)) for t, k in wanted
         )
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _corporate_actions
 
@@ -65,7 +63,6 @@ def details(location: Location) -> dg.AssetsDefinition:
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=VENDOR,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=12),
     )
     def _ticker_details(
@@ -78,7 +75,7 @@ def details(location: Location) -> dg.AssetsDefinition:
 
         keys = partition_keys(context, config)
         outcomes = in_threads(one, keys, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _ticker_details
 
@@ -99,14 +96,13 @@ def factors(location: Location) -> dg.AssetsDefinition:
         check_specs=quality_specs(["adjustment_factors"], location.cuts),
         can_subset=True,
         required_resource_keys=RESOURCES,
-        retry_policy=retry_policy(location.settings.run),
     )
     def _adjustment_factors(
         context: dg.AssetExecutionContext, config: RunConfig
     ) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
         outcome = work.store("adjustment_factors", None, lambda: _factors(work))
-        yield from materialize(context, [outcome], location.observer)
+        yield from materialize(context, [outcome], location.observer, location.settings.run)
 
     return _adjustment_factors
 

@@ -13,17 +13,17 @@ Missed sessions are caught up: all of the last twenty that are not whole go in o
 is asked for again at the next tick, three times at most; then the coverage check shows the gap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import dagster as dg
 
 from smallcaps_assets.defs.common import RESOURCES, Location
+from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request
-from smallcaps_assets.orchestration.partitions import month_keys, year_keys
 from smallcaps_assets.orchestration.readiness import newest_begun
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.sources.errors import NotFound, SourceError
@@ -35,18 +35,28 @@ SELECTION_TABLES = tuple(table for table in SESSION_TABLES if table not in MARKE
 MOST_ATTEMPTS = 3
 
 
-def daily(location: Location) -> dg.ScheduleDefinition:
-    """The schedule; off until it is switched on."""
+Requests = Callable[[Workspace, dg.DagsterInstance, list[str]], Iterator[dg.RunRequest]]
 
+
+def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
+    """One for each cut, because the assets of a schedule must be cut alike; all off at first."""
+    return [
+        _schedule(location, "daily", "session_tables", _of_sessions),
+        _schedule(location, "daily_actions", "corporate_actions", _of_years),
+        _schedule(location, "monthly_details", "ticker_details", _of_months),
+    ]
+
+
+def _schedule(location: Location, name: str, op: str, requests: Requests) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name="daily",
+        name=name,
         cron_schedule=CRON,
         execution_timezone="America/New_York",
-        target=dg.AssetSelection.assets(*ACTIONS, "ticker_details", *SESSION_TABLES),
+        job=JOBS[op],
         required_resource_keys=RESOURCES,
-        description="Every session as soon as its sources are out; missed ones are caught up.",
+        description="For every session as soon as its sources are out; missed ones are caught up.",
     )
-    def _daily(
+    def _evaluate(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)
@@ -55,10 +65,10 @@ def daily(location: Location) -> dg.ScheduleDefinition:
         if not due:
             yield dg.SkipReason(f"every session up to {newest} is stored")
             return
-        found = list(_requests(work, context.instance, due))
-        yield from found or [dg.SkipReason(f"sources of {due[-1]} are not out, or a run is on")]
+        found = list(requests(work, context.instance, due))
+        yield from found or [dg.SkipReason(f"nothing to do yet for {due[-1]}")]
 
-    return _daily
+    return _evaluate
 
 
 def sessions_due(work: Workspace, newest: date | None) -> list[str]:
@@ -72,12 +82,11 @@ def sessions_due(work: Workspace, newest: date | None) -> list[str]:
     return [key for key in recent if key >= stored[0] and _lacks(work, SESSION_TABLES, key)]
 
 
-def _requests(
+def _of_sessions(
     work: Workspace, instance: dg.DagsterInstance, due: list[str]
 ) -> Iterator[dg.RunRequest]:
     """What can be started now: the market's tables first, the selection once they are stored."""
-    market = [key for key in due if _lacks(work, MARKET_TABLES, key) and _is_market_out(work, key)]
-    yield from _of_market(work, instance, market)
+    yield from _of_stage(work, instance, "market", MARKET_TABLES, _market_due(work, due))
     selection = [
         key
         for key in due
@@ -90,20 +99,28 @@ def _requests(
     yield from _of_stage(work, instance, "selection", SELECTION_TABLES, selection)
 
 
-def _of_market(
-    work: Workspace, instance: dg.DagsterInstance, keys: list[str]
+def _of_years(
+    work: Workspace, instance: dg.DagsterInstance, due: list[str]
 ) -> Iterator[dg.RunRequest]:
-    if not keys:
-        return
-    first, last = date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])
-    for year in year_keys(first, last):
-        what = f"actions {year} {keys[-1]}"
+    """The years' splits and dividends anew, before the selection that uses them."""
+    keys = _market_due(work, due)
+    for year in sorted({key[:4] for key in keys}):
+        what = f"actions of {year} for {keys[-1]}"
         yield from _attempt(instance, what, "corporate_actions", ACTIONS, [year])
-    for month in month_keys(first, last):
-        if not work.lake.exists("ticker_details", month):
-            details = ("ticker_details",)
-            yield from _attempt(instance, f"details {month} {keys[-1]}", *details, details, [month])
-    yield from _of_stage(work, instance, "market", MARKET_TABLES, keys)
+
+
+def _of_months(
+    work: Workspace, instance: dg.DagsterInstance, due: list[str]
+) -> Iterator[dg.RunRequest]:
+    """Details of a month in which a session is due and that are not there yet."""
+    for month in sorted({key[:7] for key in due}):
+        if _lacks(work, ("ticker_details",), month):
+            tables = ("ticker_details",)
+            yield from _attempt(instance, f"details of {month}", *tables, tables, [month])
+
+
+def _market_due(work: Workspace, due: list[str]) -> list[str]:
+    return [key for key in due if _lacks(work, MARKET_TABLES, key) and _is_market_out(work, key)]
 
 
 def _of_stage(

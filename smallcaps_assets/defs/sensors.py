@@ -22,6 +22,7 @@ from smallcaps_assets.defs import corrections
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import registry_rows
+from smallcaps_assets.defs.jobs import JOBS, REGISTRY
 from smallcaps_assets.orchestration.cursor import Cursor, newest_event
 from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
@@ -36,7 +37,6 @@ from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets.settings import Settings
 
-DERIVED = ("ticker_sessions", "adjustment_factors")
 MOST_RUNS = 10
 """Requests of one evaluation; a historical period's ticks come in instalments."""
 
@@ -56,7 +56,7 @@ def registry(location: Location) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="registry",
-        target=dg.AssetSelection.assets(*DERIVED),
+        job=JOBS[REGISTRY],
         minimum_interval_seconds=60,
         required_resource_keys=RESOURCES,
         description="A watchlist was made: renew the registry, which registers ticker-sessions.",
@@ -73,7 +73,6 @@ def registry(location: Location) -> dg.SensorDefinition:
         inputs = work.stamp("ticker_sessions", None).inputs
         request = dg.RunRequest(
             run_key=f"registry {inputs}",
-            asset_selection=[dg.AssetKey(table) for table in DERIVED],
             tags={REASON_TAG: "sensor registry: watchlists have changed"},
         )
         return dg.SensorResult([request], cursor=cursor.text)
@@ -86,7 +85,7 @@ def ticks(location: Location) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="ticks",
-        target=dg.AssetSelection.assets(*TICK_CHAIN),
+        job=JOBS["tick_chain"],
         minimum_interval_seconds=60,
         required_resource_keys=RESOURCES,
         description="The registry has new ticker-sessions: fetch the ticks of the newest sessions.",
@@ -158,7 +157,7 @@ def dataset(location: Location) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="dataset",
-        target=dg.AssetSelection.assets("ml_dataset"),
+        job=JOBS["ml_dataset"],
         minimum_interval_seconds=60,
         required_resource_keys=RESOURCES,
         description="Weights were made: renew their periods, once per quiet interval at most.",
@@ -207,7 +206,7 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="corrections",
-        target=dg.AssetSelection.assets(*corrections.TABLES_TOUCHED),
+        jobs=[JOBS[op] for op in corrections.OPS],
         minimum_interval_seconds=900,
         required_resource_keys=RESOURCES,
         description="Splits, flat files or conditions have changed: rebuild what they touch.",

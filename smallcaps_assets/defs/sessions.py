@@ -27,7 +27,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
@@ -60,7 +59,6 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=VENDOR,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SESSIONS_PER_RUN),
     )
     def _session_tables(
@@ -72,7 +70,7 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
         tables = [name for name in SESSION_TABLES if name in selected]
         outcomes = stages.run(tables, sorted(partition_keys(context, config)))
         try:
-            yield from materialize(context, outcomes, location.observer)
+            yield from materialize(context, outcomes, location.observer, location.settings.run)
         finally:
             stages.close()
             if "universe" in tables:
@@ -91,7 +89,6 @@ def registry(location: Location) -> dg.AssetsDefinition:
         check_specs=quality_specs(["ticker_sessions"], location.cuts),
         can_subset=True,
         required_resource_keys=RESOURCES,
-        retry_policy=retry_policy(location.settings.run),
     )
     def _ticker_sessions(
         context: dg.AssetExecutionContext, config: RunConfig
@@ -100,7 +97,7 @@ def registry(location: Location) -> dg.AssetsDefinition:
         outcome = work.store("ticker_sessions", None, lambda: _registry(work))
         if outcome.error is None:
             register_ticker_sessions(context.instance, work)
-        yield from materialize(context, [outcome], location.observer)
+        yield from materialize(context, [outcome], location.observer, location.settings.run)
 
     return _ticker_sessions
 

@@ -41,7 +41,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.shared import kept
@@ -68,7 +67,6 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=TICKS,
-        retry_policy=retry_policy(location.settings.run),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
     )
     def _tick_chain(
@@ -79,7 +77,7 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
         chain = Chain(work, config, [t for t in TICK_CHAIN if t in selected_tables(context)], keys)
         batches = in_threads(chain.run, keys, location.settings.run.threads)
         outcomes = (outcome for batch in batches for outcome in batch)
-        yield from materialize(context, outcomes, location.observer)
+        yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _tick_chain
 

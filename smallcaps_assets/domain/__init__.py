@@ -8,7 +8,7 @@ in a notebook can be taken from here directly, as in
 and is listed in `__all__`; a module is imported when the first of its names is asked for. Arrays
 or polars frames go in and come out; what can't be computed is refused by a ValueError that names
 the value and the remedy. A kernel is compiled when it is first called, and kept on disk;
-`compile_kernels` does all of them, in about 20 seconds once and in about 1 second in every later
+`compile_kernels` does all of them, in about 10 seconds once and in about 1 second in every later
 process.
 """
 
@@ -30,7 +30,9 @@ _MODULES = {
     "folds": "Fold fold_weights weighted_folds",
     "guards": "ArrayError",
     "intervals": "IntervalError coarser_bars time_bars",
-    "labels": """LabelError forward_return_arrays triple_barrier_arrays triple_barrier_labels""",
+    "forward_returns": "forward_return_arrays",
+    "label_paths": "LabelError",
+    "labels": "triple_barrier_arrays triple_barrier_labels",
     "minute_fallback": "bars_from_minutes minute_path minute_tape triple_barrier_on_bars",
     "series": """SeriesError cusum_events fracdiff_weights fractional_difference vpin""",
     "sweep": "BarSetting SweepTape setting_grid sweep_arrays sweep_tape",

@@ -27,6 +27,9 @@ from smallcaps_assets.kernels import bars as kernel
 from smallcaps_assets.kernels.ticks import tick_signs
 from smallcaps_assets.schemas.tables import BAR_REASONS
 
+# Bars that one call of the kernel writes at most; a buffer for all would be as long as the ticks.
+ROWS = 8192
+
 
 class BarKind(StrEnum):
     """The four activity bars; the values are the names of their tables."""
@@ -231,22 +234,25 @@ def _cut(
     final: bool,
 ) -> tuple[pl.DataFrame, BarState]:
     target, alpha, gamma, kappa = (float(p) for p in parameters)
-    # Every bar takes a tick, but for one open bar of the state; untouched pages cost nothing.
-    capacity = arrays["prices"].size + 2
-    out_f = np.empty((capacity, kernel.FLOAT_COLUMNS))
-    out_n = np.empty((capacity, kernel.INT_COLUMNS), np.int64)
+    out_f = np.empty((ROWS, kernel.FLOAT_COLUMNS))
+    out_n = np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
     given = {name: read_only(array) for name, array in arrays.items()}
-    rows = kernel.cut_bars(
-        given["timestamps"], given["prices"], given["sizes"], given["signs"],
-        given["forming"], given["edges"], given["edge_blocks"], given["edge_sessions"],
-        kind.in_dollars, kind.is_imbalance, target, alpha, gamma, kappa,
-        state.floats, state.integers, out_f, out_n,
-    )  # fmt: skip
-    if final:
-        rows += kernel.cut_rest(
-            kernel.BY_SESSION, target, kappa, state.floats, state.integers, out_f, out_n, rows
-        )
-    return _bar_frame(out_f[:rows], out_n[:rows], kind), state
+    count, start, pieces = given["prices"].size, -1, []
+    while start < count:
+        todo = slice(np.searchsorted(given["edges"], start, "right"), None)
+        rows, start = kernel.cut_bars(
+            given["timestamps"], given["prices"], given["sizes"], given["signs"],
+            given["forming"], given["edges"][todo], given["edge_blocks"][todo],
+            given["edge_sessions"][todo], kind.in_dollars, kind.is_imbalance,
+            target, alpha, gamma, kappa, state.floats, state.integers, max(start, 0), out_f, out_n,
+        )  # fmt: skip
+        if final and start == count:
+            rows += kernel.cut_rest(
+                kernel.BY_SESSION, target, kappa, state.floats, state.integers, out_f, out_n, rows
+            )
+        pieces.append((out_f[:rows].copy(), out_n[:rows].copy()))
+    floats, integers = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return _bar_frame(floats, integers, kind), state
 
 
 def _bar_frame(floats: np.ndarray, integers: np.ndarray, kind: BarKind) -> pl.DataFrame:

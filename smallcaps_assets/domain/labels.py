@@ -1,8 +1,8 @@
-"""Labels of events: triple barrier on ticks, and forward returns.
+"""Labels of events: triple barrier on ticks.
 
-An event is a bar that its threshold closed; its label says what the price did next. The fallback on
-bars is in `minute_fallback.py`; which labels overlap, and what that makes them worth, in
-`weights.py`.
+An event is a bar that its threshold closed; its label says what the price did next. Forward returns
+are in `forward_returns.py`, the fallback on bars in `minute_fallback.py`; which labels overlap, and
+what that makes them worth, in `weights.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from smallcaps_assets.domain.guards import (
-    boolean_array,
-    price_array,
-    read_only,
-    same_length,
-    time_array,
+from smallcaps_assets.domain.forward_returns import forward_columns
+from smallcaps_assets.domain.guards import read_only
+from smallcaps_assets.domain.label_paths import (
+    SECOND,
+    LabelError,
+    Path,
+    decisions,
+    path_of,
+    where_known,
 )
 from smallcaps_assets.domain.ticks import TickTape
 from smallcaps_assets.kernels import barriers as kernel
@@ -27,24 +30,9 @@ from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import LabelSettings
 
-SECOND = 1_000_000_000
 VOLATILITY_SPAN = 20
 MAX_STOP = 0.99
-FORWARD_MINUTES = (5, 15)
 TABLE = "triple_barrier_labels"
-
-
-class LabelError(ValueError):
-    """Bars or parameters that can't be labelled."""
-
-
-@dataclass(frozen=True)
-class Path:
-    """The price-forming ticks of a session: times (int64), prices, and their tick indices."""
-
-    times: np.ndarray
-    prices: np.ndarray
-    ticks: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -112,57 +100,13 @@ def triple_barrier_arrays(
     `timeout` in the unit of `timestamps`. Columns: label, t1, label_return (null without a path),
     touch_tick (null on timeout), path_ticks. Raises ArrayError.
     """
-    path, chosen, times, values = _decisions(timestamps, prices, events, price_forming)
+    path, chosen, times, values = decisions(timestamps, prices, events, price_forming)
     verticals = np.minimum(times + timeout, np.asarray(session_end, np.int64))
     take, stop = np.full(chosen.size, take_profit), np.full(chosen.size, stop_loss)
     outcome = judge(path, Events(chosen, times, values, take, stop, verticals))
     return pl.DataFrame(
         {"label": outcome.labels, "t1": outcome.known, **_outcome_columns(path, outcome)}
     ).drop("has_path")
-
-
-def forward_return_arrays(
-    timestamps: ArrayLike,
-    prices: ArrayLike,
-    events: ArrayLike,
-    session_end: ArrayLike,
-    horizon: int,
-    take_profit: float,
-    stop_loss: float,
-    price_forming: ArrayLike | None = None,
-) -> pl.DataFrame:
-    """Returns to the last print at or before each event plus `horizon`, on plain arrays.
-
-    Arguments as in `triple_barrier_arrays`. Columns: forward_return, forward_label (1 from
-    take_profit, -1 from -stop_loss), forward_staleness (age of the print, in the unit of
-    `timestamps`); null where the horizon lies after the session's end. Raises ArrayError.
-    """
-    path, _, times, values = _decisions(timestamps, prices, events, price_forming)
-    ends = np.broadcast_to(np.asarray(session_end, np.int64), times.shape)
-    return pl.DataFrame(
-        forward_outcomes(path, times, values, ends, horizon, take_profit, stop_loss)
-    )
-
-
-def _decisions(
-    timestamps: ArrayLike, prices: ArrayLike, events: ArrayLike, price_forming: ArrayLike | None
-) -> tuple[Path, np.ndarray, np.ndarray, np.ndarray]:
-    """The path, and the indices, times and prices of the events."""
-    times, values = time_array("timestamps", timestamps), price_array("prices", prices)
-    forming = boolean_array("price_forming", price_forming, times.size, True)
-    same_length({"timestamps": times, "prices": values, "price_forming": forming})
-    chosen = np.ascontiguousarray(events, np.int64)
-    if chosen.size and (chosen.min() < 0 or chosen.max() >= times.size):
-        raise LabelError(
-            f"events reach from {chosen.min()} to {chosen.max()}, expected indices below "
-            f"{times.size}; pass the last ticks of the bars"
-        )
-    return _path(times, values, forming), chosen, times[chosen], values[chosen]
-
-
-def _path(times: np.ndarray, prices: np.ndarray, mask: np.ndarray) -> Path:
-    ticks = np.flatnonzero(mask)
-    return Path(times[ticks], prices[ticks], ticks)
 
 
 def _outcome_columns(path: Path, outcome: Outcome) -> dict[str, Any]:
@@ -174,15 +118,10 @@ def _outcome_columns(path: Path, outcome: Outcome) -> dict[str, Any]:
     looked = np.where(has_touch, outcome.touches + 1, outcome.ends) - outcome.starts
     return {
         "label_return": pl.Series(outcome.returns).fill_nan(None),
-        "touch_tick": _where(has_touch, touch_ticks, pl.Int64()),
+        "touch_tick": where_known(has_touch, touch_ticks, pl.Int64()),
         "path_ticks": looked,
         "has_path": ~np.isnan(outcome.returns),
     }
-
-
-def _where(mask: np.ndarray, values: np.ndarray, dtype: pl.DataType) -> pl.Series:
-    """Values where the mask holds, null elsewhere."""
-    return pl.Series(values, dtype=dtype).set(pl.Series(~mask), None)
 
 
 def triple_barrier_labels(
@@ -195,7 +134,7 @@ def triple_barrier_labels(
     """
     _check_bars(bars, tape.ticker, tape.date)
     ticks = tape.ticks
-    path = _path(tape.times, ticks["price"].to_numpy(), ticks["in_label_path"].to_numpy())
+    path = path_of(tape.times, ticks["price"].to_numpy(), ticks["in_label_path"].to_numpy())
     rows, take, stop = deciding_bars(bars, tape.session_end, settings)
     times = rows["close_timestamp"].to_physical().to_numpy()
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), tape.session_end)
@@ -210,12 +149,12 @@ def triple_barrier_labels(
         {
             "label": outcome.labels,
             "t1": outcome.known,
-            "is_touch_confirmed": _where(outcome.touches >= 0, confirmed, pl.Boolean()),
+            "is_touch_confirmed": where_known(outcome.touches >= 0, confirmed, pl.Boolean()),
             "is_halt_cut": is_halt_cut,
             "is_ambiguous": np.zeros(times.size, bool),
             **_outcome_columns(path, outcome),
             **_entries(path, events, outcome.starts, settings),
-            **_forward(path, events, tape.session_end, settings),
+            **forward_columns(path, times, prices, tape.session_end, settings),
         },
     )
 
@@ -297,60 +236,13 @@ def _entries(
     if not found.any():
         empty = np.full(places.size, 0)
         return {
-            "entry_timestamp": _where(found, empty, pl.Int64()),
-            "entry_price": _where(found, empty, pl.Float64()),
+            "entry_timestamp": where_known(found, empty, pl.Int64()),
+            "entry_price": where_known(found, empty, pl.Float64()),
         }
     places = np.minimum(places, path.times.size - 1)
     return {
-        "entry_timestamp": _where(found, path.times[places], pl.Int64()),
-        "entry_price": _where(found, path.prices[places], pl.Float64()),
-    }
-
-
-def _forward(
-    path: Path, events: Events, session_end: int, settings: LabelSettings
-) -> dict[str, pl.Series]:
-    """Returns to the last print at or before t0 + h, null where that is after the session."""
-    columns: dict[str, pl.Series] = {}
-    for minutes in FORWARD_MINUTES:
-        found = forward_outcomes(
-            path,
-            events.times,
-            events.prices,
-            np.full(events.times.size, session_end),
-            minutes * 60 * SECOND,
-            settings.take_profit,
-            settings.stop_loss,
-            SECOND,
-        )
-        columns |= {f"{name}_{minutes}m": series for name, series in found.items()}
-    return columns
-
-
-def forward_outcomes(
-    path: Path,
-    times: np.ndarray,
-    bases: np.ndarray,
-    session_ends: np.ndarray,
-    horizon: int,
-    take_profit: float,
-    stop_loss: float,
-    age_unit: int = 1,
-) -> dict[str, pl.Series]:
-    """Return, label and age of the last print at or before each time plus the horizon."""
-    target = times + horizon
-    places = np.searchsorted(path.times, target, "right") - 1
-    known = (target <= session_ends) & (places >= 0)
-    ratio, age = np.ones(places.size), np.zeros(places.size)
-    ratio[known] = path.prices[places[known]] / bases[known]
-    age[known] = (target[known] - path.times[places[known]]) / age_unit
-    is_up = ratio >= (1 + take_profit) * (1 - kernel.TOLERANCE)
-    is_down = ratio <= (1 - stop_loss) * (1 + kernel.TOLERANCE)
-    label = is_up.astype(np.int8) - is_down.astype(np.int8)
-    return {
-        "forward_return": _where(known, ratio - 1, pl.Float64()),
-        "forward_label": _where(known, label, pl.Int8()),
-        "forward_staleness": _where(known, age, pl.Float64()),
+        "entry_timestamp": where_known(found, path.times[places], pl.Int64()),
+        "entry_price": where_known(found, path.prices[places], pl.Float64()),
     }
 
 

@@ -15,7 +15,8 @@ from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_r
 from smallcaps_assets.domain.bars import conform_bars, default_target
 from smallcaps_assets.domain.calendar import SessionHours
 from smallcaps_assets.domain.guards import price_array, read_only
-from smallcaps_assets.domain.labels import SECOND, Events, deciding_bars, label_frame
+from smallcaps_assets.domain.label_paths import SECOND
+from smallcaps_assets.domain.labels import Events, deciding_bars, label_frame
 from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
 from smallcaps_assets.schemas import TABLES

@@ -161,17 +161,21 @@ def form_prices(prices, forming, f, n):
 @njit(cache=True, nogil=True)
 def cut_bars(
     times, prices, sizes, signs, forming, edges, edge_blocks, edge_sessions,
-    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f, out_n,
+    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, start, out_f, out_n,
 ):  # fmt: skip
-    """Cut ticks into bars; `f` and `n` are the state, changed in place. Returns the bar count.
+    """Cut ticks from `start` on into bars; `f` and `n` are the state, changed in place.
 
     Another block or session, `edge_blocks[e]` and `edge_sessions[e]`, begins at tick `edges[e]`.
+    Returns the number of rows written and the next tick: not the end, when another bar and a
+    remainder would not fit into the output. Edges up to that tick are then done with.
     """
     low_clamp, high_clamp = target / kappa, target * kappa
-    rows = i = 0
+    rows, i = 0, start
     for e in range(edges.size + 1):
         stop = edges[e] if e < edges.size else prices.size
         while i < stop:
+            if rows + 2 > out_f.shape[0]:
+                return rows, i
             if n[TICKS] == 0:
                 n[FIRST], n[OPEN_TIME] = n[SEEN] + i, times[i]
                 f[FIRST_PRICE] = prices[i]
@@ -198,7 +202,7 @@ def cut_bars(
                 f[LAST_FORMING] = np.nan
             n[BLOCK], n[SESSION] = edge_blocks[e], edge_sessions[e]
     n[SEEN] += prices.size
-    return rows
+    return rows, i
 
 
 @njit(cache=True, nogil=True)

@@ -172,11 +172,10 @@ def sequential_draws(bars, starts, ends, uniforms):
     """Sequential bootstrap (AFML 4.5) of labels in ascending order of `starts`.
 
     Draw d takes uniforms[d] in [0, 1). A draw changes only the labels that overlap it: their means
-    are corrected in place and in a Fenwick tree, instead of recomputing all.
+    are corrected in a Fenwick tree, instead of recomputing all.
     """
     counts = np.zeros(bars, np.int64)
-    means = np.ones(starts.size)
-    tree = tree_build(means)
+    tree = tree_build(np.ones(starts.size))
     furthest = np.empty(starts.size, np.int64)
     furthest[0] = ends[0]
     for k in range(1, starts.size):
@@ -197,8 +196,6 @@ def sequential_draws(bars, starts, ends, uniforms):
         while k < starts.size and starts[k] < last:
             left, right = max(starts[k], first), min(ends[k], last)
             if right > left:
-                change = (delta[right + 1] - delta[left + 1]) / (ends[k] - starts[k])
-                means[k] += change
-                tree_add(tree, k, change)
+                tree_add(tree, k, (delta[right + 1] - delta[left + 1]) / (ends[k] - starts[k]))
             k += 1
     return draws

@@ -54,7 +54,7 @@ _WORKSPACE = {
 def instance_home(root: str | Path) -> Path:
     """The instance's folder, with its dagster.yaml, made if need be. The lake must be local.
 
-    Its storage is chosen when it is made: PostgreSQL where DAGSTER_POSTGRES_URL is set, or SQLite.
+    Its storage is chosen then: PostgreSQL where DAGSTER_POSTGRES_URL is set, else SQLite.
     Raises SettingsError when the variable is missing for a lake made with it, or is no good.
     """
     home = Path(root).resolve() / "dagster"

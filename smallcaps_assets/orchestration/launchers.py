@@ -71,6 +71,11 @@ def plan(keys: Iterable[str], order: Sequence[str], most: int = KEYS_PER_RUN) ->
     return sorted([*map(Launch, ranges), *lists], key=lambda launch: place[launch.keys[0]])
 
 
+def job_name(op: str) -> str:
+    """The job that runs one op."""
+    return f"{op}_job"
+
+
 def run_request(
     op: str,
     tables: Iterable[str],
@@ -83,6 +88,7 @@ def run_request(
     values = {**(config or {}), **launch.config}
     return dg.RunRequest(
         run_key=run_key,
+        job_name=job_name(op),
         asset_selection=[dg.AssetKey(table) for table in tables],
         run_config={"ops": {op: {"config": values}}} if values else {},
         tags={REASON_TAG: reason, OP_TAG: op, **launch.tags},

@@ -73,13 +73,6 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> 
                 future.cancel()
 
 
-def retry_policy(settings: RunSettings) -> dg.RetryPolicy:
-    """Of an op: again after a pause, and then after longer ones, while sources are out of reach."""
-    return dg.RetryPolicy(
-        max_retries=settings.retries, delay=settings.retry_seconds, backoff=dg.Backoff.EXPONENTIAL
-    )
-
-
 def done_in(run_id: str) -> set[tuple[str, str | None]]:
     """Tables and keys that a run of this process has finished; a retry leaves them as they are."""
     while len(_DONE) > _MOST_RUNS and run_id not in _DONE:
@@ -108,8 +101,13 @@ def materialize(
     context: dg.AssetExecutionContext,
     outcomes: Iterable[Outcome],
     observer: Observer | None = None,
+    settings: RunSettings | None = None,
 ) -> Iterator[dg.Output[None]]:
-    """Log each outcome as it comes; yield the op's outputs, or raise naming the failed keys."""
+    """Log each outcome as it comes; yield the op's outputs, or raise naming the failed keys.
+
+    While sources are out of reach the op is tried again after a pause, and then after longer ones.
+    That is asked for here and not by a retry policy, which would also retry what somebody stopped.
+    """
     failed: list[Outcome] = []
     progress, done = _Progress(context), done_in(context.run_id)
     for outcome in outcomes:
@@ -128,10 +126,21 @@ def materialize(
         if isinstance(outcome.error, Unauthorized):
             break
     if failed:
+        _retry(context, failed, settings or RunSettings())
         raise _failure(failed)
     outputs = context.op_execution_context.selected_output_names
     for name in (table for table in TABLES if table in outputs):
         yield dg.Output(None, output_name=name, metadata=_NO_EVENT)
+
+
+def _retry(
+    context: dg.AssetExecutionContext, failed: Sequence[Outcome], settings: RunSettings
+) -> None:
+    """Raise the request to try again, if that may help and has not been done often enough."""
+    number = context.retry_number
+    if number < settings.retries and any(isinstance(o.error, _TRANSIENT) for o in failed):
+        pause = settings.retry_seconds * 2**number
+        raise dg.RetryRequested(settings.retries, pause) from _failure(failed)
 
 
 class _Progress:
@@ -203,5 +212,4 @@ def _failure(failed: Sequence[Outcome]) -> dg.Failure:
     return dg.Failure(
         f"{len(failed)} failed: {names}" + (f" and {more} more" if more > 0 else ""),
         metadata=reasons,
-        allow_retries=any(isinstance(outcome.error, _TRANSIENT) for outcome in failed),
     )

@@ -10,7 +10,8 @@ from tick_frames import DAY, SECOND, at, halts_frame, tape_of, trade, walk
 from smallcaps_assets.domain.bar_arrays import BarKind
 from smallcaps_assets.domain.bars import build_bars, volume_imbalance_bars
 from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.labels import LabelError, triple_barrier_arrays, triple_barrier_labels
+from smallcaps_assets.domain.label_paths import LabelError
+from smallcaps_assets.domain.labels import triple_barrier_arrays, triple_barrier_labels
 from smallcaps_assets.domain.minute_fallback import (
     bars_from_minutes,
     minute_path,

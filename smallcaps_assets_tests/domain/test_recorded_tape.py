@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,9 @@ import pytest
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars import build_bars
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.intervals import coarser_bars, time_bars
 from smallcaps_assets.domain.labels import triple_barrier_labels
+from smallcaps_assets.domain.sweep import BarSetting, sweep_tape
 from smallcaps_assets.domain.ticks import prepare_ticks
 from smallcaps_assets.domain.weights import sample_weights
 from smallcaps_assets.schemas import TABLES
@@ -122,3 +125,67 @@ def test_chain_given_real_ticks_fulfils_every_contract(tape, kind):
     weights = sample_weights(labels, bars, tape.hours.open)
     TABLES["sample_weights"].validate(weights)
     assert weights.height > 0.9 * labels.height
+
+
+@pytest.fixture(scope="module")
+def minutes():
+    """The exchange's minute bars of the day."""
+    stored = pl.read_parquet(FOLDER / "ibm_2013-10-07_minute_bars.parquet")
+    instant = pl.col("window_start").cast(pl.Datetime("ns", "UTC"))
+    return stored.with_columns(instant, ticker=pl.lit("IBM"))
+
+
+def regular(frame):
+    hours = session_hours(DAY)
+    start = pl.col("window_start").to_physical()
+    return frame.filter((start >= hours.open) & (start < hours.close))
+
+
+def test_minute_volumes_are_those_of_ticks_and_left_out_trades_but_for_the_auction(raw, minutes):
+    messages = pl.col("conditions").list.set_intersection([15, 16]).list.len() > 0
+    every_trade = raw.filter(~messages).with_columns(is_price_forming=pl.lit(True))
+    ours = time_bars(every_trade, "1m")
+    assert ours["volume"].sum() == minutes["volume"].sum() == 3_960_266
+    both = regular(minutes).join(ours, on="window_start", suffix="_ours")
+    assert both.height == 390
+    off = both.filter(pl.col("volume") != pl.col("volume_ours"))
+    assert off["window_start"].to_physical().to_list() == [session_hours(DAY).close - 60 * 10**9]
+    assert (off["volume"] - off["volume_ours"]).to_list() == [151_665.0]
+
+
+def test_minute_prices_of_price_forming_ticks_agree_within_the_documented_share(tape, minutes):
+    both = regular(minutes).join(time_bars(tape.ticks, "1m"), on="window_start", suffix="_ours")
+    for name in ("open", "high", "low", "close"):
+        agree = (both[name] == both[f"{name}_ours"]).mean()
+        assert 0.77 <= agree <= 0.98, (name, agree)
+
+
+def test_daily_figures_are_the_sums_of_the_regular_minutes(minutes):
+    hourly = coarser_bars(regular(minutes).with_columns(vwap=None, transactions=None), "1h")
+    assert hourly.height == 7
+    day = {"volume": 3_908_081, "open": 182.0, "high": 183.3, "low": 181.85, "close": 182.01}
+    # The daily volume counts a few late prints that no regular minute has: 0.08 %.
+    assert hourly["volume"].sum() == pytest.approx(day["volume"], rel=0.001)
+    assert hourly["volume"].sum() <= day["volume"]
+    found = (hourly["open"][0], hourly["high"].max(), hourly["low"].min(), hourly["close"][-1])
+    assert found == (day["open"], day["high"], day["low"], day["close"])
+
+
+def test_ticks_add_up_to_minutes_hours_and_the_day_exactly(tape):
+    volume = tape.ticks["size"].sum()
+    for every in ("1s", "1m", "1h", "4h"):
+        assert time_bars(tape.ticks, every)["volume"].sum() == volume
+    for kind in BarKind:
+        assert build_bars(tape, kind, SETTINGS.bars)["volume"].sum() == volume
+
+
+def test_imbalance_bars_fall_strictly_as_the_target_grows_15_fold(tape):
+    targets = [25_000.0 * factor for factor in (1, 1.5, 2.5, 4, 6, 10, 15)]
+    counts = [
+        (build_bars(tape, "dollar_imbalance_bars", SETTINGS.bars, target)["reason"] == "threshold")
+        .sum()
+        for target in targets
+    ]  # fmt: skip
+    assert all(more > fewer for more, fewer in pairwise(counts)), counts
+    swept = sweep_tape(tape, "dollar_imbalance_bars").sweep([BarSetting(t) for t in targets])
+    assert swept["bars"].to_list() == counts

@@ -223,3 +223,20 @@ def test_odd_lots_reported_since_december_2013():
     assert tape_of([trade("10:00:00")]).odd_lots_reported
     old = session_hours(DAY.replace(year=2013, month=10, day=7)).date
     assert not tape_of([trade("10:00:00")], old).odd_lots_reported
+
+
+def test_closing_prints_given_an_early_close_count_until_ten_past_one():
+    rows = [
+        trade("12:59:59"),
+        trade("13:00:00"),
+        trade("13:00:01"),
+        trade("13:00:05", conditions=[8]),
+        trade("13:10:00", conditions=[19]),
+        trade("13:10:01", conditions=[8]),
+        trade("16:00:05", conditions=[8]),
+    ]
+    tape = tape_of(rows, EARLY_DAY)
+    assert tape.ticks["segment"].to_list() == ["regular"] * 4
+    assert tape.ticks["in_label_path"].to_list() == [True, True, False, False]
+    assert tape.ticks["is_auction"].to_list() == [False, False, True, True]
+    assert reasons(tape) == {"after the session": 300.0}

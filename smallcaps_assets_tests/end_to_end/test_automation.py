@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.jobs import DERIVED
 from smallcaps_assets.defs.schedules import MARKET_TABLES, SELECTION_TABLES
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.launchers import REASON_TAG
@@ -22,6 +23,7 @@ from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
+DERIVED_KEYS = [dg.AssetKey(table) for table in DERIVED]
 NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -55,9 +57,9 @@ class Daemon:
             self.cursors[name] = data.cursor
         return self._new(data.run_requests or [])
 
-    def schedule(self, now: str) -> tuple[list[dg.RunRequest], str | None]:
-        """New requests of the daily schedule at a time in New York, and why there are none."""
-        found = self.definitions.resolve_schedule_def("daily")
+    def schedule(self, now: str, name: str = "daily") -> tuple[list[dg.RunRequest], str | None]:
+        """New requests of a schedule at a time in New York, and why there are none."""
+        found = self.definitions.resolve_schedule_def(name)
         context = dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=datetime.fromisoformat(now).replace(tzinfo=NEW_YORK),
@@ -71,7 +73,7 @@ class Daemon:
         """What the run queue would do with a request."""
         return self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
-            asset_selection=list(request.asset_selection or []),
+            asset_selection=list(request.asset_selection or DERIVED_KEYS),
             run_config=request.run_config,
             tags=request.tags,
             raise_on_error=False,
@@ -90,7 +92,7 @@ def daemon(own_lake: Path) -> Iterator[Daemon]:
 
 
 def tables(request: dg.RunRequest) -> tuple[str, ...]:
-    return tuple(key.to_user_string() for key in request.asset_selection or [])
+    return tuple(key.to_user_string() for key in request.asset_selection or DERIVED_KEYS)
 
 
 def keys_of(request: dg.RunRequest) -> list[str]:
@@ -119,9 +121,10 @@ def test_daily_makes_a_missed_session_in_two_stages_and_asks_once(daemon: Daemon
     assert daemon.schedule("2024-12-30T18:10")[0] == []  # the session has not ended for its sources
 
     first, _ = daemon.schedule("2024-12-30T18:15")
+    first += daemon.schedule("2024-12-30T18:15", "daily_actions")[0]
     assert [(tables(r), keys_of(r)) for r in first] == [
-        (("splits", "dividends"), ["2024"]),
         (MARKET_TABLES, [day]),
+        (("splits", "dividends"), ["2024"]),
     ]
     assert daemon.schedule("2024-12-30T18:45")[0] == []  # the same requests, known already
     assert all(daemon.run(request).success for request in first)

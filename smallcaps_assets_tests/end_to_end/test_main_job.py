@@ -35,6 +35,10 @@ from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
 COMPLETE = "everything is complete; nothing to do"
 SESSIONS = 15
+FAULTS = (
+    *("429", "429_empty", "500", "502", "503", "cut_gzip", "reset"),
+    *("null_results", "missing_results", "duplicate_rows", "out_of_order", "foreign_next_url"),
+)
 KEPT_TABLES = ("tickers", "daily_bars", "universe", "short_volume")
 
 
@@ -253,10 +257,12 @@ def test_changed_setting_remakes_the_tables_that_depend_on_it(own_lake: Path) ->
 
 
 # Fresh lakes -------------------------------------------------------------------------------------
-def test_two_fresh_lakes_are_equal_byte_for_byte(
+def test_fresh_lake_of_a_faulty_vendor_is_equal_byte_for_byte(
     small_lake: Path, tmp_path: Path, periods: Path
 ) -> None:
-    done = run_small(tmp_path / "lake", "--config", periods)
+    faults = ";".join(f"{kind}@any~0.02" for kind in FAULTS)
+    patience = ("--set", "polygon.read_timeout=3", "--set", f"sandbox.faults={faults}")
+    done = run_small(tmp_path / "lake", "--config", periods, *patience)
     assert (done.status, done.error) == (0, "")
     assert digests(tmp_path / "lake") == digests(small_lake)
 

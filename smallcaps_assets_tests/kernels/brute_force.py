@@ -172,6 +172,15 @@ def triple_barrier(times, prices, forming, event, take, stop, vertical):
     return 0, vertical, None if last is None else prices[last] / base - 1, None, looked
 
 
+def forward_return(times, prices, forming, event, horizon, session_end):
+    """Return to the last print at or before the horizon, and its age; None after the session."""
+    target = times[event] + horizon
+    path = [i for i in range(len(times)) if forming[i] and times[i] <= target]
+    if target > session_end or not path:
+        return None, None
+    return prices[path[-1]] / prices[event] - 1, target - times[path[-1]]
+
+
 def reaches(price, barrier):
     """At or above, within rounding."""
     return price > barrier or math.isclose(price, barrier, rel_tol=5e-10)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
-from smallcaps_assets.kernels.ticks import combine_flags
+from smallcaps_assets.domain.guards import ArrayError
+from smallcaps_assets.kernels.ticks import CARRY_CHUNK, combine_flags, is_in_order
 
 KINDS = st.sampled_from(list(BarKind))
 TARGETS = st.sampled_from((0.4, 50.0, 330.0, 1000.0, 1e7))
@@ -126,3 +127,128 @@ def test_combine_flags_given_any_conditions_equals_twin(conditions, data):
         excluding = [i for i, b in zip(trade, bits, strict=True) if b & (64 | 4)]
         assert flags[row] == union
         assert decisive[row] == (excluding[0] if excluding else -1)
+
+
+def assert_signs_equal_twin(prices):
+    assert tick_rule(prices).tolist() == brute_force.tick_rule(prices, [0] * len(prices))
+
+
+@pytest.mark.parametrize(
+    "unchanged", [62, 63, 64, 126, 127, 128, 129, CARRY_CHUNK, 2 * CARRY_CHUNK]
+)
+def test_tick_rule_given_a_long_unchanged_price_carries_the_sign(unchanged):
+    for first in (1, CARRY_CHUNK - 1, CARRY_CHUNK):
+        start = [10.0 + 0.01 * (n % 3) for n in range(first)]
+        assert_signs_equal_twin([*start, 9.0, *[9.0] * unchanged, 9.5, *[9.5] * unchanged, 9.4])
+
+
+def test_tick_rule_given_equal_prices_only_has_no_sign():
+    assert tick_rule([5.0] * 3000).any() == False  # noqa: E712  (numpy's, not Python's)
+
+
+@given(brute_force.tick_lists(), st.integers(0, 40))
+def test_tick_rule_resumed_anywhere_equals_one_pass(ticks, cut):
+    prices, sessions = ticks["prices"], np.array(ticks["sessions"], np.int64)
+    whole = tick_rule(prices, sessions)
+    cut = min(cut, len(prices))
+    first = tick_rule(prices[:cut], sessions[:cut])
+    state = (first[-1], prices[cut - 1], sessions[cut - 1]) if cut else (0, float("nan"), 0)
+    second = tick_rule(prices[cut:], sessions[cut:], *state)
+    assert [*first, *second] == whole.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8))
+def test_is_in_order_given_any_keys_equals_a_comparison_of_pairs(keys):
+    times, sequences = (np.array([key[n] for key in keys], np.int64) for n in (0, 1))
+    assert is_in_order(times, sequences) == all(a < b for a, b in pairwise(keys))
+
+
+EDGE_TAPES = {
+    "no ticks": [],
+    "one tick": [(5, 10.0, 3.0)],
+    "one block trade": [(5, 10.0, 1e7)],
+    "equal instants": [(5, 10.0 + n % 2, 7.0) for n in range(9)],
+    "equal prices": [(n, 10.0, 7.0) for n in range(9)],
+    "a gap of a year": [(0, 10.0, 7.0), (31_536_000 * 10**9, 11.0, 7.0)],
+    "block trades above the target": [(n, 10.0 + n % 3, 1e6) for n in range(7)],
+    "sizes of nothing": [(n, 10.0 + n % 2, 0.0) for n in range(4)],
+    "the smallest sizes": [(n, 10.0 + n % 3, 1e-6) for n in range(9)],
+}
+
+
+@pytest.mark.parametrize("kind", list(BarKind))
+@pytest.mark.parametrize("name", list(EDGE_TAPES))
+def test_bars_given_an_extreme_tape_equal_twin(name, kind):
+    rows, count = EDGE_TAPES[name], len(EDGE_TAPES[name])
+    ticks = {"times": [r[0] for r in rows], "prices": [r[1] for r in rows]}
+    ticks |= {"sizes": [r[2] for r in rows], "forming": [True] * count, "auction": [False] * count}
+    ticks |= {"blocks": [0] * count, "sessions": [0] * count}
+    frame, _ = cut(ticks, kind, 100.0, (0.2, 0.125, 2.0))
+    expected = brute_force.bars(ticks, kind, 100.0, 0.2, 0.125, 2.0)
+    for row, wanted in zip(frame.to_dicts(), expected, strict=True):
+        assert {n: row[n] for n in wanted if n in row} == {n: wanted[n] for n in wanted if n in row}
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+def test_ticks_without_a_price_are_refused_by_every_function_on_arrays(bad):
+    prices = [5.0, bad, 5.1]
+    with pytest.raises(ArrayError, match=r"prices\[1\]"):
+        bars_from_arrays([1, 2, 3], prices, [1.0] * 3, BarKind.DOLLAR, 10.0)
+    if not np.isfinite(bad):
+        with pytest.raises(ArrayError, match=r"prices\[1\]"):
+            tick_rule(prices)
+
+
+def open_volume(*chunks):
+    """Volume of the bar left open after chunks of sizes, bought at rising prices."""
+    state = None
+    for sizes in chunks:
+        ticks = np.arange(len(sizes)), np.arange(1.0, len(sizes) + 1), sizes
+        start = 0 if state is None else int(state.integers[2]) + 1
+        _, state = bars_from_arrays(
+            ticks[0] + start, *ticks[1:], BarKind.VOLUME, 1e300, state=state, final=False
+        )
+    return state.floats[4]
+
+
+def test_whole_sizes_after_fractional_ones_add_up_in_order():
+    sizes = [0.134364, 517.0, 2090.0, 966.0, 4059.0, 3683.0, 3869.0, 3110.0, 1720.0]
+    assert sum(sizes[1:]) + sizes[0] != brute_force.in_order(sizes)
+    assert open_volume(sizes[:1], sizes[1:]) == brute_force.in_order(sizes)
+
+
+def test_sizes_too_large_to_add_up_exactly_add_up_in_order():
+    sizes = [2.0**53, 1.0, 1.0, 1.0]
+    assert open_volume(sizes[:1], sizes[1:]) == brute_force.in_order(sizes) == 2.0**53
+
+
+def test_remainder_of_a_bar_whose_threshold_sits_at_the_lower_limit_is_clamped():
+    ticks = [1, 2, 3, 4], [10.0, 10.1, 9.9, 9.9], [50.0, 100.0, 100.0, 1.0]
+    frame, _ = bars_from_arrays(*ticks, BarKind.VOLUME_IMBALANCE, 100, gamma=1.0, kappa=1.0)
+    assert frame.select("reason", "threshold", "is_clamped").rows() == [
+        ("threshold", 100.0, False),
+        ("threshold", 100.0, True),
+        ("session", 100.0, True),
+    ]
+    frame, _ = bars_from_arrays(
+        [1, 2, 3], [10.0] * 3, [100.0, 100.0, 1.0], BarKind.VOLUME_IMBALANCE, 100,
+        signs=[1, -1, 1], gamma=1.0, kappa=2.0, alpha=0.5,
+    )  # fmt: skip
+    assert frame["threshold"].to_list() == [100.0, 100.0, 50.0]
+    assert frame["is_clamped"].to_list() == [False, False, True]
+
+
+@pytest.mark.parametrize("kind", list(BarKind))
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_bars_given_a_short_buffer_are_the_same(monkeypatch, kind, rows):
+    rng = np.random.default_rng(rows)
+    count = 300
+    ticks = np.arange(count), rng.integers(1, 9, count) / 4, rng.integers(1, 9, count) * 50.0
+    runs = {"block": np.arange(count) // 7, "session": np.arange(count) // 90}
+    whole, state = bars_from_arrays(*ticks, kind, 500, **runs)
+    monkeypatch.setattr("smallcaps_assets.domain.bar_arrays.ROWS", rows)
+    short, same_state = bars_from_arrays(*ticks, kind, 500, **runs)
+    assert whole.height > 60
+    assert short.equals(whole)
+    assert same_state.floats.tobytes() == state.floats.tobytes()
+    assert same_state.integers.tolist() == state.integers.tolist()

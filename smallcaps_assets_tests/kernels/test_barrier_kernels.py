@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smallcaps_assets.domain.forward_returns import forward_return_arrays
 from smallcaps_assets.domain.labels import triple_barrier_arrays
 from smallcaps_assets.kernels import barriers as kernel
 
@@ -35,6 +36,26 @@ def test_triple_barrier_given_any_ticks_equals_twin(ticks, take, stop, timeout, 
             ticks["times"], ticks["prices"], forming, event, take, stop, vertical
         )
         assert row == wanted
+
+
+@given(brute_force.tick_lists(), st.integers(0, 40), st.integers(0, 120))
+def test_forward_returns_given_any_ticks_equal_twin(ticks, horizon, session_end):
+    times, prices, events = ticks["times"], ticks["prices"], range(len(ticks["times"]))
+    forming = np.array(ticks["forming"], bool)
+    frame = forward_return_arrays(
+        np.array(times, np.int64), prices, list(events), session_end, horizon, 0.10, 0.10, forming
+    )
+    names = ("forward_return", "forward_label", "forward_staleness")
+    for event, (change, label, age) in zip(events, frame.select(names).rows(), strict=True):
+        wanted = brute_force.forward_return(times, prices, forming, event, horizon, session_end)
+        assert (change, age) == wanted
+        if change is None:
+            assert label is None
+        else:
+            price = prices[event] * (1 + change)
+            up = brute_force.reaches(price, prices[event] * 1.10)
+            down = brute_force.falls_to(price, prices[event] * 0.90)
+            assert label == up - down
 
 
 @pytest.mark.parametrize("count", [1, kernel.BLOCK, kernel.BLOCK + 1, 4 * kernel.BLOCK - 1])

@@ -93,6 +93,32 @@ def test_sequential_bootstrap_given_many_draws_keeps_its_means_exact():
     assert len(set(drawn.tolist())) > 100
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_sequential_bootstrap_given_long_and_short_spans_equals_twin(seed):
+    rng = np.random.default_rng(seed)
+    starts = np.sort(rng.integers(0, 90, 50))
+    ends = np.minimum(starts + rng.choice([1, 2, 60], 50, p=[0.45, 0.45, 0.1]), 100)
+    found = weights.sequential_bootstrap(101, starts, ends, np.random.default_rng(seed), 60)
+    uniforms = np.random.default_rng(seed).random(60).tolist()
+    wanted = brute_force.bootstrap_draws(101, starts.tolist(), ends.tolist(), uniforms)
+    assert found.tolist() == wanted
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 8])
+def test_fenwick_tree_given_an_amount_at_a_bound_finds_the_next_value(size):
+    tree = kernel.tree_build(np.ones(size))
+    found = [kernel.tree_find(tree, float(amount)) for amount in range(size + 1)]
+    assert found == [*range(size), size - 1]
+
+
+def test_average_uniqueness_is_never_above_one():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        starts = np.sort(rng.integers(0, 40, 12))
+        found = weights.average_uniqueness(60, starts, starts + rng.integers(1, 9, 12))
+        assert found.max() <= 1.0
+
+
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=30), st.data())
 def test_fenwick_tree_given_any_values_finds_by_running_sum(values, data):
     tree = kernel.tree_build(np.array(values))

@@ -16,7 +16,6 @@ from smallcaps_assets.orchestration.runner import (
     in_threads,
     materialize,
     partition_keys,
-    retry_policy,
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Outcome
@@ -181,7 +180,6 @@ def test_retry_after_a_transient_fault_does_only_what_is_missing(instance: dg.Da
         specs=[asset_spec("trades")],
         partitions_def=KEYS,
         can_subset=True,
-        retry_policy=retry_policy(RunSettings(retries=2, retry_seconds=0)),
     )
     def chain(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
         done = done_in(context.run_id)
@@ -189,9 +187,8 @@ def test_retry_after_a_transient_fault_does_only_what_is_missing(instance: dg.Da
         asked.extend(keys)
         is_down = len(asked) <= 6
         error = SourceUnavailable("the vendor is down")
-        yield from materialize(
-            context, (outcome("trades", k, error if k == "k3" and is_down else None) for k in keys)
-        )
+        outcomes = (outcome("trades", k, error if k == "k3" and is_down else None) for k in keys)
+        yield from materialize(context, outcomes, None, RunSettings(retries=2, retry_seconds=0))
 
     job = dg.Definitions(
         assets=[chain], executor=dg.in_process_executor

@@ -1,0 +1,35 @@
+"""A job for each op, for what schedule and sensors request and for lists of keys in the launchpad.
+
+Assets of one job must be cut alike, so there is one for each cut of ticker x date. Without a
+partition a job takes `keys` in its configuration: the way for scattered sets.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from smallcaps_assets.defs.reference import ACTIONS
+from smallcaps_assets.defs.sessions import SESSION_TABLES
+from smallcaps_assets.orchestration.launchers import job_name
+from smallcaps_assets.schemas import TICK_CHAIN
+
+REGISTRY = "registry"
+DERIVED = ("ticker_sessions", "adjustment_factors")
+_TABLES = {
+    "corporate_actions": ACTIONS,
+    "ticker_details": ("ticker_details",),
+    "session_tables": SESSION_TABLES,
+    REGISTRY: DERIVED,
+    "tick_chain": TICK_CHAIN,
+    "coverage": ("coverage",),
+    "ml_dataset": ("ml_dataset",),
+    "ticker_history": ("ticker_history",),
+}
+JOBS = {
+    op: dg.define_asset_job(
+        job_name(op),
+        selection=dg.AssetSelection.assets(*tables),
+        description=f"{', '.join(tables)}: partitions of a run, or `keys` in its configuration.",
+    )
+    for op, tables in _TABLES.items()
+}

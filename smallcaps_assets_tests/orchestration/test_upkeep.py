@@ -1,0 +1,82 @@
+"""Limits of pools, runs of dead processes, old logs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.orchestration.pools import apply_pools
+from smallcaps_assets.orchestration.upkeep import (
+    PROCESS_TAG,
+    end_orphans,
+    process_tag,
+    purge_compute_logs,
+)
+from smallcaps_assets.settings import RunSettings
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    with open_instance(tmp_path) as found:
+        yield found
+
+
+def limits(instance: dg.DagsterInstance) -> dict[str, int]:
+    return {p.name: p.limit for p in instance.event_log_storage.get_pool_limits() if p.limit}
+
+
+def test_apply_pools_sets_the_limits_and_sets_back_what_was_changed(instance: dg.DagsterInstance):
+    apply_pools(instance, RunSettings())
+    assert limits(instance) == {"vendor": 1, "ticks": 2}
+    instance.event_log_storage.set_concurrency_slots("ticks", 9)
+    apply_pools(instance, RunSettings(tick_runs=4))
+    assert limits(instance) == {"vendor": 1, "ticks": 4}
+
+
+def run_of(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+    """A run that has begun and not ended."""
+
+    @dg.job
+    def nothing() -> None: ...
+
+    run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    return run.run_id
+
+
+def test_end_orphans_ends_only_runs_whose_process_is_gone(instance: dg.DagsterInstance):
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    host = process_tag()[PROCESS_TAG].partition("@")[2]
+    dead = run_of(instance, {PROCESS_TAG: f"{gone}@{host}"})
+    others = [
+        run_of(instance, process_tag()),
+        run_of(instance, {PROCESS_TAG: f"{gone}@elsewhere"}),
+        run_of(instance, {}),
+    ]
+    assert end_orphans(instance) == 1
+    assert end_orphans(instance) == 0
+    statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses[dead] is dg.DagsterRunStatus.FAILURE
+    assert all(statuses[run] is dg.DagsterRunStatus.STARTED for run in others)
+
+
+def test_purge_compute_logs_leaves_new_ones_and_everything_else(tmp_path: Path):
+    for name in ("old", "new"):
+        folder = tmp_path / "storage" / name / "compute_logs"
+        folder.mkdir(parents=True)
+        (folder.parent / "kept").write_text("kept")
+    os.utime(tmp_path / "storage" / "old" / "compute_logs", (0, 0))
+    assert purge_compute_logs(tmp_path) == 1
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert "storage/old/kept" in left and "storage/new/compute_logs" in left
+    assert "storage/old/compute_logs" not in left
