@@ -13,7 +13,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,51 +21,21 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from upath import UPath
 
-from smallcaps_assets import __version__
 from smallcaps_assets.lake import files, replaced
-from smallcaps_assets.lake.errors import DamagedFileError, UnknownContractError
+from smallcaps_assets.lake.errors import DamagedFileError
 from smallcaps_assets.lake.paths import depth, key_of_folder, partition_folder
-from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
+from smallcaps_assets.lake.stamp import (
+    FOOTER,
+    Stamp,
+    check_contract,
+    footer_length,
+    footer_of,
+    stamp_in,
+)
 from smallcaps_assets.schemas import TABLES, ContractError, Table
 
-FOOTER = 1 << 16
 SCANNED = 32
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What a file's footer says about its making.
-
-    `scope` says which tickers are in it, see `Scope`. `inputs` is a digest of the files that it was
-    made from; another digest means that they have changed since. `source` names the flat file that
-    raw rows came from, with its ETag.
-    """
-
-    table: str
-    version: int
-    config: str
-    scope: str = str(Scope())
-    inputs: str = ""
-    source: str = ""
-    code: str = __version__
-
-    def as_metadata(self) -> dict[str, str]:
-        """Key-value metadata of the Parquet footer."""
-        return {f"smallcaps_{name}": str(value) for name, value in self.__dict__.items()}
-
-    @staticmethod
-    def of(metadata: dict[str, str]) -> Stamp | None:
-        """The stamp in a footer, or None when the file is not of this project."""
-        known = {field.name for field in fields(Stamp)}
-        values: dict[str, Any] = {
-            name: value
-            for key, value in metadata.items()
-            if (name := key.removeprefix("smallcaps_")) != key and name in known
-        }
-        if not {"table", "version", "config"} <= values.keys() or NAME not in metadata:
-            return None
-        return Stamp(**{**values, "version": int(values["version"])})
 
 
 @dataclass(frozen=True)
@@ -153,12 +123,12 @@ class Lake:
 
     def check_contract(self, name: str, key: str | None = None) -> None:
         """Raises UnknownContractError when a stored file is of another version of its contract."""
-        _check_contract(self.path(name, key), TABLES[name], self.stamp(name, key))
+        check_contract(self.path(name, key), TABLES[name], self.stamp(name, key))
 
     def read_bytes(self, name: str, key: str | None = None) -> bytes:
         """A partition's file as it is. Raises FileNotFoundError naming table and key."""
         try:
-            return self.path(name, key).read_bytes()
+            return self._whole(self.path(name, key))
         except FileNotFoundError:
             absent = f"{name} has no partition {key!r}; materialize it first"
             raise FileNotFoundError(absent) from None
@@ -205,11 +175,11 @@ class Lake:
     def _opened(self, name: str, key: str, opened: ExitStack) -> BinaryIO | None:
         path = self.path(name, key or None)
         try:
-            found: Any = path.open("rb") if self.is_local else io.BytesIO(path.read_bytes())
+            found: Any = path.open("rb") if self.is_local else io.BytesIO(self._whole(path))
         except FileNotFoundError:
             return None
         source: BinaryIO = opened.enter_context(found)
-        _check_contract(path, TABLES[name], _stamp(_footer(source)))
+        check_contract(path, TABLES[name], stamp_in(footer_of(source)))
         source.seek(0)
         return source
 
@@ -222,7 +192,7 @@ class Lake:
                 " `smallcaps verify --repair` marks it, and the next run makes it again"
             )
         source = io.BytesIO(data)
-        _check_contract(path, TABLES[name], _stamp(_footer(source)))
+        check_contract(path, TABLES[name], stamp_in(footer_of(source)))
         source.seek(0)
         return source
 
@@ -230,6 +200,8 @@ class Lake:
         """Keys of the stored partitions, sorted; `['']` for a stored table without partitions."""
         table = TABLES[name]
         base = self.root / table.layer / name
+        if not self.is_local:
+            return sorted(key_of_folder(table, folder) for folder in _object_folders(base, name))
         if not base.exists():
             return []
         return sorted(key_of_folder(table, f) for f in _folders(base, depth(table), name))
@@ -237,7 +209,7 @@ class Lake:
     def stamp(self, name: str, key: str | None = None) -> Stamp | None:
         """The stamp of a stored partition; None when it is absent or not of this project."""
         footer = self._footer_of(name, key)
-        return None if footer is None else _stamp(footer)
+        return None if footer is None else stamp_in(footer)
 
     def seal(self, name: str, key: str | None = None) -> str:
         """The seal of a stored partition; empty when it is absent or not of this project."""
@@ -262,8 +234,8 @@ class Lake:
 
     def rows(self, name: str, key: str | None = None) -> int:
         """Number of rows of a stored partition, from its footer."""
-        with self.path(name, key).open("rb") as file:
-            return pl.scan_parquet(file).select(pl.len()).collect().item()
+        source = io.BytesIO(b"PAR1" + (self._footer_of(name, key) or b""))
+        return pl.scan_parquet(source).select(pl.len()).collect().item()
 
     def modified(self, name: str, key: str | None = None) -> float:
         """When a stored partition was written, in seconds since the epoch."""
@@ -283,11 +255,23 @@ class Lake:
 
     def _footer_of(self, name: str, key: str | None) -> bytes | None:
         """The end of a stored file with its footer; None when it is absent."""
+        path = self.path(name, key)
         try:
-            with self.path(name, key).open("rb") as file:
-                return _footer(file)  # type: ignore[arg-type]
+            if self.is_local:
+                with path.open("rb") as file:
+                    return footer_of(file)  # type: ignore[arg-type]
+            end: Any = path.fs.cat_file(path.path, start=-FOOTER)
+            is_short = len(end) == FOOTER < footer_length(end)
+            return footer_of(io.BytesIO(self._whole(path) if is_short else end))
         except FileNotFoundError:
             return None
+
+    def _whole(self, path: UPath) -> bytes:
+        """A file's bytes; of an object by one request, others fail on one that is replaced."""
+        if self.is_local:
+            return path.read_bytes()
+        found: Any = path.fs.cat_file(path.path)
+        return found
 
     def _publish(self, path: UPath, data: bytes, before: Callable[[], None] = lambda: None) -> None:
         if self.is_local:
@@ -311,38 +295,12 @@ def _encode(table: Table, frame: pl.DataFrame, stamp: Stamp) -> bytes:
     return seal(buffer.getvalue())
 
 
-def _footer(file: BinaryIO) -> bytes:
-    """The end of a Parquet file from its footer on."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - FOOTER))
-    end = file.read()
-    length = 8 + int.from_bytes(end[-8:-4], "little")
-    if len(end) < length <= size:
-        file.seek(size - length)
-        end = file.read()
-    return end[-length:]
-
-
-def _stamp(footer: bytes) -> Stamp | None:
-    try:
-        return Stamp.of(pl.read_parquet_metadata(io.BytesIO(b"PAR1" + footer)))
-    except (pl.exceptions.PolarsError, ValueError):
-        return None
-
-
-def _check_contract(path: UPath, table: Table, found: Stamp | None) -> None:
-    if found is None:
-        raise DamagedFileError(
-            f"{path} was not written by this project, or is damaged;"
-            " `smallcaps verify --repair` marks it, and the next run makes it again"
-        )
-    if found.version == table.version:
-        return
-    remedy = "update the project" if found.version > table.version else "run `smallcaps migrate`"
-    raise UnknownContractError(
-        f"{path} has version {found.version} of the contract {table.name},"
-        f" this code reads {table.version}; {remedy}"
-    )
+def _object_folders(base: UPath, name: str) -> Iterator[str]:
+    """As `_folders`, from one listing of an object store."""
+    for place in base.fs.find(base.path):
+        folder, _, file = str(place).rpartition("/")
+        if file == f"{name}.parquet":
+            yield folder.removeprefix(base.path)
 
 
 def _folders(base: UPath, levels: int, name: str, prefix: str = "") -> Iterator[str]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PanicException
 
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.changes import changes
@@ -175,10 +176,8 @@ class Workspace:
         try:
             stamp = self.stamp(table, key)
             outcome = self._store(table, key, build(), stamp)
-        except Exception as error:  # noqa: BLE001 - named in the outcome, the other keys go on
+        except (Exception, PanicException) as error:  # noqa: BLE001 - named, the others go on
             outcome = Outcome(table, key, error=error)
-        except pl.exceptions.PanicException as panic:  # no Exception for Python; such as no handles
-            outcome = Outcome(table, key, error=RuntimeError(f"polars gave up: {panic}"))
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
 

@@ -55,7 +55,7 @@ class Decoder:
 
 
 class OneAnswer:
-    """A vendor that answers with the same bytes, or the first time only, a hundred times at most."""
+    """A vendor that answers with the same bytes, or only at first; a hundred times at most."""
 
     def __init__(self, body: bytes, later: bytes | None = None) -> None:
         self._body, self._later, self._left = body, body if later is None else later, 100
