@@ -132,7 +132,7 @@ class MainJob:
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
         end_orphans(self.instance)
-        self.work.lake.sweep()
+        self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
         self.work.spool.sweep()
         if not self.is_forced:
             self.report.known = report_unknown(self.instance, self.work)

@@ -79,7 +79,21 @@ Url = Annotated[str, AfterValidator(_is_url)]
 
 
 class LakeSettings(Section, frozen=True):
-    root: str = Field(default="data", description="folder of the lake")
+    root: str = Field(default="data", description="folder of the lake, or s3://bucket/prefix")
+    home: str = Field(
+        default="",
+        description="local folder of Dagster's history and running state; the lake itself if local",
+    )
+    keep_replaced_days: float = Field(
+        default=30, ge=0, description="days that replaced versions of raw files stay recoverable"
+    )
+
+    @property
+    def local(self) -> str:
+        """The local folder of what can't be in an object store: databases and locks."""
+        if self.home or "://" not in self.root:
+            return self.home or self.root
+        return str(Path.home() / ".smallcaps" / re.sub(r"[^A-Za-z0-9.-]+", "_", self.root))
 
 
 class PolygonSettings(Section, frozen=True):

@@ -95,6 +95,50 @@ def coverage(**options: Any) -> None:
 
 @main.command()
 @market_options
+@click.argument("tables", nargs=-1)
+@click.option("--deep", "is_deep", is_flag=True, help="check every rule of the contracts again")
+@click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")
+def verify(**options: Any) -> None:
+    """Check every stored file of some TABLES, or all, and what Dagster says of them."""
+    from smallcaps_assets.cli.verify import run_verify
+
+    _exit(lambda: run_verify(**options))
+
+
+@main.command()
+@click.argument("first")
+@click.argument("second")
+@click.argument("tables", nargs=-1)
+def diff(**options: Any) -> None:
+    """Which partitions of the lakes FIRST and SECOND differ, and how."""
+    from smallcaps_assets.cli.versions import show_diff
+
+    _exit(lambda: show_diff(**options))
+
+
+@main.command()
+@market_options
+def migrate(**options: Any) -> None:
+    """Bring raw files of an older contract to the present one."""
+    from smallcaps_assets.cli.versions import run_migrate
+
+    _exit(lambda: run_migrate(**options))
+
+
+@main.command()
+@market_options
+@click.argument("table")
+@click.argument("key")
+@click.option("--version", metavar="NAME", help="the version to put back, or how its name begins")
+def restore(**options: Any) -> None:
+    """List the replaced versions of a raw partition, or put one back."""
+    from smallcaps_assets.cli.versions import run_restore
+
+    _exit(lambda: run_restore(**options))
+
+
+@main.command()
+@market_options
 @click.option("--port", default=3000, show_default=True, help="port of the web server")
 @click.option("--host", default="127.0.0.1", show_default=True, help="address it listens on")
 def ui(**options: Any) -> None:

@@ -56,7 +56,7 @@ def run_backfill(
     try:
         named = tables_of(tables)
         request = Request(named, first, last, wanted, _keys(keys), is_missing, is_failed)
-        with open_instance(settings.lake.root) as instance:
+        with open_instance(settings.lake.local) as instance:
             job = Backfill(
                 settings,
                 ready_lake(settings),

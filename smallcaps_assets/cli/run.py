@@ -88,7 +88,7 @@ def run_main_job(
     console = wide_console()
     console.print(f"market {settings.market.name}, sessions {first} to {last}, lake {store.root}")
     display = Display(console)
-    with open_instance(settings.lake.root) as instance, display:
+    with open_instance(settings.lake.local) as instance, display:
         job = MainJob(
             settings,
             store,

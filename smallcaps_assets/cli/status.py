@@ -29,7 +29,7 @@ def show_status(
     if read_identity(root) is None:
         raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
     check_lake(settings)
-    with open_instance(root) as instance:
+    with open_instance(settings.lake.local) as instance:
         rows = status_rows(settings, Lake(root), instance)
     console = wide_console()
     console.print(status_table(rows, f"lake {root}, market {settings.market.name}"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from smallcaps_assets.cli.setup import ready_lake, settings_of
+from smallcaps_assets.settings import LakeSettings
 
 
 def open_ui(
@@ -27,15 +28,24 @@ def open_ui(
 
     settings = settings_of(market, lake, overrides, config)
     ready_lake(settings)
-    root = Path(settings.lake.root).resolve()
-    with open_instance(root) as instance:
+    with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         apply_pools(instance, settings.run)
         end_orphans(instance)
     purge_compute_logs(home)
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "SMALLCAPS_LAKE_ROOT": str(root)}
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **_places(settings.lake)}
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file(home))]
     return _serve([*command, "--host", host, "--port", str(port)], environment)
+
+
+def _places(lake: LakeSettings) -> dict[str, str]:
+    """The variables that tell the lake's place to processes of another working folder."""
+    local, is_remote = str(Path(lake.local).resolve()), "://" in lake.root
+    root = lake.root if is_remote else str(Path(lake.root).resolve())
+    return {
+        "SMALLCAPS_LAKE_ROOT": root,
+        **({"SMALLCAPS_LAKE_HOME": local} if root != local else {}),
+    }
 
 
 def _serve(command: list[str], environment: Mapping[str, str]) -> int:

@@ -1,6 +1,5 @@
 """The ends of the flow: ml_dataset by period, and ticker_history by ticker."""
 
-import json
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -148,8 +147,7 @@ def facts_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Facts:
 
 def _write_meta(work: Workspace, key: str, meta: dict) -> None:
     folder = work.lake.path("ml_dataset", key).parent.relative_to(work.lake.root)
-    data = json.dumps(meta, indent=2, sort_keys=True, default=str).encode() + b"\n"
-    work.lake.write_bytes(f"{folder}/meta.json", data)
+    work.lake.write_json(f"{folder}/meta.json", meta)
 
 
 class Histories:

@@ -4,13 +4,16 @@ Belongs here: paths, the atomic store, the lake's identity, scans. Does not belo
 rows mean (schemas, domain) and who asks for them (orchestration). Knows nothing of Dagster.
 """
 
+from smallcaps_assets.lake.errors import DamagedFileError, LakeError, UnknownContractError
 from smallcaps_assets.lake.failures import Failure, Failures
-from smallcaps_assets.lake.identity import LakeError, LakeIdentity, open_lake
+from smallcaps_assets.lake.identity import LakeIdentity, open_lake
 from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
 from smallcaps_assets.lake.scope import Scope
-from smallcaps_assets.lake.store import Lake, Stamp, Written
+from smallcaps_assets.lake.stamp import Stamp
+from smallcaps_assets.lake.store import Lake, Written
 
 __all__ = [
+    "DamagedFileError",
     "Failure",
     "Failures",
     "Lake",
@@ -19,6 +22,7 @@ __all__ = [
     "PartitionKeyError",
     "Scope",
     "Stamp",
+    "UnknownContractError",
     "Written",
     "open_lake",
     "partition_folder",

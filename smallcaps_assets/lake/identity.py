@@ -13,14 +13,11 @@ from typing import Any
 
 from upath import UPath
 
+from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.lake.store import Lake
 
 FILE = "lake.json"
 FORMAT = 1
-
-
-class LakeError(RuntimeError):
-    """A lake that can't be used: unwritable, of another market, or of an unknown format."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def _remember(lake: Lake, identity: LakeIdentity, settings: dict[str, Any]) -> N
         "settings": settings,
     }
     try:
-        lake.write_bytes(FILE, json.dumps(values, indent=2, sort_keys=True).encode() + b"\n")
+        lake.write_json(FILE, values)
     except OSError as error:
         raise LakeError(
             f"lake {lake.root} can't be written: {error.strerror or error};"

@@ -45,7 +45,10 @@ def split_ticker_session(key: str) -> tuple[str, date]:
 def partition_folder(table: Table, key: str | None) -> str:
     """The folder of a partition below the lake's root. Raises PartitionKeyError."""
     base = f"{table.layer}/{table.name}"
-    hive = "/".join(f"{name}={value}" for name, value in _hive_keys(table, key))
+    hive = "/".join(
+        f"{name}={encode(value) if name == 'ticker' else value}"
+        for name, value in hive_keys(table, key).items()
+    )
     return f"{base}/{hive}" if hive else base
 
 
@@ -61,16 +64,17 @@ def depth(table: Table) -> int:
     return cuts.get(table.partitioning, 1)
 
 
-def _hive_keys(table: Table, key: str | None) -> list[tuple[str, str]]:
+def hive_keys(table: Table, key: str | None) -> dict[str, str]:
+    """The names and values of a partition's hive folders. Raises PartitionKeyError."""
     cut = table.partitioning
     if cut is Partitioning.NONE:
-        return []
+        return {}
     if key is None:
         raise PartitionKeyError(f"{table.name} is partitioned by {cut}; name a partition key")
     if cut is Partitioning.TICKER_SESSION:
         ticker, day = split_ticker_session(key)
-        return [("ticker", encode(ticker)), ("date", day.isoformat())]
-    return [(_HIVE_NAME[cut], _checked(cut, key))]
+        return {"ticker": ticker, "date": day.isoformat()}
+    return {_HIVE_NAME[cut]: _checked(cut, key)}
 
 
 def _checked(cut: Partitioning, key: str) -> str:
@@ -78,7 +82,7 @@ def _checked(cut: Partitioning, key: str) -> str:
         return _date(key, key).isoformat()
     if cut is Partitioning.TICKER:
         _check(_TICKER.fullmatch(key) is not None, key, "a ticker")
-        return encode(key)
+        return key
     if cut is Partitioning.MONTH:
         _check(re.fullmatch(r"[0-9]{4}-[0-9]{2}", key) is not None, key, "YYYY-MM")
     elif cut is Partitioning.HALF_MONTH:

@@ -1,74 +1,53 @@
 """The atomic store: one Parquet file per partition, all or nothing.
 
-A file is written under a temporary name in its own folder, flushed and renamed, so that a reader
-sees the old file or the new one, never half of one. Its footer says which contract, code and
-settings made it, and holds no clock: the same inputs give the same bytes.
+A file is replaced in one step, so that a reader sees the old one or the new one, never half of one.
+Its footer says which contract, code and settings made it, seals its bytes (`seal.py`), and holds no
+clock: the same inputs give the same bytes. A file is opened once to be read, and refused when it is
+damaged or of another contract. A raw file that is replaced is kept for a while (`replaced.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
+from polars.io.plugins import register_io_source
 from upath import UPath
 
-from smallcaps_assets import __version__
+from smallcaps_assets.lake import files, replaced
+from smallcaps_assets.lake.errors import DamagedFileError
 from smallcaps_assets.lake.paths import depth, key_of_folder, partition_folder
-from smallcaps_assets.lake.scope import Scope
+from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
+from smallcaps_assets.lake.stamp import (
+    FOOTER,
+    Stamp,
+    check_contract,
+    footer_length,
+    footer_of,
+    stamp_in,
+)
 from smallcaps_assets.schemas import TABLES, ContractError, Table
 
-TEMPORARY = ".tmp-"
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What a file's footer says about its making.
-
-    `scope` says which tickers are in it, see `Scope`. `inputs` is a digest of the files that it was
-    made from; another digest means that they have changed since. `source` names the flat file that
-    raw rows came from, with its ETag.
-    """
-
-    table: str
-    version: int
-    config: str
-    scope: str = str(Scope())
-    inputs: str = ""
-    source: str = ""
-    code: str = __version__
-
-    def as_metadata(self) -> dict[str, str]:
-        """Key-value metadata of the Parquet footer."""
-        return {f"smallcaps_{name}": str(value) for name, value in self.__dict__.items()}
-
-    @staticmethod
-    def of(metadata: dict[str, str]) -> Stamp | None:
-        """The stamp in a footer, or None when the file is not of this project."""
-        values = {
-            name.removeprefix("smallcaps_"): value
-            for name, value in metadata.items()
-            if name.startswith("smallcaps_")
-        }
-        if not {"table", "version", "config"} <= values.keys():
-            return None
-        return Stamp(**{**values, "version": int(values["version"])})  # type: ignore[arg-type]
+SCANNED = 32
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a write did: rows and bytes of the stored file, and its place below the root."""
+    """What a write did: rows, bytes and seal of the stored file, its place below the root."""
 
     table: str
     key: str | None
     rows: int
     bytes: int
     path: str
+    seal: str = ""
 
 
 class Lake:
@@ -76,8 +55,10 @@ class Lake:
 
     def __init__(self, root: str | Path | UPath) -> None:
         self.root = UPath(root)
-        self._is_local = isinstance(self.root, Path)
-        self._digests: dict[str, tuple[tuple[int | None, int], str]] = {}
+        self.is_local = isinstance(self.root, Path)
+        if not self.is_local:  # a listing that another process has changed is not to be kept
+            self.root = UPath(root, use_listings_cache=False)
+        self._digests: dict[str, tuple[tuple[Any, ...], str]] = {}
 
     def path(self, name: str, key: str | None = None) -> UPath:
         """Where the partition of a table lies, whether it exists or not."""
@@ -89,85 +70,171 @@ class Lake:
         return self.path(name, key).exists()
 
     def write(self, name: str, key: str | None, frame: pl.DataFrame, stamp: Stamp) -> Written:
-        """Validate and store a partition whole, replacing an earlier one.
+        """Validate and store a partition whole, replacing an earlier one; a raw one is kept.
 
         Raises ContractError, with the stored partition as it was, when the frame breaks the
         table's contract; OSError when the place can't be written.
         """
         table = TABLES[name]
         valid = table.validate(frame)
-        path = self.path(name, key)
         data = _encode(table, valid, stamp)
-        self._publish(path, data)
-        return Written(name, key, len(valid), len(data), str(path.relative_to(self.root)))
+        self.put(name, key, data)
+        path = self.path(name, key)
+        place = str(path.relative_to(self.root))
+        return Written(name, key, len(valid), len(data), place, seal_of(data))
+
+    def put(self, name: str, key: str | None, data: bytes) -> None:
+        """Store the bytes of a partition's file; of a raw one the earlier version is kept."""
+        path = self.path(name, key)
+
+        def keep() -> None:
+            if TABLES[name].layer == "raw":
+                replaced.keep(self.root, path, self.seal(name, key), seal_of(data))
+
+        self._publish(path, data, keep)
 
     def write_bytes(self, relative: str, data: bytes) -> None:
-        """Store a small file beside the tables, such as meta.json, atomically."""
+        """Store a small file beside the tables atomically."""
         self._publish(self.root / relative, data)
+
+    def write_json(self, relative: str, values: dict[str, Any]) -> None:
+        """Store a small JSON file beside the tables, such as meta.json, atomically and sealed."""
+        text = json.dumps({**values, NAME: BLANK}, indent=2, sort_keys=True, default=str)
+        self._publish(self.root / relative, seal(text.encode() + b"\n"))
 
     def read(
         self, name: str, key: str | None = None, columns: list[str] | None = None
     ) -> pl.DataFrame:
-        """A partition's rows. Raises FileNotFoundError naming table and key when it is absent."""
-        path = self.path(name, key)
-        if not path.exists():
-            raise FileNotFoundError(f"{name} has no partition {key!r}; materialize it first")
-        return pl.read_parquet(self._source(path), columns=columns, hive_partitioning=False)
+        """A partition's rows, read from one opening and checked against the file's seal.
+
+        Raises FileNotFoundError naming table and key when it is absent, DamagedFileError when its
+        bytes are not those that were written, UnknownContractError when another version wrote them.
+        """
+        return pl.read_parquet(self._checked(name, key), columns=columns, hive_partitioning=False)
 
     def read_many(
         self, name: str, keys: Iterable[str], columns: list[str] | None = None
     ) -> pl.DataFrame:
         """The rows of those partitions that exist, in the order of the keys."""
-        paths = [path for key in keys if (path := self.path(name, key)).exists()]
-        if not paths:
+        sources: Any = [self._checked(name, key) for key in keys if self.exists(name, key)]
+        if not sources:
             return TABLES[name].empty().select(columns or pl.all())
-        sources: Any = [self._source(path) for path in paths]
         return pl.read_parquet(sources, columns=columns, hive_partitioning=False)
 
+    def check_contract(self, name: str, key: str | None = None) -> None:
+        """Raises UnknownContractError when a stored file is of another version of its contract."""
+        check_contract(self.path(name, key), TABLES[name], self.stamp(name, key))
+
+    def read_bytes(self, name: str, key: str | None = None) -> bytes:
+        """A partition's file as it is. Raises FileNotFoundError naming table and key."""
+        try:
+            return self._whole(self.path(name, key))
+        except FileNotFoundError:
+            absent = f"{name} has no partition {key!r}; materialize it first"
+            raise FileNotFoundError(absent) from None
+
     def scan(self, name: str) -> pl.LazyFrame:
-        """All partitions as one lazy frame, with the hive folders used for pruning."""
-        pattern = "/".join(["*=*"] * depth(TABLES[name]) + [f"{name}.parquet"])
-        base = self.root / TABLES[name].layer / name
-        if next(iter(self.keys(name)), None) is None:
-            return TABLES[name].empty().lazy()
-        return pl.scan_parquet(f"{base}/{pattern}", hive_partitioning=False)
+        """All partitions as one lazy frame, in the order of their keys.
+
+        Partitions are listed when it is collected and each file is opened once, so that one that
+        is replaced meanwhile is read whole, old or new. Seals are not checked: only the parts of
+        the files that are asked for are read.
+        """
+
+        def rows(
+            columns: list[str] | None, wanted: pl.Expr | None, limit: int | None, _: int | None
+        ) -> Iterator[pl.DataFrame]:
+            left, keys = limit, self.keys(name)
+            for start in range(0, len(keys), SCANNED):
+                found = self._scanned(name, keys[start : start + SCANNED], columns, wanted, left)
+                yield found
+                left = None if left is None else left - len(found)
+                if left == 0:
+                    return
+
+        return register_io_source(rows, schema=TABLES[name].columns)
+
+    def _scanned(
+        self,
+        name: str,
+        keys: Sequence[str],
+        columns: list[str] | None,
+        wanted: pl.Expr | None,
+        limit: int | None,
+    ) -> pl.DataFrame:
+        """The wanted rows of some partitions; one that is gone by now has none."""
+        with ExitStack() as opened:
+            sources: Any = [source for key in keys if (source := self._opened(name, key, opened))]
+            if not sources:
+                return TABLES[name].empty().select(columns or pl.all())
+            rows = pl.scan_parquet(sources, hive_partitioning=False)
+            rows = rows if wanted is None else rows.filter(wanted)
+            rows = rows if columns is None else rows.select(columns)
+            return (rows if limit is None else rows.head(limit)).collect()
+
+    def _opened(self, name: str, key: str, opened: ExitStack) -> BinaryIO | None:
+        path = self.path(name, key or None)
+        try:
+            found: Any = path.open("rb") if self.is_local else io.BytesIO(self._whole(path))
+        except FileNotFoundError:
+            return None
+        source: BinaryIO = opened.enter_context(found)
+        check_contract(path, TABLES[name], stamp_in(footer_of(source)))
+        source.seek(0)
+        return source
+
+    def _checked(self, name: str, key: str | None) -> io.BytesIO:
+        """A file's bytes from one opening; polars opens a path more than once."""
+        data, path = self.read_bytes(name, key or None), self.path(name, key or None)
+        if not is_intact(data):
+            raise DamagedFileError(
+                f"{path} is damaged: its bytes are not those that were written;"
+                " `smallcaps verify --repair` marks it, and the next run makes it again"
+            )
+        source = io.BytesIO(data)
+        check_contract(path, TABLES[name], stamp_in(footer_of(source)))
+        source.seek(0)
+        return source
 
     def keys(self, name: str) -> list[str]:
         """Keys of the stored partitions, sorted; `['']` for a stored table without partitions."""
         table = TABLES[name]
         base = self.root / table.layer / name
+        if not self.is_local:
+            return sorted(key_of_folder(table, folder) for folder in _object_folders(base, name))
         if not base.exists():
             return []
         return sorted(key_of_folder(table, f) for f in _folders(base, depth(table), name))
 
     def stamp(self, name: str, key: str | None = None) -> Stamp | None:
         """The stamp of a stored partition; None when it is absent or not of this project."""
-        path = self.path(name, key)
-        try:
-            return Stamp.of(pl.read_parquet_metadata(self._source(path)))
-        except (FileNotFoundError, pl.exceptions.PolarsError):
-            return None
+        footer = self._footer_of(name, key)
+        return None if footer is None else stamp_in(footer)
+
+    def seal(self, name: str, key: str | None = None) -> str:
+        """The seal of a stored partition; empty when it is absent or not of this project."""
+        return seal_of(self._footer_of(name, key) or b"")
 
     def digest(self, name: str, key: str | None = None) -> str:
-        """A digest of a stored partition's footer, which changes with its rows; `absent` if none.
+        """A digest of a stored partition's footer, which changes with its bytes; `absent` if none.
 
-        The footer holds the size, place and extremes of every column chunk.
+        The footer holds the size, place and extremes of every column chunk, and the seal.
         """
         path = self.path(name, key)
         try:
             stat = path.stat()
         except FileNotFoundError:
             return "absent"
-        state = (getattr(stat, "st_mtime_ns", None), stat.st_size)
+        state = (getattr(stat, "st_mtime_ns", None), stat.st_size, getattr(stat, "st_ino", None))
         known = self._digests.get(str(path))
         if known is None or known[0] != state or state[0] is None:
-            known = (state, _footer_digest(path))
+            known = (state, hashlib.sha256(self._footer_of(name, key) or b"").hexdigest())
             self._digests[str(path)] = known
         return known[1]
 
     def rows(self, name: str, key: str | None = None) -> int:
         """Number of rows of a stored partition, from its footer."""
-        source = self._source(self.path(name, key))
+        source = io.BytesIO(b"PAR1" + (self._footer_of(name, key) or b""))
         return pl.scan_parquet(source).select(pl.len()).collect().item()
 
     def modified(self, name: str, key: str | None = None) -> float:
@@ -178,29 +245,40 @@ class Lake:
         """Bytes of a stored partition."""
         return self.path(name, key).stat().st_size
 
-    def sweep(self) -> int:
-        """Remove temporary files that a killed process left. Returns their number."""
-        if not self._is_local:
-            return 0
-        left = [path for path in Path(str(self.root)).rglob(f"{TEMPORARY}*") if path.is_file()]
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
+    def sweep(self, keep_days: float = replaced.KEEP_DAYS) -> int:
+        """Remove temporary files that a killed process left, and replaced versions that are older.
 
-    @staticmethod
-    def _source(path: UPath) -> io.BytesIO:
-        """A file's bytes from one opening.
-
-        polars opens a path more than once and fails on one that is replaced in between.
+        Returns the number of the temporary files.
         """
-        return io.BytesIO(path.read_bytes())
+        replaced.forget(self.root, keep_days)
+        return files.sweep(Path(str(self.root))) if self.is_local else 0
 
-    def _publish(self, path: UPath, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if self._is_local:
-            _replace(Path(str(path)), data)
+    def _footer_of(self, name: str, key: str | None) -> bytes | None:
+        """The end of a stored file with its footer; None when it is absent."""
+        path = self.path(name, key)
+        try:
+            if self.is_local:
+                with path.open("rb") as file:
+                    return footer_of(file)  # type: ignore[arg-type]
+            end: Any = path.fs.cat_file(path.path, start=-FOOTER)
+            is_short = len(end) == FOOTER < footer_length(end)
+            return footer_of(io.BytesIO(self._whole(path) if is_short else end))
+        except FileNotFoundError:
+            return None
+
+    def _whole(self, path: UPath) -> bytes:
+        """A file's bytes; of an object by one request, others fail on one that is replaced."""
+        if self.is_local:
+            return path.read_bytes()
+        found: Any = path.fs.cat_file(path.path)
+        return found
+
+    def _publish(self, path: UPath, data: bytes, before: Callable[[], None] = lambda: None) -> None:
+        if self.is_local:
+            files.publish(Path(str(path)), data, before)
         else:
-            path.write_bytes(data)
+            before()
+            path.fs.pipe_file(path.path, data)
 
 
 def _encode(table: Table, frame: pl.DataFrame, stamp: Stamp) -> bytes:
@@ -212,29 +290,17 @@ def _encode(table: Table, frame: pl.DataFrame, stamp: Stamp) -> bytes:
         compression="zstd",
         compression_level=3,
         row_group_size=table.row_group_rows,
-        metadata=stamp.as_metadata(),
+        metadata={**stamp.as_metadata(), NAME: BLANK},
     )
-    return buffer.getvalue()
+    return seal(buffer.getvalue())
 
 
-def _footer_digest(path: UPath) -> str:
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        length = int.from_bytes(file.read(4), "little")
-        file.seek(-8 - length, os.SEEK_END)
-        return hashlib.sha256(file.read(length)).hexdigest()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _object_folders(base: UPath, name: str) -> Iterator[str]:
+    """As `_folders`, from one listing of an object store."""
+    for place in base.fs.find(base.path):
+        folder, _, file = str(place).rpartition("/")
+        if file == f"{name}.parquet":
+            yield folder.removeprefix(base.path)
 
 
 def _folders(base: UPath, levels: int, name: str, prefix: str = "") -> Iterator[str]:

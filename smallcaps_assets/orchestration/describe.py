@@ -96,6 +96,7 @@ def event_metadata(outcome: Outcome) -> dict[str, Any]:
     return {
         "dagster/row_count": written.rows,
         "bytes": written.bytes,
+        "seal": written.seal,
         "seconds": round(outcome.seconds, 4),
         "path": written.path,
         "dagster/column_schema": _plain_schema(outcome.table),

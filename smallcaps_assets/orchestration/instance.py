@@ -103,13 +103,21 @@ def known_keys(instance: dg.DagsterInstance, table: str) -> set[str]:
     return set(instance.get_materialized_partitions(key))
 
 
+def report_stored(instance: dg.DagsterInstance, outcome: Outcome) -> None:
+    """Tell Dagster of a stored file that it doesn't know."""
+    from smallcaps_assets.orchestration.describe import event_metadata
+
+    event = dg.AssetMaterialization(
+        asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
+    )
+    instance.report_runless_asset_event(event)
+
+
 def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcome]:
     """Tell Dagster of complete partitions on disk that it doesn't know, and return them.
 
     They come from a process killed between the write and the event; they are not made again.
     """
-    from smallcaps_assets.orchestration.describe import event_metadata
-
     found = [
         work.reuse(table, key or None)
         for table in TABLES
@@ -117,8 +125,5 @@ def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcom
         if work.is_complete(table, key or None)
     ]
     for outcome in found:
-        event = dg.AssetMaterialization(
-            asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
-        )
-        instance.report_runless_asset_event(event)
+        report_stored(instance, outcome)
     return found

@@ -119,7 +119,7 @@ def polygon_client(settings: Settings) -> PolygonClient:
         update={"url": market.rest, "flatfiles_url": market.flatfiles}
     )
     is_vendor = settings.market.name == "polygon"
-    pace = Path(settings.lake.root) / "state" / "polygon_pace.json" if is_vendor else None
+    pace = Path(settings.lake.local) / "state" / "polygon_pace.json" if is_vendor else None
     return PolygonClient(market.rest, market.key, polygon, state_path=pace)
 
 
@@ -172,7 +172,7 @@ def _is_embedded(settings: Settings) -> bool:
 
 def spool(settings: Settings) -> Spool:
     """Answers on disk until the partitions made from them are stored."""
-    return Spool(Path(settings.lake.root) / "state" / "spool")
+    return Spool(Path(settings.lake.local) / "state" / "spool")
 
 
 @shared

@@ -12,11 +12,21 @@ from functools import cached_property
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PanicException
 
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.changes import changes
 from smallcaps_assets.domain.checks import Finding
-from smallcaps_assets.lake import Failure, Failures, Lake, Scope, Stamp, Written
+from smallcaps_assets.lake import (
+    DamagedFileError,
+    Failure,
+    Failures,
+    Lake,
+    Scope,
+    Stamp,
+    UnknownContractError,
+    Written,
+)
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -142,6 +152,8 @@ class Workspace:
     def held(self, table: str, key: str | None) -> Scope:
         """The tickers of a stored partition that need not be asked for again; none if outdated."""
         found = self.lake.stamp(table, key)
+        if found is not None and _must_be_migrated(found):
+            self.lake.check_contract(table, key)
         if found is None or not _is_alike(found, self.stamp(table, key)):
             return Scope.nothing()
         return Scope.parse(found.scope)
@@ -171,7 +183,7 @@ class Workspace:
         try:
             stamp = self.stamp(table, key)
             outcome = self._store(table, key, build(), stamp)
-        except Exception as error:  # noqa: BLE001 - named in the outcome, the other keys go on
+        except (Exception, PanicException) as error:  # noqa: BLE001 - named, the others go on
             outcome = Outcome(table, key, error=error)
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
@@ -181,18 +193,33 @@ class Workspace:
         made = (built.asked or self.scope(table)).without(built.missing)
         frame, scope = TABLES[table].conform(built.frame), made
         metadata = {**built.metadata, **self._pace(table)}
-        if self.lake.exists(table, key) and (made != Scope() or TABLES[table].layer == "raw"):
-            before = self.lake.read(table, key)
+        is_kept = made != Scope() or TABLES[table].layer == "raw"
+        before = self._before(table, key, made) if is_kept else None
+        if before is not None:
             frame = _merged(frame, before, made)
             scope = made.union(self.held(table, key))
             metadata[CHANGES] = str(changes(before, frame, TABLES[table].key))
         elif made != Scope():
             frame = frame.filter(made.selects("ticker"))
         final = replace(stamp, scope=str(scope), source=built.source)
-        written = self.lake.write(table, key, frame, final)
+        stored = self.lake.write(table, key, frame, final)
         built.forget()
         found = tuple(self.findings(self, table, key, frame))
-        return Outcome(table, key, 0.0, written, frame.head(5), metadata, error, findings=found)
+        return Outcome(table, key, 0.0, stored, frame.head(5), metadata, error, findings=found)
+
+    def _before(self, table: str, key: str | None, made: Scope) -> pl.DataFrame | None:
+        """The stored rows; none when they are absent or damaged, the new ones take their place.
+
+        Rows of another contract can only be replaced whole.
+        """
+        try:
+            return self.lake.read(table, key)
+        except (FileNotFoundError, DamagedFileError):
+            return None
+        except UnknownContractError:
+            if made != Scope():
+                raise
+            return None
 
     def _missing(self, built: Built) -> MissingTickers | None:
         """The error that names the missing tickers; raised when they are too many to go on."""
@@ -226,10 +253,9 @@ class Workspace:
     def reuse(self, table: str, key: str | None) -> Outcome:
         """The outcome of a partition that is complete already."""
         frame = self.lake.read(table, key)
-        path = str(self.lake.path(table, key).relative_to(self.lake.root))
-        written = Written(table, key, len(frame), self.lake.size(table, key), path)
+        stored = written(self.lake, table, key, len(frame))
         findings = tuple(self.findings(self, table, key, frame))
-        return Outcome(table, key, 0.0, written, frame.head(5), is_reused=True, findings=findings)
+        return Outcome(table, key, 0.0, stored, frame.head(5), is_reused=True, findings=findings)
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""
@@ -239,6 +265,22 @@ class Workspace:
     def only_wanted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of the run's tickers; all rows when the run has no such limit."""
         return frame.filter(pl.col("ticker").is_in(self.tickers)) if self.tickers else frame
+
+
+def written(lake: Lake, table: str, key: str | None, rows: int) -> Written:
+    """What was written at some time and lies there now."""
+    path = str(lake.path(table, key).relative_to(lake.root))
+    return Written(table, key, rows, lake.size(table, key), path, lake.seal(table, key))
+
+
+def _must_be_migrated(found: Stamp) -> bool:
+    """Whether a file is of a contract that this code must not pass over.
+
+    A processed file of an older contract is made again, as one of other settings would be.
+    """
+    table = TABLES[found.table]
+    is_older = found.version < table.version and table.layer == "raw"
+    return found.version > table.version or is_older
 
 
 def _is_alike(found: Stamp, wanted: Stamp) -> bool:

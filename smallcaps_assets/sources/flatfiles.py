@@ -7,6 +7,7 @@ files lie is in `stores.py`, when they are used is in `router.py`.
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import re
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from datetime import time as clock_time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 from isal import igzip
@@ -40,6 +41,8 @@ from smallcaps_assets.sources.transport import BAD_GZIP, Patience
 
 LOG = logging.getLogger(__name__)
 PIECE = 32 << 20
+LONGEST_ROW = 1 << 20
+SMALL, MOST_EXPANDED = 64 << 20, 100  # rows of numbers shrink to a tenth, not to a hundredth
 _DAY = re.compile(r"/(\d{4}-\d\d-\d\d)\.csv\.gz$")
 DATASETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
 
@@ -154,8 +157,8 @@ class FlatFiles:
         patience = Patience(self._budget, self._clock, self._rng)
         while True:
             try:
-                with self._store.opened(key) as (path, etag):
-                    return _rows(path, key, types, required, tickers), etag
+                with self._store.opened(key) as (file, etag):
+                    return _rows(file, key, types, required, tickers), etag
             except SourceError as failure:
                 error = failure
             if isinstance(error, NotEntitled):
@@ -168,7 +171,7 @@ class FlatFiles:
 
 
 def _rows(
-    path: Path,
+    file: BinaryIO,
     key: str,
     types: dict[str, Any],
     required: tuple[str, ...],
@@ -178,19 +181,21 @@ def _rows(
         return kind(found, path=key)
 
     frames = [pl.DataFrame(schema=types)]
-    for piece in _pieces(path, problem):
+    for piece in _pieces(file, problem):
         frame = decode.csv_frame(piece, types, required, problem, required[:2])
         wanted = frame if tickers is None else frame.filter(pl.col("ticker").is_in(list(tickers)))
         frames.append(wanted)
     return pl.concat(frames)
 
 
-def _pieces(path: Path, problem: decode.Problem) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, problem: decode.Problem) -> Iterator[bytes]:
     """The decompressed file in pieces of whole rows, the header before each."""
     header, rest = b"", b""
-    for chunk in _chunks(path, problem):
+    for chunk in _chunks(file, problem):
         head, newline, tail = (rest + chunk).rpartition(b"\n")
         rest = tail
+        if len(rest) > LONGEST_ROW or len(header) > LONGEST_ROW:
+            raise problem(WrongContent, f"a row has more than {LONGEST_ROW} bytes")
         if not newline:
             continue
         whole = head + newline
@@ -203,11 +208,16 @@ def _pieces(path: Path, problem: decode.Problem) -> Iterator[bytes]:
         raise problem(TruncatedAnswer, "the file does not end with a newline")
 
 
-def _chunks(path: Path, problem: decode.Problem) -> Iterator[bytes]:
-    failure = ""
+def _chunks(file: BinaryIO, problem: decode.Problem) -> Iterator[bytes]:
+    failure, size = "", 0
+    most = SMALL + MOST_EXPANDED * file.seek(0, io.SEEK_END)
+    file.seek(0)
     try:
-        with igzip.IGzipFile(str(path), "rb") as file:
-            while chunk := file.read(PIECE):
+        with igzip.IGzipFile(fileobj=file, mode="rb") as plain:
+            while chunk := plain.read(PIECE):
+                size += len(chunk)
+                if size > most:
+                    raise problem(WrongContent, "the file expands beyond all reason")
                 yield chunk
     except BAD_GZIP as reason:
         failure = str(reason)

@@ -2,7 +2,8 @@
 
 A killed download goes on from its last page instead of from the beginning. One small SQLite file
 per partition, in write-ahead mode: a page is there whole or not at all. Pages older than a day are
-not trusted, the vendor may have corrected them. The lake's own files are not kept here.
+not trusted, the vendor may have corrected them; nor are damaged ones, they are asked for again. The
+lake's own files are not kept here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LONGEST_KEPT = 86_400.0  # seconds
 _SUFFIXES = ("", "-wal", "-shm")
 _TABLE = """
 CREATE TABLE IF NOT EXISTS pages
-    (part TEXT, leaf TEXT, body BLOB, PRIMARY KEY (leaf, part))
+    (part TEXT, leaf TEXT, body BLOB, digest BLOB, PRIMARY KEY (leaf, part))
 """
 
 
@@ -40,9 +41,10 @@ class Pages:
 
     def add(self, part: str, leaves: Mapping[str, pl.DataFrame]) -> None:
         """Keep the pages of a part together: all of them or none."""
-        rows = [(part, leaf, _packed(frame)) for leaf, frame in leaves.items()]
+        bodies = [(leaf, _packed(frame)) for leaf, frame in leaves.items()]
+        rows = [(part, leaf, body, _digest(body)) for leaf, body in bodies]
         with self._lock, self._opened() as file:
-            file.executemany("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", rows)
+            file.executemany("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", rows)
 
     def names(self) -> set[tuple[str, str]]:
         """Parts and leaves of which there are pages."""
@@ -50,8 +52,9 @@ class Pages:
 
     def frames(self, leaf: str) -> dict[str, pl.DataFrame]:
         """The pages of a leaf by part, in the order of the parts' names."""
-        query = "SELECT part, body FROM pages WHERE leaf = ? ORDER BY part"
-        return {part: _unpacked(body) for part, body in self._rows(query, leaf)}
+        query = "SELECT part, body, digest FROM pages WHERE leaf = ? ORDER BY part"
+        rows = self._rows(query, leaf)
+        return {part: _unpacked(body) for part, body, digest in rows if digest == _digest(body)}
 
     def forget(self, leaf: str) -> None:
         """Drop the pages of a leaf; the file goes with the last of them."""
@@ -126,6 +129,10 @@ class Spool:
         files = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
         written = [file.stat().st_mtime for file in files if file.exists()]
         return bool(written) and time.time() - max(written) > LONGEST_KEPT
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
 
 
 def _packed(frame: pl.DataFrame) -> bytes:

@@ -1,7 +1,8 @@
 """Where flat files lie: a local folder, a plain HTTP endpoint, or S3 with keys.
 
-A store lists files and hands out one at a time as a local path with its ETag. Published files get
-replaced by the vendor, so the ETag is part of what was read. What is in a file is `flatfiles.py`.
+A store lists files and hands out one at a time, opened, with its ETag. Published files get replaced
+by the vendor, so the ETag is part of what was read. A download has no name on the disk, so that a
+killed process leaves none behind. What is in a file is `flatfiles.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
@@ -27,10 +28,13 @@ from smallcaps_assets.sources.errors import (
     SourceError,
     SourceUnavailable,
     TruncatedAnswer,
+    WrongContent,
 )
 from smallcaps_assets.sources.transport import CHUNK, Answer, KeyHeader, Request, error_of
 
 BUCKET = "flatfiles"
+LARGEST_FILE = 1 << 34  # bytes; a day of trades has 1-3 GB
+LARGEST_LISTING = 1 << 24
 REGION = "us-east-1"  # any is accepted; S3 clients insist on one
 
 
@@ -54,7 +58,7 @@ class Store(Protocol):
         ...
 
     def opened(self, key: str) -> Any:
-        """A context with (path, etag). Raises NotFound, NotEntitled or SourceUnavailable."""
+        """A context with (file, etag). Raises NotFound, NotEntitled or SourceUnavailable."""
         ...
 
 
@@ -75,14 +79,15 @@ class LocalStore:
         return [StoredFile(key, stat.st_size, "", stat.st_mtime) for key, stat in named]
 
     @contextmanager
-    def opened(self, key: str) -> Iterator[tuple[Path, str]]:
+    def opened(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
         """The file itself; its ETag is the MD5 of its bytes, as in S3."""
         path = self._root / key
         if not path.is_file():
             raise NotFound("no such flat file", path=key, remedy="check polygon.flatfiles_dir")
         with path.open("rb") as file:
             etag = hashlib.file_digest(file, "md5").hexdigest()
-        yield path, etag
+            file.seek(0)
+            yield file, etag
 
 
 class HttpStore:
@@ -109,33 +114,31 @@ class HttpStore:
         found: list[StoredFile] = []
         while True:
             with self._get(f"/{self._bucket}?{urlencode(query)}") as response:
-                files, token = _listing(response.content)
+                files, token = _listing(_bounded(response))
             found += files
             if not token:
                 return found
             query["continuation-token"] = token
 
     @contextmanager
-    def opened(self, key: str) -> Iterator[tuple[Path, str]]:
-        """The file, downloaded to a temporary place and removed afterwards."""
-        with tempfile.TemporaryDirectory(prefix="flatfile-") as folder:
-            path = Path(folder) / "file.csv.gz"
-            etag = self._download(key, path)
-            yield path, etag
+    def opened(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
+        """The file, downloaded to a temporary place and gone afterwards."""
+        with tempfile.TemporaryFile() as file:
+            etag = self._download(key, file)
+            yield _rewound(file), etag
 
-    def _download(self, key: str, path: Path) -> str:
+    def _download(self, key: str, file: BinaryIO) -> str:
         failure = ""
         with self._get(f"/{self._bucket}/{quote(key)}") as response:
             try:
-                with path.open("wb") as file:
-                    while chunk := response.raw.read(CHUNK, decode_content=False):
-                        file.write(chunk)
+                while chunk := response.raw.read(CHUNK, decode_content=False):
+                    _append(file, chunk, key)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
                 failure = type(problem).__name__
             headers = response.headers
         if failure:
             raise SourceUnavailable(f"the download broke off: {failure}", path=key)
-        declared, size = headers.get("Content-Length", ""), path.stat().st_size
+        declared, size = headers.get("Content-Length", ""), file.tell()
         if declared.isdecimal() and int(declared) != size:
             raise TruncatedAnswer(f"{size} of {declared} bytes arrived", path=key)
         return headers.get("ETag", "").strip('"')
@@ -184,24 +187,41 @@ class S3Store:
             ]
 
     @contextmanager
-    def opened(self, key: str) -> Iterator[tuple[Path, str]]:
-        """The file, downloaded to a temporary place and removed afterwards."""
-        with tempfile.TemporaryDirectory(prefix="flatfile-") as folder:
-            path = Path(folder) / "file.csv.gz"
+    def opened(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
+        """The file, downloaded to a temporary place and gone afterwards."""
+        with tempfile.TemporaryFile() as file:
             with _s3_errors(key):
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
-                with path.open("wb") as file:
-                    for chunk in answer["Body"].iter_chunks(CHUNK):
-                        file.write(chunk)
-            if path.stat().st_size != answer["ContentLength"]:
-                raise TruncatedAnswer(f"{path.stat().st_size} bytes arrived", path=key)
-            yield path, answer["ETag"].strip('"')
+                for chunk in answer["Body"].iter_chunks(CHUNK):
+                    _append(file, chunk, key)
+            if file.tell() != answer["ContentLength"]:
+                raise TruncatedAnswer(f"{file.tell()} bytes arrived", path=key)
+            yield _rewound(file), answer["ETag"].strip('"')
+
+
+def _append(file: BinaryIO, chunk: bytes, key: str) -> None:
+    if file.tell() > LARGEST_FILE:
+        raise WrongContent(f"the file has more than {LARGEST_FILE} bytes", path=key)
+    file.write(chunk)
+
+
+def _rewound(file: BinaryIO) -> BinaryIO:
+    file.seek(0)
+    return file
 
 
 def _refusal(response: requests.Response, path: str) -> SourceError:
     body = response.raw.read(2000, decode_content=False) or b""
     answer = Answer(Request(path), response.status_code, body, response.headers)
     return error_of(answer) or BadAnswer("not a file", path=path)
+
+
+def _bounded(response: requests.Response) -> bytes:
+    """The raw body of a listing, a thousand files at most."""
+    body = response.raw.read(LARGEST_LISTING + 1, decode_content=False)
+    if len(body) > LARGEST_LISTING:
+        raise BadAnswer(f"the listing of the bucket has more than {LARGEST_LISTING} bytes")
+    return body
 
 
 def _listing(body: bytes) -> tuple[list[StoredFile], str]:

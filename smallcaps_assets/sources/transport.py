@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 import requests
 import urllib3
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
@@ -42,6 +42,7 @@ from smallcaps_assets.sources.throttle import Throttle
 
 T = TypeVar("T")
 CHUNK = 1 << 18
+LARGEST_BODY = 1 << 28  # bytes, raw and decompressed; the largest page has about 2^24
 SECRET_LENGTH = 16
 BAD_ANSWERS = 6
 BAD_GZIP: tuple[Any, ...] = (EOFError, OSError, isal_zlib.error)
@@ -277,11 +278,14 @@ class Transport:
 
     def _read(self, response: requests.Response) -> bytes:
         """The raw body. A sender that trickles is cut off after ten read timeouts."""
-        chunks, deadline = [], self._clock() + 10 * self._timeouts[1]
+        chunks, size, deadline = [], 0, self._clock() + 10 * self._timeouts[1]
         while chunk := response.raw.read1(CHUNK, decode_content=False):
             chunks.append(chunk)
+            size += len(chunk)
             if self._clock() > deadline:
                 raise requests.Timeout("the body took too long")
+            if size > LARGEST_BODY:
+                raise requests.exceptions.ContentDecodingError("the body is too large")
         raw = b"".join(chunks)
         self._count(received=len(raw))
         return raw
@@ -330,7 +334,10 @@ def _session(url: str, key: str, workers: int, user_agent: str) -> requests.Sess
 
 
 def decompress(raw: bytes, encoding: str) -> bytes:
-    """The content of a body. Raises ValueError when it is cut, damaged or of unknown encoding."""
+    """The content of a body.
+
+    Raises ValueError when it is cut, damaged, of unknown encoding or beyond all reason in size.
+    """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return raw
@@ -339,9 +346,24 @@ def decompress(raw: bytes, encoding: str) -> bytes:
     if not raw:
         raise ValueError("an empty gzip stream")
     try:
-        return igzip.decompress(raw)
+        return _gunzip(raw)
     except BAD_GZIP as problem:
         raise ValueError(f"the gzip stream is cut or damaged: {problem}") from None
+
+
+def _gunzip(raw: bytes) -> bytes:
+    """All members of a gzip stream; a few bytes can stand for gigabytes, so it stops in time."""
+    parts, size = [], 0
+    while raw:
+        member = isal_zlib.decompressobj(31)
+        parts.append(member.decompress(raw, LARGEST_BODY + 1 - size))
+        size += len(parts[-1])
+        if size > LARGEST_BODY:
+            raise ValueError(f"the gzip stream holds more than {LARGEST_BODY} bytes")
+        if not member.eof:
+            raise EOFError("the end is missing")
+        raw = member.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def retry_after(value: str | None) -> float | None:

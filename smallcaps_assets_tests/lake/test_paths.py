@@ -1,11 +1,13 @@
 """Partition keys and places: exact paths, and nothing that leaves the lake's folder."""
 
-from pathlib import PurePosixPath
+import random
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import (
     PartitionKeyError,
     encode,
@@ -67,6 +69,39 @@ def test_encode_keeps_case_apart_on_any_file_system():
 def test_split_ticker_session_gives_ticker_and_session():
     ticker, day = split_ticker_session("BC.WS_2021-02-05")
     assert (ticker, day.isoformat()) == ("BC.WS", "2021-02-05")
+
+
+def test_ten_thousand_hostile_keys_stay_inside_the_lake(tmp_path: Path):
+    parts = [
+        "..",
+        "/",
+        "\\",
+        "\0",
+        "%2e",
+        "~",
+        "CON",
+        "A",
+        "a",
+        "_",
+        "2024-05-03",
+        "=",
+        "\n",
+        "é",
+        " ",
+    ]
+    rng, lake, accepted = random.Random(3), Lake(tmp_path), 0
+    for _ in range(10_000):
+        text = "".join(rng.choice(parts) for _ in range(rng.randint(1, 6)))
+        for name in ("trades", "ticker_history", "ml_dataset", "daily_bars", "splits"):
+            try:
+                path = lake.path(name, text)
+            except PartitionKeyError:
+                continue
+            accepted += 1
+            assert (
+                Path(path).resolve().is_relative_to(tmp_path.resolve() / TABLES[name].layer / name)
+            )
+    assert accepted > 100
 
 
 @given(st.text(max_size=40))

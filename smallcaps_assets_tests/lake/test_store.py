@@ -1,35 +1,17 @@
 """The atomic store: all or nothing, same bytes for same rows, a footer that tells its making."""
 
+import fcntl
 import threading
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from smallcaps_assets.lake import Lake, Stamp
-from smallcaps_assets.lake.store import TEMPORARY
+from smallcaps_assets.lake import Lake, Stamp, UnknownContractError
+from smallcaps_assets.lake.files import TEMPORARY
 from smallcaps_assets.schemas import TABLES, ContractError
-
-KEY = "2024-05-03"
-STAMP = Stamp("daily_bars", 1, "abc")
-
-
-def bars(*tickers: str, close: float = 2.0) -> pl.DataFrame:
-    """Daily bars of some tickers."""
-    return pl.DataFrame(
-        {
-            "date": [date(2024, 5, 3)] * len(tickers),
-            "ticker": list(tickers),
-            "open": 1.5,
-            "high": 3.0,
-            "low": 1.0,
-            "close": close,
-            "volume": 100.0,
-            "vwap": None,
-            "transactions": 3,
-        }
-    )
+from smallcaps_assets_tests.lake.frames import KEY, STAMP, bars
 
 
 @pytest.fixture
@@ -111,6 +93,26 @@ def test_sweep_removes_what_a_killed_process_left(lake: Lake):
     assert lake.keys("daily_bars") == []
 
 
+def test_sweep_leaves_what_is_being_written(lake: Lake):
+    path = Path(lake.root) / f"{TEMPORARY}of-another"
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert lake.sweep() == 0 and path.exists()
+    assert lake.sweep() == 1 and not path.exists()
+
+
+@pytest.mark.parametrize(("known", "words"), [(2, "smallcaps migrate"), (0, "update the project")])
+def test_read_of_another_contract_is_refused_and_says_what_to_do(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, known: int, words: str
+):
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    monkeypatch.setitem(TABLES, "daily_bars", replace(TABLES["daily_bars"], version=known))
+    with pytest.raises(UnknownContractError, match=words):
+        lake.read("daily_bars", KEY)
+    with pytest.raises(UnknownContractError, match=words):
+        lake.scan("daily_bars").collect()
+
+
 def test_read_absent_partition_names_table_and_key(lake: Lake):
     with pytest.raises(FileNotFoundError, match="daily_bars has no partition '2024-05-03'"):
         lake.read("daily_bars", KEY)
@@ -122,6 +124,36 @@ def test_read_many_skips_absent_and_scan_reads_all(lake: Lake):
     assert lake.read_many("daily_bars", ["2024-05-02"]).is_empty()
     assert len(lake.scan("daily_bars").collect()) == 1
     assert lake.scan("minute_bars").collect().is_empty()
+
+
+def test_scan_gives_what_is_asked_of_it(lake: Lake):
+    for day in range(1, 41):
+        key = f"2024-{1 + day // 28:02}-{1 + day % 28:02}"
+        frame = bars("A", "B", close=1 + day / 40).with_columns(date=pl.lit(key).str.to_date())
+        lake.write("daily_bars", key, frame, STAMP)
+    rows = lake.scan("daily_bars")
+    assert rows.select(pl.len()).collect().item() == 80
+    assert rows.collect().equals(lake.read_many("daily_bars", lake.keys("daily_bars")))
+    assert rows.head(3).collect().height == 3
+    found = rows.filter(pl.col("ticker") == "B", pl.col("close") > 1.9).select("date").collect()
+    assert found.columns == ["date"] and found.height == 4
+
+
+def test_scan_under_a_writer_sees_each_file_whole(lake: Lake):
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    stop, seen = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.append(len(lake.scan("daily_bars").filter(pl.col("close") > 0).collect()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(60):
+        lake.write("daily_bars", KEY, bars(*[f"T{n}" for n in range(1 + number % 2)]), STAMP)
+    stop.set()
+    reader.join()
+    assert seen and set(seen) <= {1, 2}
 
 
 def test_case_sensitive_tickers_are_two_partitions(lake: Lake):

@@ -22,7 +22,7 @@ from smallcaps_assets.sources.errors import (
     Unauthorized,
     redact,
 )
-from smallcaps_assets.sources.transport import decompress, retry_after
+from smallcaps_assets.sources.transport import LARGEST_BODY, decompress, retry_after
 from smallcaps_assets.sources.workers import in_parallel
 from smallcaps_assets_tests.sources.conftest import KEY, Serve, make_client
 from smallcaps_assets_tests.sources.loopback import Asked, Loopback, Reply, ok
@@ -238,6 +238,13 @@ def test_retry_after_given_header_expected_seconds(
 
 def test_retry_after_given_past_date_expected_zero() -> None:
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+
+
+def test_decompress_given_a_bomb_expected_refused_before_it_is_unpacked() -> None:
+    bomb = gzip.compress(b"0" * (1 << 24), 9) * (LARGEST_BODY // (1 << 24) + 1)
+    assert len(bomb) < 400_000
+    with pytest.raises(ValueError, match="holds more than"):
+        decompress(bomb, "gzip")
 
 
 def test_decompress_given_each_cut_of_a_stream_expected_refused() -> None:

@@ -1,0 +1,190 @@
+"""`smallcaps verify`: every stored file checked, and Dagster's view of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+
+from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
+from smallcaps_assets.lake import Lake, LakeError
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.verify import (
+    BAD,
+    Finding,
+    check_identity_file,
+    check_partition,
+    set_aside,
+)
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Settings
+
+_SHOWN = 50
+
+
+@dataclass
+class Verified:
+    """What was looked at and what was found."""
+
+    files: int = 0
+    bytes: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def bad(self) -> list[tuple[str, str]]:
+        """Tables and keys of the bad files."""
+        return list(dict.fromkeys((f.table, f.key) for f in self.findings if f.table in TABLES))
+
+
+def verify_files(
+    lake: Lake,
+    tables: Sequence[str],
+    threads: int,
+    is_deep: bool = False,
+    progress: Callable[[str, int], None] = lambda table, size: None,
+) -> Verified:
+    """Check the stored files of some tables; `progress` hears of each with its bytes."""
+    done, asked = Verified(), ((table, key) for table in tables for key in lake.keys(table))
+    with ThreadPoolExecutor(threads) as pool:
+
+        def check(place: tuple[str, str]) -> tuple[str, list[Finding], int]:
+            return (place[0], *check_partition(lake, *place, is_deep))
+
+        for table, findings, size in pool.map(check, asked):
+            done.files, done.bytes = done.files + 1, done.bytes + size
+            done.findings += findings
+            progress(table, size)
+    return done
+
+
+def run_verify(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    tables: tuple[str, ...],
+    is_deep: bool,
+    is_repaired: bool,
+) -> int:
+    """The command; status 1 when something is wrong."""
+    settings = settings_of(market, lake, overrides, config)
+    root = settings.lake.root
+    if read_identity(root) is None:
+        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
+    check_lake(settings)
+    unknown = [name for name in tables if name not in TABLES]
+    if unknown:
+        raise UserError(f"unknown table {unknown[0]!r}; choose from {', '.join(TABLES)}")
+    named, console, began = tables or tuple(TABLES), wide_console(), time.perf_counter()
+    store = Lake(root)
+    with _progress(console) as progress:
+        count = sum(len(store.keys(name)) for name in named)
+        files = progress.add_task("files", total=count)
+        size = progress.add_task("bytes", total=None)
+
+        def tell(table: str, bytes_: int) -> None:
+            progress.update(files, advance=1, description=table)
+            progress.update(size, advance=bytes_)
+
+        done = verify_files(store, named, settings.run.threads, is_deep, tell)
+    done.findings += check_identity_file(store)
+    seconds = time.perf_counter() - began
+    rate = done.bytes / 1e6 / seconds
+    console.print(f"{done.files} files, {done.bytes / 1e6:,.1f} MB, {rate:,.0f} MB/s")
+    return _conclude(console, settings, store, named, done, is_repaired)
+
+
+def _conclude(
+    console: Console,
+    settings: Settings,
+    lake: Lake,
+    tables: Sequence[str],
+    done: Verified,
+    is_repaired: bool,
+) -> int:
+    from smallcaps_assets.orchestration.instance import open_instance
+
+    with open_instance(settings.lake.local) as instance:
+        done.findings += _of_dagster(settings, instance, lake, tables)
+        if not done.findings:
+            console.print("nothing is wrong")
+            return 0
+        for finding in done.findings[:_SHOWN]:
+            console.print(f"  {finding}", soft_wrap=True, markup=False)
+        console.print(f"{len(done.findings)} findings in {len(done.bad)} partitions")
+        if not is_repaired:
+            console.print("`smallcaps verify --repair` marks the bad ones for rebuilding")
+            return 1
+        _repair(console, instance, lake, done)
+    return 1
+
+
+def _of_dagster(
+    settings: Settings, instance: Any, lake: Lake, tables: Sequence[str]
+) -> Iterator[Finding]:
+    """Where Dagster and the disk disagree; what is marked already is no finding."""
+    from smallcaps_assets.defs.expected import failed_keys
+    from smallcaps_assets.orchestration.damage import lost_keys, unreported_keys
+    from smallcaps_assets.orchestration.market import market_range
+    from smallcaps_assets.orchestration.partitions import Cuts
+
+    cuts = Cuts(*market_range(settings), settings.dataset.periods)
+    for table in tables:
+        lost = lost_keys(instance, lake, table)
+        marked = failed_keys(instance, cuts, table, lost)
+        for key in sorted(set(lost) - set(marked)):
+            yield Finding(table, key, "is materialized for Dagster, and not stored")
+        for key in unreported_keys(instance, lake, table):
+            yield Finding(table, key, "is not the file of Dagster's newest event")
+
+
+def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None:
+    """Files that are bad are set aside; what is good and unknown to Dagster is reported."""
+    from smallcaps_assets.orchestration.damage import report_lost
+    from smallcaps_assets.orchestration.instance import report_stored
+    from smallcaps_assets.orchestration.workspace import Outcome, written
+
+    lost = []
+    for table, key in done.bad:
+        findings, size = check_partition(lake, table, key)
+        if findings:
+            if size:
+                set_aside(lake, table, key)
+            lost.append((table, key))
+            continue
+        rows = lake.read(table, key or None)
+        stored = written(lake, table, key or None, rows.height)
+        report_stored(instance, Outcome(table, key or None, 0.0, stored, rows.head(5)))
+        console.print(f"  {table} {key} was reported to Dagster")
+    if lost:
+        report_lost(instance, lost, f"{len(lost)} files were lost or damaged")
+        console.print(
+            f"{len(lost)} partitions are marked, their files set aside in {BAD};"
+            " `smallcaps run` makes them again"
+        )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,95 @@
+"""`smallcaps diff`, `migrate` and `restore`: lakes beside each other, and files of other times."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import track
+
+from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
+from smallcaps_assets.lake import Lake, LakeError, replaced
+from smallcaps_assets.lake.diff import Difference, compare, compare_versions
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.migrate import is_migratable, migrate, outdated_keys
+from smallcaps_assets.lake.seal import is_intact
+from smallcaps_assets.schemas import TABLES, ContractError
+
+
+def show_diff(first: str, second: str, tables: tuple[str, ...]) -> int:
+    """Print how two lakes differ; status 1 when they do."""
+    lakes = [_existing(root) for root in (first, second)]
+    console, count = wide_console(), 0
+    for found in compare(lakes[0], lakes[1], _known(tables) or tuple(TABLES)):
+        _show(console, found)
+        count += 1
+    console.print(f"{count} partitions differ" if count else "the lakes are equal")
+    return 1 if count else 0
+
+
+def run_migrate(
+    market: str | None, lake: str | None, overrides: tuple[str, ...], config: str | None
+) -> int:
+    """Bring every raw file of an older contract to the present one."""
+    settings = settings_of(market, lake, overrides, config)
+    store, console = _existing(settings.lake.root), wide_console()
+    check_lake(settings)
+    failed, done = [], 0
+    for table in TABLES:
+        keys = outdated_keys(store, table)
+        for key in track(keys, table, console=console, disable=not keys):
+            stamp = store.stamp(table, key or None)
+            if stamp and TABLES[table].layer != "raw" and not is_migratable(table, stamp.version):
+                continue
+            try:
+                migrate(store, table, key)
+                done += 1
+            except (LakeError, ContractError) as error:
+                failed.append(str(error))
+    for line in failed:
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+    console.print(f"{done} partitions migrated, {len(failed)} failed; `smallcaps run` goes on")
+    return 1 if failed else 0
+
+
+def run_restore(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    table: str,
+    key: str,
+    version: str | None,
+) -> int:
+    """List the replaced versions of a partition, or put one back."""
+    settings = settings_of(market, lake, overrides, config)
+    store, console = _existing(settings.lake.root), wide_console()
+    check_lake(settings)
+    _known((table,))
+    if version is None:
+        for found in compare_versions(store, table, key):
+            _show(console, found)
+        return 0
+    chosen = replaced.version_of(store.root, store.path(table, key or None), version)
+    data = chosen.path.read_bytes()
+    if not is_intact(data):
+        raise LakeError(f"{chosen.path} is damaged; choose another version")
+    store.put(table, key or None, data)
+    console.print(f"{table} {key} is as it was until {chosen.replaced_at:%Y-%m-%d %H:%M:%S} UTC")
+    return 0
+
+
+def _existing(root: str) -> Lake:
+    if read_identity(root) is None:
+        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
+    return Lake(root)
+
+
+def _known(tables: tuple[str, ...]) -> tuple[str, ...]:
+    for name in tables:
+        if name not in TABLES:
+            raise UserError(f"unknown table {name!r}; choose from {', '.join(TABLES)}")
+    return tables
+
+
+def _show(console: Console, found: Difference) -> None:
+    console.print(str(found), soft_wrap=True, markup=False)

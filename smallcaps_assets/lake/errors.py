@@ -1,0 +1,13 @@
+"""What can be wrong with a lake or a file in it; each message says what to do."""
+
+
+class LakeError(RuntimeError):
+    """A lake that can't be used: unwritable, of another market, or of an unknown format."""
+
+
+class DamagedFileError(LakeError):
+    """A stored file whose bytes are not those that were written."""
+
+
+class UnknownContractError(LakeError):
+    """A stored file of another version of its table's contract."""

@@ -1,0 +1,82 @@
+"""Files of a lake on a local disk: whole or not at all, durable, and swept after a kill.
+
+A file is written under a temporary name, flushed to the disk and renamed. The writer holds a lock
+on it, which the kernel lets go of when the process ends however it ends: a temporary file without
+a lock is rubbish, one with a lock is somebody's work, also another process's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY = ".tmp-"
+
+
+def publish(path: Path, data: bytes, before: Callable[[], None] = lambda: None) -> None:
+    """Store a file: a reader sees the old one or the new one, also after a power cut.
+
+    `before` is called when all is written, just before the new file takes its place. Raises
+    OSError, with the old file as it was, when the place can't be written.
+    """
+    made = _make_folder(path.parent)
+    with _temporary(path.parent) as (file, name):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        before()
+        name.replace(path)
+    for folder in made:
+        _flush_folder(folder)
+
+
+def sweep(root: Path) -> int:
+    """Remove the temporary files that nobody is writing. Returns their number."""
+    return sum(_remove_unlocked(path) for path in root.rglob(f"{TEMPORARY}*") if path.is_file())
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new locked file, gone at the end unless it was renamed."""
+    while True:
+        path = folder / f"{TEMPORARY}{os.urandom(8).hex()}"
+        with path.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # swept between its making and its lock
+            try:
+                yield file, path
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _remove_unlocked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    return True
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder; returns it and the folders above that have a new entry, lowest first."""
+    changed = [folder]
+    while not changed[-1].exists():
+        changed.append(changed[-1].parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    return changed
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,138 @@
+"""Whether a stored file is what its name and its seal say.
+
+The seal shows any changed byte. What the bytes say is checked too, because a defect or a copy to
+the wrong place can seal nonsense: the footer, the contract and its version, the columns, the number
+of rows, their order, and that all of them belong to the partition. What the rows mean was checked
+when they were written; `is_deep` checks it again.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from smallcaps_assets.lake.errors import LakeError
+from smallcaps_assets.lake.identity import FILE
+from smallcaps_assets.lake.paths import hive_keys
+from smallcaps_assets.lake.seal import is_intact
+from smallcaps_assets.lake.store import Lake
+from smallcaps_assets.schemas import TABLES, ContractError, Partitioning, Table
+
+BAD = "state/bad"
+META = "meta.json"
+_CHECKED_VALUES = ("date", "month", "year")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with one stored partition."""
+
+    table: str
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}".strip() + f": {self.problem}"
+
+
+def check_partition(
+    lake: Lake, name: str, key: str, is_deep: bool = False
+) -> tuple[list[Finding], int]:
+    """What is wrong with a stored partition, and its bytes. Raises OSError if it can't be read."""
+    try:
+        data = lake.read_bytes(name, key or None)
+    except FileNotFoundError:
+        return [Finding(name, key, "is not stored")], 0
+    problems = list(_problems(lake, name, key, data, is_deep))
+    path = lake.path(name, key or None).parent / META
+    if path.exists() and not is_intact(path.read_bytes()):
+        problems.append(f"its {META} is damaged: the bytes are not those that were written")
+    return [Finding(name, key, problem) for problem in problems], len(data)
+
+
+def check_identity_file(lake: Lake) -> list[Finding]:
+    """What is wrong with lake.json; it can't be made again, restore it from a copy."""
+    path = lake.root / FILE
+    if path.exists() and is_intact(path.read_bytes()):
+        return []
+    return [Finding(FILE, "", "is damaged or absent; restore it from a copy")]
+
+
+def set_aside(lake: Lake, name: str, key: str) -> str:
+    """Move a bad file out of its place, so that the next run makes it again; returns where to."""
+    path = lake.path(name, key or None)
+    place = f"{BAD}/{path.relative_to(lake.root)}"
+    lake.write_bytes(place, path.read_bytes())
+    path.unlink()
+    return place
+
+
+def _problems(lake: Lake, name: str, key: str, data: bytes, is_deep: bool) -> Iterator[str]:
+    if not is_intact(data):
+        yield "the bytes are not those that were written (checksum)"
+        return
+    try:
+        lake.check_contract(name, key or None)
+    except LakeError as error:
+        yield str(error)
+        return
+    stamp = lake.stamp(name, key or None)
+    if stamp is not None and stamp.table != name:
+        yield f"holds the table {stamp.table}"
+        return
+    try:
+        yield from _row_problems(TABLES[name], key, data, is_deep)
+    except pl.exceptions.PolarsError as error:
+        yield f"can't be decoded: {str(error).splitlines()[0]}"
+
+
+def _row_problems(table: Table, key: str, data: bytes, is_deep: bool) -> Iterator[str]:
+    source = io.BytesIO(data)
+    columns = dict(pl.read_parquet_schema(source))
+    if columns != table.columns:
+        yield "its columns are not those of the contract"
+        return
+    expected = pl.scan_parquet(source).select(pl.len()).collect().item()
+    rows = pl.read_parquet(source, columns=_checked_columns(table), hive_partitioning=False)
+    if rows.height != expected:
+        yield f"{rows.height} rows can be read, the footer announces {expected}"
+    if not is_ordered(rows, table.key):
+        yield f"the rows do not ascend by {', '.join(table.key)}, each once"
+    for name, value in partition_values(table, key).items():
+        text = pl.col(name).cast(pl.String)  # a month is the date of its first day
+        strange = rows.filter(~text.str.starts_with(value).fill_null(False)).height
+        if strange:
+            yield f"{strange} rows have another {name} than {value}"
+    if is_deep:
+        try:
+            table.validate(pl.read_parquet(source, hive_partitioning=False))
+        except ContractError as error:
+            yield str(error)
+
+
+def is_ordered(rows: pl.DataFrame, key: tuple[str, ...]) -> bool:
+    """Whether rows strictly ascend by the columns of a key, nulls first."""
+    ascends = pl.lit(False)
+    for name in reversed(key):
+        here, after = pl.col(name), pl.col(name).shift(-1)
+        is_less = (here < after).fill_null(here.is_null() & after.is_not_null())
+        ascends = is_less | (here.eq_missing(after) & ascends)
+    return bool(rows.select(ascends.head(pl.len() - 1).all()).item()) if rows.height > 1 else True
+
+
+def partition_values(table: Table, key: str) -> dict[str, str]:
+    """The values that every row of a partition must have, as text, by column.
+
+    A ticker's history has the symbols of former times, and the union has rows of all periods.
+    """
+    values = hive_keys(table, key or None)
+    has_ticker = table.partitioning is Partitioning.TICKER_SESSION
+    checked = (*_CHECKED_VALUES, *(["ticker"] if has_ticker else []))
+    return {name: value for name, value in values.items() if name in checked}
+
+
+def _checked_columns(table: Table) -> list[str]:
+    return list(dict.fromkeys([*table.key, *(c for c in _CHECKED_VALUES if c in table.columns)]))

@@ -1,0 +1,62 @@
+"""What Dagster says of the stored files, held against the disk, and put right.
+
+Dagster has no way of taking back a partition's materialization. One whose file is gone is shown as
+failed: a failed run had planned it, and it is materialized again by the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.utils import make_new_run_id
+
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.instance import known_keys
+from smallcaps_assets.orchestration.launchers import REASON_TAG
+
+JOB = "smallcaps_verify"
+_PAGE = 1000
+
+
+def lost_keys(instance: dg.DagsterInstance, lake: Lake, table: str) -> list[str]:
+    """Partitions that Dagster holds for materialized and that are not stored."""
+    return sorted(known_keys(instance, table) - set(lake.keys(table)))
+
+
+def unreported_keys(instance: dg.DagsterInstance, lake: Lake, table: str) -> list[str]:
+    """Stored partitions of which Dagster's newest event tells another seal, or none."""
+    told = _seals(instance, table)
+    return [key for key in lake.keys(table) if told.get(key) != lake.seal(table, key or None)]
+
+
+def report_lost(instance: dg.DagsterInstance, keys: Iterable[tuple[str, str]], reason: str) -> None:
+    """Show partitions as failed until they are made again."""
+    run = dg.DagsterRun(
+        job_name=JOB,
+        run_id=make_new_run_id(),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={REASON_TAG: "smallcaps verify"},
+    )
+    instance.add_run(run)
+    for table, key in keys:
+        planned = AssetMaterializationPlannedData(dg.AssetKey(table), key or None)
+        event = dg.DagsterEvent.build_asset_materialization_planned_event(JOB, table, planned)
+        instance.report_dagster_event(event, run.run_id)
+    instance.report_run_failed(run, reason)
+
+
+def _seals(instance: dg.DagsterInstance, table: str) -> dict[str, str]:
+    """The seals that the newest events of a table's partitions tell."""
+    found: dict[str, str] = {}
+    cursor, has_more = None, True
+    while has_more:
+        page = instance.fetch_materializations(dg.AssetKey(table), limit=_PAGE, cursor=cursor)
+        for record in page.records:
+            made = record.asset_materialization
+            if made is not None and (made.partition or "") not in found:
+                value = made.metadata.get("seal")
+                found[made.partition or ""] = str(value.value) if value is not None else ""
+        cursor, has_more = page.cursor, page.has_more
+    return found

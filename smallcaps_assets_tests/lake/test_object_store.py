@@ -1,0 +1,111 @@
+"""The lake in an object store: a real S3 API on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, open_lake, replaced
+from smallcaps_assets.lake.diff import compare
+from smallcaps_assets.lake.verify import check_partition, set_aside
+from smallcaps_assets.settings import LakeSettings
+from smallcaps_assets_tests.lake.frames import KEY, STAMP, bars
+
+pytest.importorskip("s3fs")
+boto3 = pytest.importorskip("boto3")
+server = pytest.importorskip("moto.server")
+
+SECRET = "a-secret-of-the-test"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of an S3 API with one bucket."""
+    with pytest.MonkeyPatch.context() as patch:
+        moto = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        moto.start()
+        host, port = moto.get_host_and_port()
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        boto3.client("s3").create_bucket(Bucket="desk")
+        yield f"http://{host}:{port}"
+        moto.stop()
+
+
+@pytest.fixture
+def lake(endpoint: str, tmp_path: Path) -> Lake:
+    """A lake of its own in the bucket."""
+    return Lake(f"s3://desk/{tmp_path.name}")
+
+
+def test_object_store_holds_what_a_folder_holds_byte_for_byte(lake: Lake, tmp_path: Path) -> None:
+    local = Lake(tmp_path / "lake")
+    for where in (lake, local):
+        assert where.keys("daily_bars") == [] and where.digest("daily_bars", KEY) == "absent"
+        where.write("daily_bars", KEY, bars("B", "A"), STAMP)
+    assert lake.read_bytes("daily_bars", KEY) == local.read_bytes("daily_bars", KEY)
+    assert lake.keys("daily_bars") == [KEY] and lake.stamp("daily_bars", KEY) == STAMP
+    assert lake.rows("daily_bars", KEY) == 2 and lake.modified("daily_bars", KEY) > 0
+    assert lake.size("daily_bars", KEY) == local.size("daily_bars", KEY)
+    assert lake.digest("daily_bars", KEY) == local.digest("daily_bars", KEY)
+    assert lake.scan("daily_bars").collect().equals(local.read("daily_bars", KEY))
+    assert list(compare(lake, local, ["daily_bars"])) == []
+    assert lake.sweep() == 0
+
+
+def test_ticker_of_lower_case_letters_is_found_again(lake: Lake) -> None:
+    for ticker in ("BCpC", "BCPC"):
+        lake.write_bytes(str(lake.path("ticker_history", ticker).relative_to(lake.root)), b"x")
+    assert lake.keys("ticker_history") == ["BCPC", "BCpC"]
+
+
+def test_damage_is_found_and_replaced_versions_come_back(lake: Lake) -> None:
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    first = lake.read_bytes("daily_bars", KEY)
+    lake.write("daily_bars", KEY, bars("A", "B"), STAMP)
+    (version,) = replaced.versions(lake.root, lake.path("daily_bars", KEY))
+    assert version.path.read_bytes() == first
+    lake.path("daily_bars", KEY).write_bytes(first[:50] + b"!" + first[51:])
+    assert check_partition(lake, "daily_bars", KEY)[0]
+    with pytest.raises(DamagedFileError):
+        lake.read("daily_bars", KEY)
+    set_aside(lake, "daily_bars", KEY)
+    assert lake.keys("daily_bars") == []
+
+
+def test_readers_see_whole_objects_while_they_are_replaced(lake: Lake) -> None:
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    seen = set()
+
+    def write() -> None:
+        for number in range(20):
+            lake.write("daily_bars", KEY, bars(*[f"T{n}" for n in range(1 + number % 2)]), STAMP)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        seen.add(lake.read("daily_bars", KEY).height)
+        seen.add(lake.scan("daily_bars").collect().height)
+        assert lake.stamp("daily_bars", KEY) == STAMP and lake.rows("daily_bars", KEY) in (1, 2)
+    assert seen == {1, 2}
+    assert len(replaced.versions(lake.root, lake.path("daily_bars", KEY))) == 20
+
+
+def test_lake_remembers_its_market_and_no_secret(lake: Lake, endpoint: str) -> None:
+    identity = LakeIdentity("simulated", {"seed": 7})
+    open_lake(str(lake.root), identity, {"bars": {"alpha": 0.3}})
+    open_lake(str(lake.root), identity)
+    assert SECRET not in (lake.root / "lake.json").read_text()
+    assert SECRET not in repr(lake.root)
+
+
+def test_local_home_of_a_remote_lake_is_one_folder_wherever_it_is_opened(tmp_path: Path) -> None:
+    assert LakeSettings(root="data").local == "data"
+    remote = LakeSettings(root="s3://desk/lake").local
+    assert Path(remote).is_absolute() and Path(remote).name == "s3_desk_lake"
+    assert LakeSettings(root="s3://desk/lake", home=str(tmp_path)).local == str(tmp_path)
