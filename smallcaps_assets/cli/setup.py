@@ -52,7 +52,8 @@ _REFUSED_TEXTS = (
     "unable to open database",
     "readonly database",
     "disk I/O",
-) + tuple(os.strerror(number) for number in _REFUSALS)
+    *(os.strerror(number) for number in _REFUSALS),
+)
 
 
 class UserError(ValueError):
@@ -74,7 +75,7 @@ def reason_of(error: BaseException | None) -> str | None:
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             return text
         if isinstance(error, sqlite3.OperationalError):
-            return f"Dagster's database: {text}"
+            return f"Dagster's database: {text} (is the disk full, or the folder read-only?)"
         if type(error).__name__ == "RunError" and any(told in text for told in _REFUSED_TEXTS):
             return text
         error = error.__cause__ or error.__context__

@@ -1,0 +1,137 @@
+"""What durable writes cost the main job, and how fast `smallcaps verify` reads.
+
+    python benchmarks/durability.py
+
+The main job of the small market runs in this process with a clock around every flush and rename;
+their seconds are added up over all threads, which overstates their share of the job. Then files of
+trades are written and verified, once what is in the page cache has been read, and compared with
+reading alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from smallcaps_assets.cli.verify import verify_files
+from smallcaps_assets.lake import Lake, Stamp
+from smallcaps_assets.schemas import TABLES
+
+MARKET = ("tickers=20", "start=2024-12-09", "end=2024-12-30", "pump_days=4")
+
+
+class Clock:
+    """Seconds and calls of the functions put under it."""
+
+    def __init__(self) -> None:
+        self.seconds, self.calls, self._lock = 0.0, 0, threading.Lock()
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, timed."""
+
+        def timed(*given: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*given, **named)
+            finally:
+                with self._lock:
+                    self.seconds += time.perf_counter() - began
+                    self.calls += 1
+
+        return timed
+
+
+def main_job(folder: Path) -> None:
+    """Run the main job into a new lake and print the share of flush and rename."""
+    from smallcaps_assets.cli.run import run_main_job
+
+    clock, whole = Clock(), Clock()
+    fsync, replace = os.fsync, Path.replace
+    os.fsync, Path.replace = clock.around(fsync), clock.around(replace)
+    options = tuple(f"sandbox.{option}" for option in MARKET)
+    try:
+        run = whole.around(run_main_job)
+        run(None, str(folder / "lake"), options, None, None, None, None, False)
+    finally:
+        os.fsync, Path.replace = fsync, replace
+    share = clock.seconds / whole.seconds
+    print(
+        f"flush and rename: {clock.calls} calls, {clock.seconds:.2f} s of {whole.seconds:.1f} s,"
+        f" {share:.1%} of the main job"
+    )
+
+
+def trades(rows: int, seed: int) -> pl.DataFrame:
+    """Trades of one ticker-session, as hard to compress as real ones."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(1_714_743_000_000_000_000, 1_714_766_400_000_000_000, rows))
+    frame = pl.DataFrame(
+        {
+            "ticker": ["AAME"] * rows,
+            "date": [None] * rows,
+            "sip_timestamp": times,
+            "participant_timestamp": times - rng.integers(1000, 1_000_000, rows),
+            "sequence_number": np.arange(rows),
+            "price": rng.integers(200, 900, rows) / 100,
+            "size": rng.integers(1, 2000, rows).astype(float),
+            "exchange": rng.integers(1, 20, rows),
+            "trf_id": 0,
+            "id": rng.integers(0, 10**9, rows).astype(str),
+            "correction": 0,
+            "tape": 3,
+        }
+    )
+    columns = TABLES["trades"].columns
+    absent = [pl.lit(None, t).alias(n) for n, t in columns.items() if n not in frame.columns]
+    lists = pl.lit([], dtype=pl.List(pl.Int16)).alias("conditions")
+    day = pl.lit("2024-05-03").str.to_date().alias("date")
+    return frame.with_columns(absent).with_columns(lists, day)
+
+
+def verification(folder: Path, count: int, rows: int) -> None:
+    """Verify large files and print the rate beside the one of reading them."""
+    lake, stamp = Lake(folder / "large"), Stamp("trades", TABLES["trades"].version, "benchmark")
+    for number in range(count):
+        ticker = f"T{number}"
+        frame = trades(rows, number).with_columns(pl.lit(ticker).alias("ticker"))
+        lake.write("trades", f"{ticker}_2024-05-03", frame, stamp)
+    paths = [Path(lake.path("trades", key)) for key in lake.keys("trades")]
+    for _ in range(2):
+        began = time.perf_counter()
+        size = sum(len(path.read_bytes()) for path in paths)
+        reading = time.perf_counter() - began
+        began, cpu = time.perf_counter(), time.process_time()
+        done = verify_files(lake, ["trades"], os.cpu_count() or 1)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        assert not done.findings, done.findings
+    print(
+        f"verify: {done.files} files, {size / 1e6:.0f} MB: {size / 1e6 / seconds:,.0f} MB/s,"
+        f" {size / 1e6 / cpu:,.0f} MB per processor second;"
+        f" reading alone {size / 1e6 / reading:,.0f} MB/s"
+    )
+
+
+def main() -> None:
+    """Both measurements."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--files", type=int, default=8)
+    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--verify-only", action="store_true")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="durability-") as folder:
+        verification(Path(folder), given.files, given.rows)
+        if not given.verify_only:
+            main_job(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
