@@ -23,15 +23,14 @@ def publish(path: Path, data: bytes, before: Callable[[], None] = lambda: None) 
     `before` is called when all is written, just before the new file takes its place. Raises
     OSError, with the old file as it was, when the place can't be written.
     """
-    made = _make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent) as (file, name):
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
         before()
         name.replace(path)
-    for folder in made:
-        _flush_folder(folder)
+    _flush_folder(path.parent)
 
 
 def sweep(root: Path) -> int:
@@ -65,16 +64,8 @@ def _remove_unlocked(path: Path) -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder; returns it and the folders above that have a new entry, lowest first."""
-    changed = [folder]
-    while not changed[-1].exists():
-        changed.append(changed[-1].parent)
-    folder.mkdir(parents=True, exist_ok=True)
-    return changed
-
-
 def _flush_folder(folder: Path) -> None:
+    """Make a renaming last. A journal writes the entries of new folders above it along."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

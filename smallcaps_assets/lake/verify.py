@@ -9,8 +9,9 @@ when they were written; `is_deep` checks it again.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -23,7 +24,6 @@ from smallcaps_assets.schemas import TABLES, ContractError, Partitioning, Table
 
 BAD = "state/bad"
 META = "meta.json"
-_CHECKED_VALUES = ("date", "month", "year")
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ def _row_problems(table: Table, key: str, data: bytes, is_deep: bool) -> Iterato
         yield "its columns are not those of the contract"
         return
     expected = pl.scan_parquet(source).select(pl.len()).collect().item()
-    rows = pl.read_parquet(source, columns=_checked_columns(table), hive_partitioning=False)
-    if rows.height != expected:
-        yield f"{rows.height} rows can be read, the footer announces {expected}"
-    if not is_ordered(rows, table.key):
-        yield f"the rows do not ascend by {', '.join(table.key)}, each once"
-    for name, value in partition_values(table, key).items():
-        text = pl.col(name).cast(pl.String)  # a month is the date of its first day
-        strange = rows.filter(~text.str.starts_with(value).fill_null(False)).height
+    held = partition_values(table, key)
+    for name, value in held.items():
+        others = pl.scan_parquet(source).filter(pl.col(name).ne_missing(pl.lit(value)))
+        strange = others.select(pl.len()).collect().item()
         if strange:
             yield f"{strange} rows have another {name} than {value}"
+    order = [name for name in table.key if name not in held]
+    columns = (_column(source, name) for name in order)
+    if not is_ordered(columns, expected):
+        yield f"the rows do not ascend by {', '.join(table.key)}, each once"
     if is_deep:
         try:
             table.validate(pl.read_parquet(source, hive_partitioning=False))
@@ -113,26 +113,44 @@ def _row_problems(table: Table, key: str, data: bytes, is_deep: bool) -> Iterato
             yield str(error)
 
 
-def is_ordered(rows: pl.DataFrame, key: tuple[str, ...]) -> bool:
-    """Whether rows strictly ascend by the columns of a key, nulls first."""
-    ascends = pl.lit(False)
-    for name in reversed(key):
-        here, after = pl.col(name), pl.col(name).shift(-1)
-        is_less = (here < after).fill_null(here.is_null() & after.is_not_null())
-        ascends = is_less | (here.eq_missing(after) & ascends)
-    return bool(rows.select(ascends.head(pl.len() - 1).all()).item()) if rows.height > 1 else True
+def is_ordered(columns: Iterable[pl.Series], rows: int) -> bool:
+    """Whether a number of rows strictly ascends by some columns, nulls first.
+
+    A column is only asked for when the ones before it leave rows tied.
+    """
+    tied: pl.Series | None = None
+    for column in columns:
+        if len(column) != rows:
+            return False
+        here, after = column.head(max(rows - 1, 0)), column.tail(max(rows - 1, 0))
+        same = here.eq_missing(after)
+        less = (here < after).fill_null(False) | (here.is_null() & after.is_not_null())
+        good = less | same
+        if not (good if tied is None else good | ~tied).all():
+            return False
+        tied = same if tied is None else tied & same
+        if not tied.any():
+            return True
+    return rows <= 1
 
 
-def partition_values(table: Table, key: str) -> dict[str, str]:
-    """The values that every row of a partition must have, as text, by column.
+def partition_values(table: Table, key: str) -> dict[str, date | str | int]:
+    """The values that every row of a partition must have, by column.
 
-    A ticker's history has the symbols of former times, and the union has rows of all periods.
+    A month is the date of its first day. A ticker's history has the symbols of former times, and
+    the union has rows of all periods.
     """
     values = hive_keys(table, key or None)
     has_ticker = table.partitioning is Partitioning.TICKER_SESSION
-    checked = (*_CHECKED_VALUES, *(["ticker"] if has_ticker else []))
-    return {name: value for name, value in values.items() if name in checked}
+    found: dict[str, date | str | int] = {"ticker": values["ticker"]} if has_ticker else {}
+    if "date" in values:
+        found["date"] = date.fromisoformat(values["date"])
+    if "month" in values:
+        found["month"] = date.fromisoformat(f"{values['month']}-01")
+    if "year" in values:
+        found["year"] = int(values["year"])
+    return found
 
 
-def _checked_columns(table: Table) -> list[str]:
-    return list(dict.fromkeys([*table.key, *(c for c in _CHECKED_VALUES if c in table.columns)]))
+def _column(source: io.BytesIO, name: str) -> pl.Series:
+    return pl.read_parquet(source, columns=[name], hive_partitioning=False)[name]
