@@ -150,12 +150,20 @@ def ui(**options: Any) -> None:
 
 def _exit(command: Callable[[], int]) -> None:
     """Run a command; an error that the user can mend becomes one line and status 2."""
-    from smallcaps_assets.cli.setup import user_errors
+    from smallcaps_assets.cli.setup import reason_of, user_errors
 
     try:
         status = command()
     except user_errors() as error:
         click.echo(f"smallcaps: {' '.join(str(error).split())}", err=True)
+        status = 2
+    except Exception as error:
+        reason = reason_of(error)
+        if reason is None:
+            raise
+        click.echo(
+            f"smallcaps: {reason}; what is stored is intact: mend it and run again", err=True
+        )
         status = 2
     except KeyboardInterrupt:
         click.echo("smallcaps: interrupted; run the same command again to go on", err=True)

@@ -5,7 +5,9 @@ Everything that can be wrong with what the user asked is found here, before anyt
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 from datetime import date
 
 from smallcaps_assets.domain.calendar import (
@@ -34,6 +36,25 @@ from smallcaps_assets.settings import (
 MARKETS = ("simulated", "placebo", "recorded", "polygon")
 
 
+_REFUSALS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+)
+_REFUSED_TEXTS = (
+    "disk is full",
+    "unable to open database",
+    "readonly database",
+    "disk I/O",
+) + tuple(os.strerror(number) for number in _REFUSALS)
+
+
 class UserError(ValueError):
     """Something in the request that the user can mend."""
 
@@ -44,6 +65,20 @@ def user_errors() -> tuple[type[Exception], ...]:
     from smallcaps_assets.sources.errors import SourceError
 
     return (UserError, SettingsError, LakeError, CalendarError, SourceError, SandboxError)
+
+
+def reason_of(error: BaseException | None) -> str | None:
+    """What the machine has refused, when that is what an error comes from; None for a defect."""
+    while error is not None:
+        text = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            return text
+        if isinstance(error, sqlite3.OperationalError):
+            return f"Dagster's database: {text}"
+        if type(error).__name__ == "RunError" and any(told in text for told in _REFUSED_TEXTS):
+            return text
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def settings_of(

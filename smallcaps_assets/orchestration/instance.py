@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
 import yaml
 
+from smallcaps_assets.lake import files
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError
@@ -62,7 +66,7 @@ def instance_home(root: str | Path) -> Path:
     file, address = home / "dagster.yaml", os.environ.get(POSTGRES_VARIABLE, "")
     if not file.exists():
         config = {**_CONFIG, "storage": _POSTGRES if address else _SQLITE}
-        file.write_text(yaml.safe_dump(config, sort_keys=True), encoding="utf-8")
+        files.publish(file, yaml.safe_dump(config, sort_keys=True).encode())
     if POSTGRES_VARIABLE in file.read_text(encoding="utf-8"):
         _check_postgres(address, root)
     return home
@@ -84,15 +88,30 @@ def _check_postgres(address: str, root: str | Path) -> None:
 def workspace_file(home: Path) -> Path:
     """The workspace.yaml beside an instance's dagster.yaml, for `dagster dev` from any folder."""
     file = home / "workspace.yaml"
-    file.write_text(yaml.safe_dump(_WORKSPACE, sort_keys=True), encoding="utf-8")
+    files.publish(file, yaml.safe_dump(_WORKSPACE, sort_keys=True).encode())
     return file
 
 
 def open_instance(root: str | Path) -> dg.DagsterInstance:
     """The instance of a lake. Sets DAGSTER_HOME, which child processes of Dagster read."""
-    home = instance_home(root)
-    os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    home = Path(root).resolve() / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home):
+        os.environ["DAGSTER_HOME"] = str(instance_home(root))
+        instance = dg.DagsterInstance.get()
+        # Each makes its tables when it is first asked for. Two processes that do so at once leave
+        # a database that no one can open again.
+        for _ in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            pass
+    return instance
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One process at a time; a killed one lets go."""
+    with (home / ".lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def known_keys(instance: dg.DagsterInstance, table: str) -> set[str]:
