@@ -217,6 +217,47 @@ def test_whole_sizes_after_fractional_ones_add_up_in_order():
     assert open_volume(sizes[:1], sizes[1:]) == brute_force.in_order(sizes)
 
 
+def test_whole_sizes_after_fractional_ones_of_every_sign_add_up_in_order():
+    sizes = [
+        0.377805,
+        0.586375,
+        0.550851,
+        2287.0,
+        4141.0,
+        1933.0,
+        296.0,
+        2537.0,
+        60.0,
+        631.0,
+        886.0,
+    ]
+    signs = [1, -1, 0, 1, 1, 1, -1, -1, 0, 0, 1]
+    state = None
+    for part in (slice(0, 3), slice(3, 11)):
+        ticks = np.arange(11)[part], np.full(11, 5.0)[part], sizes[part]
+        _, state = bars_from_arrays(
+            *ticks, BarKind.VOLUME, 1e9, signs=signs[part], state=state, final=False
+        )
+    assert sum(sizes[3:]) + brute_force.in_order(sizes[:3]) != brute_force.in_order(sizes)
+    assert state.floats[4] == brute_force.in_order(sizes)
+
+
+@pytest.mark.parametrize(
+    ("times", "sequences", "expected"),
+    [
+        ([0, 0], [0, 1], True),
+        ([0, 0], [1, 0], False),
+        ([0, 0], [1, 1], False),
+        ([1, 0], [0, 1], False),
+        ([0, 1], [1, 0], True),
+        ([], [], True),
+    ],
+)
+def test_is_in_order_by_time_then_sequence(times, sequences, expected):
+    found = is_in_order(np.array(times, np.int64), np.array(sequences, np.int64))
+    assert found == expected
+
+
 def test_sizes_too_large_to_add_up_exactly_add_up_in_order():
     sizes = [2.0**53, 1.0, 1.0, 1.0]
     assert open_volume(sizes[:1], sizes[1:]) == brute_force.in_order(sizes) == 2.0**53
