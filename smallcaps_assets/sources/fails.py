@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 import zlib
 from datetime import date
@@ -22,6 +23,17 @@ from smallcaps_assets.sources import text_tables
 from smallcaps_assets.sources.errors import BadAnswer, TruncatedAnswer, WrongContent
 
 LARGEST = 100_000_000
+# What the zipfile of Python 3.11 raises on spoiled archives.
+BAD_ZIP: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
 """Bytes of an unpacked file; real ones have four million (2022)."""
 LONGEST_SPAN = 3
 """Days by which a settlement date may lie outside its half: the split is the SEC's own."""
@@ -43,7 +55,7 @@ def unzipped(body: bytes, path: str) -> bytes:
             member = _only_member(archive, path)
             with archive.open(member) as file:
                 content = file.read(LARGEST + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
+    except BAD_ZIP as problem:
         raise TruncatedAnswer(f"the zip is cut or damaged: {problem}", path=path) from None
     if len(content) > LARGEST:
         raise _bomb(path)

@@ -19,9 +19,12 @@ from smallcaps_assets.lake.paths import PartitionKeyError, key_of_folder, partit
 from smallcaps_assets.schemas import TABLES, ContractError
 from smallcaps_assets.settings import SettingsError, load_settings
 from smallcaps_assets.sources.bars import Bars
+from smallcaps_assets.sources.edgar import parse_index, read_submissions, submission_frame
 from smallcaps_assets.sources.errors import SourceError
+from smallcaps_assets.sources.fails import parse_fails, unzipped
 from smallcaps_assets.sources.finra import parse_short_volume
 from smallcaps_assets.sources.flatfiles import FlatFiles
+from smallcaps_assets.sources.halts import parse_halts
 from smallcaps_assets.sources.reference import Reference
 from smallcaps_assets.sources.stores import StoredFile
 from smallcaps_assets.sources.trades import TradePages
@@ -32,6 +35,7 @@ from smallcaps_assets.sources.transport import (
     error_of,
     error_text,
 )
+from smallcaps_assets_tests.sources import test_fails, test_halts
 from smallcaps_assets_tests.sources.rows import (
     DAY,
     OPEN_NS,
@@ -43,6 +47,7 @@ from smallcaps_assets_tests.sources.rows import (
 
 T = TypeVar("T")
 FROM_SOURCES = (SourceError, ContractError)
+HALF, HALTS = test_fails.HALF, test_halts.DAY
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,12 @@ def _keys(body: bytes) -> None:
                 assert key_of_folder(table, "/".join(path.parts[2:])) == key
 
 
+def _submissions(body: bytes) -> None:
+    answer = Answer(Request("/submissions"), 200, body, {})
+    found = read_submissions(answer, "0001000045")
+    submission_frame(answer, found.filings.recent)
+
+
 def _settings(body: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "smallcaps.toml"
@@ -167,6 +178,28 @@ _TOML = (
     b'[market]\nstart = 2024-05-03\n[[dataset.periods]]\nname = "a"\nstart = 2024-01-01\n'
     b"end = 2024-12-31\n"
 )
+_INDEX = (
+    b"Description: Master Index\n\nCIK|Company Name|Form Type|Date Filed|File Name\n"
+    + b"-" * 60
+    + b"\n1000045|NICHOLAS FINANCIAL INC|8-K|20240503|edgar/data/1000045/0000950170-24-000001.txt\n"
+)
+_SUBMISSIONS = json.dumps(
+    {
+        "cik": "1000045",
+        "filings": {
+            "recent": {
+                "accessionNumber": ["0000950170-24-000001"],
+                "acceptanceDateTime": ["2024-05-03T16:05:01.000Z"],
+                "form": ["8-K"],
+                "items": ["1.01"],
+                "primaryDocument": ["a.htm"],
+                "primaryDocDescription": ["8-K"],
+                "filingDate": ["2024-05-03"],
+            },
+            "files": [],
+        },
+    }
+).encode()
 _TICKERS = [{"ticker": "AAME", "type": "CS", "primary_exchange": "XNAS", "active": True}]
 _SPLITS = [{"ticker": "AAME", "execution_date": "2024-05-03", "split_from": 20, "split_to": 1}]
 _DIVIDENDS = [{"ticker": "AAME", "ex_dividend_date": "2024-05-03", "cash_amount": 0.1, "id": "E1"}]
@@ -212,6 +245,14 @@ DECODERS: dict[str, Decoder] = {
     ),
     "flat_file_gzip": Decoder([gzip.compress(_BARS_CSV)], lambda body: _flat(body).daily_bars(DAY)),
     "finra": Decoder([_FINRA], lambda body: parse_short_volume(body, date(2024, 5, 3))),
+    "fails_to_deliver": Decoder([test_fails.text()], lambda body: parse_fails(body, HALF)),
+    "fails_to_deliver_zip": Decoder(
+        [test_fails.archive(**{"cnsfails.txt": test_fails.text()})],
+        lambda body: parse_fails(unzipped(body, "x"), HALF),
+    ),
+    "edgar_index": Decoder([_INDEX], parse_index),
+    "edgar_submissions": Decoder([_SUBMISSIONS], _submissions),
+    "halts": Decoder([test_halts.feed(test_halts.item())], lambda body: parse_halts(body, HALTS)),
     "smallcaps_toml": Decoder([_TOML], _settings, (SettingsError,)),
     "lake_json": Decoder([_LAKE], _identity, (LakeError,)),
     "partition_keys": Decoder(
