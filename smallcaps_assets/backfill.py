@@ -109,8 +109,9 @@ class Backfill(MainJob):
 
 
 def tables_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Tables named by themselves or by their op, in the graph's order; all when none is named.
+    """Tables named by themselves or by their op, in the graph's order.
 
+    When none is named, all that the main job makes.
     Raises BackfillError for a name that is neither.
     """
     names = list(names)
@@ -121,7 +122,9 @@ def tables_of(names: Iterable[str]) -> tuple[str, ...]:
                 f"unknown table {name!r}; choose from {', '.join(TABLES)}, or a group:"
                 f" {', '.join(sorted(ops - TABLES.keys()))}"
             )
-    return tuple(t for t in TABLES if not names or t in names or op_of(t) in names)
+    if not names:
+        return tuple(name for name, table in TABLES.items() if not table.is_optional)
+    return tuple(name for name in TABLES if name in names or op_of(name) in names)
 
 
 def _by_op(tables: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:

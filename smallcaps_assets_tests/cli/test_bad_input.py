@@ -16,11 +16,11 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.end_to_end.command import environment, listing
 from smallcaps_assets_tests.end_to_end.recording import DAY, place, write_recording
 
-SECTIONS = "valid sections are market, sandbox, lake, polygon, finra, universe, metrics, selection"
+SECTIONS = f"valid sections are {', '.join(Settings.model_fields)}"
 SMALL = ("--set", "sandbox.tickers=20", "--set", "sandbox.start=2024-12-09")
 
 
