@@ -17,13 +17,14 @@ from smallcaps_assets.domain import calendar
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.decode import BarRow
-from smallcaps_assets.sources.errors import BadAnswer
+from smallcaps_assets.sources.errors import BadAnswer, WrongContent
 from smallcaps_assets.sources.symbols import without_test_tickers
 from smallcaps_assets.sources.transport import Answer, Request, Transport
 
 LOG = logging.getLogger(__name__)
 LIMIT = 50_000
 MINUTE_MS = 60_000
+MOST_TRANSACTIONS = 2**40
 T = TypeVar("T")
 
 _NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "vw": "vwap"}
@@ -119,7 +120,14 @@ def without_gaps(bars: pl.DataFrame, what: str) -> pl.DataFrame:
 
 
 def _named(found: pl.DataFrame) -> pl.DataFrame:
-    return found.rename(_NAMES).with_columns(pl.col("n").cast(pl.Int64).alias("transactions"))
+    return found.rename(_NAMES).with_columns(whole_numbers(found["n"]).alias("transactions"))
+
+
+def whole_numbers(counts: pl.Series) -> pl.Series:
+    """Numbers of transactions as int64. Raises WrongContent for one that is beyond all reason."""
+    if not counts.is_between(0, MOST_TRANSACTIONS).all():
+        raise WrongContent(f"{counts.max()} transactions in a bar")
+    return counts.cast(pl.Int64)
 
 
 def _minutes_request(ticker: str, begin: str, end: date) -> Request:
@@ -158,6 +166,8 @@ def _minutes_page(answer: Answer, ticker: str, span: tuple[int, int]) -> tuple[p
     _refuse_adjusted(answer, found)
     page = _frame(rows)
     times = page["t"]
+    if times.null_count():
+        raise answer.problem(BadAnswer, "a time is beyond all numbers of milliseconds")
     if len(times) > 1 and not _ascends(times):
         page = page.unique(maintain_order=True)
         times = page["t"]

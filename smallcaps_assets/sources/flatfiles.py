@@ -28,7 +28,7 @@ from smallcaps_assets.domain import calendar
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import decode, trades
-from smallcaps_assets.sources.bars import without_gaps
+from smallcaps_assets.sources.bars import whole_numbers, without_gaps
 from smallcaps_assets.sources.errors import (
     NotEntitled,
     SourceError,
@@ -133,11 +133,12 @@ class FlatFiles:
         key = key_of(dataset, day)
         raw, etag = self._read(key, _BAR_TYPES, _BAR_REQUIRED, tickers)
         _check_day(raw, "window_start", day, key)
-        bars = without_test_tickers(raw).with_columns(
+        real = without_test_tickers(raw)
+        bars = real.with_columns(
             pl.lit(day).alias("date"),
             pl.lit(None, pl.Float64).alias("vwap"),
             decode.instant_ns("window_start"),
-            pl.col("transactions").cast(pl.Int64),
+            whole_numbers(real["transactions"]),
         )
         once = without_gaps(bars, key).unique(
             ["ticker", "window_start"], keep="first", maintain_order=True
