@@ -10,7 +10,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets_tests.end_to_end.command import run_small
@@ -33,13 +32,6 @@ start = 2024-12-27
 end = 2024-12-31
 regime = "second"
 """
-
-
-@pytest.fixture(autouse=True)
-def no_instance_of_an_earlier_test() -> Iterator[None]:
-    """Dagster keeps the storage of an instance in a context variable that may outlive it."""
-    with set_defs_state_storage(None):
-        yield
 
 
 @pytest.fixture(scope="session")
