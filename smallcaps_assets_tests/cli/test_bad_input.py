@@ -194,9 +194,11 @@ def spoil(path: Path, damage: str) -> None:
     lines = gzip.decompress(data).decode().splitlines(keepends=True)
     damaged = {
         "cut gzip": data[: len(data) * 3 // 5],
-        "cut text": gzip.compress("".join(lines).encode()[:-5]),
-        "wrong columns": gzip.compress(("a,b\n" + "1,2\n").encode()),
-        "wrong values": gzip.compress((lines[0] + lines[1].replace("IBM,", "IBM,x", 1)).encode()),
+        "cut text": gzip.compress("".join(lines).encode()[:-5], mtime=0),
+        "wrong columns": gzip.compress(("a,b\n" + "1,2\n").encode(), mtime=0),
+        "wrong values": gzip.compress(
+            (lines[0] + lines[1].replace("IBM,", "IBM,x", 1)).encode(), mtime=0
+        ),
     }
     path.unlink()
     if damage in damaged:

@@ -233,17 +233,22 @@ DECODERS: dict[str, Decoder] = {
         (),
     ),
     "gzip": Decoder(
-        [gzip.compress(b"row\n" * 20), gzip.compress(b"a") + gzip.compress(b"b")],
+        [
+            gzip.compress(b"row\n" * 20, mtime=0),
+            gzip.compress(b"a", mtime=0) + gzip.compress(b"b", mtime=0),
+        ],
         lambda body: decompress(body, "gzip"),
         (ValueError,),
     ),
     "flat_file_bars": Decoder(
-        [_BARS_CSV], lambda body: _flat(gzip.compress(body, 1)).minute_bars(DAY)
+        [_BARS_CSV], lambda body: _flat(gzip.compress(body, 1, mtime=0)).minute_bars(DAY)
     ),
     "flat_file_trades": Decoder(
-        [_TRADES_CSV], lambda body: _flat(gzip.compress(body, 1)).trades(DAY, ["AAME"])
+        [_TRADES_CSV], lambda body: _flat(gzip.compress(body, 1, mtime=0)).trades(DAY, ["AAME"])
     ),
-    "flat_file_gzip": Decoder([gzip.compress(_BARS_CSV)], lambda body: _flat(body).daily_bars(DAY)),
+    "flat_file_gzip": Decoder(
+        [gzip.compress(_BARS_CSV, mtime=0)], lambda body: _flat(body).daily_bars(DAY)
+    ),
     "finra": Decoder([_FINRA], lambda body: parse_short_volume(body, date(2024, 5, 3))),
     "fails_to_deliver": Decoder([test_fails.text()], lambda body: parse_fails(body, HALF)),
     "fails_to_deliver_zip": Decoder(

@@ -110,7 +110,7 @@ class Loopback:
 
 
 def _play(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
-    body = gzip.compress(reply.body, 1) if reply.is_gzip else reply.body
+    body = gzip.compress(reply.body, 1, mtime=0) if reply.is_gzip else reply.body
     body = body[: len(body) - reply.cut]
     if reply.stall:
         time.sleep(reply.stall)

@@ -36,7 +36,9 @@ NYSE = (
 def test_folder_given_files_of_two_exchanges_expected_both(tmp_path: Path) -> None:
     (tmp_path / "NPSXshvol20210127.txt").write_text(PSX)
     (tmp_path / "2021").mkdir()
-    (tmp_path / "2021" / "NYSEshvol20210127.txt.gz").write_bytes(gzip.compress(NYSE.encode()))
+    (tmp_path / "2021" / "NYSEshvol20210127.txt.gz").write_bytes(
+        gzip.compress(NYSE.encode(), mtime=0)
+    )
     (tmp_path / "NPSXshvol20210128.txt").write_text("another day")
     found, hashes = exchange_short_volume(str(tmp_path), DAY)
     rows = TABLES["exchange_short_volume"].validate(found).to_dicts()
@@ -74,7 +76,7 @@ def test_folder_given_none_expected_named_errors(tmp_path: Path) -> None:
         ("NPSXshvol20210127.txt", PSX.replace("|36927", "").encode(), BadAnswer),
         ("NPSXshvol20210127.txt", (PSX.strip() + "\n3\n").encode(), TruncatedAnswer),
         ("NPSXshvol20210127.txt", b"<html>subscribe</html>", WrongContent),
-        ("NPSXshvol20210127.txt.gz", gzip.compress(PSX.encode())[:-9], TruncatedAnswer),
+        ("NPSXshvol20210127.txt.gz", gzip.compress(PSX.encode(), mtime=0)[:-9], TruncatedAnswer),
         ("NPSXshvol20210127.zip", b"PK", TruncatedAnswer),
     ],
 )

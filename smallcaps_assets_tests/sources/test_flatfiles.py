@@ -134,7 +134,7 @@ def test_flat_frame_given_local_file_expected_key_and_md5(tmp_path: Path) -> Non
 def test_minute_bars_given_defect_expected_typed_error(
     tmp_path: Path, text: str, cut: int, kind: type[Exception]
 ) -> None:
-    raw = gzip.compress(text.encode())
+    raw = gzip.compress(text.encode(), mtime=0)
     put(tmp_path, "minute_aggs_v1", text, cut=min(cut, len(raw)))
     with pytest.raises(kind, match="minute_aggs_v1/2026/10/2026-10-02"):
         FlatFiles(LocalStore(tmp_path)).minute_bars(DAY)
@@ -148,7 +148,7 @@ def test_minute_bars_given_no_file_expected_not_found(local: FlatFiles) -> None:
 def test_days_given_month_expected_listed_files(local: FlatFiles) -> None:
     listed = local.days("trades_v1", date(2026, 10, 1))
     assert list(listed) == [DAY]
-    assert listed[DAY].size == len(gzip.compress(TRADES.encode()))
+    assert listed[DAY].size == len(gzip.compress(TRADES.encode(), mtime=0))
 
 
 def test_days_given_other_files_in_the_folder_expected_left_out(tmp_path: Path) -> None:
