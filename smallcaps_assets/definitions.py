@@ -42,18 +42,20 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
     start, end = market_range(settings)
     location = Location(settings, Cuts(start, end, settings.dataset.periods), observer)
     return dg.Definitions(
-        assets=[
-            reference.corporate_actions(location),
-            reference.details(location),
-            reference.factors(location),
-            sessions.session_tables(location),
-            sessions.registry(location),
-            *facts.fact_assets(location),
-            ticks.tick_chain(location),
-            coverage.session_coverage(location),
-            dataset.dataset(location),
-            dataset.history(location),
-        ],
+        assets=dg.with_source_code_references(
+            [
+                reference.corporate_actions(location),
+                reference.details(location),
+                reference.factors(location),
+                sessions.session_tables(location),
+                sessions.registry(location),
+                *facts.fact_assets(location),
+                ticks.tick_chain(location),
+                coverage.session_coverage(location),
+                dataset.dataset(location),
+                dataset.history(location),
+            ]
+        ),
         asset_checks=[checks.table_checks(location)],
         jobs=list(jobs.JOBS.values()),
         schedules=[*schedules.all_schedules(location), *fact_schedules.all_schedules(location)],

@@ -40,6 +40,7 @@ def main() -> None:
 @click.option("--to", "end", metavar="DATE", help="last session; default the market's last")
 @click.option("--tickers", help="comma-separated; other tickers' rows stay as they are")
 @click.option("--force", is_flag=True, help="make everything again")
+@click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")
 def run(**options: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""
     from smallcaps_assets.cli.run import run_main_job

@@ -27,7 +27,8 @@ def show_density(
     console = wide_console()
     unit = "1mo" if by == "month" else "1y"
     days = _table("selected days", _DAYS)
-    for row in selected_days(watchlist, unit).iter_rows():
+    sessions = pl.Series(store.keys("watchlist")).str.to_date()
+    for row in selected_days(watchlist, sessions, unit).iter_rows():
         days.add_row(
             str(row[0]), row[1], *(f"{value:,.1f}".removesuffix(".0") for value in row[2:])
         )

@@ -72,6 +72,7 @@ def run_main_job(
     end: str | None,
     tickers: str | None,
     force: bool,
+    is_reported: bool,
 ) -> int:
     """The command; returns its exit status."""
     began = time.perf_counter()
@@ -101,27 +102,23 @@ def run_main_job(
             on_step=display.step,
         )
         report = job.run()
-    return _conclude(console, settings, store, report, first, last, time.perf_counter() - began)
-
-
-def _conclude(
-    console: Console, settings: Any, store: Any, report: Any, first: Any, last: Any, seconds: float
-) -> int:
     if report.known:
         console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
     if not report.done and not report.failed:
-        console.print(f"everything is complete; nothing to do ({seconds:.1f} s)")
+        took = time.perf_counter() - began
+        console.print(f"everything is complete; nothing to do ({took:.1f} s)")
         return 0
     from smallcaps_assets.cli.report import write_report
     from smallcaps_assets.reports.terminal import summary_table
 
     rows = summary_rows(report)
-    place = write_report(settings, store, report, rows, first, last)
     console.print(summary_table(rows))
     if store.exists("ml_dataset", "union"):
         console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
-    console.print(f"report   {place}", soft_wrap=True)
-    console.print(f"done in {seconds:.1f} s")
+    if is_reported:
+        place = write_report(settings, store, report, rows, first, last)
+        console.print(f"report   {place}", soft_wrap=True)
+    console.print(f"done in {time.perf_counter() - began:.1f} s")
     return name_failures(console, report)
 
 

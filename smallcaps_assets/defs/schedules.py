@@ -5,6 +5,7 @@
 * From then on, as soon as the minute flat file is listed (about 11:00 of the next day), or at once
   where the plan has none: the stage `selection`, from universe and minutes to watchlist and
   runners.
+* Once a session is whole, and again when its ticks have come: its coverage.
 * After that, by sensors (`sensors.py`): registry and factors, ticks of the newest sessions,
   dataset.
 
@@ -13,6 +14,7 @@ Missed sessions are caught up: all of the last twenty that are not whole go in o
 is asked for again at the next tick, three times at most; then the coverage check shows the gap.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import date
 
@@ -36,18 +38,22 @@ MOST_ATTEMPTS = 3
 
 
 Requests = Callable[[Workspace, dg.DagsterInstance, list[str]], Iterator[dg.RunRequest]]
+Due = Callable[[Workspace, date | None], list[str]]
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
     """One for each cut, because the assets of a schedule must be cut alike; all off at first."""
     return [
-        _schedule(location, "daily", "session_tables", _of_sessions),
-        _schedule(location, "daily_actions", "corporate_actions", _of_years),
-        _schedule(location, "monthly_details", "ticker_details", _of_months),
+        _schedule(location, "daily", "session_tables", sessions_due, _of_sessions),
+        _schedule(location, "daily_actions", "corporate_actions", sessions_due, _of_years),
+        _schedule(location, "monthly_details", "ticker_details", sessions_due, _of_months),
+        _schedule(location, "daily_coverage", "coverage", uncovered, _of_coverage),
     ]
 
 
-def _schedule(location: Location, name: str, op: str, requests: Requests) -> dg.ScheduleDefinition:
+def _schedule(
+    location: Location, name: str, op: str, due: Due, requests: Requests
+) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=name,
         cron_schedule=CRON,
@@ -61,25 +67,38 @@ def _schedule(location: Location, name: str, op: str, requests: Requests) -> dg.
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)
         newest = newest_begun(location.cuts, context.scheduled_execution_time)
-        due = sessions_due(work, newest)
-        if not due:
+        keys = due(work, newest)
+        if not keys:
             yield dg.SkipReason(f"every session up to {newest} is stored")
             return
-        found = list(requests(work, context.instance, due))
-        yield from found or [dg.SkipReason(f"nothing to do yet for {due[-1]}")]
+        found = list(requests(work, context.instance, keys))
+        yield from found or [dg.SkipReason(f"nothing to do yet for {keys[-1]}")]
 
     return _evaluate
 
 
 def sessions_due(work: Workspace, newest: date | None) -> list[str]:
     """Of the last sessions those that are not whole; only the newest one in an empty lake."""
-    if newest is None:
-        return []
-    recent = [*work.sessions_before(newest, CAUGHT_UP_SESSIONS - 1), newest.isoformat()]
+    recent = _recent(work, newest)
     stored = work.lake.keys("daily_bars")
     if not stored:
         return recent[-1:]
     return [key for key in recent if key >= stored[0] and _lacks(work, SESSION_TABLES, key)]
+
+
+def uncovered(work: Workspace, newest: date | None) -> list[str]:
+    """Of the last sessions those that are whole and whose coverage is not of what is stored now."""
+    return [
+        key
+        for key in _recent(work, newest)
+        if not _lacks(work, SESSION_TABLES, key) and not work.is_complete("coverage", key)
+    ]
+
+
+def _recent(work: Workspace, newest: date | None) -> list[str]:
+    if newest is None:
+        return []
+    return [*work.sessions_before(newest, CAUGHT_UP_SESSIONS - 1), newest.isoformat()]
 
 
 def _of_sessions(
@@ -119,6 +138,17 @@ def _of_months(
             yield from _attempt(instance, f"details of {month}", *tables, tables, [month])
 
 
+def _of_coverage(
+    work: Workspace, instance: dg.DagsterInstance, due: list[str]
+) -> Iterator[dg.RunRequest]:
+    """Coverage of what is stored now; named by it, so that later ticks are a thing of their own."""
+    stored = "".join(work.stamp("coverage", key).inputs for key in due)
+    mark = hashlib.sha256(stored.encode()).hexdigest()[:8]
+    order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    what = f"coverage {_span(due)} of what is stored ({mark})"
+    yield from _attempt(instance, what, "coverage", ("coverage",), due, order)
+
+
 def _market_due(work: Workspace, due: list[str]) -> list[str]:
     return [key for key in due if _lacks(work, MARKET_TABLES, key) and _is_market_out(work, key)]
 
@@ -131,9 +161,13 @@ def _of_stage(
     keys: list[str],
 ) -> Iterator[dg.RunRequest]:
     if keys:
-        what = f"{stage} {keys[0]}" + (f" to {keys[-1]}" if len(keys) > 1 else "")
+        what = f"{stage} {_span(keys)}"
         order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
         yield from _attempt(instance, what, "session_tables", tables, keys, order)
+
+
+def _span(keys: list[str]) -> str:
+    return keys[0] + (f" to {keys[-1]}" if len(keys) > 1 else "")
 
 
 def _attempt(

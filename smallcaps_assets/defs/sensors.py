@@ -8,13 +8,16 @@
   fall in, then the union.
 * `corrections`, when a split or the condition table has changed or a flat file was replaced: the
   partitions touched, see `corrections.py`.
+* `upkeep`, once a day: puts the instance in order (`upkeep.py`, `pools.py`). Requests no run, and
+  is on from the start.
 
-All are off until switched on. Runs skip what is complete already, so asking twice costs little.
+All others are off until switched on. Runs skip what is complete, so asking twice costs little.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
@@ -32,7 +35,9 @@ from smallcaps_assets.orchestration.launchers import (
     run_request,
 )
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, UNION, Cuts
+from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.orchestration.readiness import newest_begun
+from smallcaps_assets.orchestration.upkeep import end_orphans, purge_compute_logs
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets.settings import Settings
@@ -42,12 +47,13 @@ MOST_RUNS = 10
 
 
 def all_sensors(location: Location) -> list[dg.SensorDefinition]:
-    """The four of them."""
+    """All of them."""
     return [
         registry(location),
         ticks(location),
         dataset(location),
         corrections_sensor(location),
+        upkeep(location),
     ]
 
 
@@ -219,6 +225,24 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
         return dg.SensorResult(requests, cursor=cursor.text)
 
     return _corrections
+
+
+def upkeep(location: Location) -> dg.SensorDefinition:
+    """Dead runs, old captured output, pools: for an instance that is served for months."""
+
+    @dg.sensor(
+        name="upkeep",
+        minimum_interval_seconds=86_400,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends dead runs, removes captured output after a month, sets pool limits.",
+    )
+    def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        apply_pools(context.instance, location.settings.run)
+        ended = end_orphans(context.instance)
+        removed = purge_compute_logs(Path(context.instance.root_directory))
+        return dg.SkipReason(f"{ended} dead runs ended, captured output of {removed} runs removed")
+
+    return _upkeep
 
 
 def _all(finders: Sequence[corrections.Finder], *arguments: object) -> Iterator[dg.RunRequest]:

@@ -45,16 +45,15 @@ def tick_cost(days: pl.DataFrame, workers: int, requests_per_second: float) -> T
     )
 
 
-def selected_days(watchlist: pl.DataFrame, by: str) -> pl.DataFrame:
+def selected_days(watchlist: pl.DataFrame, sessions: pl.Series, by: str) -> pl.DataFrame:
     """Selected days by rule and period (`1y` or `1mo`): days, mean and median per session.
 
-    Sessions without a selected day count in the mean and median; `sessions` says how many there
-    were among those with a watchlist row of any rule.
+    `sessions` are the dates that were looked at; those without a selected day count as zero.
     """
-    sessions = watchlist.select("date").unique()
+    looked_at = pl.DataFrame({"date": sessions})
     rules = watchlist.select("rule").unique()
     counts = watchlist.group_by("date", "rule").len("days")
-    every = sessions.join(rules, how="cross").join(counts, on=["date", "rule"], how="left")
+    every = looked_at.join(rules, how="cross").join(counts, on=["date", "rule"], how="left")
     return (
         every.with_columns(pl.col("days").fill_null(0), period=pl.col("date").dt.truncate(by))
         .group_by("period", "rule")

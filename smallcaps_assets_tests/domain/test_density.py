@@ -26,9 +26,11 @@ def test_selected_days_count_sessions_without_a_day_of_the_rule():
         (date(2024, 1, 3), "follow_up"),
         (date(2025, 1, 2), "info_rich"),
     ]
-    found = selected_days(pl.DataFrame(rows, schema=["date", "rule"], orient="row"), "1y")
+    watchlist = pl.DataFrame(rows, schema=["date", "rule"], orient="row")
+    looked_at = pl.Series([*watchlist["date"].unique(), date(2024, 1, 4)])
+    found = selected_days(watchlist, looked_at, "1y")
     rich = found.filter(pl.col("rule") == "info_rich")
     assert rich.select("days", "sessions", "mean", "median").rows() == [
-        (2, 2, 1.0, 1.0),
+        (2, 3, 2 / 3, 0.0),
         (1, 1, 1.0, 1.0),
     ]

@@ -1,7 +1,8 @@
-"""A small simulated lake, made once for all tests of a worker, and copies of it to change."""
+"""A small simulated lake, made once for all tests of a run, and copies of it to change."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,12 +45,24 @@ def periods(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_lake(tmp_path_factory: pytest.TempPathFactory, periods: Path) -> Path:
-    """The lake of a finished main job. Not to be changed."""
-    lake = tmp_path_factory.mktemp("small") / "lake"
-    done = run_small(lake, "--config", periods)
-    assert (done.status, done.error) == (0, "")
-    (lake.parent / "output.txt").write_text(done.out)
+    """The lake of a finished main job, made by the first worker to need it. Not to be changed."""
+    folder = shared_folder(tmp_path_factory)
+    lake, output = folder / "lake", folder / "output.txt"
+    with (folder / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            done = run_small(lake, "--config", periods, "--report")
+            assert (done.status, done.error) == (0, "")
+            output.write_text(done.out)
     return lake
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test run that all its workers see."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.corrections import FROM_MINUTES
 from smallcaps_assets.defs.jobs import DERIVED
 from smallcaps_assets.defs.schedules import MARKET_TABLES, SELECTION_TABLES
 from smallcaps_assets.lake import Lake
@@ -147,6 +149,21 @@ def test_daily_catches_up_missed_sessions_in_one_run(daemon: Daemon) -> None:
     assert keys_of(request) == ["2024-12-27", "2024-12-30"]
 
 
+def test_coverage_is_made_once_a_session_is_whole_and_again_when_it_changes(daemon: Daemon) -> None:
+    assert daemon.schedule("2025-01-02T20:15", "daily_coverage")[0] == []
+    day = "2024-12-27"
+    forget(daemon.lake, "coverage", day)
+    (request,), _ = daemon.schedule("2025-01-02T20:45", "daily_coverage")
+    assert (tables(request), keys_of(request)) == (("coverage",), [day])
+    assert daemon.run(request).success
+    assert daemon.schedule("2025-01-02T21:15", "daily_coverage")[0] == []
+
+    rows = daemon.lake.read("ticker_sessions").filter("is_qualified").sort("date")
+    forget(daemon.lake, "trades", rows["partition_key"][0])
+    (request,), _ = daemon.schedule("2025-01-02T21:45", "daily_coverage")
+    assert keys_of(request) == [rows["date"][0].isoformat()]
+
+
 # The sensors -------------------------------------------------------------------------------------
 def test_sensors_given_a_finished_lake_request_nothing_but_the_dataset(daemon: Daemon) -> None:
     for name in ("registry", "ticks", "corrections"):
@@ -238,6 +255,51 @@ def test_corrected_split_touches_its_window_and_one_history(daemon: Daemon) -> N
         f"sensor corrections: splits of {ticker} on {day}"
     }
     assert daemon.sensor("corrections") == []
+
+
+def test_replaced_flat_file_touches_the_sessions_whose_windows_hold_it(daemon: Daemon) -> None:
+    lake = daemon.lake
+    assert daemon.sensor("corrections") == []
+    day = lake.keys("minute_bars")[-3]
+    stamp = lake.stamp("minute_bars", day)
+    assert stamp is not None and stamp.source.startswith("flatfile ")
+    source = stamp.source.rpartition(" ")[0] + " another-etag"
+    lake.write("minute_bars", day, lake.read("minute_bars", day), replace(stamp, source=source))
+    requests = daemon.sensor("corrections", is_cursor_kept=False)
+    assert daemon.sensor("corrections") == []  # asked again after the restart, started once
+    assert [(tables(r), keys_of(r)) for r in requests] == [
+        (FROM_MINUTES, [day, lake.keys("minute_bars")[-1]])
+    ]
+    reason = f"sensor corrections: the minute flat file of {day} was replaced"
+    assert requests[0].tags[REASON_TAG] == reason
+    assert daemon.run(requests[0]).success
+    assert lake.stamp("minute_bars", day) == stamp
+
+
+def test_corrected_short_volume_touches_its_session(daemon: Daemon) -> None:
+    lake = daemon.lake
+    day = lake.keys("short_volume")[-2]
+    stamp = lake.stamp("short_volume", day)
+    assert stamp is not None and stamp.source.startswith("CNMS ")
+    lake.write("short_volume", day, lake.read("short_volume", day), replace(stamp, source="CNMS 0"))
+    (request,) = daemon.sensor("corrections")
+    assert (tables(request), keys_of(request)) == (("short_volume",), [day])
+    assert "FINRA has corrected" in request.tags[REASON_TAG]
+    assert daemon.run(request).success
+    assert lake.stamp("short_volume", day) == stamp
+
+
+def test_upkeep_needs_no_switch_and_puts_the_instance_in_order(daemon: Daemon) -> None:
+    old = Path(daemon.instance.root_directory) / "storage" / "gone" / "compute_logs"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    daemon.instance.event_log_storage.set_concurrency_slots("ticks", 9)
+    found = daemon.definitions.resolve_sensor_def("upkeep")
+    assert found.default_status == dg.DefaultSensorStatus.RUNNING
+    assert daemon.sensor("upkeep") == []
+    assert not old.exists()
+    limits = {p.name: p.limit for p in daemon.instance.event_log_storage.get_pool_limits()}
+    assert limits["ticks"] == 2
 
 
 def test_changed_condition_table_touches_ticker_sessions_since_it_is_valid(

@@ -27,6 +27,7 @@ from smallcaps_assets_tests.end_to_end.command import (
     environment,
     listing,
     partitions,
+    run_again,
     run_small,
     settings,
     smallcaps,
@@ -187,7 +188,7 @@ def test_second_run_finds_everything_complete_and_does_nothing(
     before = {p: s for p, s in listing(own_lake).items() if not p.startswith("dagster/")}
     with instance_of(own_lake) as instance:
         runs = instance.get_runs_count()
-    done = smallcaps("run", "--lake", own_lake, "--config", periods, cwd=own_lake.parent)
+    done = run_again(own_lake, "--config", periods)
     assert (done.status, done.error) == (0, "")
     assert COMPLETE in done.out
     after = {p: s for p, s in listing(own_lake).items() if not p.startswith("dagster/")}
@@ -197,7 +198,7 @@ def test_second_run_finds_everything_complete_and_does_nothing(
 
 
 def test_settings_of_the_first_run_are_remembered(own_lake: Path) -> None:
-    done = smallcaps("run", "--lake", own_lake, cwd=own_lake.parent)
+    done = run_again(own_lake)
     assert done.status == 0 and COMPLETE in done.out
 
 
@@ -211,7 +212,7 @@ def test_status_of_a_finished_lake_misses_nothing(small_lake: Path) -> None:
 def test_partitions_unknown_to_dagster_are_reported_and_not_redone(own_lake: Path) -> None:
     before = digests(own_lake), {p: s for p, s in listing(own_lake).items() if "parquet" in p}
     shutil.rmtree(own_lake / "dagster")
-    done = smallcaps("run", "--lake", own_lake, cwd=own_lake.parent)
+    done = run_again(own_lake)
     assert (done.status, done.error) == (0, "")
     stored = partitions(own_lake)
     assert f"{len(stored)} stored partitions were reported to Dagster, not redone" in done.out
@@ -229,7 +230,7 @@ def test_partitions_unknown_to_dagster_are_reported_and_not_redone(own_lake: Pat
 
 def test_force_makes_everything_again_with_the_same_bytes(own_lake: Path) -> None:
     before, seen = digests(own_lake), listing(own_lake)
-    done = smallcaps("run", "--lake", own_lake, "--force", cwd=own_lake.parent)
+    done = run_again(own_lake, "--force")
     assert (done.status, done.error) == (0, "")
     assert digests(own_lake) == before
     after = listing(own_lake)
@@ -241,7 +242,7 @@ def test_removed_partition_is_the_only_one_made_again(own_lake: Path) -> None:
     path = Path(str(lake.path("sample_weights", lake.keys("sample_weights")[0])))
     path.unlink()
     seen = listing(own_lake)
-    done = smallcaps("run", "--lake", own_lake, cwd=own_lake.parent)
+    done = run_again(own_lake)
     assert (done.status, done.error) == (0, "")
     assert digests(own_lake) == before
     # The weights come back byte for byte, so the dataset made from them is still current.
@@ -252,7 +253,7 @@ def test_removed_partition_is_the_only_one_made_again(own_lake: Path) -> None:
 
 def test_changed_setting_remakes_the_tables_that_depend_on_it(own_lake: Path) -> None:
     seen = listing(own_lake)
-    done = smallcaps("run", "--lake", own_lake, "--set", "bars.alpha=0.3", cwd=own_lake.parent)
+    done = run_again(own_lake, "--set", "bars.alpha=0.3")
     assert (done.status, done.error) == (0, "")
     dependent = {t for t in TABLES if "bars" in TABLES[t].settings}
     assert {"dollar_imbalance_bars", "sample_weights"} <= dependent
@@ -327,7 +328,7 @@ def kill_when_stored(lake: Path, options: list[str], table: str) -> None:
 def start_job(lake: Path, options: list[str]) -> subprocess.Popen[str]:
     """Start the main job in the background."""
     return subprocess.Popen(
-        [*PROGRAM, "run", "--lake", str(lake), *options],
+        [*PROGRAM, "run", "--no-report", "--lake", str(lake), *options],
         cwd=lake.parent,
         env=environment(),
         stdout=subprocess.DEVNULL,

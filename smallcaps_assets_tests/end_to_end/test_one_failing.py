@@ -17,6 +17,7 @@ from smallcaps_assets_tests.end_to_end.command import (
     SMALL_MARKET,
     Finished,
     listing,
+    run_again,
     run_small,
     smallcaps,
 )
@@ -97,12 +98,26 @@ def test_status_counts_the_failed_one(failed: Failed) -> None:
         assert [int(cell) for cell in row[1:5]] == [count + 1, count, 1, 1], table
 
 
+def test_backfill_of_the_failed_makes_that_one_alone(failed: Failed, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(failed.root, tmp_path / "lake"))
+    dry = smallcaps("backfill", "--lake", root, "--failed", "--dry-run", cwd=root.parent)
+    assert "1 partitions; nothing was made" in dry.out and failed.key in dry.out
+    seen = listing(root)
+    done = smallcaps("backfill", "--lake", root, "--failed", cwd=root.parent)
+    assert (done.status, done.error) == (0, "")
+    after = listing(root)
+    changed = {Path(p) for p in after if p.endswith(".parquet") and after[p] != seen.get(p)}
+    assert {path.stem for path in changed} == set(TICK_CHAIN)
+    assert all(f"ticker={failed.ticker}/date={failed.day}" in p.as_posix() for p in changed)
+    assert set(statuses(root, "sample_weights").values()) == {"MATERIALIZED"}
+
+
 def test_next_run_without_the_fault_makes_only_what_is_missing(
     failed: Failed, tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(failed.root, tmp_path / "lake"))
     seen = listing(root)
-    done = smallcaps("run", "--lake", root, cwd=root.parent)
+    done = run_again(root)
     assert (done.status, done.error) == (0, "")
     after = listing(root)
     changed = [Path(p) for p in after if p.endswith(".parquet") and after[p] != seen.get(p)]

@@ -1,4 +1,4 @@
-"""The asset graph as text: per asset its place, cut, kinds, inputs with windows, checks, pool.
+"""The asset graph as text: per asset its place, cut, kinds, inputs with windows, checks, code.
 
 python -m smallcaps_assets_tests.golden.asset_graph     # writes the golden file anew
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+import smallcaps_assets
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
@@ -33,9 +34,17 @@ def _paragraph(name: str, spec: dg.AssetSpec, checks: list[str]) -> str:
         f"{name} [{spec.group_name}; {', '.join(sorted(spec.kinds))}; {', '.join(spec.owners)}]",
         f"    tags: {', '.join(f'{k}={v}' for k, v in sorted(_own_tags(spec).items()))}",
         f"    checks: {', '.join(sorted(checks))}",
+        f"    code: {_code(spec)}",
         *inputs,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _code(spec: dg.AssetSpec) -> str:
+    """The file that the UI links to."""
+    (place,) = spec.metadata["dagster/code_references"].code_references
+    folder = Path(smallcaps_assets.__file__).parent
+    return Path(place.file_path).relative_to(folder).as_posix()
 
 
 def _own_tags(spec: dg.AssetSpec) -> dict[str, str]:
