@@ -79,7 +79,7 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     repository = DEFINITIONS.get_repository_def()
     repository.load_all_definitions()
     assert {s.name for s in repository.schedule_defs} == {
-        *("daily", "daily_actions", "monthly_details"),
+        *("daily", "daily_actions", "monthly_details", "daily_coverage"),
         *(f"daily_{table}" for table in TABLES_SCHEDULED),
     }
     assert {s.name for s in repository.sensor_defs} == {
@@ -87,9 +87,10 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
         "ticks",
         "dataset",
         "corrections",
+        "upkeep",
     }
-    off = {d.default_status.value for d in (*repository.schedule_defs, *repository.sensor_defs)}
-    assert off == {"STOPPED"}
+    automation = (*repository.schedule_defs, *repository.sensor_defs)
+    assert {d.name for d in automation if d.default_status.value != "STOPPED"} == {"upkeep"}
     assert all(job.name.endswith("_job") for job in repository.get_all_jobs()[1:])
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import EventHandlerFn
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
@@ -48,6 +50,19 @@ class EventLog(SqliteEventLogStorage):
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
+        self._watcher = SqlPollingEventWatcher(self)
+
+    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+        """Tell a page of the web server of a run's events as they come.
+
+        The stock log watches for writes to the database file. Here they go to the write-ahead log,
+        and to the file only much later.
+        """
+        self._watcher.watch_run(run_id, cursor, callback)
+
+    def end_watch(self, run_id: str, handler: EventHandlerFn) -> None:
+        """Tell it no more."""
+        self._watcher.unwatch_run(run_id, handler)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -67,6 +82,7 @@ class EventLog(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         """Let go of every connection."""
+        self._watcher.close()
         super().dispose()
         with self._db_lock:
             while self._engines:

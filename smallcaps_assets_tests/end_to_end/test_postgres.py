@@ -14,18 +14,16 @@ from smallcaps_assets.orchestration.instance import (
     open_instance,
 )
 from smallcaps_assets.settings import SettingsError
-from smallcaps_assets_tests.end_to_end.command import digests, settings, smallcaps
+from smallcaps_assets_tests.end_to_end.command import SMALL_MARKET, digests, settings, smallcaps
 from smallcaps_assets_tests.postgres import postgres_server
-
-MARKET = {"sandbox.tickers": "20", "sandbox.start": "2024-12-16", "sandbox.end": "2024-12-20"}
 
 
 def test_main_job_on_postgresql_knows_every_partition_and_makes_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_lake: Path, periods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with postgres_server() as address:
         variables = {POSTGRES_VARIABLE: address}
-        command = ["run", *settings(MARKET), "--lake"]
+        command = ["run", "--no-report", *settings(SMALL_MARKET), "--config", periods, "--lake"]
         done = smallcaps(*command, tmp_path / "events", cwd=tmp_path, **variables)
         assert (done.status, done.error) == (0, "")
         assert not list((tmp_path / "events" / "dagster").rglob("*.db"))
@@ -35,9 +33,7 @@ def test_main_job_on_postgresql_knows_every_partition_and_makes_the_same_bytes(
         with open_instance(tmp_path / "events") as instance:
             for table in ("daily_bars", "watchlist", "adjustment_factors"):
                 assert known_keys(instance, table) == set(lake.keys(table)), table
-    done = smallcaps(*command, tmp_path / "files", cwd=tmp_path)
-    assert done.status == 0
-    assert digests(tmp_path / "events") == digests(tmp_path / "files")
+    assert digests(tmp_path / "events") == digests(small_lake)
 
 
 def test_lake_of_postgresql_without_its_address_is_refused(

@@ -20,7 +20,14 @@ KEY = f"IBM_{DAY}"
 
 def run_recorded(lake: Path, folder: Path, *arguments: str) -> None:
     """The main job on a recorded market with an open selection."""
-    options = ["--market", f"recorded:{folder}", "--lake", str(lake), *settings(OPENED)]
+    options = [
+        "--no-report",
+        "--market",
+        f"recorded:{folder}",
+        "--lake",
+        str(lake),
+        *settings(OPENED),
+    ]
     done = smallcaps("run", *options, *arguments, cwd=lake.parent)
     assert (done.status, done.error) == (0, ""), done.out
 

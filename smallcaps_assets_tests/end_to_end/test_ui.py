@@ -25,7 +25,6 @@ import pytest
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
-SETTINGS = ("sandbox.tickers=20", "sandbox.start=2024-10-01", "sandbox.end=2024-10-25")
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 120, 120, 60
 BROWSER_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
 T = TypeVar("T")
@@ -166,18 +165,9 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small simulated lake, filled by the main job."""
-    folder = tmp_path_factory.mktemp("ui") / "lake"
-    options = [part for setting in SETTINGS for part in ("--set", setting)]
-    command = [*_smallcaps("run"), "--lake", str(folder), *options]
-    with (folder.parent / "run.log").open("w+b") as log:
-        status = subprocess.call(
-            command, cwd=folder.parent, env=_environment(), stdout=log, stderr=log, timeout=300
-        )
-        log.seek(0)
-        assert status == 0, log.read().decode()
-    return folder
+def lake(small_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small lake, to be served and changed."""
+    return Path(shutil.copytree(small_lake, tmp_path_factory.mktemp("ui") / "lake"))
 
 
 @pytest.fixture(scope="module")
@@ -237,22 +227,30 @@ def test_lineage_given_a_lake_shows_every_asset_and_its_partitions(server: Serve
         page.get_by_text(table, exact=True).first.wait_for()
 
 
-def test_session_partition_given_the_launch_dialog_succeeds(server: Server, page: Any):
+def test_session_given_the_launch_dialog_is_seen_to_succeed(server: Server, page: Any):
     key = server.nodes()["watchlist"]["partitionKeys"][-1]
     page.goto(f"{server.url}/assets/watchlist?view=partitions")
     page.get_by_role("button", name="Materialize").first.click()
     chosen = page.get_by_placeholder("ex:").last
     chosen.fill(key)
     chosen.press("Enter")
-    with page.expect_response(lambda answer: _is_launch(answer.request)) as launched:
-        page.get_by_role("button", name="Launch 1 run").click()
-    answer = launched.value.json()["data"]["launchPipelineExecution"]
-    run = answer["run"]["id"]
-    assert server.status(run) == "SUCCESS"
+    run = _launch_and_follow(server, page)
     assert server.materialized(run) == {("watchlist", key)}
 
 
-def test_ticker_session_given_the_whole_chain_succeeds(server: Server, page: Any):
+def test_ticker_session_given_the_launch_dialog_is_seen_to_succeed(server: Server, page: Any):
+    key = server.nodes()["trades"]["partitionKeys"][0]
+    page.goto(f"{server.url}/assets/trades?view=partitions")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_text("Select a partition or create one").last.click()
+    page.keyboard.type(key)
+    page.get_by_text("Select all (1)").click()
+    page.keyboard.press("Escape")
+    run = _launch_and_follow(server, page)
+    assert server.materialized(run) == {("trades", key)}
+
+
+def test_chain_of_a_ticker_session_succeeds_and_shows_its_plot(server: Server, page: Any):
     key = server.nodes()["trades"]["partitionKeys"][0]
     run = server.launch(TICK_CHAIN, key)
     assert server.status(run) == "SUCCESS"
@@ -260,6 +258,9 @@ def test_ticker_session_given_the_whole_chain_succeeds(server: Server, page: Any
 
     page.goto(f"{server.url}/assets/triple_barrier_labels?view=partitions&partition={key}")
     page.get_by_text("path of price").wait_for()
+    plot = page.locator("img[src^='data:image/svg']").first
+    plot.scroll_into_view_if_needed()
+    assert plot.evaluate("image => image.complete && image.naturalWidth > 100")
 
 
 def test_failing_check_says_what_is_missing_and_what_to_do(server: Server, page: Any, lake: Path):
@@ -279,6 +280,17 @@ def test_sensor_switched_on_requests_the_dataset_and_the_daemon_makes_it(server:
     assert server.status(run) == "SUCCESS"
     made = server.materialized(run)
     assert ("ml_dataset", "union") in made and len(made) > 1
+
+
+def _launch_and_follow(server: Server, page: Any) -> str:
+    """Press the button and watch the run's page until its log ends well; the run's id."""
+    with page.expect_response(lambda answer: _is_launch(answer.request)) as launched:
+        page.get_by_role("button", name="Launch 1 run").click()
+    run = launched.value.json()["data"]["launchPipelineExecution"]["run"]["id"]
+    page.goto(f"{server.url}/runs/{run}")
+    page.get_by_text("RUN_SUCCESS").wait_for()
+    assert server.status(run) == "SUCCESS"
+    return run
 
 
 def _is_launch(request: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 
 import dagster as dg
 import pytest
@@ -47,6 +48,25 @@ def test_commits_append_without_waiting_for_the_disk(instance: dg.DagsterInstanc
     with event_log(instance).index_connection() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 1
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+
+
+def test_watcher_of_a_run_hears_of_events_that_another_process_writes(
+    instance: dg.DagsterInstance, home: Path
+):
+    heard: Queue[str] = Queue()
+    run = instance.create_run_for_job(dg.GraphDefinition("nothing").to_job())
+    storage = event_log(instance)
+
+    def hear(entry: dg.EventLogEntry, _: str) -> None:
+        heard.put(entry.message)
+
+    storage.watch(run.run_id, None, hear)
+    with dg.DagsterInstance.from_config(str(home)) as other:
+        other.report_engine_event("one", run)
+        assert "one" in heard.get(timeout=30)
+        other.report_engine_event("two", run)
+        assert "two" in heard.get(timeout=30)
+    storage.end_watch(run.run_id, hear)
 
 
 def test_connection_of_a_file_is_kept(instance: dg.DagsterInstance):
