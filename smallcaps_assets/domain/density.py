@@ -1,7 +1,7 @@
 """The density report: how many days the rules select, and what their ticks would cost.
 
-Look first, then decide which periods' ticks to fetch. Pure functions on the watchlist and the
-session summaries.
+Look first, then decide which periods' ticks to fetch. Pure functions on watchlist, daily metrics
+and halts. Every count or sum is by period, the unit `by` of polars' `truncate`: `1y` or `1mo`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ STORED_BYTES_PER_TRADE = 18.0
 """Of a trades file: 49.6 MB for 2.76 million simulated trades; real tapes have longer ids."""
 SECONDS_PER_PAGE = 1.5
 FREE_CALLS_PER_HOUR = 5 / 61 * 3600
+LARGE_CHANGE = 0.15
+TAILS = (0.001, 0.01, 0.05, 0.5, 0.95, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
@@ -64,4 +66,81 @@ def selected_days(watchlist: pl.DataFrame, sessions: pl.Series, by: str) -> pl.D
             pl.col("days").median().alias("median"),
         )
         .sort("period", "rule")
+    )
+
+
+def top_runners(watchlist: pl.DataFrame, by: str, most: int = 10) -> pl.DataFrame:
+    """Tickers with the most info-rich days of each period: period, ticker, days, biggest change."""
+    return (
+        watchlist.filter(pl.col("rule") == "info_rich")
+        .group_by(pl.col("date").dt.truncate(by).alias("period"), "ticker")
+        .agg(pl.len().alias("days"), pl.col("change").max().alias("biggest"))
+        .sort("period", "days", "biggest", "ticker", descending=[False, True, True, False])
+        .group_by("period", maintain_order=True)
+        .head(most)
+    )
+
+
+def change_tails(metrics: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Quantiles of `pct_change` by period, and days beyond the usual threshold of 15 %.
+
+    Columns period, days, beyond, then q_0.001 to q_0.999 as fractions.
+    """
+    change = pl.col("pct_change")
+    return (
+        metrics.filter(change.is_not_null())
+        .group_by(pl.col("date").dt.truncate(by).alias("period"))
+        .agg(
+            pl.len().alias("days"),
+            (change.abs() >= LARGE_CHANGE).sum().alias("beyond"),
+            *(change.quantile(q).alias(f"q_{q}") for q in TAILS),
+        )
+        .sort("period")
+    )
+
+
+def rvol_around(metrics: pl.DataFrame, events: pl.DataFrame, reach: int = 5) -> pl.DataFrame:
+    """Relative volume from `reach` sessions before an event to as many after it.
+
+    `metrics` has date, ticker and rvol30; `events` has date and ticker, such as halts or splits.
+    Returns offset (0 is the day itself), count, median, mean. A halt or a split by itself must not
+    lift the median before it.
+    """
+    places = metrics.select(pl.col("date").unique().sort()).with_row_index("place")
+    placed = metrics.select("date", "ticker", "rvol30").join(places, on="date")
+    days = events.select("date", "ticker").unique().join(places, on="date")
+    offsets = pl.DataFrame({"offset": range(-reach, reach + 1)}, schema={"offset": pl.Int64})
+    return (
+        days.join(offsets, how="cross")
+        .with_columns((pl.col("place").cast(pl.Int64) + pl.col("offset")).alias("at"))
+        .join(
+            placed.select("ticker", "rvol30", pl.col("place").cast(pl.Int64).alias("at")),
+            on=["ticker", "at"],
+        )
+        .filter(pl.col("rvol30").is_not_null())
+        .group_by("offset")
+        .agg(
+            pl.len().alias("count"),
+            pl.col("rvol30").median().alias("median"),
+            pl.col("rvol30").mean().alias("mean"),
+        )
+        .sort("offset")
+    )
+
+
+def dollars_traded(watchlist: pl.DataFrame, metrics: pl.DataFrame, by: str) -> pl.DataFrame:
+    """US dollars traded by period: period, market (all days with metrics), selected (days of any
+    rule), share."""
+    chosen = watchlist.select("date", "ticker").unique().with_columns(is_selected=True)
+    dollars = pl.col("dollar_volume")
+    return (
+        metrics.select("date", "ticker", "dollar_volume")
+        .join(chosen, on=["date", "ticker"], how="left")
+        .group_by(pl.col("date").dt.truncate(by).alias("period"))
+        .agg(
+            dollars.sum().alias("market"),
+            dollars.filter(pl.col("is_selected").is_not_null()).sum().alias("selected"),
+        )
+        .with_columns((pl.col("selected") / pl.col("market")).alias("share"))
+        .sort("period")
     )

@@ -6,9 +6,13 @@ at is in `domain/checks.py`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -31,8 +35,13 @@ def quality_specs(tables: Iterable[str], cuts: Cuts) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def evaluation(table: str, key: str | None, findings: Sequence[Finding]) -> dg.AssetCheckEvaluation:
-    """The check event of one partition."""
+def evaluation(
+    table: str,
+    key: str | None,
+    findings: Sequence[Finding],
+    target: AssetCheckEvaluationTargetMaterializationData | None = None,
+) -> dg.AssetCheckEvaluation:
+    """The check event of one partition, about its materialization `target`."""
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(table),
         check_name=QUALITY,
@@ -41,6 +50,22 @@ def evaluation(table: str, key: str | None, findings: Sequence[Finding]) -> dg.A
         description=describe(findings),
         metadata={finding.name: finding.text() for finding in findings},
         partition=key,
+        target_materialization_data=target,
+    )
+
+
+def latest_materialization(
+    context: dg.AssetExecutionContext, table: str, key: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """What an evaluation must name to count as current: the partition's newest materialization."""
+    storage = context.instance.event_log_storage
+    found = storage.get_latest_storage_id_by_partition(
+        dg.AssetKey(table), dg.DagsterEventType.ASSET_MATERIALIZATION, {key}
+    ).get(key)
+    if found is None:
+        return None
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=found, run_id=context.run_id, timestamp=time.time()
     )
 
 

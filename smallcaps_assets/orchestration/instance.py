@@ -40,7 +40,13 @@ _SQLITE = {
         "config": {"base_dir": {"env": "DAGSTER_HOME"}},
     }
 }
-_POSTGRES = {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
+_POSTGRES = {
+    "custom": {
+        "module": "smallcaps_assets.orchestration.postgres",
+        "class": "PostgresStorage",
+        "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
+    }
+}
 # The location's name is the one of the root's workspace.yaml: schedules, sensors and saved launches
 # belong to it, and must be the same whichever way the lake is opened.
 _WORKSPACE = {

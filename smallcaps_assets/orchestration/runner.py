@@ -17,7 +17,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 from pydantic import Field
 
 from smallcaps_assets.domain.changes import NOTHING_CHANGED
-from smallcaps_assets.orchestration.checks import evaluation
+from smallcaps_assets.orchestration.checks import evaluation, latest_materialization
 from smallcaps_assets.orchestration.describe import event_metadata
 from smallcaps_assets.orchestration.workspace import CHANGES, PACE, Observer, Outcome
 from smallcaps_assets.schemas import TABLES
@@ -175,7 +175,9 @@ def _log(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
         )
     )
     if outcome.findings:
-        found = evaluation(outcome.table, outcome.key, outcome.findings)
+        key = outcome.key
+        target = latest_materialization(context, outcome.table, key) if key else None
+        found = evaluation(outcome.table, key, outcome.findings, target)
         context.log_event(found)  # type: ignore[arg-type]
 
 
