@@ -1,6 +1,8 @@
 """Coverage: per session and vendor table what was expected, what came, and why the rest did not.
 
-Made after the ticks, from the lake and the reasons of failed attempts; the vendor is not asked.
+Made after the ticks, from the lake and the reasons of failed attempts; the vendor is not asked. Of
+the facts beside prices a session is told the partition that it can know: the newest half-month that
+was out, its month, its year. A fact that the main job leaves out is told of only when it was tried.
 """
 
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from datetime import date
 import dagster as dg
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.defs.fact_places import FACT_TABLES, told_facts
 from smallcaps_assets.defs.inputs import ticker_sessions_of
 from smallcaps_assets.domain.coverage import Reading, coverage
 from smallcaps_assets.lake import Failures, Lake, Scope
@@ -21,18 +24,21 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.schemas import TABLES, Partitioning
 
 OF_THE_UNIVERSE = ("daily_bars", "minute_bars", "short_volume")
 
 
 def session_coverage(location: Location) -> dg.AssetsDefinition:
     """The op; cheap, so a year of sessions goes in one run."""
-    trades = dg.AssetDep("trades", partition_mapping=dg.AllPartitionMapping())
-    sessions = [dg.AssetDep(name) for name in ("tickers", "universe", *OF_THE_UNIVERSE)]
+    others = ("trades", *(name for name in FACT_TABLES if not _is_by_session(name)))
+    deps = [dg.AssetDep(n, partition_mapping=dg.AllPartitionMapping()) for n in others]
+    here = ("tickers", "universe", *OF_THE_UNIVERSE, *filter(_is_by_session, FACT_TABLES))
+    deps += [dg.AssetDep(name) for name in here]
 
     @dg.multi_asset(
         name="coverage",
-        specs=[asset_spec("coverage", [*sessions, trades])],
+        specs=[asset_spec("coverage", deps)],
         check_specs=quality_specs(["coverage"], location.cuts),
         can_subset=True,
         partitions_def=location.cuts.sessions,
@@ -61,6 +67,7 @@ def _of_session(work: Workspace, key: str) -> Built:
     readings = [_of_list(lake, key, before)]
     readings += [_of_table(lake, table, key, universe) for table in OF_THE_UNIVERSE]
     readings.append(_of_trades(lake, key))
+    readings += [_of_fact(lake, name, place, universe) for name, place in told_facts(work, key)]
     frame = coverage(date.fromisoformat(key), readings)
     told = {
         row["table"]: f"{row['got']} of {row['expected']}, {row['empty']} empty, "
@@ -85,6 +92,32 @@ def _of_table(lake: Lake, table: str, key: str, universe: set[str]) -> Reading:
     return Reading(table, universe, _tickers(lake, table, key), asked, failures)
 
 
+def _of_fact(lake: Lake, table: str, place: str | None, universe: set[str]) -> Reading:
+    """A fact table, whole or absent: a ticker without rows in it has none to tell."""
+    asked = universe if lake.exists(table, place) else set()
+    got = _named(lake, table, place)
+    return Reading(table, universe, got, asked, _failures(lake, table, place, universe))
+
+
+def _named(lake: Lake, table: str, place: str | None) -> set[str]:
+    """Tickers with rows in a partition of a fact table, by whatever names them there."""
+    if not lake.exists(table, place):
+        return set()
+    rows = lake.read(table, place)
+    if table == "filings":
+        listed = (
+            lake.read("ticker_details", place) if lake.exists("ticker_details", place) else None
+        )
+        return set() if listed is None else set(listed.join(rows, on="cik", how="semi")["ticker"])
+    if "tickers" in rows.columns:
+        return set(rows.explode("tickers")["tickers"])
+    return set(rows["ticker" if "ticker" in rows.columns else "symbol"])
+
+
+def _is_by_session(table: str) -> bool:
+    return TABLES[table].partitioning is Partitioning.SESSION
+
+
 def _of_trades(lake: Lake, key: str) -> Reading:
     wanted = ticker_sessions_of(lake, date.fromisoformat(key))
     asked = {ticker for ticker, name in wanted.items() if lake.exists("trades", name)}
@@ -97,7 +130,9 @@ def _of_trades(lake: Lake, key: str) -> Reading:
     return Reading("trades", wanted, got, asked, reasons)
 
 
-def _failures(lake: Lake, table: str, key: str, tickers: set[str]) -> dict[str, tuple[str, str]]:
+def _failures(
+    lake: Lake, table: str, key: str | None, tickers: set[str]
+) -> dict[str, tuple[str, str]]:
     """Kind and reason by ticker: of single tickers where known, else the partition's for all."""
     failure = Failures(lake).find(table, key)
     if failure is None:

@@ -7,14 +7,13 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from smallcaps_assets.defs.fact_places import published_halves
 from smallcaps_assets.defs.inputs import registry_rows
-from smallcaps_assets.domain.publication import fails_known_at, half_interest_known_at
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import (
     TICKERS,
     UNION,
     Cuts,
-    half_month_keys,
     month_keys,
     year_keys,
 )
@@ -39,13 +38,6 @@ def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: s
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
         Partitioning.PERIOD: lambda: [*periods, UNION],
     }[TABLES[table].partitioning]()
-
-
-def published_halves(table: str, start: date, end: date) -> list[str]:
-    """Keys of the half-months that a date range touches and whose figures are out by its end."""
-    known_at = fails_known_at if table == "fails_to_deliver" else half_interest_known_at
-    keys = half_month_keys(start, end)
-    return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
 
 
 def needed_halves(table: str, cuts: Cuts, start: date, end: date) -> list[str]:

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.expected import published_halves
+from smallcaps_assets.defs.fact_places import published_halves
 from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.orchestration.launchers import REASON_TAG, plan, run_request
 from smallcaps_assets.orchestration.partitions import month_keys

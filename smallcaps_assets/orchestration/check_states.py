@@ -13,7 +13,8 @@ from typing import Any
 
 from dagster import DynamicPartitionsDefinition, PartitionsDefinition
 from dagster._core.asset_graph_view.serializable_entity_subset import SerializableEntitySubset
-from dagster._core.definitions.asset_key import AssetCheckKey
+from dagster._core.definitions.asset_key import AssetCheckKey, AssetKey
+from dagster._core.events import DagsterEventType
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus as Recorded,
 )
@@ -23,7 +24,14 @@ from dagster._core.storage.asset_check_execution_record import (
 from dagster._core.storage.asset_check_execution_record import AssetCheckPartitionInfo
 from dagster._core.storage.asset_check_state import AssetCheckState
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus, RunsFilter
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from sqlalchemy import func, select
 
+_MADE = DagsterEventType.ASSET_MATERIALIZATION.value
+_CHECKED = (
+    DagsterEventType.ASSET_CHECK_EVALUATION.value,
+    DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+)
 _ENDED = {Recorded.SUCCEEDED: Resolved.SUCCEEDED, Recorded.FAILED: Resolved.FAILED}
 Keys = dict[Resolved, set[str]]
 
@@ -31,7 +39,7 @@ Keys = dict[Resolved, set[str]]
 class CheckStates:
     """Mixed into an event log storage."""
 
-    _check_states: dict[AssetCheckKey, AssetCheckState]
+    _check_states: dict[AssetCheckKey, tuple[int, AssetCheckState]]
 
     def get_asset_check_state(
         self, keys: Sequence[tuple[AssetCheckKey, PartitionsDefinition | None]]
@@ -48,16 +56,33 @@ class CheckStates:
     def _check_state(self, key: AssetCheckKey, definition: PartitionsDefinition) -> AssetCheckState:
         storage: Any = self
         kept = self.__dict__.setdefault("_check_states", {})
-        before: AssetCheckState = kept.get(key, AssetCheckState.empty())
+        seen, before = kept.get(key, (0, AssetCheckState.empty()))
         if not before.compatible_with(definition):
-            before = AssetCheckState.empty()
-        new = storage.get_asset_check_partition_info([key], before.latest_storage_id)
-        if new or before.in_progress_runs:
+            seen, before = 0, AssetCheckState.empty()
+        newest = newest_event(storage, key.asset_key, seen)
+        if newest is not None or before.in_progress_runs:
+            new = storage.get_asset_check_partition_info([key], before.latest_storage_id)
             known = existing(storage, definition, {info.partition_key for info in new})
             new = [info for info in new if info.partition_key in known]
             before = updated(storage, key, definition, before, new)
-        kept[key] = before
+            kept[key] = newest or seen, before
         return before
+
+
+def newest_event(storage: Any, asset: AssetKey, seen: int) -> int | None:
+    """The id of the newest event, after the one last seen, that may change a check of an asset.
+
+    Checks' events are stored without their asset, so that those of other assets count too.
+    """
+    events = SqlEventLogStorageTable.c
+    of_asset = (events.asset_key == asset.to_string()) & (events.dagster_event_type == _MADE)
+    wheres = [of_asset, *(events.dagster_event_type == kind for kind in _CHECKED)]
+    with storage.index_connection() as connection:
+        found = [
+            connection.execute(select(func.max(events.id)).where(events.id > seen, where)).scalar()
+            for where in wheres
+        ]
+    return max((number for number in found if number is not None), default=None)
 
 
 def existing(

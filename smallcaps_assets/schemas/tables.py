@@ -342,7 +342,12 @@ _DECLARED = (
         group="quality",
         schema=columns.Coverage,
         meaning="What of each vendor table is there, and why the rest is not.",
-        upstream=("tickers", "universe", "daily_bars", "minute_bars", "short_volume", "trades"),
+        upstream=(
+            *("tickers", "universe", "daily_bars", "minute_bars", "short_volume", "trades"),
+            *("facility_short_volume", "exchange_short_volume", "polygon_short_volume"),
+            *("short_interest", "fails_to_deliver", "halts", "filings", "news", "free_float"),
+            *("balance_sheets", "income_statements", "cash_flow_statements"),
+        ),
     ),
     Table(
         name="ml_dataset",

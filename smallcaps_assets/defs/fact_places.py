@@ -1,0 +1,49 @@
+"""Which partitions of the facts beside prices are out, and which of them a session can know."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from smallcaps_assets.domain.publication import fails_known_at, half_interest_known_at
+from smallcaps_assets.lake import Failures
+from smallcaps_assets.orchestration.partitions import half_month_keys
+from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.schemas import TABLES, Partitioning
+
+FACT_TABLES = (
+    *("facility_short_volume", "exchange_short_volume", "polygon_short_volume"),
+    *("short_interest", "fails_to_deliver", "halts", "filings", "news", "free_float"),
+    *("balance_sheets", "income_statements", "cash_flow_statements"),
+)
+
+
+def told_facts(work: Workspace, key: str) -> list[tuple[str, str | None]]:
+    """Table and partition of the facts that a session's coverage tells of, in a fixed order."""
+    places = ((table, _place(work, table, key)) for table in FACT_TABLES)
+    return [
+        (table, place)
+        for table, place in places
+        if place is not None and (not TABLES[table].is_optional or _is_tried(work, table, place))
+    ]
+
+
+def published_halves(table: str, start: date, end: date) -> list[str]:
+    """Keys of the half-months that a date range touches and whose figures are out by its end."""
+    known_at = fails_known_at if table == "fails_to_deliver" else half_interest_known_at
+    keys = half_month_keys(start, end)
+    return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
+
+
+def _place(work: Workspace, table: str, key: str) -> str | None:
+    """The key of the newest partition out by a session; None when there is none yet."""
+    kind = TABLES[table].partitioning
+    if kind is Partitioning.HALF_MONTH:
+        halves = published_halves(table, work.cuts.start, date.fromisoformat(key))
+        return halves[-1] if halves else None
+    lengths = {Partitioning.NONE: 0, Partitioning.YEAR: 4, Partitioning.MONTH: 7}
+    return key[: lengths.get(kind, len(key))]
+
+
+def _is_tried(work: Workspace, table: str, place: str) -> bool:
+    failure = Failures(work.lake).find(table, place)
+    return failure is not None or work.lake.exists(table, place or None)
