@@ -11,7 +11,8 @@ made by inserting the events that runs would have stored, in bulk. Then
   dialog; every GraphQL query that they send is sent again ten times, one at a time, and the median
   is shown. The page's own time includes the browser.
 * backfill: 11,054 ticker-sessions of trivial work, launched as the UI does and carried out by the
-  daemon, for one table and for the whole tick chain. From the launch to the last partition.
+  daemon, for one table, and with --chain for the eight tables of the tick chain. From the launch
+  to the last partition.
 * automation: schedule and sensors evaluated over a lake with the files that they look at.
 * memory: resident size of web server, daemon and code server at the end.
 
@@ -549,6 +550,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--postgres", default="", metavar="ADDRESS")
     parser.add_argument("--share", type=float, default=1.0, help="of the full size")
+    parser.add_argument("--chain", action="store_true", help="a backfill of all eight tables too")
     parser.add_argument(
         "--only", choices=["pages", "automation", "backfill"], help="one part of the measurements"
     )
@@ -576,7 +578,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             _measure_full(settings, root, full, given.only)
         if given.only in (None, "backfill"):
             print("backfill through the daemon:", flush=True)
-            for tables in (("trades",), TICK_CHAIN):
+            for tables in (("trades",), *([TICK_CHAIN] if given.chain else [])):
                 measure_backfill(given.postgres, full, tables)
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.ticks import KEYS_PER_RUN
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.launchers import KEYS_PER_RUN
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,

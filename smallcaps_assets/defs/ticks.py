@@ -49,7 +49,7 @@ from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
-KEYS_PER_RUN = 500
+KEYS_PER_RUN = 1000
 _SIGNED = {1: "+1", 0: "0", -1: "-1"}
 
 
