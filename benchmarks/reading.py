@@ -53,7 +53,9 @@ def make(store: Lake, days: list[date], count: int) -> None:
         key = day.isoformat()
         if not store.exists("daily_bars", key):
             store.write("tickers", key, lists(day, names), Stamp("tickers", 1, "benchmark"))
-            store.write("daily_bars", key, bars(rng, day, names), Stamp("daily_bars", 1, "benchmark"))
+            store.write(
+                "daily_bars", key, bars(rng, day, names), Stamp("daily_bars", 1, "benchmark")
+            )
     minutes = minute_bars(rng, days[-1], names[:UNIVERSE])
     store.write("minute_bars", days[-1].isoformat(), minutes, Stamp("minute_bars", 1, "benchmark"))
     split = pl.DataFrame(
@@ -122,9 +124,11 @@ def measure(store: Lake, days: list[date]) -> None:
     """The figures, each beside the plain scan of the same files."""
     daily, root, last = store.root / "raw/daily_bars/*/*.parquet", str(store.root), days[-1]
     plain = seconds(
-        lambda: pl.scan_parquet(str(daily), hive_partitioning=False)
-        .filter(pl.col("ticker") == "GEVO")
-        .collect(),
+        lambda: (
+            pl.scan_parquet(str(daily), hive_partitioning=False)
+            .filter(pl.col("ticker") == "GEVO")
+            .collect()
+        ),
         len(days),
     )
     print(f"{'one ticker, ' + str(len(days)) + ' sessions':44}{'seconds':>8}  to plain")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from smallcaps_assets import __version__
+from smallcaps_assets.cli import completion
 
 _MARKET_HELP = "simulated, placebo, recorded:DIR or polygon"
 
@@ -22,16 +23,29 @@ def market_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--config", type=click.Path(), help="settings file instead of smallcaps.toml"),
         click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE"),
         click.option("--lake", help="folder of the lake; default data"),
-        click.option("--market", help=_MARKET_HELP),
+        click.option("--market", help=_MARKET_HELP, shell_complete=completion.markets),
     ):
         command = option(command)
     return command
 
 
+def tables_argument(complete: completion.Complete = completion.tables) -> Callable[..., Any]:
+    """Any number of table names."""
+    return click.argument("tables", nargs=-1, shell_complete=complete)
+
+
+as_json = click.option("--json", "is_json", is_flag=True, help="print JSON for a script")
+as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """US small-cap market data, from vendor files to a labelled dataset."""
+    """US small-cap market data, from vendor files to a labelled dataset.
+
+    Completion in bash, and likewise in zsh and fish:
+    eval "$(_SMALLCAPS_COMPLETE=bash_source smallcaps)"
+    """
 
 
 @main.command()
@@ -50,7 +64,7 @@ def run(**options: Any) -> None:
 
 @main.command()
 @market_options
-@click.argument("tables", nargs=-1)
+@tables_argument(completion.tables_and_groups)
 @click.option("--from", "start", metavar="DATE", help="first session; default the lake's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the newest begun")
 @click.option("--tickers", help="comma-separated; inside a session other rows stay as they are")
@@ -68,6 +82,7 @@ def backfill(**options: Any) -> None:
 @main.command()
 @market_options
 @click.option("--by", type=click.Choice(["year", "month"]), default="year", show_default=True)
+@as_json
 def density(**options: Any) -> None:
     """How many days the rules select, and what fetching their ticks would cost."""
     from smallcaps_assets.cli.density import show_density
@@ -77,6 +92,7 @@ def density(**options: Any) -> None:
 
 @main.command()
 @market_options
+@as_json
 def status(**options: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""
     from smallcaps_assets.cli.status import show_status
@@ -87,6 +103,7 @@ def status(**options: Any) -> None:
 @main.command()
 @market_options
 @click.option("--csv", metavar="FILE", help="write every session and table to a CSV file instead")
+@as_json
 def coverage(**options: Any) -> None:
     """Of how many tickers each vendor table has rows, and why of the others not."""
     from smallcaps_assets.cli.coverage import show_coverage
@@ -96,7 +113,7 @@ def coverage(**options: Any) -> None:
 
 @main.command()
 @market_options
-@click.argument("tables", nargs=-1)
+@tables_argument()
 @click.option("--deep", "is_deep", is_flag=True, help="check every rule of the contracts again")
 @click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")
 def verify(**options: Any) -> None:
@@ -109,7 +126,7 @@ def verify(**options: Any) -> None:
 @main.command()
 @click.argument("first")
 @click.argument("second")
-@click.argument("tables", nargs=-1)
+@tables_argument()
 def diff(**options: Any) -> None:
     """Which partitions of the lakes FIRST and SECOND differ, and how."""
     from smallcaps_assets.cli.versions import show_diff
@@ -128,7 +145,7 @@ def migrate(**options: Any) -> None:
 
 @main.command()
 @market_options
-@click.argument("table")
+@click.argument("table", shell_complete=completion.tables)
 @click.argument("key")
 @click.option("--version", metavar="NAME", help="the version to put back, or how its name begins")
 def restore(**options: Any) -> None:
@@ -136,6 +153,85 @@ def restore(**options: Any) -> None:
     from smallcaps_assets.cli.versions import run_restore
 
     _exit(lambda: run_restore(**options))
+
+
+@main.command()
+@market_options
+@click.argument("ticker")
+@click.argument("day", metavar="DATE")
+@click.option("--out", metavar="FILE", help="file of the chart, .png or .html; default in the lake")
+@click.option("--chart/--no-chart", "has_chart", default=True, help="draw the chart")
+@as_json
+def show(**options: Any) -> None:
+    """A ticker's session: what happened, what was selected and labelled, and a chart."""
+    from smallcaps_assets.cli.show import show_day
+
+    _exit(lambda: show_day(**options))
+
+
+@main.command()
+@market_options
+@click.argument("day", metavar="[DATE]", required=False)
+@as_json
+@as_csv
+def watchlist(**options: Any) -> None:
+    """What the rules selected on a session, by default the newest, and when they knew it."""
+    from smallcaps_assets.cli.query import show_watchlist
+
+    _exit(lambda: show_watchlist(**options))
+
+
+@main.command()
+@market_options
+@click.argument("day", metavar="[DATE]", required=False)
+@as_json
+@as_csv
+def runners(**options: Any) -> None:
+    """The tickers most often info-rich in the 12 months to a session, by default the newest."""
+    from smallcaps_assets.cli.query import show_runners
+
+    _exit(lambda: show_runners(**options))
+
+
+@main.command()
+@market_options
+@click.argument("query")
+@click.argument("values", nargs=-1)
+@as_json
+@as_csv
+def sql(**options: Any) -> None:
+    """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY."""
+    from smallcaps_assets.cli.query import run_sql
+
+    _exit(lambda: run_sql(**options))
+
+
+@main.command()
+@market_options
+@click.argument("table", shell_complete=completion.tables)
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--tickers", help="comma-separated; default all")
+@click.option("--from", "start", metavar="DATE", help="first day; default the first stored")
+@click.option("--to", "end", metavar="DATE", help="last day; default the last stored")
+@click.option("--adjusted", "is_adjusted", is_flag=True, help="bars on one share basis")
+@click.option("--as-of", metavar="DATE", help="day of that basis; default the last day")
+@click.option("--replace", "is_replaced", is_flag=True, help="write over a file that exists")
+def export(**options: Any) -> None:
+    """Write rows of a TABLE to a FILE that ends in .parquet, .csv or .arrow."""
+    from smallcaps_assets.cli.export import run_export
+
+    _exit(lambda: run_export(**options))
+
+
+@main.command()
+@market_options
+@click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
+@as_json
+def sandbox(**options: Any) -> None:
+    """Serve the embedded market on this machine, for clients of your own."""
+    from smallcaps_assets.cli.sandbox import serve_sandbox
+
+    _exit(lambda: serve_sandbox(**options))
 
 
 @main.command()
@@ -151,22 +247,17 @@ def ui(**options: Any) -> None:
 
 def _exit(command: Callable[[], int]) -> None:
     """Run a command; an error that the user can mend becomes one line and status 2."""
-    from smallcaps_assets.cli.setup import reason_of, user_errors
-
     try:
         status = command()
-    except user_errors() as error:
-        click.echo(f"smallcaps: {' '.join(str(error).split())}", err=True)
-        status = 2
-    except Exception as error:
-        reason = reason_of(error)
-        if reason is None:
-            raise
-        click.echo(
-            f"smallcaps: {reason}; what is stored is intact: mend it and run again", err=True
-        )
-        status = 2
     except KeyboardInterrupt:
         click.echo("smallcaps: interrupted; run the same command again to go on", err=True)
         status = 130
+    except Exception as error:
+        from smallcaps_assets.cli.setup import line_of
+
+        line = line_of(error)
+        if line is None:
+            raise
+        click.echo(f"smallcaps: {line}", err=True)
+        status = 2
     sys.exit(status)

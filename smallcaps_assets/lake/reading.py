@@ -140,5 +140,3 @@ def _both(one: pl.Expr | None, other: pl.Expr | None) -> pl.Expr | None:
     if one is None or other is None:
         return other if one is None else one
     return one & other
-
-

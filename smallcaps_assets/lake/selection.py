@@ -54,7 +54,8 @@ def select(
         raise RequestError(f"start {first} is after end {last}; exchange them")
     stored = [key for key in lake.keys(table.name) if _is_of(name, key)]
     if not stored:
-        raise RequestError(f"the lake {lake.root} has no {name}; make it with `smallcaps run`")
+        remedy = f"smallcaps backfill {name}" if table.is_optional else "smallcaps run"
+        raise RequestError(f"the lake {lake.root} has no {name}; make it with `{remedy}`")
     _check_tickers(lake, table, tickers)
     keys = [key for key in stored if _holds(table, key, tickers, first, last)]
     if not keys:

@@ -159,6 +159,14 @@ class Lake:
         source.seek(0)
         return source
 
+    def has(self, name: str) -> bool:
+        """Whether any partition of a table is stored."""
+        if not self.is_local:
+            return bool(self.keys(name))
+        table = TABLES[name]
+        base = self.root / table.layer / name
+        return base.exists() and any(True for _ in _folders(base, depth(table), name))
+
     def keys(self, name: str) -> list[str]:
         """Keys of the stored partitions, sorted; `['']` for a stored table without partitions."""
         table = TABLES[name]
