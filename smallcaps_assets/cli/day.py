@@ -44,7 +44,7 @@ def any_day(settings: Settings, lake: Lake, ticker: str, day: date) -> DayView:
         halts=tape.halts,
         metrics=_first(_of_ticker(lake, "daily_metrics", ticker, day))
         or _first(_of_ticker(lake, "daily_bars", ticker, day)),
-        eligible_from=None if admitted.is_empty() else admitted["known_at"].dt.epoch("ns").min(),
+        eligible_from=min(admitted["known_at"].to_physical().to_list(), default=None),
         rules=",".join(sorted(watched["rule"])),
         has_trades=lake.exists("trades", key),
     )

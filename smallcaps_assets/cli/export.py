@@ -78,7 +78,7 @@ def _export(console: Console, lake: Lake, chosen: Selection, path: Path, as_of: 
                 progress.update(task, advance=len(keys), note=f"{count:,} rows")
         part.replace(path)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror or error}") from None
+        raise UserError(f"{path} can't be written: {error.strerror or error}; name another file") from None
     finally:
         part.unlink(missing_ok=True)
     return count
@@ -96,9 +96,13 @@ def _writer(path: Path, suffix: str, chosen: Selection) -> Iterator[Write]:
     import pyarrow.parquet as pq
 
     schema = chosen.table.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    make = pa.ipc.new_file if suffix == ".arrow" else pq.ParquetWriter
-    options = {} if suffix == ".arrow" else {"compression": "zstd"}
-    with make(str(path), schema, **options) as writer:
+    is_arrow = suffix == ".arrow"
+    place = str(path)
+    with (
+        pa.ipc.new_file(place, schema)
+        if is_arrow
+        else pq.ParquetWriter(place, schema, compression="zstd")
+    ) as writer:
         yield lambda rows: writer.write_table(
             rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
         )

@@ -13,6 +13,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -151,7 +152,7 @@ def _comments(table: Table, view: str) -> Iterator[str]:
         yield f"comment on column {view}.{_name(name)} is {_text(meaning)}"
 
 
-def _type(kind: pl.DataType) -> str:
+def _type(kind: Any) -> str:
     if isinstance(kind, pl.List):
         return f"{_type(kind.inner)}[]"
     return "TIMESTAMPTZ_NS" if isinstance(kind, pl.Datetime) else _TYPES[type(kind)]
@@ -182,7 +183,7 @@ def _union(lake: Lake) -> Iterator[str]:
     yield from _comments(table, UNION)
 
 
-_HOURLY = """create {what} as
+_HOURLY = """create {what}
 select date, ticker,
     date_trunc('hour', window_start::timestamptz)::timestamptz_ns as window_start,
     arg_min(open, window_start) as open, max(high) as high, min(low) as low,
@@ -196,7 +197,7 @@ group by all"""
 
 def _hourly() -> Iterator[str]:
     """Clock hours, which are the same in UTC and New York."""
-    yield _HOURLY.format(what="view hourly_bars", minutes="minute_bars")
+    yield _HOURLY.format(what="view hourly_bars as", minutes="minute_bars")
     yield "comment on view hourly_bars is 'Unadjusted bars of clock hours, from minute_bars.'"
     for name in ("date", "ticker", "open", "high", "low", "close", "volume", "transactions"):
         column = TABLES["minute_bars"].schema.columns()[name]
@@ -220,11 +221,11 @@ def _adjusted() -> Iterator[str]:
         yield _macro(name, list(TABLES[name].columns))
     yield _HOURLY.format(
         what="macro hourly_bars_adjusted(as_of) as table", minutes="minute_bars_adjusted(as_of)"
-    ).replace(" as table as\n", " as table\n")
+    )
 
 
 def _macro(name: str, columns: list[str]) -> str:
-    applied = {name: "*" for name in PRICE_COLUMNS} | {name: "/" for name in VOLUME_COLUMNS}
+    applied = dict.fromkeys(PRICE_COLUMNS, "*") | dict.fromkeys(VOLUME_COLUMNS, "/")
     shown = ", ".join(
         f"b.{c} {applied[c]} coalesce(e.factor, 1) as {c}" if c in applied else f"b.{c}"
         for c in columns

@@ -94,7 +94,7 @@ def frames(
     columns: list[str] | None = None,
     limit: int | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """The selected rows in frames of bounded size; of adjusted ones there may be more than asked."""
+    """The selected rows in frames of bounded size; of adjusted ones perhaps more than `limit`."""
     if as_of is not None:
         yield from _adjusted(lake, selection, as_of, predicate, columns)
         return

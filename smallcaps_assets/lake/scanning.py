@@ -84,9 +84,9 @@ class _Opened:
             until_all_are_open.pop_all()
 
     def _open(self, lake: Lake, place: str) -> None:
-        path = Path(f"{lake.root}/{place}") if lake.is_local else lake.root / place
+        path: Any = Path(f"{lake.root}/{place}") if lake.is_local else lake.root / place
         try:
-            found: Any = path.open("rb") if lake.is_local else io.BytesIO(lake.whole(path))
+            found = path.open("rb") if lake.is_local else io.BytesIO(lake.whole(path))
         except FileNotFoundError:
             return
         source: BinaryIO = self._files.enter_context(found)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
+from upath import UPath
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake.errors import DamagedFileError, UnknownContractError
@@ -82,7 +83,7 @@ def stamp_in(footer: bytes) -> Stamp | None:
         return None
 
 
-def check_contract(path: Path, table: Table, found: Stamp | None) -> None:
+def check_contract(path: Path | UPath, table: Table, found: Stamp | None) -> None:
     """Raises UnknownContractError for another version, DamagedFileError for no stamp at all."""
     if found is None:
         raise DamagedFileError(

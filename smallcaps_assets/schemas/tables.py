@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # One ticker is read out of a session's file without decoding the others.
-_session = partial(Table, partitioning=Partitioning.SESSION, row_group_rows=2_048)
+_session = partial(Table, partitioning=Partitioning.SESSION, row_group_rows=1_024)
 _ticker_session = partial(Table, partitioning=Partitioning.TICKER_SESSION)
 _BARS = ("ticks", "bars")
 _LABELS = ("ticks", "bars", "labels")
