@@ -5,8 +5,10 @@ Bad input ends in one line (what, value, remedy) and exit status 2; failed parti
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import click
@@ -57,9 +59,7 @@ def main() -> None:
 @click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")
 def run(**options: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""
-    from smallcaps_assets.cli.run import run_main_job
-
-    _exit(lambda: run_main_job(**options))
+    _exit("run", "run_main_job", options)
 
 
 @main.command()
@@ -74,9 +74,7 @@ def run(**options: Any) -> None:
 @click.option("--dry-run", "is_dry", is_flag=True, help="show the runs and make nothing")
 def backfill(**options: Any) -> None:
     """Make partitions of some TABLES, or of groups such as tick_chain, again."""
-    from smallcaps_assets.cli.backfill import run_backfill
-
-    _exit(lambda: run_backfill(**options))
+    _exit("backfill", "run_backfill", options)
 
 
 @main.command()
@@ -85,9 +83,7 @@ def backfill(**options: Any) -> None:
 @as_json
 def density(**options: Any) -> None:
     """How many days the rules select, and what fetching their ticks would cost."""
-    from smallcaps_assets.cli.density import show_density
-
-    _exit(lambda: show_density(**options))
+    _exit("density", "show_density", options)
 
 
 @main.command()
@@ -95,9 +91,7 @@ def density(**options: Any) -> None:
 @as_json
 def status(**options: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""
-    from smallcaps_assets.cli.status import show_status
-
-    _exit(lambda: show_status(**options))
+    _exit("status", "show_status", options)
 
 
 @main.command()
@@ -106,9 +100,7 @@ def status(**options: Any) -> None:
 @as_json
 def coverage(**options: Any) -> None:
     """Of how many tickers each vendor table has rows, and why of the others not."""
-    from smallcaps_assets.cli.coverage import show_coverage
-
-    _exit(lambda: show_coverage(**options))
+    _exit("coverage", "show_coverage", options)
 
 
 @main.command()
@@ -118,9 +110,7 @@ def coverage(**options: Any) -> None:
 @click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")
 def verify(**options: Any) -> None:
     """Check every stored file of some TABLES, or all, and what Dagster says of them."""
-    from smallcaps_assets.cli.verify import run_verify
-
-    _exit(lambda: run_verify(**options))
+    _exit("verify", "run_verify", options)
 
 
 @main.command()
@@ -129,18 +119,14 @@ def verify(**options: Any) -> None:
 @tables_argument()
 def diff(**options: Any) -> None:
     """Which partitions of the lakes FIRST and SECOND differ, and how."""
-    from smallcaps_assets.cli.versions import show_diff
-
-    _exit(lambda: show_diff(**options))
+    _exit("versions", "show_diff", options)
 
 
 @main.command()
 @market_options
 def migrate(**options: Any) -> None:
     """Bring raw files of an older contract to the present one."""
-    from smallcaps_assets.cli.versions import run_migrate
-
-    _exit(lambda: run_migrate(**options))
+    _exit("versions", "run_migrate", options)
 
 
 @main.command()
@@ -150,9 +136,7 @@ def migrate(**options: Any) -> None:
 @click.option("--version", metavar="NAME", help="the version to put back, or how its name begins")
 def restore(**options: Any) -> None:
     """List the replaced versions of a raw partition, or put one back."""
-    from smallcaps_assets.cli.versions import run_restore
-
-    _exit(lambda: run_restore(**options))
+    _exit("versions", "run_restore", options)
 
 
 @main.command()
@@ -164,9 +148,7 @@ def restore(**options: Any) -> None:
 @as_json
 def show(**options: Any) -> None:
     """A ticker's session: what happened, what was selected and labelled, and a chart."""
-    from smallcaps_assets.cli.show import show_day
-
-    _exit(lambda: show_day(**options))
+    _exit("show", "show_day", options)
 
 
 @main.command()
@@ -176,9 +158,7 @@ def show(**options: Any) -> None:
 @as_csv
 def watchlist(**options: Any) -> None:
     """What the rules selected on a session, by default the newest, and when they knew it."""
-    from smallcaps_assets.cli.query import show_watchlist
-
-    _exit(lambda: show_watchlist(**options))
+    _exit("query", "show_watchlist", options)
 
 
 @main.command()
@@ -188,9 +168,7 @@ def watchlist(**options: Any) -> None:
 @as_csv
 def runners(**options: Any) -> None:
     """The tickers most often info-rich in the 12 months to a session, by default the newest."""
-    from smallcaps_assets.cli.query import show_runners
-
-    _exit(lambda: show_runners(**options))
+    _exit("query", "show_runners", options)
 
 
 @main.command()
@@ -201,9 +179,7 @@ def runners(**options: Any) -> None:
 @as_csv
 def sql(**options: Any) -> None:
     """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY."""
-    from smallcaps_assets.cli.query import run_sql
-
-    _exit(lambda: run_sql(**options))
+    _exit("query", "run_sql", options)
 
 
 @main.command()
@@ -218,9 +194,7 @@ def sql(**options: Any) -> None:
 @click.option("--replace", "is_replaced", is_flag=True, help="write over a file that exists")
 def export(**options: Any) -> None:
     """Write rows of a TABLE to a FILE that ends in .parquet, .csv or .arrow."""
-    from smallcaps_assets.cli.export import run_export
-
-    _exit(lambda: run_export(**options))
+    _exit("export", "run_export", options)
 
 
 @main.command()
@@ -229,9 +203,7 @@ def export(**options: Any) -> None:
 @as_json
 def sandbox(**options: Any) -> None:
     """Serve the embedded market on this machine, for clients of your own."""
-    from smallcaps_assets.cli.sandbox import serve_sandbox
-
-    _exit(lambda: serve_sandbox(**options))
+    _exit("sandbox", "serve_sandbox", options)
 
 
 @main.command()
@@ -240,15 +212,16 @@ def sandbox(**options: Any) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="address it listens on")
 def ui(**options: Any) -> None:
     """Open the Dagster web server on a lake."""
-    from smallcaps_assets.cli.ui import open_ui
-
-    _exit(lambda: open_ui(**options))
+    _exit("ui", "open_ui", options)
 
 
-def _exit(command: Callable[[], int]) -> None:
-    """Run a command; an error that the user can mend becomes one line and status 2."""
+def _exit(module: str, command: str, options: dict[str, Any]) -> None:
+    """Load a command and run it; an error that the user can mend becomes one line and status 2."""
     try:
-        status = command()
+        loaded = import_module(f"{__name__}.{module}")
+        # polars installs a handler that restarts system calls: a waiting thread would sleep on
+        signal.siginterrupt(signal.SIGINT, True)
+        status = getattr(loaded, command)(**options)
     except KeyboardInterrupt:
         click.echo("smallcaps: interrupted; run the same command again to go on", err=True)
         status = 130

@@ -78,7 +78,9 @@ def _export(console: Console, lake: Lake, chosen: Selection, path: Path, as_of: 
                 progress.update(task, advance=len(keys), note=f"{count:,} rows")
         part.replace(path)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror or error}; name another file") from None
+        raise UserError(
+            f"{path} can't be written: {error.strerror or error}; name another file"
+        ) from None
     finally:
         part.unlink(missing_ok=True)
     return count

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
+import duckdb
 import polars as pl
 
 from smallcaps_assets.cli.output import show_rows
@@ -27,21 +30,31 @@ def run_sql(
 ) -> int:
     """Run a query on the catalog; `values` stand for its parameters `?` or `$1`."""
     root = settings_of(market, lake, overrides, config).lake.root
-    import duckdb
-
     from smallcaps_assets.lake.catalog import connect
 
-    refused, rows = "", pl.DataFrame()
-    with connect(root) as connection:
+    with connect(root) as connection, ThreadPoolExecutor(1) as worker:
+        asked = worker.submit(_ask, connection, query, values)
         try:
-            answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
-            rows = rows if answer is None else pl.DataFrame(answer)
-        except duckdb.Error as error:
-            refused = str(error).partition("LINE 1:")[0]
-    if refused:
-        raise UserError(f"SQL: {refused}")
+            rows = asked.result()
+        except KeyboardInterrupt:
+            connection.interrupt()  # which a query in this thread would not hear of
+            raise
+    if isinstance(rows, str):
+        raise UserError(f"SQL: {rows}")
     show_rows(rows, "", is_json, is_csv)
     return 0
+
+
+def _ask(
+    connection: duckdb.DuckDBPyConnection, query: str, values: tuple[str, ...]
+) -> pl.DataFrame | str:
+    """The answer, or why there is none; an exception that is kept would keep the connection."""
+    connection.execute(f"set enable_progress_bar = {sys.stdout.isatty()}")
+    try:
+        answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
+        return pl.DataFrame() if answer is None else pl.DataFrame(answer)
+    except duckdb.Error as error:
+        return str(error).partition("LINE 1:")[0]
 
 
 def show_watchlist(

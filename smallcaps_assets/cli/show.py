@@ -74,7 +74,9 @@ def _draw(lake: Lake, view: DayView, out: str | None) -> str:
     try:
         path.write_bytes(day_png(view) if path.suffix == ".png" else day_page(view).encode())
     except OSError as error:
-        raise UserError(f"{out} can't be written: {error.strerror or error}; name another file") from None
+        raise UserError(
+            f"{out} can't be written: {error.strerror or error}; name another file"
+        ) from None
     return out
 
 
