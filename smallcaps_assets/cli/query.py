@@ -12,6 +12,7 @@ import polars as pl
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
 from smallcaps_assets.lake import Lake, RequestError, scan
+from smallcaps_assets.lake.catalog import ask, connect
 from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.lake.selection import as_day
 
@@ -30,8 +31,6 @@ def run_sql(
 ) -> int:
     """Run a query on the catalog; `values` stand for its parameters `?` or `$1`."""
     root = settings_of(market, lake, overrides, config).lake.root
-    from smallcaps_assets.lake.catalog import connect
-
     with connect(root) as connection, ThreadPoolExecutor(1) as worker:
         asked = worker.submit(_ask, connection, query, values)
         try:
@@ -51,8 +50,7 @@ def _ask(
     """The answer, or why there is none; an exception that is kept would keep the connection."""
     connection.execute(f"set enable_progress_bar = {sys.stdout.isatty()}")
     try:
-        answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
-        return pl.DataFrame() if answer is None else pl.DataFrame(answer)
+        return ask(connection, query, values)
     except duckdb.Error as error:
         return str(error).partition("LINE 1:")[0]
 

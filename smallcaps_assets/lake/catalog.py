@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES, Partitioning, Table
 
 FILE = "catalog.duckdb"
+_ATTEMPTS = 5
 _HIVE = {
     Partitioning.SESSION: {"date": "DATE"},
     Partitioning.YEAR: {"year": "BIGINT"},
@@ -62,6 +63,26 @@ def connect(root: str | Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def ask(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()
+) -> pl.DataFrame:
+    """The rows of a query; `values` stand for its parameters `?` or `$1`.
+
+    DuckDB looks up a file's size before it opens it, so that it can miss the footer of one that is
+    replaced in between; that is an error of no special kind, upon which it is asked again. Raises
+    duckdb.Error.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
+            return pl.DataFrame() if answer is None else pl.DataFrame(answer)
+        except duckdb.Error as error:
+            is_torn = type(error) is duckdb.Error or isinstance(error, duckdb.IOException)
+            if not is_torn or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
 def refresh(lake: Lake) -> Path:
     """Bring the catalog of a local lake up to date; returns its place."""
     path, wanted = Path(str(lake.root)) / FILE, list(statements(lake))
@@ -71,9 +92,11 @@ def refresh(lake: Lake) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / FILE
         with duckdb.connect(str(made)) as connection:
+            connection.begin()
             for statement in wanted:
                 connection.execute(statement)
             connection.execute("create table made_from as select ? as digest", [digest])
+            connection.commit()
         try:
             files.publish(path, made.read_bytes())
         except OSError as error:

@@ -36,7 +36,9 @@ def test_scan_gives_the_tickers_and_days_asked_for(root: Path) -> None:
     assert every.collect().height == 10
 
 
-def test_scan_takes_the_lake_of_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scan_takes_the_lake_of_the_environment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SMALLCAPS_LAKE_ROOT", str(root))
     assert lake.scan("tickers", "GEVO").collect().height == 3
 
