@@ -158,7 +158,7 @@ def show(**options: Any) -> None:
 @as_csv
 def watchlist(**options: Any) -> None:
     """What the rules selected on a session, by default the newest, and when they knew it."""
-    _exit("query", "show_watchlist", options)
+    _exit("lists", "show_watchlist", options)
 
 
 @main.command()
@@ -168,7 +168,7 @@ def watchlist(**options: Any) -> None:
 @as_csv
 def runners(**options: Any) -> None:
     """The tickers most often info-rich in the 12 months to a session, by default the newest."""
-    _exit("query", "show_runners", options)
+    _exit("lists", "show_runners", options)
 
 
 @main.command()

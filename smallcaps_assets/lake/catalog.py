@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +52,16 @@ _TYPES = {
 def connect(root: str | Path) -> duckdb.DuckDBPyConnection:
     """A read-only connection to a lake's catalog, which is made first if it is out of date.
 
-    The lake of an object store has its catalog in memory, and is read through fsspec. Raises
-    LakeError when there is no lake or its folder can't be written.
+    It is made in memory for a folder that may only be read, and for the lake of an object store,
+    which is read through fsspec. Raises LakeError when there is no lake.
     """
     lake = existing_lake(root)
     if lake.is_local:
-        return _attached(refresh(lake))
+        with suppress(LakeError):
+            return _attached(refresh(lake))
     connection = duckdb.connect()
-    connection.register_filesystem(lake.root.fs)
+    if not lake.is_local:
+        connection.register_filesystem(lake.root.fs)
     for statement in statements(lake):
         connection.execute(statement)
     return connection
@@ -72,19 +76,21 @@ def ask(
     replaced in between; that is an error of no special kind, upon which it is asked again. Raises
     duckdb.Error.
     """
-    for attempt in range(_ATTEMPTS):
+    for attempt in count(1):
         try:
             answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
             return pl.DataFrame() if answer is None else pl.DataFrame(answer)
         except duckdb.Error as error:
             is_torn = type(error) is duckdb.Error or isinstance(error, duckdb.IOException)
-            if not is_torn or attempt == _ATTEMPTS - 1:
+            if not is_torn or attempt == _ATTEMPTS:
                 raise
-    raise AssertionError
 
 
 def refresh(lake: Lake) -> Path:
-    """Bring the catalog of a local lake up to date; returns its place."""
+    """Bring the catalog of a local lake up to date; returns its place.
+
+    Raises LakeError when the folder can't be written.
+    """
     path, wanted = Path(str(lake.root)) / FILE, list(statements(lake))
     digest = hashlib.sha256("\n".join([duckdb.__version__, *wanted]).encode()).hexdigest()
     if _digest_in(path) == digest:

@@ -47,7 +47,7 @@ def _lists(day: date, owners: dict[str, str]) -> pl.DataFrame:
     empty = ("name", "type", "primary_exchange", "cik", "composite_figi", "share_class_figi")
     return pl.DataFrame(
         {"date": day, "ticker": list(owners), "identity": list(owners.values())}
-    ).with_columns(**{name: None for name in empty})
+    ).with_columns(**dict.fromkeys(empty))
 
 
 def _minutes(day: date, *tickers: str) -> pl.DataFrame:
