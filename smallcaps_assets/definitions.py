@@ -65,4 +65,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
     )
 
 
-defs = build_definitions(location_settings(os.environ))
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of the default lake, built when Dagster asks for them."""
+    return build_definitions(location_settings(os.environ))

@@ -5,13 +5,16 @@ Bad input ends in one line (what, value, remedy) and exit status 2; failed parti
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import click
 
 from smallcaps_assets import __version__
+from smallcaps_assets.cli import completion
 
 _MARKET_HELP = "simulated, placebo, recorded:DIR or polygon"
 
@@ -22,16 +25,29 @@ def market_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--config", type=click.Path(), help="settings file instead of smallcaps.toml"),
         click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE"),
         click.option("--lake", help="folder of the lake; default data"),
-        click.option("--market", help=_MARKET_HELP),
+        click.option("--market", help=_MARKET_HELP, shell_complete=completion.markets),
     ):
         command = option(command)
     return command
 
 
+def tables_argument(complete: completion.Complete = completion.tables) -> Callable[..., Any]:
+    """Any number of table names."""
+    return click.argument("tables", nargs=-1, shell_complete=complete)
+
+
+as_json = click.option("--json", "is_json", is_flag=True, help="print JSON for a script")
+as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """US small-cap market data, from vendor files to a labelled dataset."""
+    """US small-cap market data, from vendor files to a labelled dataset.
+
+    Completion in bash, and likewise in zsh and fish:
+    eval "$(_SMALLCAPS_COMPLETE=bash_source smallcaps)"
+    """
 
 
 @main.command()
@@ -43,14 +59,12 @@ def main() -> None:
 @click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")
 def run(**options: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""
-    from smallcaps_assets.cli.run import run_main_job
-
-    _exit(lambda: run_main_job(**options))
+    _exit("run", "run_main_job", options)
 
 
 @main.command()
 @market_options
-@click.argument("tables", nargs=-1)
+@tables_argument(completion.tables_and_groups)
 @click.option("--from", "start", metavar="DATE", help="first session; default the lake's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the newest begun")
 @click.option("--tickers", help="comma-separated; inside a session other rows stay as they are")
@@ -60,82 +74,136 @@ def run(**options: Any) -> None:
 @click.option("--dry-run", "is_dry", is_flag=True, help="show the runs and make nothing")
 def backfill(**options: Any) -> None:
     """Make partitions of some TABLES, or of groups such as tick_chain, again."""
-    from smallcaps_assets.cli.backfill import run_backfill
-
-    _exit(lambda: run_backfill(**options))
+    _exit("backfill", "run_backfill", options)
 
 
 @main.command()
 @market_options
 @click.option("--by", type=click.Choice(["year", "month"]), default="year", show_default=True)
+@as_json
 def density(**options: Any) -> None:
     """How many days the rules select, and what fetching their ticks would cost."""
-    from smallcaps_assets.cli.density import show_density
-
-    _exit(lambda: show_density(**options))
+    _exit("density", "show_density", options)
 
 
 @main.command()
 @market_options
+@as_json
 def status(**options: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""
-    from smallcaps_assets.cli.status import show_status
-
-    _exit(lambda: show_status(**options))
+    _exit("status", "show_status", options)
 
 
 @main.command()
 @market_options
 @click.option("--csv", metavar="FILE", help="write every session and table to a CSV file instead")
+@as_json
 def coverage(**options: Any) -> None:
     """Of how many tickers each vendor table has rows, and why of the others not."""
-    from smallcaps_assets.cli.coverage import show_coverage
-
-    _exit(lambda: show_coverage(**options))
+    _exit("coverage", "show_coverage", options)
 
 
 @main.command()
 @market_options
-@click.argument("tables", nargs=-1)
+@tables_argument()
 @click.option("--deep", "is_deep", is_flag=True, help="check every rule of the contracts again")
 @click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")
 def verify(**options: Any) -> None:
     """Check every stored file of some TABLES, or all, and what Dagster says of them."""
-    from smallcaps_assets.cli.verify import run_verify
-
-    _exit(lambda: run_verify(**options))
+    _exit("verify", "run_verify", options)
 
 
 @main.command()
 @click.argument("first")
 @click.argument("second")
-@click.argument("tables", nargs=-1)
+@tables_argument()
 def diff(**options: Any) -> None:
     """Which partitions of the lakes FIRST and SECOND differ, and how."""
-    from smallcaps_assets.cli.versions import show_diff
-
-    _exit(lambda: show_diff(**options))
+    _exit("versions", "show_diff", options)
 
 
 @main.command()
 @market_options
 def migrate(**options: Any) -> None:
     """Bring raw files of an older contract to the present one."""
-    from smallcaps_assets.cli.versions import run_migrate
-
-    _exit(lambda: run_migrate(**options))
+    _exit("versions", "run_migrate", options)
 
 
 @main.command()
 @market_options
-@click.argument("table")
+@click.argument("table", shell_complete=completion.tables)
 @click.argument("key")
 @click.option("--version", metavar="NAME", help="the version to put back, or how its name begins")
 def restore(**options: Any) -> None:
     """List the replaced versions of a raw partition, or put one back."""
-    from smallcaps_assets.cli.versions import run_restore
+    _exit("versions", "run_restore", options)
 
-    _exit(lambda: run_restore(**options))
+
+@main.command()
+@market_options
+@click.argument("ticker")
+@click.argument("day", metavar="DATE")
+@click.option("--out", metavar="FILE", help="file of the chart, .png or .html; default in the lake")
+@click.option("--chart/--no-chart", "has_chart", default=True, help="draw the chart")
+@as_json
+def show(**options: Any) -> None:
+    """A ticker's session: what happened, what was selected and labelled, and a chart."""
+    _exit("show", "show_day", options)
+
+
+@main.command()
+@market_options
+@click.argument("day", metavar="[DATE]", required=False)
+@as_json
+@as_csv
+def watchlist(**options: Any) -> None:
+    """What the rules selected on a session, by default the newest, and when they knew it."""
+    _exit("lists", "show_watchlist", options)
+
+
+@main.command()
+@market_options
+@click.argument("day", metavar="[DATE]", required=False)
+@as_json
+@as_csv
+def runners(**options: Any) -> None:
+    """The tickers most often info-rich in the 12 months to a session, by default the newest."""
+    _exit("lists", "show_runners", options)
+
+
+@main.command()
+@market_options
+@click.argument("query")
+@click.argument("values", nargs=-1)
+@as_json
+@as_csv
+def sql(**options: Any) -> None:
+    """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY."""
+    _exit("query", "run_sql", options)
+
+
+@main.command()
+@market_options
+@click.argument("table", shell_complete=completion.tables)
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--tickers", help="comma-separated; default all")
+@click.option("--from", "start", metavar="DATE", help="first day; default the first stored")
+@click.option("--to", "end", metavar="DATE", help="last day; default the last stored")
+@click.option("--adjusted", "is_adjusted", is_flag=True, help="bars on one share basis")
+@click.option("--as-of", metavar="DATE", help="day of that basis; default the last day")
+@click.option("--replace", "is_replaced", is_flag=True, help="write over a file that exists")
+def export(**options: Any) -> None:
+    """Write rows of a TABLE to a FILE that ends in .parquet, .csv or .arrow."""
+    _exit("export", "run_export", options)
+
+
+@main.command()
+@market_options
+@click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
+@as_json
+def sandbox(**options: Any) -> None:
+    """Serve the embedded market on this machine, for clients of your own."""
+    _exit("sandbox", "serve_sandbox", options)
 
 
 @main.command()
@@ -144,29 +212,25 @@ def restore(**options: Any) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="address it listens on")
 def ui(**options: Any) -> None:
     """Open the Dagster web server on a lake."""
-    from smallcaps_assets.cli.ui import open_ui
-
-    _exit(lambda: open_ui(**options))
+    _exit("ui", "open_ui", options)
 
 
-def _exit(command: Callable[[], int]) -> None:
-    """Run a command; an error that the user can mend becomes one line and status 2."""
-    from smallcaps_assets.cli.setup import reason_of, user_errors
-
+def _exit(module: str, command: str, options: dict[str, Any]) -> None:
+    """Load a command and run it; an error that the user can mend becomes one line and status 2."""
     try:
-        status = command()
-    except user_errors() as error:
-        click.echo(f"smallcaps: {' '.join(str(error).split())}", err=True)
-        status = 2
-    except Exception as error:
-        reason = reason_of(error)
-        if reason is None:
-            raise
-        click.echo(
-            f"smallcaps: {reason}; what is stored is intact: mend it and run again", err=True
-        )
-        status = 2
+        loaded = import_module(f"{__name__}.{module}")
+        # polars installs a handler that restarts system calls: a waiting thread would sleep on
+        signal.siginterrupt(signal.SIGINT, True)
+        status = getattr(loaded, command)(**options)
     except KeyboardInterrupt:
         click.echo("smallcaps: interrupted; run the same command again to go on", err=True)
         status = 130
+    except Exception as error:
+        from smallcaps_assets.cli.setup import line_of
+
+        line = line_of(error)
+        if line is None:
+            raise
+        click.echo(f"smallcaps: {line}", err=True)
+        status = 2
     sys.exit(status)

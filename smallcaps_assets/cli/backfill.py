@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.run import Display, name_failures, summary_rows
+from smallcaps_assets.cli.run import Display, name_failures, renew_catalog, summary_rows
 from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
@@ -74,6 +74,7 @@ def run_backfill(
                 report = job.run()
     except BackfillError as error:
         raise UserError(str(error)) from None
+    renew_catalog(job.work.lake)
     if not report.done and not report.failed:
         console.print("nothing to do: no partition is asked for that there is")
         return 0

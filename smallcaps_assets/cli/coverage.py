@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.output import echo_json, plain_rows
 from smallcaps_assets.cli.setup import check_lake, settings_of
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.lake.identity import read_identity
@@ -21,8 +22,9 @@ def show_coverage(
     overrides: tuple[str, ...],
     config: str | None,
     csv: str | None,
+    is_json: bool,
 ) -> int:
-    """Print totals and the sessions with gaps, or write every row as CSV."""
+    """Print totals and the sessions with gaps, or give every row as CSV or JSON."""
     settings = settings_of(market, lake, overrides, config)
     if read_identity(settings.lake.root) is None:
         raise LakeError(f"lake {settings.lake.root} is empty; fill it with `smallcaps run`")
@@ -30,6 +32,9 @@ def show_coverage(
     rows = Lake(settings.lake.root).scan("coverage").sort("date", "table").collect()
     if csv is not None:
         _write(rows, Path(csv))
+        return 0
+    if is_json:
+        echo_json(plain_rows(rows))
         return 0
     console = wide_console()
     console.print(coverage_table(totals(rows), f"lake {settings.lake.root}"))

@@ -8,14 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.defs.halt_feed import halts_of
-from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.ticks import prepare_ticks
+from smallcaps_assets.cli.day import day_view
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.location import remembered_settings
 from smallcaps_assets.orchestration.partitions import UNION
 from smallcaps_assets.orchestration.runner import explain
-from smallcaps_assets.reports.days import DayView, TickerDay, choose_days
+from smallcaps_assets.reports.days import choose_days
 from smallcaps_assets.reports.run_report import RunReport, render
 from smallcaps_assets.settings import Settings
 
@@ -53,37 +51,6 @@ def write_report(
     )
     lake.write_bytes(PLACE, render(page).encode())
     return str(lake.root / PLACE)
-
-
-def day_view(settings: Settings, lake: Lake, chosen: TickerDay | None) -> DayView | None:
-    """What the report shows of one ticker-session; None when its ticks are not stored."""
-    if chosen is None:
-        return None
-    ticker, day = chosen
-    key = f"{ticker}_{day}"
-    if not lake.exists("triple_barrier_labels", key):
-        return None
-    registry = lake.read("ticker_sessions").row(
-        by_predicate=pl.col("partition_key") == key, named=True
-    )
-    metrics = lake.read("daily_metrics", day.isoformat()).filter(pl.col("ticker") == ticker)
-    names = lake.read("universe", day.isoformat()).filter(pl.col("ticker") == ticker)["name"]
-    feed = halts_of(lake, ticker, day)
-    tape = prepare_ticks(lake.read("trades", key), session_hours(day), settings.ticks, feed, ticker)
-    return DayView(
-        ticker=ticker,
-        date=day,
-        ticks=tape.ticks,
-        bars=lake.read("dollar_imbalance_bars", key),
-        labels=lake.read("triple_barrier_labels", key),
-        hours=tape.hours,
-        halts=tape.halts,
-        metrics=metrics.row(0, named=True),
-        eligible_from=registry["eligible_from"],
-        rules=registry["rules"],
-        identity=registry["identity"],
-        name=names[0] if len(names) and names[0] else "",
-    )
 
 
 def _between(lake: Lake, table: str, first: date, last: date) -> pl.DataFrame:

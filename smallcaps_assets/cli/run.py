@@ -7,9 +7,8 @@ from collections import defaultdict
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.setup import (
     check_lake,
     check_market,
@@ -18,6 +17,7 @@ from smallcaps_assets.cli.setup import (
     settings_of,
     ticker_list,
 )
+from smallcaps_assets.lake import Lake
 
 _SHOWN_FAILURES = 20
 
@@ -26,14 +26,7 @@ class Display:
     """Live progress: one bar for each step of the main job."""
 
     def __init__(self, console: Console) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-        )
+        self.progress = progress_bar(console)
         self._task: Any = None
         self._failed = 0
 
@@ -102,6 +95,7 @@ def run_main_job(
             on_step=display.step,
         )
         report = job.run()
+    renew_catalog(store)
     if report.known:
         console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
     if not report.done and not report.failed:
@@ -120,6 +114,14 @@ def run_main_job(
         console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {time.perf_counter() - began:.1f} s")
     return name_failures(console, report)
+
+
+def renew_catalog(store: Lake) -> None:
+    """Bring the SQL views up to date with what is stored."""
+    if store.is_local:
+        from smallcaps_assets.lake.catalog import refresh
+
+        refresh(store)
 
 
 def name_failures(console: Console, report: Any) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import sys
 from datetime import date
 
 from smallcaps_assets.domain.calendar import (
@@ -56,16 +57,31 @@ _REFUSED_TEXTS = (
 )
 
 
+_LATE_ERRORS = {
+    "smallcaps_assets.sandbox": "SandboxError",
+    "smallcaps_assets.sources.errors": "SourceError",
+}
+
+
 class UserError(ValueError):
     """Something in the request that the user can mend."""
 
 
-def user_errors() -> tuple[type[Exception], ...]:
-    """Errors that are the user's to mend, and need no traceback."""
-    from smallcaps_assets.sandbox import SandboxError
-    from smallcaps_assets.sources.errors import SourceError
+def line_of(error: Exception) -> str | None:
+    """What the user is told of an error, in one line; None for a defect."""
+    if isinstance(error, _user_errors()):
+        return " ".join(str(error).split())
+    reason = reason_of(error)
+    return reason and f"{reason}; what is stored is intact: mend it and run again"
 
-    return (UserError, SettingsError, LakeError, CalendarError, SourceError, SandboxError)
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """Errors that are the user's to mend, and need no traceback; of what is loaded at all."""
+    found: list[type[Exception]] = [UserError, SettingsError, LakeError, CalendarError]
+    for module, name in _LATE_ERRORS.items():
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
 
 
 def reason_of(error: BaseException | None) -> str | None:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.coverage import totals
+from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import check_lake, settings_of
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.lake import Lake, LakeError
@@ -21,7 +22,11 @@ from smallcaps_assets.settings import Settings
 
 
 def show_status(
-    market: str | None, lake: str | None, overrides: tuple[str, ...], config: str | None
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    is_json: bool,
 ) -> int:
     """Print the table; nothing is contacted and nothing is changed."""
     settings = settings_of(market, lake, overrides, config)
@@ -31,6 +36,9 @@ def show_status(
     check_lake(settings)
     with open_instance(settings.lake.local) as instance:
         rows = status_rows(settings, Lake(root), instance)
+    if is_json:
+        echo_json([row._asdict() for row in rows])
+        return 0
     console = wide_console()
     console.print(status_table(rows, f"lake {root}, market {settings.market.name}"))
     covered = totals(Lake(root).scan("coverage").sort("table").collect())

@@ -1,15 +1,17 @@
 """New York trading sessions and their hours.
 
-The sessions of XNYS come from exchange_calendars; hours are derived from the scheduled close, so
-that early closes, unscheduled closures and daylight saving time need no rule of our own.
+The closed weekdays and early closes of XNYS are data, `holidays.csv`, taken from exchange_calendars
+(a test compares them): the library and its pandas would take longer to load than most commands to
+run. Hours are derived from the scheduled close, so that early closes, unscheduled closures and
+daylight saving time need no rule of our own.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -43,16 +45,11 @@ def new_york_ns(day: date, clock: time) -> int:
 @lru_cache(maxsize=1)
 def _closes() -> dict[date, time]:
     """Session -> scheduled close, New York time."""
-    import exchange_calendars
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        calendar = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=LAST_DAY)
-        closes = calendar.closes.dt.tz_convert("America/New_York")
-    return {
-        day.date(): close.time()
-        for day, close in zip(calendar.sessions, closes.dt.to_pydatetime(), strict=True)
-    }
+    text = files("smallcaps_assets.domain").joinpath("holidays.csv").read_text(encoding="utf-8")
+    special = dict(line.split(",") for line in text.splitlines()[1:])
+    days = (FIRST_DAY + timedelta(n) for n in range((LAST_DAY - FIRST_DAY).days + 1))
+    closes = {day: special.get(day.isoformat(), "16:00") for day in days if day.weekday() < 5}
+    return {day: time.fromisoformat(close) for day, close in closes.items() if close}
 
 
 @lru_cache(maxsize=64)

@@ -1,13 +1,23 @@
 """The lake: where a table's partition lies, and how it is stored and read.
 
-Belongs here: paths, the atomic store, the lake's identity, scans. Does not belong here: what the
-rows mean (schemas, domain) and who asks for them (orchestration). Knows nothing of Dagster.
+Belongs here: paths, the atomic store, the lake's identity, scans, the SQL catalog. Does not belong
+here: what the rows mean (schemas, domain) and who asks for them (orchestration). Knows nothing of
+Dagster. A researcher reads with
+
+    from smallcaps_assets import lake
+    bars = lake.scan("daily_bars", tickers=["GEVO"], start="2024-12-02", adjusted=True).collect()
 """
 
-from smallcaps_assets.lake.errors import DamagedFileError, LakeError, UnknownContractError
+from smallcaps_assets.lake.errors import (
+    DamagedFileError,
+    LakeError,
+    RequestError,
+    UnknownContractError,
+)
 from smallcaps_assets.lake.failures import Failure, Failures
 from smallcaps_assets.lake.identity import LakeIdentity, open_lake
 from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
+from smallcaps_assets.lake.reading import scan
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.stamp import Stamp
 from smallcaps_assets.lake.store import Lake, Written
@@ -20,11 +30,13 @@ __all__ = [
     "LakeError",
     "LakeIdentity",
     "PartitionKeyError",
+    "RequestError",
     "Scope",
     "Stamp",
     "UnknownContractError",
     "Written",
     "open_lake",
     "partition_folder",
+    "scan",
     "split_ticker_session",
 ]

@@ -11,3 +11,7 @@ class DamagedFileError(LakeError):
 
 class UnknownContractError(LakeError):
     """A stored file of another version of its table's contract."""
+
+
+class RequestError(LakeError):
+    """A request that the lake can't answer: an unknown table, ticker or date."""

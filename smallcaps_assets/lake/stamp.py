@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -82,7 +83,7 @@ def stamp_in(footer: bytes) -> Stamp | None:
         return None
 
 
-def check_contract(path: UPath, table: Table, found: Stamp | None) -> None:
+def check_contract(path: Path | UPath, table: Table, found: Stamp | None) -> None:
     """Raises UnknownContractError for another version, DamagedFileError for no stamp at all."""
     if found is None:
         raise DamagedFileError(

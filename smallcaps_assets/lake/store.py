@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -24,6 +23,7 @@ from upath import UPath
 from smallcaps_assets.lake import files, replaced
 from smallcaps_assets.lake.errors import DamagedFileError
 from smallcaps_assets.lake.paths import depth, key_of_folder, partition_folder
+from smallcaps_assets.lake.scanning import scan_keys
 from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
 from smallcaps_assets.lake.stamp import (
     FOOTER,
@@ -34,8 +34,6 @@ from smallcaps_assets.lake.stamp import (
     stamp_in,
 )
 from smallcaps_assets.schemas import TABLES, ContractError, Table
-
-SCANNED = 32
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class Lake:
     def read_bytes(self, name: str, key: str | None = None) -> bytes:
         """A partition's file as it is. Raises FileNotFoundError naming table and key."""
         try:
-            return self._whole(self.path(name, key))
+            return self.whole(self.path(name, key))
         except FileNotFoundError:
             absent = f"{name} has no partition {key!r}; materialize it first"
             raise FileNotFoundError(absent) from None
@@ -144,44 +142,9 @@ class Lake:
         def rows(
             columns: list[str] | None, wanted: pl.Expr | None, limit: int | None, _: int | None
         ) -> Iterator[pl.DataFrame]:
-            left, keys = limit, self.keys(name)
-            for start in range(0, len(keys), SCANNED):
-                found = self._scanned(name, keys[start : start + SCANNED], columns, wanted, left)
-                yield found
-                left = None if left is None else left - len(found)
-                if left == 0:
-                    return
+            yield from scan_keys(self, name, self.keys(name), wanted, columns, limit)
 
         return register_io_source(rows, schema=TABLES[name].columns)
-
-    def _scanned(
-        self,
-        name: str,
-        keys: Sequence[str],
-        columns: list[str] | None,
-        wanted: pl.Expr | None,
-        limit: int | None,
-    ) -> pl.DataFrame:
-        """The wanted rows of some partitions; one that is gone by now has none."""
-        with ExitStack() as opened:
-            sources: Any = [source for key in keys if (source := self._opened(name, key, opened))]
-            if not sources:
-                return TABLES[name].empty().select(columns or pl.all())
-            rows = pl.scan_parquet(sources, hive_partitioning=False)
-            rows = rows if wanted is None else rows.filter(wanted)
-            rows = rows if columns is None else rows.select(columns)
-            return (rows if limit is None else rows.head(limit)).collect()
-
-    def _opened(self, name: str, key: str, opened: ExitStack) -> BinaryIO | None:
-        path = self.path(name, key or None)
-        try:
-            found: Any = path.open("rb") if self.is_local else io.BytesIO(self._whole(path))
-        except FileNotFoundError:
-            return None
-        source: BinaryIO = opened.enter_context(found)
-        check_contract(path, TABLES[name], stamp_in(footer_of(source)))
-        source.seek(0)
-        return source
 
     def _checked(self, name: str, key: str | None) -> io.BytesIO:
         """A file's bytes from one opening; polars opens a path more than once."""
@@ -195,6 +158,14 @@ class Lake:
         check_contract(path, TABLES[name], stamp_in(footer_of(source)))
         source.seek(0)
         return source
+
+    def has(self, name: str) -> bool:
+        """Whether any partition of a table is stored."""
+        if not self.is_local:
+            return bool(self.keys(name))
+        table = TABLES[name]
+        base = self.root / table.layer / name
+        return base.exists() and any(True for _ in _folders(base, depth(table), name))
 
     def keys(self, name: str) -> list[str]:
         """Keys of the stored partitions, sorted; `['']` for a stored table without partitions."""
@@ -262,11 +233,11 @@ class Lake:
                     return footer_of(file)  # type: ignore[arg-type]
             end: Any = path.fs.cat_file(path.path, start=-FOOTER)
             is_short = len(end) == FOOTER < footer_length(end)
-            return footer_of(io.BytesIO(self._whole(path) if is_short else end))
+            return footer_of(io.BytesIO(self.whole(path) if is_short else end))
         except FileNotFoundError:
             return None
 
-    def _whole(self, path: UPath) -> bytes:
+    def whole(self, path: UPath) -> bytes:
         """A file's bytes; of an object by one request, others fail on one that is replaced."""
         if self.is_local:
             return path.read_bytes()

@@ -135,6 +135,14 @@ def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(values.items()))
 
 
+def embedded_market(settings: Settings, port: int = 0) -> Any:
+    """A server of the embedded market of its own, not yet started; port 0 finds a free one."""
+    from smallcaps_assets.sandbox import Sandbox, SandboxConfig
+
+    options = dict(_sandbox_options(settings))
+    return Sandbox(SandboxConfig(kind=settings.market.name, port=port, **options))  # type: ignore[arg-type]
+
+
 @shared
 def _sandbox(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
     from smallcaps_assets.sandbox import Sandbox, SandboxConfig

@@ -117,6 +117,16 @@ def draw_plot(draw: Draw, alt: str, wide: Size, narrow: Size | None = None) -> P
     return Plot(uri, uri if narrow is None else _draw(draw, narrow, is_narrow=True), alt)
 
 
+def draw_png(draw: Draw, size: Size, dots_per_inch: int = 150) -> bytes:
+    """A figure as a PNG file, in the light theme."""
+    buffer = io.BytesIO()
+    with _LOCK, matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(size.width, size.height))
+        draw(figure, False)
+        figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor=PAPER)
+    return buffer.getvalue()
+
+
 def panel(figure: Figure, left: float, bottom: float, right: float, top: float) -> Axes:
     """Axes at margins given in inches from the figure's edges.
 

@@ -27,10 +27,12 @@ from smallcaps_assets.reports.canvas import (
     OUTCOMES,
     PAPER,
     SHADE,
+    Draw,
     Plot,
     Size,
     clock_axis,
     draw_plot,
+    draw_png,
     panel,
 )
 from smallcaps_assets.reports.days import (
@@ -46,21 +48,23 @@ HOUR = 3_600_000_000_000
 MINUTE = 60_000_000_000
 ZOOM = 75 * MINUTE
 _HALT = AMBER
+_DAY = Size(10.6, 5.6)
 Clock = Callable[[int], float]
 
 
 def day_plot(view: DayView) -> Plot:
     """Price path, bar closes, barriers of a few events, dollars per minute, every label."""
-
-    def draw(figure: Figure, is_narrow: bool) -> None:
-        _draw_day(figure, view, is_narrow)
-
     alt = (
         f"{view.ticker} on {view.date}: price of the trades from premarket to the close, closes of "
         f"{len(view.bars)} dollar imbalance bars, dollars traded per minute, and the outcome of "
         f"{len(view.labels)} labelled events."
     )
-    return draw_plot(draw, alt, Size(10.6, 5.6), Size(4.3, 5.6))
+    return draw_plot(_of_day(view), alt, _DAY, Size(4.3, 5.6))
+
+
+def day_png(view: DayView) -> bytes:
+    """The plot of the day as a PNG file."""
+    return draw_png(_of_day(view), _DAY)
 
 
 def events_plot(view: DayView) -> Plot | None:
@@ -92,6 +96,10 @@ def new_york_hours(view: DayView) -> Clock:
     """Maps UTC nanoseconds of the session to hours after New York midnight."""
     midnight = view.hours.premarket_open - 4 * HOUR
     return lambda moment: (moment - midnight) / HOUR
+
+
+def _of_day(view: DayView) -> Draw:
+    return lambda figure, is_narrow: _draw_day(figure, view, is_narrow)
 
 
 # The day -----------------------------------------------------------------------------------------
@@ -172,7 +180,11 @@ def _change_axis(axes: Axes, view: DayView) -> None:
     )
     change.set_ylabel("change on previous close (%)")
     change.yaxis.set_major_locator(MaxNLocator(6))
-    change.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:+.0f}" if round(y) else "0"))
+    low, high = axes.get_ylim()
+    places = 0 if 100 * (high - low) / base >= 6 else 1
+    change.yaxis.set_major_formatter(
+        FuncFormatter(lambda y, _: f"{y:+.{places}f}" if round(y, places) else "0")
+    )
     change.tick_params(length=0)
     change.spines["right"].set_visible(False)
 
@@ -279,11 +291,12 @@ def _result(axes: Axes, event: Mapping[str, Any], clock: Clock, marker: float) -
 def _legend(figure: Figure, view: DayView, is_narrow: bool, has_halts: bool = True) -> None:
     dot = {"linestyle": "none", "marker": "o", "markersize": 4}
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=MUTED, lw=1, label="trades"),
+        Line2D([], [], color=MUTED, lw=1, label="trades" if view.has_trades else "minutes"),
         Line2D([], [], color=BLUE, label="bar, buyers", **dot),
         Line2D([], [], color=AMBER, label="bar, sellers", **dot),
     ]
-    for outcome in OUTCOMES.values():
+    handles = handles if view.has_trades else handles[:1]
+    for outcome in OUTCOMES.values() if view.has_trades else ():
         style = {"linestyle": "none", "marker": outcome.marker, "markersize": 6}
         handles.append(Line2D([], [], color=outcome.colour, label=outcome.name, **style))
     if has_halts:
@@ -309,4 +322,4 @@ def halt_minutes(halts: Sequence[Interval]) -> float:
     return sum(end - start for start, end in merged) / MINUTE
 
 
-__all__ = ["day_plot", "events_plot", "halt_minutes", "new_york_hours"]
+__all__ = ["day_plot", "day_png", "events_plot", "halt_minutes", "new_york_hours"]

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from smallcaps_assets.reports import human, plots
 from smallcaps_assets.reports.canvas import OUTCOMES, Plot
-from smallcaps_assets.reports.day_plot import halt_minutes
+from smallcaps_assets.reports.day_card import day_facts
 from smallcaps_assets.reports.days import DayView, choose_days
 from smallcaps_assets.reports.terminal import SummaryRow, total_of
 
@@ -190,28 +190,8 @@ def _days(report: RunReport) -> list[dict[str, Any]]:
 
 def _day(view: DayView) -> dict[str, Any]:
     if view.ticks.is_empty():
-        return {"facts": _day_facts(view), "plots": []}
-    return {"facts": _day_facts(view), "plots": [plots.day_plot(view), plots.events_plot(view)]}
-
-
-def _day_facts(view: DayView) -> list[tuple[str, str]]:
-    """(name, value) as shown beside the plots of a day."""
-    value, label = view.metrics.get, view.labels["label"]
-    eligible = human.new_york_clock(view.eligible_from, seconds=True)
-    halted = view.halt_intervals
-    halts = f"{len(halted)}, {halt_minutes(halted):,.0f} minutes" if halted else "none"
-    return [
-        ("previous close", human.price(value("previous_close"))),
-        ("change at the close", human.percent(value("pct_change"), signed=True)),
-        ("relative volume", human.multiple(value("rvol30"))),
-        ("dollar volume", human.dollars(value("dollar_volume"))),
-        ("trades", human.count(len(view.ticks))),
-        ("dollar imbalance bars", human.count(len(view.bars))),
-        ("labels +1 / 0 / -1", " / ".join(str(int((label == v).sum())) for v in OUTCOMES)),
-        ("halts", halts),
-        ("rules", view.rules.replace(",", ", ") or human.MISSING),
-        ("eligible from", eligible if view.eligible_from is None else f"{eligible} New York"),
-    ]
+        return {"facts": day_facts(view), "plots": []}
+    return {"facts": day_facts(view), "plots": [plots.day_plot(view), plots.events_plot(view)]}
 
 
 __all__ = ["DayView", "RunReport", "choose_days", "render"]

@@ -1,7 +1,17 @@
 """One contract per table: columns, types, units and meaning. Data only; no I/O."""
 
-from smallcaps_assets.schemas.table import ContractError, Partitioning, Table
-from smallcaps_assets.schemas.tables import BAR_TABLES, FEATURE_COLUMNS, RULES, TABLES, TICK_CHAIN
+from smallcaps_assets.schemas.lean import load_dataframely
+
+load_dataframely()
+
+from smallcaps_assets.schemas.table import ContractError, Partitioning, Table  # noqa: E402
+from smallcaps_assets.schemas.tables import (  # noqa: E402
+    BAR_TABLES,
+    FEATURE_COLUMNS,
+    RULES,
+    TABLES,
+    TICK_CHAIN,
+)
 
 __all__ = [
     "BAR_TABLES",

@@ -25,7 +25,8 @@ __all__ = [
     "TICK_CHAIN",
 ]
 
-_session = partial(Table, partitioning=Partitioning.SESSION)
+# One ticker is read out of a session's file without decoding the others.
+_session = partial(Table, partitioning=Partitioning.SESSION, row_group_rows=1_024)
 _ticker_session = partial(Table, partitioning=Partitioning.TICKER_SESSION)
 _BARS = ("ticks", "bars")
 _LABELS = ("ticks", "bars", "labels")
@@ -86,6 +87,7 @@ _DECLARED = (
         group="market",
         schema=columns.MinuteBars,
         meaning="Unadjusted 1-minute bars of the universe, extended hours included.",
+        row_group_rows=16_384,
         upstream=("universe",),
         settings=("universe",),
     ),

@@ -1,0 +1,35 @@
+"""What the shell is offered after a half-typed argument: names of tables and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from click.shell_completion import CompletionItem
+
+Items = list[CompletionItem]
+Complete = Callable[[Any, Any, str], Items]
+GROUPS = ("corporate_actions", "session_tables", "tick_chain")
+
+
+def tables(context: Any, parameter: Any, incomplete: str) -> Items:
+    """Tables with what they hold."""
+    from smallcaps_assets.schemas import TABLES
+
+    return [
+        CompletionItem(name, help=table.meaning)
+        for name, table in TABLES.items()
+        if name.startswith(incomplete)
+    ]
+
+
+def tables_and_groups(context: Any, parameter: Any, incomplete: str) -> Items:
+    """Tables, and the groups that a backfill takes."""
+    groups = [CompletionItem(name) for name in GROUPS if name.startswith(incomplete)]
+    return [*tables(context, parameter, incomplete), *groups]
+
+
+def markets(context: Any, parameter: Any, incomplete: str) -> Items:
+    """Markets; a folder follows `recorded:`."""
+    names = ("simulated", "placebo", "recorded:", "polygon")
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]

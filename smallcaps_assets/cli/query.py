@@ -1,0 +1,49 @@
+"""`smallcaps sql`: any question to a lake, answered beside its writers."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import polars as pl
+
+from smallcaps_assets.cli.output import show_rows
+from smallcaps_assets.cli.setup import UserError, settings_of
+from smallcaps_assets.lake.catalog import ask, connect
+
+
+def run_sql(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    query: str,
+    values: tuple[str, ...],
+    is_json: bool,
+    is_csv: bool,
+) -> int:
+    """Run a query on the catalog; `values` stand for its parameters `?` or `$1`."""
+    root = settings_of(market, lake, overrides, config).lake.root
+    with connect(root) as connection, ThreadPoolExecutor(1) as worker:
+        asked = worker.submit(_ask, connection, query, values)
+        try:
+            rows = asked.result()
+        except KeyboardInterrupt:
+            connection.interrupt()  # which a query in this thread would not hear of
+            raise
+    if isinstance(rows, str):
+        raise UserError(f"SQL: {rows}")
+    show_rows(rows, "", is_json, is_csv)
+    return 0
+
+
+def _ask(
+    connection: duckdb.DuckDBPyConnection, query: str, values: tuple[str, ...]
+) -> pl.DataFrame | str:
+    """The answer, or why there is none; an exception that is kept would keep the connection."""
+    connection.execute(f"set enable_progress_bar = {sys.stdout.isatty()}")
+    try:
+        return ask(connection, query, values)
+    except duckdb.Error as error:
+        return str(error).partition("LINE 1:")[0]

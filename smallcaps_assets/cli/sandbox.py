@@ -1,0 +1,43 @@
+"""`smallcaps sandbox`: the embedded market alone, for clients of one's own."""
+
+from __future__ import annotations
+
+import threading
+
+import click
+
+from smallcaps_assets.cli.output import echo_json
+from smallcaps_assets.cli.setup import UserError, settings_of
+from smallcaps_assets.orchestration.market import embedded_market
+
+
+def serve_sandbox(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    port: int,
+    is_json: bool,
+) -> int:
+    """Serve the market on loopback until it is interrupted."""
+    settings = settings_of(market or "simulated", lake, overrides, config)
+    if settings.market.name == "polygon":
+        raise UserError("market polygon is the vendor's own; choose simulated or recorded:DIR")
+    with embedded_market(settings, port) as served:
+        from smallcaps_assets.sandbox.flatfiles import BUCKET
+
+        told = {
+            "market": settings.market.name,
+            "url": served.url,
+            "key": served.config.api_key,
+            "flat_files": f"{served.flatfiles_url}/{BUCKET}",
+        }
+        if is_json:
+            echo_json(told)
+        else:
+            width = max(map(len, told))
+            for name, value in told.items():
+                click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+            click.echo("Ctrl-C stops it")
+        threading.Event().wait()
+    return 0

@@ -1,0 +1,142 @@
+"""The lake for a reader: `lake.scan("daily_bars", tickers=["GEVO"], adjusted=True)`.
+
+Frames are lazy, safe beside a running writer, and read only what is asked for. What a request means
+is in `selection.py`; SQL is in `catalog.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from smallcaps_assets.domain.adjustment import PRICE_COLUMNS, VOLUME_COLUMNS, adjust_bars
+from smallcaps_assets.lake.errors import LakeError, RequestError
+from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.scanning import groups, read_keys, scan_keys
+from smallcaps_assets.lake.selection import Day, Selection, as_day, select
+from smallcaps_assets.lake.store import Lake
+
+ADJUSTABLE = ("daily_bars", "minute_bars", "session_summary")
+_BASED = (*PRICE_COLUMNS, *VOLUME_COLUMNS)
+
+
+def scan(
+    table: str,
+    tickers: str | Sequence[str] = (),
+    start: Day | None = None,
+    end: Day | None = None,
+    *,
+    adjusted: bool = False,
+    as_of: Day | None = None,
+    root: str | Path | None = None,
+) -> pl.LazyFrame:
+    """Rows of a table as a lazy frame, in the order of its partitions.
+
+    Days are dates or `YYYY-MM-DD`, both ends inclusive; no ticker means all. `adjusted` brings
+    prices and volumes of bars onto the share basis of `as_of`, by default the last day asked for,
+    so that no later split is seen. The lake is the folder `root`, else SMALLCAPS_LAKE_ROOT, else
+    data. Raises LakeError for a folder that is no lake, RequestError for a table, ticker or day
+    that it has not.
+    """
+    lake = existing_lake(root or os.environ.get("SMALLCAPS_LAKE_ROOT") or "data")
+    named = (tickers,) if isinstance(tickers, str) else tuple(tickers)
+    basis = as_day(as_of, "as_of")
+    if basis and not adjusted:
+        raise RequestError(f"as_of {basis} is for adjusted=True; add it, or leave as_of out")
+    chosen = select(lake, table, named, start, end or basis)
+    return lazy(lake, chosen, basis_of(chosen, basis) if adjusted else None)
+
+
+def existing_lake(root: str | Path) -> Lake:
+    """The lake in a folder. Raises LakeError when there is none."""
+    if read_identity(root) is None:
+        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
+    return Lake(root)
+
+
+def basis_of(selection: Selection, as_of: date | None = None) -> date:
+    """The day whose share basis adjusted bars are on. Raises RequestError when there is none."""
+    name = selection.table.name
+    if name not in ADJUSTABLE:
+        raise RequestError(f"{name} can't be adjusted; choose from {', '.join(ADJUSTABLE)}")
+    last = date.fromisoformat(selection.keys[-1])
+    if as_of and as_of < last:
+        raise RequestError(f"as_of {as_of} is before {last}, the last day asked for; end there")
+    return as_of or selection.end or last
+
+
+def lazy(lake: Lake, selection: Selection, as_of: date | None = None) -> pl.LazyFrame:
+    """The selected rows, adjusted if a day is given; files are opened when it is collected."""
+
+    def rows(
+        columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = limit
+        for found in frames(lake, selection, as_of, predicate, columns, limit):
+            yield found if left is None else found.head(left)
+            left = None if left is None else left - len(found)
+            if left is not None and left <= 0:
+                return
+
+    return register_io_source(rows, schema=selection.table.columns)
+
+
+def frames(
+    lake: Lake,
+    selection: Selection,
+    as_of: date | None = None,
+    predicate: pl.Expr | None = None,
+    columns: list[str] | None = None,
+    limit: int | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The selected rows in frames of bounded size; of adjusted ones perhaps more than `limit`."""
+    if as_of is not None:
+        yield from _adjusted(lake, selection, as_of, predicate, columns)
+        return
+    wanted = _both(selection.wanted, predicate)
+    yield from scan_keys(lake, selection.table.name, selection.keys, wanted, columns, limit)
+
+
+def _adjusted(
+    lake: Lake,
+    selection: Selection,
+    as_of: date,
+    predicate: pl.Expr | None,
+    columns: list[str] | None,
+) -> Iterator[pl.DataFrame]:
+    """A condition on what adjusting changes is judged after it, any other before."""
+    table, shown = selection.table, columns or list(selection.table.columns)
+    asked = set(predicate.meta.root_names()) if predicate is not None else set()
+    is_late = bool(asked & set(_BASED))
+    early = _both(selection.wanted, None if is_late else predicate)
+    read = [n for n in table.columns if n in {*shown, *asked, "date", "ticker", "identity"}]
+    factors = lake.read("adjustment_factors")
+    for keys in groups(lake, table.name, selection.keys):
+        bars = read_keys(lake, table.name, keys, early, read)
+        owned = bars if "identity" in read else _with_identity(lake, bars, keys, selection.wanted)
+        found = adjust_bars(owned, factors, as_of)
+        yield (found.filter(predicate) if is_late and predicate is not None else found)[shown]
+
+
+def _with_identity(
+    lake: Lake, bars: pl.DataFrame, keys: Sequence[str], wanted: pl.Expr | None
+) -> pl.DataFrame:
+    """Bars with the company that had the symbol on their session, by that session's list.
+
+    A symbol that the list lacks stands for itself, which no event is of.
+    """
+    key = ["date", "ticker"]
+    owners = read_keys(lake, "tickers", keys, wanted, [*key, "identity"])
+    found = bars.join(owners, on=key, how="left", maintain_order="left")
+    return found.with_columns(pl.col("identity").fill_null(pl.col("ticker")))
+
+
+def _both(one: pl.Expr | None, other: pl.Expr | None) -> pl.Expr | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other

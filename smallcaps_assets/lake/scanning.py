@@ -1,0 +1,128 @@
+"""Rows of many partitions, some files at a time, beside writers that replace them.
+
+A file is opened once and read from that opening: polars opens a path more than once, and could take
+the footer of one file and the pages of another. Seals are not checked, since only the parts that
+are asked for are read; whole files are read by `store.py`. Which partitions are wanted is the
+callers' business.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import polars as pl
+
+from smallcaps_assets.lake.paths import partition_folder
+from smallcaps_assets.lake.stamp import check_contract, footer_of, stamp_in
+from smallcaps_assets.schemas import TABLES
+
+if TYPE_CHECKING:
+    from smallcaps_assets.lake.store import Lake
+
+T = TypeVar("T")
+MOST_FILES = 64  # twice as many are open at once, and some systems allow a process 256
+MOST_BYTES = 1 << 26
+
+
+def scan_keys(
+    lake: Lake,
+    name: str,
+    keys: Sequence[str],
+    wanted: pl.Expr | None = None,
+    columns: list[str] | None = None,
+    limit: int | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The wanted rows of some partitions in the order of the keys, in frames of bounded size.
+
+    A partition that is gone by now has no rows. Raises UnknownContractError or DamagedFileError
+    for a file that this code can't read.
+    """
+    for files in _ahead(lambda group: _Opened(lake, name, group), groups(lake, name, keys)):
+        with closing(files):
+            found = files.read(wanted, columns, limit)
+        yield found
+        limit = None if limit is None else limit - len(found)
+        if limit == 0:
+            return
+
+
+def read_keys(
+    lake: Lake,
+    name: str,
+    keys: Sequence[str],
+    wanted: pl.Expr | None = None,
+    columns: list[str] | None = None,
+) -> pl.DataFrame:
+    """The wanted rows of a few partitions, all of whose files are open at once."""
+    with closing(_Opened(lake, name, keys)) as files:
+        return files.read(wanted, columns)
+
+
+def groups(lake: Lake, name: str, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in groups whose files fit into memory together, judged by the first file."""
+    size = lake.size(name, keys[0] or None) if keys and lake.exists(name, keys[0] or None) else 0
+    count = max(1, min(MOST_FILES, MOST_BYTES // max(size, 1)))
+    yield from (keys[start : start + count] for start in range(0, len(keys), count))
+
+
+class _Opened:
+    """The files of some partitions, each opened once."""
+
+    def __init__(self, lake: Lake, name: str, keys: Sequence[str]) -> None:
+        self._table = TABLES[name]
+        self._files = ExitStack()
+        self._sources: list[Any] = []
+        with ExitStack() as until_all_are_open:
+            until_all_are_open.callback(self._files.close)
+            for key in keys:
+                self._open(lake, f"{partition_folder(self._table, key or None)}/{name}.parquet")
+            until_all_are_open.pop_all()
+
+    def _open(self, lake: Lake, place: str) -> None:
+        path: Any = Path(f"{lake.root}/{place}") if lake.is_local else lake.root / place
+        try:
+            found = path.open("rb") if lake.is_local else io.BytesIO(lake.whole(path))
+        except FileNotFoundError:
+            return
+        source: BinaryIO = self._files.enter_context(found)
+        check_contract(path, self._table, stamp_in(footer_of(source)))
+        source.seek(0)
+        self._sources.append(source)
+
+    def read(
+        self, wanted: pl.Expr | None, columns: list[str] | None, limit: int | None = None
+    ) -> pl.DataFrame:
+        if not self._sources:
+            return self._table.empty().select(columns or pl.all())
+        rows = pl.scan_parquet(self._sources, hive_partitioning=False)
+        rows = rows if wanted is None else rows.filter(wanted)
+        rows = rows if columns is None else rows.select(columns)
+        return (rows if limit is None else rows.head(limit)).collect()
+
+    def close(self) -> None:
+        self._files.close()
+
+
+def _ahead(make: Callable[[T], _Opened], items: Iterable[T]) -> Iterator[_Opened]:
+    """What is made of each item; the next is made in a thread while one is used.
+
+    The thread only opens files: polars decodes in its own, which must not wait for each other.
+    """
+    coming: Future[_Opened] | None = None
+    with ThreadPoolExecutor(1, "lake-open") as opener:
+        try:
+            for item in items:
+                ready, coming = coming, opener.submit(make, item)
+                if ready is not None:
+                    yield ready.result()
+            ready, coming = coming, None
+            if ready is not None:
+                yield ready.result()
+        finally:
+            if coming is not None and coming.exception() is None:
+                coming.result().close()
