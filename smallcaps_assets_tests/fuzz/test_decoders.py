@@ -25,6 +25,7 @@ TOKENS = [
     b"[]", b"[[[[", b",", b"\n", b"\r\n", b"\0", b"\xff\xfe", b"../", b"=", b"|", b"\\u0000",
     b"2024-13-45", b"A" * 300, b"-9223372036854775808", b"0.1e-320", b"\xef\xbb\xbf", b"9" * 5000,
     "\u0663".encode(), b"9999-12-31", b"0001-01-01", b"<!DOCTYPE x>", b"[" * 5000, b"&#0;", b"\\",
+    b"1e300", b"9223372036854775808", b"//[", b"%",
 ]  # fmt: skip
 MOST_SECONDS, MOST_MEMORY = 20.0, 400_000_000
 # A byte that chooses the seed, then four for each change: place (2), bytes cut out, new bytes.
