@@ -1,76 +1,54 @@
-"""A whole lake under faults: kills, two jobs at once, no space, damage, and no secret anywhere."""
+"""The main job on a lake under faults: kills, two jobs at once, a disk that refuses, damage.
+
+Each test has a copy of the small lake from which the tables of the last steps are gone, as if they
+had never been made; whatever happens, the job ends with the bytes that were there before.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import random
+import resource
 import shutil
-import sqlite3
 import subprocess
-from collections.abc import Iterator
-from datetime import date
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import chaos
+from smallcaps_assets.cli import main
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import known_keys
-from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.end_to_end.command import (
     PROGRAM,
-    SMALL_MARKET,
+    Finished,
     digests,
     environment,
-    run_small,
-    settings,
-    smallcaps,
+    run_again,
 )
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
-PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+LAST = ("coverage", "ml_dataset", "ticker_history")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lake of an uninterrupted job with default periods."""
-    lake = tmp_path_factory.mktemp("whole") / "lake"
-    done = run_small(lake)
-    assert (done.status, done.error) == (0, "")
-    return lake
+def inside(*arguments: str | Path) -> Finished:
+    """The command in this process, which saves the seconds that a new one needs to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.environ", environment())
+        done = CliRunner().invoke(main, list(map(str, arguments)))
+    return Finished(done.exit_code, done.stdout, done.stderr)
 
 
-def test_killed_jobs_lose_nothing_and_do_nothing_twice(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The small version of `python benchmarks/chaos.py --kills 100`."""
-    monkeypatch.setattr(chaos, "EARLY_KILLS", 0.0)
-    lake = tmp_path / "lake"
-    result = chaos.kill_and_finish(lake, chaos.files(whole), 15.0, 3, random.Random(5))
-    assert result.kills
-    assert result.is_good, result
-
-
-def test_two_jobs_on_one_lake_end_in_whole_files_and_the_next_has_the_last_word(
-    whole: Path, tmp_path: Path
-) -> None:
-    """A job may make a table of files that the other one replaces next: then it is out of date."""
-    lake = tmp_path / "lake"
-    command = [*PROGRAM, "run", "--lake", str(lake), *settings(SMALL_MARKET)]
-    jobs = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
-    assert [job.wait() for job in jobs] == [0, 0]
-    with instance_of(lake) as instance:
-        for table in TABLES:
-            assert known_keys(instance, table) == set(Lake(lake).keys(table)), table
-    done = smallcaps("verify", "--lake", lake, cwd=tmp_path)
-    assert "(checksum)" not in done.out and "not stored" not in done.out
-    assert run_small(lake).status == 0
-    assert tables_of(lake) == tables_of(whole)
+def complete(lake: Path) -> None:
+    """The main job goes on and ends well."""
+    done = inside("run", "--no-report", "--lake", lake)
+    assert (done.status, done.error) == (0, ""), done.out
 
 
 def tables_of(lake: Path) -> dict[str, str]:
@@ -78,121 +56,187 @@ def tables_of(lake: Path) -> dict[str, str]:
     return {name: one for name, one in digests(lake).items() if not name.startswith("state/")}
 
 
+def begin_again(lake: Path) -> Path:
+    """Take the last tables out of a lake and of Dagster's history."""
+    with instance_of(lake) as instance:
+        instance.wipe_assets([dg.AssetKey(table) for table in LAST])
+    for table in LAST:
+        shutil.rmtree(lake / TABLES[table].layer / table)
+    return lake
+
+
+@pytest.fixture
+def begun(own_lake: Path) -> Path:
+    """A lake whose last tables are still to be made."""
+    return begin_again(own_lake)
+
+
+# Kills -------------------------------------------------------------------------------------------
+def test_killed_jobs_lose_nothing_and_do_nothing_twice(begun: Path, small_lake: Path) -> None:
+    """The small version of `python benchmarks/chaos.py --kills 100`."""
+    result = chaos.kill_and_finish(begun, chaos.files(small_lake), 2, random.Random(5))
+    assert result.kills
+    assert result.is_good, result
+
+
+# Two jobs ----------------------------------------------------------------------------------------
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static time_t first;
+int clock_gettime(clockid_t id, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int status = real(id, now);
+    if (status || id != CLOCK_REALTIME) return status;
+    if (!first) first = now->tv_sec;
+    if (now->tv_sec > first + 4) now->tv_sec -= 86400;
+    return 0;
+}
+"""
+
+
+@pytest.fixture
+def jumping_clock(tmp_path: Path) -> dict[str, str]:
+    """Variables under which a process's clock jumps back a day after four seconds."""
+    source, library = tmp_path / "clock.c", tmp_path / "clock.so"
+    source.write_text(CLOCK)
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    if not shutil.which("cc") or subprocess.run(command, check=False).returncode:
+        pytest.skip("no C compiler to set the clock of one process with")
+    return {"LD_PRELOAD": str(library)}
+
+
+class Reader(threading.Thread):
+    """Reads what is being made, again and again, until it is told to stop."""
+
+    def __init__(self, lake: Path, whole: Path) -> None:
+        super().__init__(daemon=True)
+        self.lake, self.whole, self.is_over = Lake(lake), Lake(whole), threading.Event()
+        self.reads, self.problems = 0, []
+
+    def run(self) -> None:
+        while not self.is_over.wait(0.05):
+            for table in LAST:
+                for key in self.lake.keys(table):
+                    self.reads += 1
+                    rows = self.lake.read(table, key or None)
+                    if not rows.equals(self.whole.read(table, key or None)):
+                        self.problems.append((table, key))
+
+
+def test_two_jobs_on_one_lake_end_in_whole_files_while_a_reader_sees_nothing_else(
+    begun: Path, small_lake: Path, jumping_clock: dict[str, str]
+) -> None:
+    """One does a part of what the other does, and its clock jumps back meanwhile."""
+    reader = Reader(begun, small_lake)
+    reader.start()
+    part = subprocess.Popen(
+        [*PROGRAM, "run", "--no-report", "--lake", str(begun), "--from", "2024-12-20"],
+        env=environment(**jumping_clock),
+        cwd=begun.parent,
+        stdout=subprocess.DEVNULL,
+    )
+    complete(begun)
+    assert part.wait() == 0
+    reader.is_over.set()
+    reader.join()
+    assert reader.reads and not reader.problems
+    assert tables_of(begun) == tables_of(small_lake)
+    with instance_of(begun) as instance:
+        for table in TABLES:
+            assert known_keys(instance, table) == set(Lake(begun).keys(table)), table
+
+
 # Damage ------------------------------------------------------------------------------------------
 def test_verify_finds_and_marks_damage_and_the_next_run_mends_it(
-    whole: Path, tmp_path: Path
+    own_lake: Path, small_lake: Path
 ) -> None:
-    lake = Path(shutil.copytree(whole, tmp_path / "lake"))
-    assert smallcaps("verify", "--lake", lake, cwd=tmp_path).status == 0
-    flipped, lost = sorted(lake.glob("processed/watchlist/*/*.parquet"))[:2]
+    flipped, lost = sorted(own_lake.glob("processed/watchlist/*/*.parquet"))[:2]
     data = bytearray(flipped.read_bytes())
     data[len(data) // 3] ^= 0x10
     flipped.write_bytes(data)
     lost.unlink()
-    meta = lake / "processed/ml_dataset/period=union/meta.json"
+    meta = own_lake / "processed/ml_dataset/period=union/meta.json"
     meta.write_text(meta.read_text().replace('"rows"', '"rowz"', 1))
-    found = smallcaps("verify", "--lake", lake, cwd=tmp_path)
-    assert found.status == 1 and found.out.count("watchlist 2024-12-") == 2
+    found = inside("verify", "--lake", own_lake)
+    assert found.status == 1 and found.out.count("watchlist 2024-12-") == 2, found
     assert "checksum" in found.out and "not stored" in found.out and "meta.json" in found.out
-    marked = smallcaps("verify", "--lake", lake, "--repair", cwd=tmp_path)
+    marked = inside("verify", "--lake", own_lake, "--repair")
     assert "3 partitions are marked" in marked.out
-    assert smallcaps("verify", "--lake", lake, cwd=tmp_path).status == 0
-    done = run_small(lake)
-    assert (done.status, done.error) == (0, "")
-    assert (
-        tables_of(lake) == tables_of(whole) and len(list(lake.rglob("state/bad/**/*.parquet"))) == 2
-    )
-    assert smallcaps("diff", lake, whole, cwd=tmp_path).out.strip() == "the lakes are equal"
+    assert inside("verify", "--lake", own_lake).status == 0
+    differences = inside("diff", own_lake, small_lake)
+    assert differences.status == 1 and "only in the second lake" in differences.out
+    complete(own_lake)
+    assert tables_of(own_lake) == tables_of(small_lake)
+    assert len(list(own_lake.rglob("state/bad/**/*.parquet"))) == 2
+    assert inside("diff", own_lake, small_lake).out.strip() == "the lakes are equal"
 
 
-# Space -------------------------------------------------------------------------------------------
-def test_job_without_space_ends_in_a_clear_error_and_the_rerun_completes(
-    whole: Path, tmp_path: Path
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if os.getuid() or subprocess.run(mount(disk), check=False, capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        done = run_small(disk / "lake")
-        assert done.status in (1, 2), done.out + done.error
-        told = done.out + done.error
-        assert any(words in told for words in ("No space left", "is full", "is the disk full")), (
-            told
-        )
-        assert "Traceback" not in done.error, done.error
-        lake = Lake(disk / "lake")
-        for table in TABLES:
-            for key in lake.keys(table):
-                lake.read(table, key or None)
-        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
-        done = run_small(disk / "lake")
-        assert (done.status, done.error) == (0, "")
-        assert tables_of(disk / "lake") == tables_of(whole)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def mount(folder: Path) -> list[str]:
-    """A file system too small for a lake."""
-    return ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(folder)]
-
-
-# Secrets -----------------------------------------------------------------------------------------
-KEY = "test-key-7f3b9c2e51d84a60"
-SECRETS = {
-    "POLYGON_API_KEY": KEY,
-    "AWS_SECRET_ACCESS_KEY": "aws-secret-91c4e07b2f",
-    "AWS_ACCESS_KEY_ID": "aws-id-5b8d13aa70",
-}
-
-
+# A disk that refuses -----------------------------------------------------------------------------
 @pytest.fixture
-def faulty_vendor() -> Iterator[Sandbox]:
-    """A server that fails now and then, and for one endpoint for good."""
-    faults = ("429@trades~0.2", "500@bars*3", "cut_gzip@trades*2", "403@splits", "reset@grouped*1")
-    config = SandboxConfig(
-        tickers=20,
-        start=date(2024, 12, 2),
-        end=date(2024, 12, 30),
-        api_key=KEY,
-        pump_days=4,
-        faults=faults,
-    )
-    with Sandbox(config) as server:
-        assert server.url.startswith("http://127.0.0.1:")
-        yield server
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own where mounting is allowed, else a folder."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    is_mounted = not os.getuid() and not subprocess.run(command, check=False).returncode
+    yield folder
+    if is_mounted:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_no_secret_and_no_pickle_is_left_by_a_run_with_faults(
-    faulty_vendor: Sandbox, tmp_path: Path
+@contextmanager
+def full(disk: Path, lake: Path) -> Iterator[Callable[[], None] | None]:
+    """No room for more than a few pages; without a file system of its own, for no larger file."""
+    if not disk.is_mount():
+        largest = max(path.stat().st_size for path in lake.rglob("*.db*"))
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        return
+    with (disk / "filler").open("wb") as filler:
+        free = os.statvfs(disk)
+        os.posix_fallocate(filler.fileno(), 0, (free.f_bavail - 40) * free.f_frsize)
+    yield None
+    (disk / "filler").unlink()
+
+
+@contextmanager
+def read_only(disk: Path, lake: Path) -> Iterator[None]:
+    """Nothing can be written: permissions say so, or for root the file system."""
+    if disk.is_mount():
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        yield
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        return
+    if not os.getuid():
+        pytest.skip("root may write everywhere, and mounting is not allowed here")
+    folders = [lake, *(path for path in lake.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def assert_refused(done: Finished, *reasons: str) -> None:
+    """A clear word and no traceback."""
+    assert done.status in (1, 2), done
+    assert any(reason in done.out + done.error for reason in reasons), done
+    assert "Traceback" not in done.out + done.error
+
+
+def test_job_on_a_disk_that_refuses_ends_in_a_clear_error_and_the_rerun_completes(
+    begun: Path, small_lake: Path, disk: Path
 ) -> None:
-    lake = tmp_path / "lake"
-    places = {
-        "SMALLCAPS_POLYGON_URL": faulty_vendor.url,
-        "SMALLCAPS_POLYGON_FLATFILES_URL": faulty_vendor.flatfiles_url,
-        "SMALLCAPS_FINRA_URL": faulty_vendor.finra_url,
-    }
-    days = ["--from", "2024-12-26", "--to", "2024-12-30", "--set", "polygon.retry_budget=2"]
-    done = smallcaps("run", "--lake", lake, *days, cwd=tmp_path, **places, **SECRETS)
-    assert done.status == 1 and "splits" in done.out, done.out + done.error
-    texts = [done.out.encode(), done.error.encode(), *(p.read_bytes() for p in every_file(lake))]
-    for secret in SECRETS.values():
-        assert not [text[:80] for text in texts if secret.encode() in text]
-    assert not [path for path in every_file(lake) if path.read_bytes()[:2] in PICKLES]
-    assert events(lake) > 0
-
-
-def every_file(folder: Path) -> list[Path]:
-    """All files: tables, reports, state, Dagster's databases and logs."""
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def events(lake: Path) -> int:
-    """Events in Dagster's databases; their texts are plain, so that a search finds them."""
-    found = 0
-    for path in (lake / "dagster" / "history" / "runs").glob("*.db"):
-        with sqlite3.connect(path) as file:
-            for (event,) in file.execute("SELECT event FROM event_logs"):
-                found += bool(json.loads(event))
-    return found
+    lake = Path(shutil.copytree(begun, disk / "lake"))
+    before = tables_of(lake)
+    with full(disk, lake) as limit:
+        done = run_again(lake, before=limit)
+    assert_refused(done, "No space left", "is full", "File too large", "disk I/O error")
+    with read_only(disk, lake):
+        done = inside("run", "--no-report", "--lake", lake)
+    assert_refused(done, "Read-only file system", "Permission denied", "readonly database")
+    assert tables_of(lake).items() >= before.items()
+    complete(lake)
+    assert tables_of(lake) == tables_of(small_lake)
