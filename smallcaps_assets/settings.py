@@ -428,7 +428,7 @@ def read_config(path: Path) -> Nested:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist; create it or leave the option out") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}; mend or remove it") from None
     loose = [name for name, value in values.items() if not isinstance(value, dict)]
     if loose:

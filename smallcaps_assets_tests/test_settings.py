@@ -60,7 +60,9 @@ def test_load_settings_unknown_variable_is_refused():
         load_settings(environment={"SMALLCAPS_BARS_ALHPA": "1"})
 
 
-@pytest.mark.parametrize("text", ["[bars\nalpha=1", "alpha = 1", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["[bars\nalpha=1", "alpha = 1", "\x00", "a=" + "[" * 5000, "a=" + "1" * 5000]
+)
 def test_load_settings_malformed_file_is_refused_naming_it(tmp_path: Path, text: str):
     file = tmp_path / "smallcaps.toml"
     file.write_text(text)

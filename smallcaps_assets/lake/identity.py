@@ -46,7 +46,7 @@ def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | Non
         form, market = values["format"], values["market"]
         identity = LakeIdentity(market, values["parameters"])
         remembered = values["settings"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise LakeError(
             f"{path} is not readable ({error}); restore it or use another lake"
         ) from None

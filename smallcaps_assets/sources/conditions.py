@@ -6,6 +6,8 @@ this list shows where the vendor has moved on.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import polars as pl
 
@@ -33,7 +35,7 @@ class RulesByTape(msgspec.Struct):
 class ConditionRow(msgspec.Struct):
     """A row of /v3/reference/conditions."""
 
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=0, lt=1 << 15)]
     name: str
     update_rules: RulesByTape | None = None
 

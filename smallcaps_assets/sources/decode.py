@@ -116,7 +116,7 @@ def parsed(answer: Answer, kind: type[R]) -> R:
     """The JSON of an answer as `kind`. Raises BadAnswer when it is something else."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise answer.problem(BadAnswer, f"not the JSON that was expected: {problem}") from None
 
 

@@ -39,8 +39,8 @@ LONGEST_SPAN = 3
 """Days by which a settlement date may lie outside its half: the split is the SEC's own."""
 _HEADER = ("settlementdate", "cusip", "symbol", "quantity(fails)", "description", "price")
 _COLUMNS = ("settlement_date", "cusip", "symbol", "quantity", "description", "price")
-_ROWS = re.compile(r"Trailer record count\s+(\d+)\s*$", re.IGNORECASE)
-_SHARES = re.compile(r"Trailer total quantity of shares\s+(\d+)\s*$", re.IGNORECASE)
+_ROWS = re.compile(r"Trailer record count\s+([0-9]{1,15})\s*$", re.IGNORECASE)
+_SHARES = re.compile(r"Trailer total quantity of shares\s+([0-9]{1,15})\s*$", re.IGNORECASE)
 
 
 def unzipped(body: bytes, path: str) -> bytes:

@@ -15,7 +15,7 @@ import polars as pl
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import FinraSettings
-from smallcaps_assets.sources import decode
+from smallcaps_assets.sources import decode, text_tables
 from smallcaps_assets.sources.errors import (
     BadAnswer,
     Blocked,
@@ -197,10 +197,10 @@ def _interest_page(answer: Answer) -> tuple[list[InterestRow], int]:
     if answer.status == 204:
         return [], 0
     rows = decode.parsed(answer, list[InterestRow])
-    total = answer.headers.get("record-total", "")
-    if not total.isdecimal():
+    total = text_tables.count_in(answer.headers.get("record-total", ""))
+    if total is None:
         raise answer.problem(BadAnswer, "the answer does not count its rows (record-total)")
-    return rows, int(total)
+    return rows, total
 
 
 def _interest_frame(rows: list[InterestRow], first: date, last: date) -> pl.DataFrame:

@@ -92,13 +92,18 @@ _RATIOS = Facts("/stocks/financials/v1/ratios", RATIOS, ("ticker", "date"), "tic
 _FLOAT = Facts("/stocks/vX/float", FLOAT, ("ticker",), "ticker", 5_000)
 
 
+FiscalYear = (
+    Annotated[int, msgspec.Meta(ge=0, lt=10_000)] | Annotated[str, msgspec.Meta(pattern=r"^\d{4}$")]
+)
+
+
 class ItemRow(msgspec.Struct, gc=False):
     """One figure of a nested statement; texts carry no value."""
 
     value: Number | str | None = None
     unit: str | None = None
     label: str | None = None
-    order: Number | None = None
+    order: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] | None = None
     source: str | dict[str, Any] | None = None
 
 
@@ -114,7 +119,7 @@ class FilingRow(msgspec.Struct):
     tickers: list[str] | None = None
     company_name: str | None = None
     timeframe: str | None = None
-    fiscal_year: int | Annotated[str, msgspec.Meta(pattern=r"^\d{4}$")] | None = None
+    fiscal_year: FiscalYear | None = None
     fiscal_period: str | None = None
     source_filing_url: str | None = None
 

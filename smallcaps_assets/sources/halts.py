@@ -16,6 +16,7 @@ import polars as pl
 from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import HaltSettings
+from smallcaps_assets.sources import text_tables
 from smallcaps_assets.sources.errors import BadAnswer, NotFound, TruncatedAnswer, WrongContent
 from smallcaps_assets.sources.symbols import from_finra
 from smallcaps_assets.sources.throttle import Throttle, Window
@@ -117,7 +118,7 @@ def _items(body: bytes, path: str) -> tuple[list[ElementTree.Element], int | Non
     if root.tag != "rss" or channel is None:
         raise WrongContent(f"<{root.tag[:40]}> came instead of the halt feed", path=path)
     text = channel.findtext(f"{_SPACE}numItems", "").strip()
-    return channel.findall("item"), int(text) if text.isdecimal() else None
+    return channel.findall("item"), text_tables.count_in(text)
 
 
 def _row(item: ElementTree.Element, day: date, path: str) -> dict[str, Any]:

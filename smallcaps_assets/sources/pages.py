@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.errors import BadAnswer
@@ -22,7 +22,7 @@ S = TypeVar("S")
 
 def cursor_params(answer: Answer, next_url: str, given: Mapping[str, str]) -> dict[str, str]:
     """The query of the next page: ours, overridden by that of `next_url`, without keys."""
-    query = dict(parse_qsl(urlsplit(next_url).query))
+    query = dict(parse_qsl(next_url.partition("?")[2].partition("#")[0]))
     query.pop("apiKey", None)
     if not query.get("cursor"):
         raise answer.problem(BadAnswer, "next_url without a cursor")

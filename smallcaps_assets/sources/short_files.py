@@ -105,19 +105,22 @@ def _layout(header: str, path: str) -> tuple[list[str], str]:
     missing = [name for name in needed if name not in names]
     if missing:
         raise BadAnswer(f"no column {missing[0]!r} in the header {header[:80]!r}", path=path)
+    twice = [name for name in _COLUMNS if names.count(name) > 1]
+    if twice:
+        raise BadAnswer(f"column {twice[0]!r} comes twice in the header", path=path)
     return [_COLUMNS.get(name, f"_{position}") for position, name in enumerate(names)], separator
 
 
 def _without_count(rest: str, separator: str, has_trailer: bool, path: str) -> str:
     """The records without the line that counts them, and their number held against it."""
     before, _, last = rest.rpartition("\n")
-    announced = last.strip().strip(separator)
-    if not (announced.isascii() and announced.isdecimal()):
+    announced = text_tables.count_in(last.strip().strip(separator))
+    if announced is None:
         if has_trailer:
             raise TruncatedAnswer("the line that counts the records is missing", path=path)
         return rest
     count = before.count("\n") + 1 if before else 0
-    if int(announced) != count:
+    if announced != count:
         raise TruncatedAnswer(f"{count} records came, {announced} counted", path=path)
     return before
 

@@ -118,8 +118,8 @@ _ROW_TYPES: dict[Any, Any] = {
     pl.String: str | int,
     pl.Float64: Number | Annotated[str, msgspec.Meta(pattern=r"^-?\d+(\.\d+)?$")],  # decimals
     pl.Int64: int,
-    _NS: int,
-    _MS: int,
+    _NS: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)],
+    _MS: Annotated[int, msgspec.Meta(ge=0, lt=1 << 42)],
     pl.List(pl.Int16): list[int],
 }
 

@@ -6,12 +6,14 @@ the years. Which columns there are, what a cell means and how a file ends belong
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
 
 from smallcaps_assets.sources.errors import BadAnswer, WrongContent
 
+_COUNT = re.compile(r"[0-9]{1,15}")
 _PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 
@@ -37,6 +39,11 @@ def decoded(body: bytes, path: str) -> str:
         except UnicodeDecodeError:
             continue
     return body.decode("latin-1")
+
+
+def count_in(text: str) -> int | None:
+    """The count that a text is; None when it is none, or beyond all reason."""
+    return int(text) if _COUNT.fullmatch(text) else None
 
 
 def lines_of(text: str) -> str:

@@ -107,7 +107,7 @@ def error_text(body: bytes) -> tuple[str, str]:
     """Request id and text of an error body; empty when it is no JSON object."""
     try:
         parsed = msgspec.json.decode(body[:100_000], type=ErrorBody)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "", body[:120].decode("utf-8", "replace").strip()
     text = parsed.error or parsed.message
     return str(parsed.request_id or "")[:64], str(text or "")[:300]
@@ -295,7 +295,7 @@ class Transport:
     ) -> Answer | SourceError:
         answer = Answer(request, response.status_code, raw, response.headers)
         declared = response.headers.get("Content-Length", "")
-        if declared.isdecimal() and int(declared) != len(raw):
+        if declared.isdecimal() and declared != str(len(raw)):
             found = f"{len(raw)} of {declared} bytes arrived"
             return TruncatedAnswer(found, status=answer.status, path=request.shown)
         try:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def settings(values: dict[str, str]) -> list[str]:
     return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
 
 
-def smallcaps(*arguments: str | Path, cwd: Path, **variables: str) -> Finished:
-    """Run the command to its end."""
+def smallcaps(
+    *arguments: str | Path, cwd: Path, before: Callable[[], None] | None = None, **variables: str
+) -> Finished:
+    """Run the command to its end; `before` is called in its process before it begins."""
     done = subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         cwd=cwd,
@@ -53,6 +56,7 @@ def smallcaps(*arguments: str | Path, cwd: Path, **variables: str) -> Finished:
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
+        preexec_fn=before,
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
@@ -63,9 +67,12 @@ def run_small(lake: Path, *arguments: str | Path) -> Finished:
     return run_again(lake, *settings(SMALL_MARKET), *arguments)
 
 
-def run_again(lake: Path, *arguments: str | Path) -> Finished:
+def run_again(
+    lake: Path, *arguments: str | Path, before: Callable[[], None] | None = None
+) -> Finished:
     """The main job on a lake that knows its market, without the report, which takes seconds."""
-    return smallcaps("run", "--no-report", "--lake", lake, *arguments, cwd=lake.parent)
+    options = ("--no-report", "--lake", lake)
+    return smallcaps("run", *options, *arguments, cwd=lake.parent, before=before)
 
 
 def digests(root: Path) -> dict[str, str]:

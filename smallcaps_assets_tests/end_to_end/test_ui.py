@@ -227,6 +227,14 @@ def test_lineage_given_a_lake_shows_every_asset_and_its_partitions(server: Serve
         page.get_by_text(table, exact=True).first.wait_for()
 
 
+def test_web_server_listens_on_loopback_only(server: Server):
+    """What listens on all addresses answers at every one of this machine's."""
+    port = int(server.url.rpartition(":")[2])
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
 def test_session_given_the_launch_dialog_is_seen_to_succeed(server: Server, page: Any):
     key = server.nodes()["watchlist"]["partitionKeys"][-1]
     page.goto(f"{server.url}/assets/watchlist?view=partitions")

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
-from smallcaps_assets_tests.end_to_end.command import listing, settings, smallcaps
+from smallcaps_assets_tests.end_to_end.command import Finished, listing, settings, smallcaps
 
 KEY = "a-key-of-the-test"
+SECRETS = {
+    "POLYGON_API_KEY": KEY,
+    "POLYGON_S3_ACCESS_KEY": "an-id-of-flat-files",
+    "POLYGON_S3_SECRET_KEY": "a-secret-of-flat-files",
+    "AWS_ACCESS_KEY_ID": "an-id-of-a-lake",
+    "AWS_SECRET_ACCESS_KEY": "a-secret-of-a-lake",
+}
+FAULTS = (
+    *("429@trades*2", "500@bars*2", "cut_gzip@trades*1", "reset@grouped*1", "502@flatfile*1"),
+    "403@float",
+)
+PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 OPENED = {
     "selection.min_relative_volume": "0",
     "selection.min_change": "0",
@@ -26,45 +42,89 @@ FIRST, LAST = "2025-01-02", "2025-01-03"
 
 @pytest.fixture(scope="module")
 def vendor() -> Iterator[Sandbox]:
-    """A market with enough sessions before the ones asked for."""
+    """A market with enough sessions before the ones asked for, and faults now and then."""
     config = SandboxConfig(
-        tickers=20, start=date(2024, 10, 1), end=date(2025, 1, 3), api_key=KEY, trades_scale=0.5
+        tickers=20,
+        start=date(2024, 10, 1),
+        end=date(2025, 1, 3),
+        api_key=KEY,
+        trades_scale=0.5,
+        faults=FAULTS,
     )
     with Sandbox(config) as server:
+        assert server.url.startswith("http://127.0.0.1:")
         yield server
 
 
-def variables(vendor: Sandbox, key: str = KEY) -> dict[str, str]:
+def variables(vendor: Sandbox, **changes: str) -> dict[str, str]:
     """What points the client at another server."""
-    return {
-        "POLYGON_API_KEY": key,
+    places = {
         "SMALLCAPS_POLYGON_URL": vendor.url,
         "SMALLCAPS_POLYGON_FLATFILES_URL": vendor.flatfiles_url,
         "SMALLCAPS_FINRA_URL": vendor.finra_url,
     }
+    return SECRETS | places | changes
+
+
+@pytest.fixture(scope="module")
+def ran(vendor: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """The lake of a main job that met the faults, and what the job told."""
+    lake = tmp_path_factory.mktemp("vendor") / "lake"
+    days = ["--from", FIRST, "--to", LAST, "--tickers", "SPDV,FWSP"]
+    given = [*days, *settings(OPENED)]
+    return lake, smallcaps("run", "--lake", lake, *given, cwd=lake.parent, **variables(vendor))
 
 
 def test_key_without_a_market_means_polygon_and_runs_through(
-    vendor: Sandbox, tmp_path: Path
+    vendor: Sandbox, ran: tuple[Path, Finished]
 ) -> None:
-    lake = tmp_path / "lake"
-    days = ["--from", FIRST, "--to", LAST, "--tickers", "SPDV,FWSP"]
-    done = smallcaps(
-        "run", "--lake", lake, *days, *settings(OPENED), cwd=tmp_path, **variables(vendor)
-    )
-    assert (done.status, done.error) == (0, ""), done.out
+    """All but the free float, which is refused."""
+    lake, done = ran
+    assert {asked.fault for asked in vendor.requests} >= {"429", "cut_gzip", "403"}
+    assert (done.status, done.error) == (1, "") and "free_float" in done.out, done
     assert done.out.startswith(f"market polygon, sessions {FIRST} to {LAST}, ")
     stored = Lake(lake)
     chosen = {"FWSP_2025-01-02", "FWSP_2025-01-03", "SPDV_2025-01-02", "SPDV_2025-01-03"}
     assert set(stored.keys("sample_weights")) <= chosen and stored.keys("sample_weights")
     assert stored.keys("watchlist") == [FIRST, LAST]
     assert stored.read("ml_dataset", "union").height > 0
-    files = [path for path in lake.rglob("*") if path.is_file()]
-    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_run_with_faults_leaves_no_secret_and_no_pickle_anywhere(
+    ran: tuple[Path, Finished],
+) -> None:
+    lake, done = ran
+    texts = [done.out.encode(), done.error.encode()]
+    for path in every_file(lake):
+        texts += [path.read_bytes(), *unpacked(path)]
+    assert [text for text in texts if b"HTTP 403" in text]
+    for secret in SECRETS.values():
+        assert not [text[:200] for text in texts if secret.encode() in text]
+    assert not [text[:20] for text in texts if text.startswith(PICKLES)]
+
+
+def every_file(folder: Path) -> list[Path]:
+    """All files: tables, reports, state, Dagster's databases and logs."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """What a search of a file's bytes misses: texts in Parquet columns, blobs in databases."""
+    if path.suffix == ".parquet":
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        yield rows.select(pl.selectors.string()).write_csv().encode()
+    if path.suffix in (".db", ".sqlite"):
+        with closing(sqlite3.connect(path)) as base:
+            tables = base.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                for row in base.execute(f"SELECT * FROM {table}"):
+                    for blob in (cell for cell in row if isinstance(cell, bytes)):
+                        yield blob
+                        yield zlib.decompress(blob)
 
 
 def test_wrong_key_ends_in_one_line_and_leaves_nothing(vendor: Sandbox, tmp_path: Path) -> None:
-    wrong = variables(vendor, key="wrong")
+    wrong = variables(vendor, POLYGON_API_KEY="wrong")
     days = ["--from", FIRST, "--to", LAST]
     done = smallcaps("run", "--market", "polygon", "--lake", "lake", *days, cwd=tmp_path, **wrong)
     assert done.status == 2 and done.out == ""

@@ -44,7 +44,7 @@ def test_open_lake_where_a_file_stands_is_refused(tmp_path: Path):
         open_lake(tmp_path / "file" / "lake", SIMULATED)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\x00", "[" * 99_999])
 def test_open_lake_broken_file_is_refused(tmp_path: Path, text: str):
     (tmp_path / "lake.json").write_text(text)
     with pytest.raises(LakeError, match=r"lake\.json"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,15 @@ def test_readers_see_whole_objects_while_they_are_replaced(lake: Lake) -> None:
         assert lake.stamp("daily_bars", KEY) == STAMP and lake.rows("daily_bars", KEY) in (1, 2)
     assert seen == {1, 2}
     assert len(replaced.versions(lake.root, lake.path("daily_bars", KEY))) == 20
+
+
+def test_failing_store_tells_no_secret(endpoint: str) -> None:
+    lake = Lake("s3://no-such-bucket/lake")
+    with pytest.raises(OSError) as failed:
+        lake.write("daily_bars", KEY, bars("A"), STAMP)
+    told = "".join(traceback.format_exception(failed.value))
+    assert "no-such-bucket" in told or "bucket" in told.lower()
+    assert SECRET not in told
 
 
 def test_lake_remembers_its_market_and_no_secret(lake: Lake, endpoint: str) -> None:

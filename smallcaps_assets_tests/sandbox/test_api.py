@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from datetime import date
 from itertools import pairwise
 
@@ -324,6 +325,13 @@ def test_sandbox_given_a_taken_port_says_so(server: Sandbox) -> None:
     config = SandboxConfig(port=server.port)
     with pytest.raises(SandboxServerError, match="choose another"):
         Sandbox(config, server.market).start()
+
+
+def test_sandbox_listens_on_loopback_only(server: Sandbox) -> None:
+    """What listens on all addresses answers at every one of this machine's."""
+    socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.2", server.port), timeout=5)
 
 
 def test_sandbox_stops_and_starts_again(market: SimulatedMarket) -> None:

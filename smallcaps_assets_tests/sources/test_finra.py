@@ -96,9 +96,11 @@ def test_parse_given_encoding_expected_read(encoding: str) -> None:
         (HEADER.encode(), TruncatedAnswer),
         (file(WHOLE, count=5), TruncatedAnswer),
         (file(WHOLE, count="\u00b94"), TruncatedAnswer),  # a digit to Unicode, no number to int()
+        (file(WHOLE, count="4" * 5000), TruncatedAnswer),  # more digits than int() takes
         (file(WHOLE)[:-3], TruncatedAnswer),
         (file(WHOLE)[:-40], TruncatedAnswer),
         (file(WHOLE).replace(b"TotalVolume|", b""), BadAnswer),
+        (file(WHOLE).replace(b"ShortExemptVolume", b"ShortVolume"), BadAnswer),
         (file(WHOLE).replace(b"|43094", b""), BadAnswer),
         (file(WHOLE).replace(b"43094", b"many"), BadAnswer),
         (b"<html>\n1\n", WrongContent),
@@ -207,6 +209,8 @@ def test_short_interest_given_204_expected_empty() -> None:
         ((page(interest("A", "2024-12-31")),), BadAnswer),
         ((Reply(b"settlementDate,symbolCode", headers={"record-total": "1"}),), BadAnswer),
         ((Reply(b"[]"),), BadAnswer),
+        ((Reply(b"[]", headers={"record-total": "9" * 5000}),), BadAnswer),
+        ((Reply(b"[" * 5000, headers={"record-total": "1"}),), BadAnswer),
     ],
 )
 def test_short_interest_given_defect_expected_typed_error(

@@ -140,6 +140,23 @@ def test_minute_bars_given_defect_expected_typed_error(
         FlatFiles(LocalStore(tmp_path)).minute_bars(DAY)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BARS + random.Random(1).randbytes(3 << 20).hex(), "a row has more than"),
+        (WHOLE_MINUTES + WHOLE_MINUTES.splitlines(keepends=True)[1] * 200_000, "expands beyond"),
+    ],
+    ids=["one endless row", "equal rows without end"],
+)
+def test_minute_bars_given_a_bomb_expected_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    monkeypatch.setattr(flatfiles, "SMALL", 1 << 20)
+    put(tmp_path, "minute_aggs_v1", text)
+    with pytest.raises(WrongContent, match=told):
+        FlatFiles(LocalStore(tmp_path)).minute_bars(DAY)
+
+
 def test_minute_bars_given_no_file_expected_not_found(local: FlatFiles) -> None:
     with pytest.raises(NotFound):
         local.minute_bars(date(2026, 10, 5))

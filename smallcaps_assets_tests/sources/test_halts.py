@@ -77,6 +77,7 @@ def test_parse_given_no_halts_expected_empty() -> None:
     [
         (feed(item(), count=2), TruncatedAnswer),
         (feed(item(), count=""), TruncatedAnswer),
+        (feed(item(), count="1" * 5000), TruncatedAnswer),  # more digits than int() takes
         (feed(item())[:-20], TruncatedAnswer),
         (b"", TruncatedAnswer),
         (b"<!DOCTYPE html><html>Service unavailable</html>", WrongContent),
@@ -93,6 +94,16 @@ def test_parse_given_no_halts_expected_empty() -> None:
 def test_parse_given_defect_expected_typed_error(body: bytes, kind: type[SourceError]) -> None:
     with pytest.raises(kind):
         parse_halts(body, DAY)
+
+
+def test_parse_given_entities_that_multiply_expected_refused() -> None:
+    """Ten entities of ten each stand for a gigabyte; so do those behind much white space."""
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'<!DOCTYPE rss [<!ENTITY e0 "{"x" * 10}">{entities}]>{OPEN}&e9;</channel></rss>'
+    for body in (bomb, f"<?xml version='1.0'?>{' ' * 3000}{bomb}"):
+        for encoded in (body.encode(), body.encode("utf-16")):
+            with pytest.raises(SourceError):
+                parse_halts(encoded, DAY)
 
 
 def test_feed_expected_exact_request() -> None:

@@ -22,7 +22,14 @@ from smallcaps_assets.sources.errors import (
     Unauthorized,
     redact,
 )
-from smallcaps_assets.sources.transport import LARGEST_BODY, decompress, retry_after
+from smallcaps_assets.sources.transport import (
+    LARGEST_BODY,
+    Answer,
+    Request,
+    decompress,
+    error_of,
+    retry_after,
+)
 from smallcaps_assets.sources.workers import in_parallel
 from smallcaps_assets_tests.sources.conftest import KEY, Serve, make_client
 from smallcaps_assets_tests.sources.loopback import Asked, Loopback, Reply, ok
@@ -253,6 +260,12 @@ def test_decompress_given_each_cut_of_a_stream_expected_refused() -> None:
     for cut in range(len(raw)):
         with pytest.raises(ValueError, match="gzip"):
             decompress(raw[:cut], "gzip")
+
+
+def test_error_of_given_endless_brackets_expected_the_status_told() -> None:
+    body = b'{"error":' + b"[" * 50_000
+    found = error_of(Answer(Request("/x"), 503, body, {}))
+    assert isinstance(found, SourceUnavailable)
 
 
 def test_redact_given_secrets_expected_stars() -> None:

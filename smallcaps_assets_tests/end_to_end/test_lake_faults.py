@@ -1,0 +1,242 @@
+"""The main job on a lake under faults: kills, two jobs at once, a disk that refuses, damage.
+
+Each test has a copy of the small lake from which the tables of the last steps are gone, as if they
+had never been made; whatever happens, the job ends with the bytes that were there before.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import chaos
+from smallcaps_assets.cli import main
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.instance import known_keys
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets_tests.end_to_end.command import (
+    PROGRAM,
+    Finished,
+    digests,
+    environment,
+    run_again,
+)
+from smallcaps_assets_tests.end_to_end.conftest import instance_of
+
+LAST = ("coverage", "ml_dataset", "ticker_history")
+
+
+def inside(*arguments: str | Path) -> Finished:
+    """The command in this process, which saves the seconds that a new one needs to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.environ", environment())
+        done = CliRunner().invoke(main, list(map(str, arguments)))
+    return Finished(done.exit_code, done.stdout, done.stderr)
+
+
+def complete(lake: Path) -> None:
+    """The main job goes on and ends well."""
+    done = inside("run", "--no-report", "--lake", lake)
+    assert (done.status, done.error) == (0, ""), done.out
+
+
+def tables_of(lake: Path) -> dict[str, str]:
+    """SHA-256 of the tables' files; replaced versions and the like are left out."""
+    return {name: one for name, one in digests(lake).items() if not name.startswith("state/")}
+
+
+def begin_again(lake: Path) -> Path:
+    """Take the last tables out of a lake and of Dagster's history."""
+    with instance_of(lake) as instance:
+        instance.wipe_assets([dg.AssetKey(table) for table in LAST])
+    for table in LAST:
+        shutil.rmtree(lake / TABLES[table].layer / table)
+    return lake
+
+
+@pytest.fixture
+def begun(own_lake: Path) -> Path:
+    """A lake whose last tables are still to be made."""
+    return begin_again(own_lake)
+
+
+# Kills -------------------------------------------------------------------------------------------
+def test_killed_jobs_lose_nothing_and_do_nothing_twice(begun: Path, small_lake: Path) -> None:
+    """The small version of `python benchmarks/chaos.py --kills 100`."""
+    result = chaos.kill_and_finish(begun, chaos.files(small_lake), 2, random.Random(5))
+    assert result.kills
+    assert result.is_good, result
+
+
+# Two jobs ----------------------------------------------------------------------------------------
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static time_t first;
+int clock_gettime(clockid_t id, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int status = real(id, now);
+    if (status || id != CLOCK_REALTIME) return status;
+    if (!first) first = now->tv_sec;
+    if (now->tv_sec > first + 4) now->tv_sec -= 86400;
+    return 0;
+}
+"""
+
+
+@pytest.fixture
+def jumping_clock(tmp_path: Path) -> dict[str, str]:
+    """Variables under which a process's clock jumps back a day after four seconds."""
+    source, library = tmp_path / "clock.c", tmp_path / "clock.so"
+    source.write_text(CLOCK)
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    if not shutil.which("cc") or subprocess.run(command, check=False).returncode:
+        pytest.skip("no C compiler to set the clock of one process with")
+    return {"LD_PRELOAD": str(library)}
+
+
+class Reader(threading.Thread):
+    """Reads what is being made, again and again, until it is told to stop."""
+
+    def __init__(self, lake: Path, whole: Path) -> None:
+        super().__init__(daemon=True)
+        self.lake, self.whole, self.is_over = Lake(lake), Lake(whole), threading.Event()
+        self.reads, self.problems = 0, []
+
+    def run(self) -> None:
+        while not self.is_over.wait(0.05):
+            for table in LAST:
+                for key in self.lake.keys(table):
+                    self.reads += 1
+                    rows = self.lake.read(table, key or None)
+                    if not rows.equals(self.whole.read(table, key or None)):
+                        self.problems.append((table, key))
+
+
+def test_two_jobs_on_one_lake_end_in_whole_files_while_a_reader_sees_nothing_else(
+    begun: Path, small_lake: Path, jumping_clock: dict[str, str]
+) -> None:
+    """One does a part of what the other does, and its clock jumps back meanwhile."""
+    reader = Reader(begun, small_lake)
+    reader.start()
+    part = subprocess.Popen(
+        [*PROGRAM, "run", "--no-report", "--lake", str(begun), "--from", "2024-12-20"],
+        env=environment(**jumping_clock),
+        cwd=begun.parent,
+        stdout=subprocess.DEVNULL,
+    )
+    complete(begun)
+    assert part.wait() == 0
+    reader.is_over.set()
+    reader.join()
+    assert reader.reads and not reader.problems
+    assert tables_of(begun) == tables_of(small_lake)
+    with instance_of(begun) as instance:
+        for table in TABLES:
+            assert known_keys(instance, table) == set(Lake(begun).keys(table)), table
+
+
+# Damage ------------------------------------------------------------------------------------------
+def test_verify_finds_and_marks_damage_and_the_next_run_mends_it(
+    own_lake: Path, small_lake: Path
+) -> None:
+    flipped, lost = sorted(own_lake.glob("processed/watchlist/*/*.parquet"))[:2]
+    data = bytearray(flipped.read_bytes())
+    data[len(data) // 3] ^= 0x10
+    flipped.write_bytes(data)
+    lost.unlink()
+    meta = own_lake / "processed/ml_dataset/period=union/meta.json"
+    meta.write_text(meta.read_text().replace('"rows"', '"rowz"', 1))
+    found = inside("verify", "--lake", own_lake)
+    assert found.status == 1 and found.out.count("watchlist 2024-12-") == 2, found
+    assert "checksum" in found.out and "not stored" in found.out and "meta.json" in found.out
+    marked = inside("verify", "--lake", own_lake, "--repair")
+    assert "3 partitions are marked" in marked.out
+    assert inside("verify", "--lake", own_lake).status == 0
+    differences = inside("diff", own_lake, small_lake)
+    assert differences.status == 1 and "only in the second lake" in differences.out
+    complete(own_lake)
+    assert tables_of(own_lake) == tables_of(small_lake)
+    assert len(list(own_lake.rglob("state/bad/**/*.parquet"))) == 2
+    assert inside("diff", own_lake, small_lake).out.strip() == "the lakes are equal"
+
+
+# A disk that refuses -----------------------------------------------------------------------------
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own where mounting is allowed, else a folder."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    is_mounted = not os.getuid() and not subprocess.run(command, check=False).returncode
+    yield folder
+    if is_mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def full(disk: Path, lake: Path) -> Iterator[Callable[[], None] | None]:
+    """No room for more than a few pages; without a file system of its own, for no larger file."""
+    if not disk.is_mount():
+        largest = max(path.stat().st_size for path in lake.rglob("*.db*"))
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        return
+    with (disk / "filler").open("wb") as filler:
+        free = os.statvfs(disk)
+        os.posix_fallocate(filler.fileno(), 0, (free.f_bavail - 40) * free.f_frsize)
+    yield None
+    (disk / "filler").unlink()
+
+
+@contextmanager
+def read_only(disk: Path, lake: Path) -> Iterator[None]:
+    """Nothing can be written: permissions say so, or for root the file system."""
+    if disk.is_mount():
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        yield
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        return
+    if not os.getuid():
+        pytest.skip("root may write everywhere, and mounting is not allowed here")
+    folders = [lake, *(path for path in lake.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def assert_refused(done: Finished, *reasons: str) -> None:
+    """A clear word and no traceback."""
+    assert done.status in (1, 2), done
+    assert any(reason in done.out + done.error for reason in reasons), done
+    assert "Traceback" not in done.out + done.error
+
+
+def test_job_on_a_disk_that_refuses_ends_in_a_clear_error_and_the_rerun_completes(
+    begun: Path, small_lake: Path, disk: Path
+) -> None:
+    lake = Path(shutil.copytree(begun, disk / "lake"))
+    before = tables_of(lake)
+    with full(disk, lake) as limit:
+        done = run_again(lake, before=limit)
+    assert_refused(done, "No space left", "is full", "File too large", "disk I/O error")
+    with read_only(disk, lake):
+        done = inside("run", "--no-report", "--lake", lake)
+    assert_refused(done, "Read-only file system", "Permission denied", "readonly database")
+    assert tables_of(lake).items() >= before.items()
+    complete(lake)
+    assert tables_of(lake) == tables_of(small_lake)
