@@ -19,11 +19,11 @@ FACT_TABLES = (
 
 def told_facts(work: Workspace, key: str) -> list[tuple[str, str | None]]:
     """Table and partition of the facts that a session's coverage tells of, in a fixed order."""
-    places = ((table, _place(work, table, key)) for table in FACT_TABLES)
+    places = ((table, place) for table in FACT_TABLES for place in _places(work, table, key))
     return [
         (table, place)
         for table, place in places
-        if place is not None and (not TABLES[table].is_optional or _is_tried(work, table, place))
+        if not TABLES[table].is_optional or _is_tried(work, table, place)
     ]
 
 
@@ -34,16 +34,15 @@ def published_halves(table: str, start: date, end: date) -> list[str]:
     return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
 
 
-def _place(work: Workspace, table: str, key: str) -> str | None:
-    """The key of the newest partition out by a session; None when there is none yet."""
+def _places(work: Workspace, table: str, key: str) -> list[str | None]:
+    """The key of the newest partition out by a session; nothing when there is none yet."""
     kind = TABLES[table].partitioning
+    if kind is Partitioning.NONE:
+        return [None]
     if kind is Partitioning.HALF_MONTH:
-        halves = published_halves(table, work.cuts.start, date.fromisoformat(key))
-        return halves[-1] if halves else None
-    lengths = {Partitioning.NONE: 0, Partitioning.YEAR: 4, Partitioning.MONTH: 7}
-    return key[: lengths.get(kind, len(key))]
+        return [*published_halves(table, work.cuts.start, date.fromisoformat(key))[-1:]]
+    return [key[: {Partitioning.YEAR: 4, Partitioning.MONTH: 7}.get(kind, len(key))]]
 
 
-def _is_tried(work: Workspace, table: str, place: str) -> bool:
-    failure = Failures(work.lake).find(table, place)
-    return failure is not None or work.lake.exists(table, place or None)
+def _is_tried(work: Workspace, table: str, place: str | None) -> bool:
+    return work.lake.exists(table, place) or Failures(work.lake).find(table, place) is not None

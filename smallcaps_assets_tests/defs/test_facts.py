@@ -83,7 +83,7 @@ def test_coverage_expected_to_tell_of_the_facts_that_a_session_can_know(work: Wo
     assert not [outcome for outcome in made_lists.values() if outcome.error]
     for table, key in {
         "halts": day,
-        "fails_to_deliver": "2024-10-01",
+        "facility_short_volume": day,
         "filings": "2024-10",
     }.items():
         assert made(work, table, key).error is None
