@@ -31,7 +31,9 @@ def run_sql(
             rows = asked.result()
         except KeyboardInterrupt:
             connection.interrupt()  # which a query in this thread would not hear of
-            raise
+            rows = None
+    if rows is None:
+        raise KeyboardInterrupt
     if isinstance(rows, str):
         raise UserError(f"SQL: {rows}")
     show_rows(rows, "", is_json, is_csv)
