@@ -79,7 +79,7 @@ def ask(
     for attempt in count(1):
         try:
             answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
-            return pl.DataFrame() if answer is None else pl.DataFrame(answer.materialize())
+            return pl.DataFrame() if answer is None else pl.DataFrame(answer)
         except duckdb.Error as error:
             is_torn = type(error) is duckdb.Error or isinstance(error, duckdb.IOException)
             if not is_torn or attempt == _ATTEMPTS:

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.adjustment import adjust_bars
 from smallcaps_assets.domain.intervals import coarser_bars
@@ -94,7 +95,7 @@ def test_hourly_bars_are_those_of_the_domain(lake: Lake) -> None:
     expected = coarser_bars(lake.scan("minute_bars").collect(), "1h").sort(keys)
     found = frame(lake.root, "select * from hourly_bars").sort(keys).select(expected.columns)
     assert expected.height == 20
-    pl.testing.assert_frame_equal(found.cast(expected.schema), expected)
+    assert_frame_equal(found.cast(expected.schema), expected)
     adjusted = frame(lake.root, f"select * from hourly_bars_adjusted('{DAYS[2]}')")
     whole = expected.filter(pl.col("ticker") == "OLD")["close"].item(0)
     first = adjusted.filter(pl.col("ticker") == "OLD").sort("window_start")["close"].item(0)
