@@ -13,7 +13,6 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,9 @@ def ask(
     replaced in between; that is an error of no special kind, upon which it is asked again. Raises
     duckdb.Error.
     """
-    for attempt in count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
             return pl.DataFrame() if answer is None else pl.DataFrame(answer)
