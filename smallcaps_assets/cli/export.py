@@ -69,7 +69,7 @@ def _export(console: Console, lake: Lake, chosen: Selection, path: Path, as_of: 
     """Write the rows group by group into a file beside, then put it in its place."""
     part, count, name = path.with_name(f".{path.name}.{os.getpid()}"), 0, chosen.table.name
     try:
-        with progress_bar(console) as progress, _writer(part, path.suffix, chosen) as write:
+        with _writer(part, path.suffix, chosen) as write, progress_bar(console) as progress:
             task = progress.add_task(name, total=len(chosen.keys), note="")
             for keys in groups(lake, name, chosen.keys):
                 for rows in frames(lake, replace(chosen, keys=keys), as_of):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,6 +33,8 @@ def run_sql(
             rows = asked.result()
         except KeyboardInterrupt:
             connection.interrupt()  # which a query in this thread would not hear of
+            # DuckDB 2.0 complains of objects left over when an interrupted process is taken down.
+            atexit.register(os._exit, 130)
             raise
     if isinstance(rows, str):
         raise UserError(f"SQL: {rows}")

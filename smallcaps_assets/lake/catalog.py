@@ -75,8 +75,9 @@ def ask(
     replaced in between; that is an error of no special kind, upon which it is asked again. Raises
     duckdb.Error.
     """
-    attempt = 1
+    attempt = 0
     while True:
+        attempt += 1
         try:
             answer = connection.sql(query, params=list(values)) if values else connection.sql(query)
             return pl.DataFrame() if answer is None else answer.pl()
@@ -84,7 +85,6 @@ def ask(
             is_torn = type(error) is duckdb.Error or isinstance(error, duckdb.IOException)
             if not is_torn or attempt == _ATTEMPTS:
                 raise
-            attempt += 1
 
 
 def refresh(lake: Lake) -> Path:

@@ -174,7 +174,9 @@ def test_export_adjusts_and_refuses(folder: Path) -> None:
     assert "end it in .parquet, .csv, .arrow" in refusal("export", "daily_bars", "x.xls")
     assert "can't be written" in refusal("export", "daily_bars", "nowhere/x.csv")
     assert "unknown table" in refusal("export", "dayly_bars", "y.csv")
-    assert "--as-of goes with --adjusted" in refusal("export", "halts", "y.csv", "--as-of", "x1")
+    assert "--as-of goes with --adjusted" in refusal(
+        "export", "halts", "y.csv", "--as-of", "2024-12-20"
+    )
 
 
 # The market --------------------------------------------------------------------------------------
