@@ -26,6 +26,7 @@ from smallcaps_assets.cli.verify import verify_files
 from smallcaps_assets.lake import Lake, Stamp
 from smallcaps_assets.schemas import TABLES
 
+PASSES = 7
 MARKET = ("tickers=20", "start=2024-12-09", "end=2024-12-30", "pump_days=4")
 
 
@@ -76,7 +77,7 @@ def main_job(lake: Path) -> float:
 
     began = time.perf_counter()
     options = tuple(f"sandbox.{option}" for option in MARKET)
-    run_main_job(None, str(lake), options, None, None, None, None, False)
+    run_main_job(None, str(lake), options, None, None, None, None, False, is_reported=False)
     return time.perf_counter() - began
 
 
@@ -115,18 +116,22 @@ def verification(folder: Path, count: int, rows: int) -> None:
         frame = trades(rows, number).with_columns(pl.lit(ticker).alias("ticker"))
         lake.write("trades", f"{ticker}_2024-05-03", frame, stamp)
     paths = [Path(lake.path("trades", key)) for key in lake.keys("trades")]
-    for _ in range(2):
+    found = []
+    for _ in range(PASSES):
         began = time.perf_counter()
         size = sum(len(path.read_bytes()) for path in paths)
         reading = time.perf_counter() - began
         began, cpu = time.perf_counter(), time.process_time()
         done = verify_files(lake, ["trades"], os.cpu_count() or 1)
-        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        found.append((time.perf_counter() - began, time.process_time() - cpu, reading))
         assert not done.findings, done.findings
+    rate, per_processor, reading_rate = (
+        size / 1e6 / min(times) for times in zip(*found, strict=True)
+    )
     print(
-        f"verify: {done.files} files, {size / 1e6:.0f} MB: {size / 1e6 / seconds:,.0f} MB/s,"
-        f" {size / 1e6 / cpu:,.0f} MB per processor second;"
-        f" reading alone {size / 1e6 / reading:,.0f} MB/s"
+        f"verify: {count} files, {size / 1e6:.0f} MB: {rate:,.0f} MB/s,"
+        f" {per_processor:,.0f} MB per processor second; reading alone {reading_rate:,.0f} MB/s;"
+        f" the best of {PASSES} passes each"
     )
 
 
