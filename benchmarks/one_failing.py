@@ -1,7 +1,7 @@
 """One bad ticker-session among hundreds: what arrives, what is shown as failed, what a rerun does.
 
-    python benchmarks/one_failing.py                # some 400 ticker-sessions, about five minutes
-    python benchmarks/one_failing.py --tickers 60   # a small one
+    python benchmarks/one_failing.py                  # 300 and more ticker-sessions, five minutes
+    python benchmarks/one_failing.py --wild-days 40   # a small one
 
 The main job runs on a simulated market whose server spoils the trades of one ticker-session for
 good, and answers a tenth of other requests for trades with 503. Every other ticker-session must
@@ -28,7 +28,7 @@ from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TICK_CHAIN
 
-TRADES_SCALE = 0.1
+TICKERS, TRADES_SCALE = 200, 0.1
 PROGRAM = "from smallcaps_assets.cli import main; main()"
 
 
@@ -70,11 +70,15 @@ def written(root: Path) -> dict[Path, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tickers", type=int, default=400)
-    count = parser.parse_args().tickers
-    ticker, day = bad_ticker_session(SandboxConfig(tickers=count, trades_scale=TRADES_SCALE))
+    parser.add_argument("--wild-days", type=int, default=300, help="of the simulated market")
+    values = {
+        "tickers": TICKERS,
+        "trades_scale": TRADES_SCALE,
+        "pump_days": parser.parse_args().wild_days,
+    }
+    ticker, day = bad_ticker_session(SandboxConfig.model_validate(values))
     key = f"{ticker}_{day}"
-    market = (f"sandbox.tickers={count}", f"sandbox.trades_scale={TRADES_SCALE}")
+    market = [f"sandbox.{name}={value}" for name, value in values.items()]
     faults = f"sandbox.faults=corrupt@trades:{ticker}:{day};503@trades~0.1"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
