@@ -1,7 +1,7 @@
 """One bad ticker-session among hundreds: what arrives, what is shown as failed, what a rerun does.
 
     python benchmarks/one_failing.py                  # 300 and more ticker-sessions, five minutes
-    python benchmarks/one_failing.py --wild-days 40   # a small one
+    python benchmarks/one_failing.py --wild-days 60   # a small one
 
 The main job runs on a simulated market whose server spoils the trades of one ticker-session for
 good, and answers a tenth of other requests for trades with 503. Every other ticker-session must
@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import open_instance
@@ -33,12 +34,18 @@ PROGRAM = "from smallcaps_assets.cli import main; main()"
 
 
 def bad_ticker_session(config: SandboxConfig) -> tuple[str, str]:
-    """The last wild day of a market: a ticker-session that selection is made to find."""
+    """The wild day of a market with the most dollars: one that selection is sure to find."""
     market = SimulatedMarket(config)
-    number, index = max(market.wild_days, key=lambda wild: (wild[1], wild[0]))
-    day = market.sessions[index]
-    listing = next(listing for listing in market.listings if listing.number == number)
-    return listing.ticker_on(day) or "", day.isoformat()
+    found = []
+    for number, index in market.wild_days:
+        day = market.sessions[index]
+        listing = next(listing for listing in market.listings if listing.number == number)
+        ticker = listing.ticker_on(day) or ""
+        bars = market.daily_bars(day).filter(pl.col("ticker") == ticker, pl.col("close") < 15)
+        dollars = (bars["volume"] * bars["vwap"]).sum()
+        found.append((dollars, ticker, day.isoformat()))
+    _, ticker, day = max(found)
+    return ticker, day
 
 
 def run(root: Path, *settings: str) -> tuple[int, float]:
@@ -70,7 +77,7 @@ def written(root: Path) -> dict[Path, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--wild-days", type=int, default=300, help="of the simulated market")
+    parser.add_argument("--wild-days", type=int, default=650, help="of the simulated market")
     values = {
         "tickers": TICKERS,
         "trades_scale": TRADES_SCALE,

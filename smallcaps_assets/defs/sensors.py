@@ -124,7 +124,8 @@ def _tick_requests(
     known = set(order)
     on = keys_in_flight(instance, "tick_chain", order)
     asked = [key for key in wanted_ticks(location, work) if key in known and key not in on]
-    wanted = [key for key in asked if not work.lake.exists(TICK_CHAIN[-1], key)]
+    stored = set(work.lake.keys(TICK_CHAIN[-1]))
+    wanted = [key for key in asked if key not in stored]
     launches = plan(wanted, order)
     requests = [
         run_request(
