@@ -165,7 +165,7 @@ class Lake:
             return bool(self.keys(name))
         table = TABLES[name]
         base = self.root / table.layer / name
-        return base.exists() and any(True for _ in _folders(Path(base), depth(table), name))
+        return base.exists() and any(True for _ in _folders(Path(str(base)), depth(table), name))
 
     def keys(self, name: str) -> list[str]:
         """Keys of the stored partitions, sorted; `['']` for a stored table without partitions."""
@@ -175,7 +175,9 @@ class Lake:
             return sorted(key_of_folder(table, folder) for folder in _object_folders(base, name))
         if not base.exists():
             return []
-        return sorted(key_of_folder(table, f) for f in _folders(Path(base), depth(table), name))
+        return sorted(
+            key_of_folder(table, f) for f in _folders(Path(str(base)), depth(table), name)
+        )
 
     def stamp(self, name: str, key: str | None = None) -> Stamp | None:
         """The stamp of a stored partition; None when it is absent or not of this project."""
