@@ -5,6 +5,7 @@ Bad input ends in one line (what, value, remedy) and exit status 2; failed parti
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import click
 from smallcaps_assets import __version__
 from smallcaps_assets.cli import completion
 
+_OBJECTS = 50_000  # new ones before the collector looks; with 700 it costs a sixth of an import
 _MARKET_HELP = "simulated, placebo, recorded:DIR or polygon"
 
 
@@ -217,6 +219,7 @@ def ui(**options: Any) -> None:
 
 def _exit(module: str, command: str, options: dict[str, Any]) -> None:
     """Load a command and run it; an error that the user can mend becomes one line and status 2."""
+    gc.set_threshold(_OBJECTS)
     try:
         loaded = import_module(f"{__name__}.{module}")
         # polars installs a handler that restarts system calls: a waiting thread would sleep on

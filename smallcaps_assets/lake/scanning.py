@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import polars as pl
 
 from smallcaps_assets.lake.paths import partition_folder
-from smallcaps_assets.lake.stamp import check_contract, footer_of, stamp_in
+from smallcaps_assets.lake.stamp import check_contract, footer_of, has_version, stamp_in
 from smallcaps_assets.schemas import TABLES
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class _Opened:
         except FileNotFoundError:
             return
         source: BinaryIO = self._files.enter_context(found)
-        check_contract(path, self._table, stamp_in(footer_of(source)))
+        footer = footer_of(source)
+        if not has_version(footer, self._table.version):
+            check_contract(path, self._table, stamp_in(footer))
         source.seek(0)
         self._sources.append(source)
 

@@ -7,6 +7,7 @@ here, with what to do; how its rows are brought to the present version is in `mi
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from smallcaps_assets.lake.seal import NAME
 from smallcaps_assets.schemas import Table
 
 FOOTER = 1 << 16
+_VERSION = re.compile(rb"smallcaps_version..([0-9]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,12 @@ def footer_of(file: BinaryIO) -> bytes:
 def footer_length(end: bytes) -> int:
     """Bytes of a footer from the last bytes of its file."""
     return 8 + int.from_bytes(end[-8:-4], "little")
+
+
+def has_version(footer: bytes, version: int) -> bool:
+    """Whether a footer is stamped with a version; tells in a microsecond what `stamp_in` parses."""
+    found = _VERSION.search(footer)
+    return found is not None and int(found[1]) == version and NAME.encode() in footer
 
 
 def stamp_in(footer: bytes) -> Stamp | None:
