@@ -24,7 +24,7 @@ from smallcaps_assets import lake
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.lake import Lake, LakeIdentity, Stamp, open_lake
 
-FIRST, LAST = date(2004, 1, 2), date(2026, 1, 8)
+FIRST, LAST = date(2004, 1, 2), date(2026, 1, 9)
 UNIVERSE = 6_405
 MINUTES = 97  # of a small cap in a session, on average
 ROUNDS = 3
