@@ -48,6 +48,11 @@ class EventLog(CheckStates, PostgresEventLogStorage):
         self._engine.dispose()
         self._engine = _engine(postgres_url)
 
+    def dispose(self) -> None:
+        """Let go of every connection; a server that is shut down waits for them."""
+        super().dispose()
+        self._engine.dispose()
+
 
 def _engine(address: str) -> Any:
     return create_engine(
