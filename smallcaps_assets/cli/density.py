@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows
-from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.domain.density import TickCost, selected_days, tick_cost
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.settings import Period, Settings
@@ -28,8 +28,7 @@ def show_density(
 ) -> int:
     """Print both tables; nothing is contacted and nothing is changed."""
     settings = settings_of(market, lake, overrides, config)
-    check_lake(settings)
-    store = Lake(settings.lake.root)
+    store = stored_lake(settings)
     watchlist = store.scan("watchlist").collect()
     if watchlist.is_empty():
         raise LakeError(f"lake {settings.lake.root} has no watchlist; make some sessions first")
