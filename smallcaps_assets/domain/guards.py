@@ -118,13 +118,23 @@ def same_length(arrays: dict[str, np.ndarray]) -> int:
 
 def span_arrays(bars: int, starts: ArrayLike, ends: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Label spans (i0, i1] as int64 arrays with 0 <= i0 < i1 < bars."""
-    first = np.ascontiguousarray(starts, np.int64)
-    last = np.ascontiguousarray(ends, np.int64)
-    same_length({"starts": first, "ends": last})
+    first, last = as_spans(starts, ends)
     place = first_bad_span(bars, read_only(first), read_only(last))
     if place >= 0:
-        raise ArrayError(
-            f"span {place} is ({first[place]}, {last[place]}], expected 0 <= start < end < {bars}; "
-            "drop labels without a span first"
-        )
+        raise bad_span(bars, first, last, place)
     return first, last
+
+
+def as_spans(starts: ArrayLike, ends: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Label spans as int64 arrays of one length; their values are not looked at."""
+    first, last = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(ends, np.int64)
+    same_length({"starts": first, "ends": last})
+    return first, last
+
+
+def bad_span(bars: int, starts: np.ndarray, ends: np.ndarray, place: int) -> ArrayError:
+    """The error of a span that labels of so many bars can't have."""
+    return ArrayError(
+        f"span {place} is ({starts[place]}, {ends[place]}], expected 0 <= start < end < {bars}; "
+        "drop labels without a span first"
+    )

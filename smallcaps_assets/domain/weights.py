@@ -13,6 +13,8 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from smallcaps_assets.domain.guards import (
+    as_spans,
+    bad_span,
     price_array,
     read_only,
     same_length,
@@ -47,13 +49,13 @@ def label_spans(close_times: ArrayLike, starts: ArrayLike, end_times: ArrayLike)
 
 def concurrency(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
     """Labels that span each bar's return, int64 of length `bars` (AFML 4.3)."""
-    return _counts(bars, *span_arrays(bars, starts, ends))
+    return _counts(bars, *as_spans(starts, ends))
 
 
 def average_uniqueness(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
     """Mean of 1 / concurrency over each span, in (0, 1] (AFML 4.4)."""
-    first, last = span_arrays(bars, starts, ends)
-    return _uniqueness(_counts(bars, first, last), first, last)
+    first, last = as_spans(starts, ends)
+    return _uniqueness(_changes(bars, first, last), first, last)
 
 
 def return_attribution(closes: ArrayLike, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
@@ -62,36 +64,42 @@ def return_attribution(closes: ArrayLike, starts: ArrayLike, ends: ArrayLike) ->
     The return into the entry bar is not in the span, unlike in the book's snippet.
     """
     prices = price_array("closes", closes)
-    first, last = span_arrays(prices.size, starts, ends)
-    counts = _counts(prices.size, first, last)
-    return _attribution(log_returns(prices), counts, first, last)
+    first, last = as_spans(starts, ends)
+    return _attribution(prices, _changes(prices.size, first, last), first, last)
+
+
+def _changes(bars: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Changes of the concurrency from bar to bar. Raises ArrayError naming a bad span."""
+    changes = np.zeros(bars + 1, np.int32)
+    place = kernel.count_changes(bars, read_only(starts), read_only(ends), changes)
+    if place >= 0:
+        raise bad_span(bars, starts, ends, place)
+    return changes[:bars]
 
 
 def _counts(bars: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    counts = np.empty(bars + 1, np.int64)
-    kernel.concurrency(read_only(starts), read_only(ends), counts)
-    return counts[:bars]
+    return np.cumsum(_changes(bars, starts, ends), dtype=np.int64)
 
 
-def _uniqueness(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    prefix, means = np.empty(counts.size + 1), np.empty(starts.size)
-    kernel.prefix_of_shares(read_only(np.ones(counts.size)), read_only(counts), prefix)
+def _uniqueness(changes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    prefix, means = np.empty(changes.size + 1), np.empty(starts.size)
+    kernel.prefix_of_shares(changes, True, prefix)
     kernel.average_uniqueness(prefix, read_only(starts), read_only(ends), means)
     return means
 
 
 def _attribution(
-    returns: np.ndarray, counts: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    closes: np.ndarray, changes: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:
-    prefix, sums = np.empty(counts.size + 1), np.empty(starts.size)
-    kernel.prefix_of_shares(read_only(returns), read_only(counts), prefix)
+    prefix, sums = np.empty(closes.size + 1), np.empty(starts.size)
+    log_returns(closes, prefix[1:])
+    kernel.prefix_of_shares(changes, False, prefix)
     kernel.return_attribution(prefix, read_only(starts), read_only(ends), sums)
     return sums
 
 
-def log_returns(closes: np.ndarray) -> np.ndarray:
-    """ln(close / previous close), 0 for the first."""
-    returns = np.empty(closes.size)
+def log_returns(closes: np.ndarray, returns: np.ndarray) -> np.ndarray:
+    """ln(close / previous close), 0 for the first, into `returns`."""
     returns[:1] = 0.0
     np.divide(closes[1:], closes[:-1], out=returns[1:])
     np.log(returns[1:], out=returns[1:])
@@ -178,9 +186,9 @@ def sample_weights(
     has_span = ends > starts
     rows, starts, ends = rows.filter(pl.Series(has_span)), starts[has_span], ends[has_span]
     known = _is_known(rows, eligible_from)
-    returns = log_returns(bars["close"].to_numpy())
-    unique, attribution = _factors(returns, starts, ends)
-    unique_known, attribution_known = _factors(returns, starts[known], ends[known])
+    prices = bars["close"].to_numpy()
+    unique, attribution = _factors(prices, starts, ends)
+    unique_known, attribution_known = _factors(prices, starts[known], ends[known])
     frame = rows.select("ticker", "date", "bar_id").with_columns(
         span_start=starts,
         span_end=ends,
@@ -201,10 +209,10 @@ def _is_known(labels: pl.DataFrame, eligible_from: datetime | int | None) -> np.
 
 
 def _factors(
-    returns: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    closes: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    counts = _counts(returns.size, starts, ends)
-    return _uniqueness(counts, starts, ends), _attribution(returns, counts, starts, ends)
+    changes = _changes(closes.size, starts, ends)
+    return _uniqueness(changes, starts, ends), _attribution(closes, changes, starts, ends)
 
 
 def _spread(mask: np.ndarray, values: np.ndarray) -> pl.Series:

@@ -13,19 +13,25 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from smallcaps_assets.kernels.checks import CHUNK, first_bad_span
+
 
 @njit(cache=True, nogil=True)
-def concurrency(starts, ends, counts):
-    """Number of labels that span each bar's return, by a difference array.
+def count_changes(bars, starts, ends, changes):
+    """How the number of labels that span a bar's return differs from that of the bar before.
 
-    `counts`, one longer than the bars, is filled; its last value is 0.
+    `changes`, zeros and one longer than the bars, is filled. Returns the first span that is none of
+    0 <= start < end < bars, else -1; a chunk is looked through before it is counted.
     """
-    counts[:] = 0
-    for k in range(starts.size):
-        counts[starts[k] + 1] += 1
-        counts[ends[k] + 1] -= 1
-    for t in range(1, counts.size):
-        counts[t] += counts[t - 1]
+    for begin in range(0, starts.size, CHUNK):
+        first, last = starts[begin : begin + CHUNK], ends[begin : begin + CHUNK]
+        place = first_bad_span(bars, first, last)
+        if place >= 0:
+            return begin + place
+        for k in range(first.size):
+            changes[first[k] + 1] += 1
+            changes[last[k] + 1] -= 1
+    return -1
 
 
 @njit(cache=True, nogil=True)
@@ -46,18 +52,27 @@ def label_spans(close_times, starts, end_times):
 
 
 @njit(cache=True, nogil=True)
-def prefix_of_shares(amounts, counts, prefix):
+def prefix_of_shares(changes, is_unit, prefix):
     """Running sums, from 0, of each bar's amount over its concurrency; nothing where that is 0.
 
-    The division is a loop of its own, because a running sum keeps one from being vectorised.
-    `prefix`, one longer than the bars, is filled.
+    `prefix`, one longer than the bars, holds the amounts behind its first place, or with `is_unit`
+    anything for 1 each, and the sums afterwards. The division is a loop of its own, because a
+    running sum keeps one from being vectorised.
     """
-    shares = prefix[1:]
+    shares, counts, count, total = prefix[1:], np.empty(CHUNK, np.int64), 0, 0.0
     prefix[0] = 0.0
-    for t in range(shares.size):
-        shares[t] = amounts[t] / max(counts[t], 1) * min(counts[t], 1)
-    for t in range(1, shares.size):
-        shares[t] += shares[t - 1]
+    for begin in range(0, shares.size, CHUNK):
+        part = shares[begin : begin + CHUNK]
+        for t in range(part.size):
+            count += changes[begin + t]
+            counts[t] = count
+        if is_unit:
+            part[:] = 1.0
+        for t in range(part.size):
+            part[t] = part[t] / max(counts[t], 1) * min(counts[t], 1)
+        for t in range(part.size):
+            total += part[t]
+            part[t] = total
 
 
 @njit(cache=True, nogil=True)
