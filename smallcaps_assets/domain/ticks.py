@@ -24,12 +24,19 @@ from smallcaps_assets.domain.conditions import (
 )
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.domain.halts import blocks_of, find_halts
-from smallcaps_assets.kernels.ticks import combine_flags, is_in_order, tick_signs
+from smallcaps_assets.kernels import ticks as kernel
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import TickSettings
 
 OFF_EXCHANGE = 4
-LAWFUL_CORRECTIONS = (0, 1)
+EXCLUSIONS = {
+    kernel.NOTHING_TRADED: "no price or size",
+    kernel.CORRECTION: "correction",
+    kernel.UNKNOWN_CONDITION: "unknown condition",
+    kernel.FORM_T_IN_HOURS: "form T in regular hours",
+    kernel.BEFORE_SESSION: "before the session",
+    kernel.AFTER_SESSION: "after the session",
+}
 TICK_COLUMNS = {
     "sip_timestamp": INSTANT,
     "price": pl.Float64(),
@@ -97,11 +104,11 @@ def prepare_ticks(
     ordered = _distinct(trades)
     session_end = hours.postmarket_close if settings.after_hours else hours.close
     flags, decisive = _flags(ordered, condition_table(hours.date))
-    reasons = _reasons(ordered, flags, decisive, session_end, hours, settings)
-    _limit_unknown(ordered, reasons, flags, settings, f"{ticker} {hours.date}")
-    kept = reasons.is_null()
-    audit = _audit(ordered, reasons)
-    ordered, flags = ordered.filter(kept), flags[kept.to_numpy()]
+    codes = _exclusions(ordered, flags, decisive, session_end, hours, settings)
+    _limit_unknown(ordered, codes, settings, f"{ticker} {hours.date}")
+    audit = _audit(ordered, codes, hours.date)
+    is_kept = codes == kernel.KEPT
+    ordered, flags = ordered.filter(pl.Series(is_kept)), flags[is_kept]
     times = ordered["sip_timestamp"].to_physical().to_numpy()
     is_reopening = (flags & Flag.REOPENING) > 0
     found = find_halts(times, is_reopening, session_end, hours, settings, halts)
@@ -135,7 +142,7 @@ def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
                 f"{row[name]}, expected a number; download this ticker-session again"
             )
     times, sequences = (trades[n].to_physical() for n in ("sip_timestamp", "sequence_number"))
-    if is_in_order(_integers(times), _integers(sequences)):
+    if kernel.is_in_order(_integers(times), _integers(sequences)):
         return trades
     ordered = trades.sort("sip_timestamp", "sequence_number", maintain_order=True)
     keys = ordered.select("sip_timestamp", "sequence_number")
@@ -152,7 +159,7 @@ def _flags(trades: pl.DataFrame, table: ConditionTable) -> tuple[np.ndarray, np.
     ids, offsets = _lists(trades["conditions"])
     tapes = trades["tape"].fill_null(0).to_numpy()
     tapes = np.where((tapes < 0) | (tapes > 3), 0, tapes).astype(np.int64, copy=False)
-    return combine_flags(
+    return kernel.combine_flags(
         read_only(ids),
         read_only(offsets),
         read_only(tapes),
@@ -166,6 +173,10 @@ def _integers(values: pl.Series) -> np.ndarray:
     return read_only(values.to_numpy().astype(np.int64, copy=False))
 
 
+def _floats(values: pl.Series) -> np.ndarray:
+    return read_only(values.cast(pl.Float64).to_numpy())
+
+
 def _lists(conditions: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     """All ids one after the other, and where those of each trade begin; no list copies its ids."""
     filled = conditions.fill_null([]) if conditions.null_count() else conditions
@@ -174,58 +185,47 @@ def _lists(conditions: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return pl.Series(lists.values).fill_null(-1).to_numpy(), offsets
 
 
-def _reasons(
+def _exclusions(
     trades: pl.DataFrame,
     flags: np.ndarray,
     decisive: np.ndarray,
     session_end: int,
     hours: SessionHours,
     settings: TickSettings,
-) -> pl.Series:
-    """Why each trade is left out, null where it is not; the first reason that holds."""
-    names = condition_table(hours.date).names
-    lawful = pl.col("correction").fill_null(0).is_in(LAWFUL_CORRECTIONS)
+) -> np.ndarray:
+    """Code of why each trade is left out, 0 where it is not; the first reason that holds."""
     closing_end = hours.close + int(settings.closing_print_minutes * 60e9)
-    code, time = pl.col("decisive"), pl.col("sip_timestamp").to_physical()
-    bits = {flag: (flags & flag) > 0 for flag in (Flag.UNKNOWN, Flag.FORM_T, Flag.CLOSING)}
-    is_regular = (time >= hours.open) & (time < hours.close)
-    is_closing = pl.lit(pl.Series(bits[Flag.CLOSING])) & (time <= closing_end)
-    chosen = (
-        pl.when((pl.col("price") <= 0) | (pl.col("size") <= 0))
-        .then(pl.lit("no price or size"))
-        .when(~lawful)
-        .then(pl.lit("correction"))
-        .when(pl.lit(pl.Series(bits[Flag.UNKNOWN])))
-        .then(pl.lit("unknown condition"))
-        .when(code >= 0)
-        .then(code.replace_strict(names, default="unknown condition", return_dtype=pl.String))
-        .when(pl.lit(pl.Series(bits[Flag.FORM_T])) & is_regular)
-        .then(pl.lit("form T in regular hours"))
-        .when(time < hours.premarket_open)
-        .then(pl.lit("before the session"))
-        .when((time > session_end) & ~is_closing)
-        .then(pl.lit("after the session"))
+    return kernel.exclusion_codes(
+        _integers(trades["sip_timestamp"].to_physical()),
+        _floats(trades["price"]),
+        _floats(trades["size"]),
+        _integers(trades["correction"].fill_null(0)),
+        read_only(flags),
+        read_only(decisive),
+        (np.uint16(Flag.UNKNOWN), np.uint16(Flag.FORM_T), np.uint16(Flag.CLOSING)),
+        (hours.premarket_open, hours.open, hours.close, session_end, closing_end),
     )
-    frame = trades.with_columns(pl.Series("decisive", decisive))
-    return frame.select(chosen.alias("reason")).to_series()
 
 
-def _audit(trades: pl.DataFrame, reasons: pl.Series) -> pl.DataFrame:
-    out = trades.select("size", reasons.alias("reason")).filter(pl.col("reason").is_not_null())
-    counts = out.group_by("reason").agg(trades=pl.len(), volume=pl.col("size").sum())
+def _audit(trades: pl.DataFrame, codes: np.ndarray, day: date) -> pl.DataFrame:
+    """Trades and volume that are left out, by reason."""
+    names = condition_table(day).names
+    reasons = EXCLUSIONS | {kernel.CONDITION + number: name for number, name in names.items()}
+    unknown = EXCLUSIONS[kernel.UNKNOWN_CONDITION]
+    out = trades.select("size", code=pl.Series(codes)).filter(pl.col("code") != kernel.KEPT)
+    named = pl.col("code").replace_strict(reasons, default=unknown, return_dtype=pl.String)
+    counts = out.group_by(reason=named).agg(trades=pl.len(), volume=pl.col("size").sum())
     return counts.select(pl.col(n).cast(t) for n, t in AUDIT_COLUMNS.items()).sort("reason")
 
 
 def _limit_unknown(
-    trades: pl.DataFrame,
-    reasons: pl.Series,
-    flags: np.ndarray,
-    settings: TickSettings,
-    name: str,
+    trades: pl.DataFrame, codes: np.ndarray, settings: TickSettings, name: str
 ) -> None:
-    unknown = (reasons == "unknown condition").fill_null(False)
-    if not unknown.any():
+    """Raise TickError when more volume than settings allow has unknown conditions."""
+    is_unknown = codes == kernel.UNKNOWN_CONDITION
+    if not is_unknown.any():
         return
+    unknown = pl.Series(is_unknown)
     total = float(trades.filter(pl.col("size") > 0)["size"].sum())
     volume = float(trades.filter(unknown)["size"].sum())
     if volume <= settings.max_unknown_volume * total:
@@ -249,7 +249,7 @@ def _ticks(
     prices = trades["price"].cast(pl.Float64).to_numpy()
     is_auction = (flags & AUCTION) > 0
     is_forming = (flags & Flag.FLOW_ONLY) == 0
-    signs, *_ = tick_signs(read_only(prices), read_only(np.empty(0, np.int64)), 0, np.nan)
+    signs, *_ = kernel.tick_signs(read_only(prices), read_only(np.empty(0, np.int64)), 0, np.nan)
     time = pl.col("sip_timestamp").to_physical()
     is_closing = pl.lit(pl.Series((flags & Flag.CLOSING) > 0))
     segment = (

@@ -13,6 +13,9 @@ from smallcaps_assets.kernels.checks import LOWEST, first_outside
 # Ticks that all is done with while they are in the processor's cache.
 CHUNK = 8192
 CARRY_STEPS = (1, 2, 4, 8, 16, 32, 64)
+LAWFUL = 1
+KEPT, NOTHING_TRADED, CORRECTION, UNKNOWN_CONDITION = 0, 1, 2, 3
+FORM_T_IN_HOURS, BEFORE_SESSION, AFTER_SESSION, CONDITION = 4, 5, 6, 16
 
 
 @njit(cache=True, nogil=True)
@@ -41,6 +44,37 @@ def combine_flags(ids, offsets, tapes, table, unknown, excluding):
                     decisive[i] = ids[k]
                     break
     return flags, decisive
+
+
+@njit(cache=True, nogil=True)
+def exclusion_codes(times, prices, sizes, corrections, flags, decisive, bits, hours):
+    """Why each trade is left out: KEPT, one of the codes below, or CONDITION + the id that says so.
+
+    `corrections` above `LAWFUL` (and below 0) exclude; `bits` are the flags of unknown conditions,
+    form T and closing prints; `hours` are premarket open, open, close, the end of the session and
+    the last moment of a closing print. The first reason that holds counts.
+    """
+    unknown, form_t, closing = bits
+    premarket_open, opening, close, session_end, closing_end = hours
+    codes = np.empty(times.size, np.int32)
+    for i in range(times.size):
+        code = np.int32(KEPT)
+        if times[i] > session_end and not (flags[i] & closing and times[i] <= closing_end):
+            code = AFTER_SESSION
+        if times[i] < premarket_open:
+            code = BEFORE_SESSION
+        if flags[i] & form_t and opening <= times[i] < close:
+            code = FORM_T_IN_HOURS
+        if decisive[i] >= 0:
+            code = CONDITION + decisive[i]
+        if flags[i] & unknown:
+            code = UNKNOWN_CONDITION
+        if corrections[i] < 0 or corrections[i] > LAWFUL:
+            code = CORRECTION
+        if not (prices[i] > 0.0 and sizes[i] > 0.0):
+            code = NOTHING_TRADED
+        codes[i] = code
+    return codes
 
 
 @njit(cache=True, nogil=True)
