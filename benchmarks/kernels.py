@@ -197,25 +197,41 @@ def bench_whole_way(count: int) -> None:
     print(f"  the whole way takes {whole / read:.2f} times as long as reading, target 2")
 
 
-def bench_threads() -> None:
-    """Many ticker-sessions in one thread and in two; kernels and polars release the GIL."""
+def bench_cores() -> None:
+    """Many ticker-sessions in two threads, on one core and on two; a process each, because polars
+    makes its threads at import."""
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        print("two cores can't be compared here")
+        return
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    for work in ("bars of arrays", "trades to weights"):
+        one, two = (_child_seconds(work, cores[:count]) for count in (1, 2))
+        name = f"{SESSIONS} ticker-sessions, {work}"
+        print(f"{name:<46}{one / two:>9.2f} x on two cores   target 1.8")
+
+
+def _child_seconds(work: str, cores: list[int]) -> float:
+    """Seconds that a child process bound to some cores needs."""
+    environment = os.environ | {"POLARS_MAX_THREADS": "2"}
+    found = subprocess.run(
+        [sys.executable, __file__, "--threads", work],
+        env=environment, check=True, capture_output=True, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+    return float(found.stdout)
+
+
+def threads_seconds(work: str) -> float:
+    """Seconds of all ticker-sessions in two threads."""
     settings = Settings()
-    sessions = [trades_frame(SESSION_TICKS)] * SESSIONS
-    arrays = [synthetic_ticks(SESSION_TICKS * 5)] * SESSIONS
-
-    def kernels(ticks: tuple[np.ndarray, ...]) -> None:
-        domain.bars_from_arrays(*ticks, KIND, TARGET)
-
-    def seconds(work: Callable[[Any], Any], items: list[Any], threads: int) -> float:
-        with ThreadPoolExecutor(threads) as pool:
-            return best(lambda: list(pool.map(work, items)))
-
-    for name, work, items in (
-        ("bars of arrays", kernels, arrays),
-        ("trades to weights", lambda trades: whole_way(trades, settings), sessions),
-    ):
-        gain = seconds(work, items, 1) / seconds(work, items, 2)
-        print(f"two threads over {SESSIONS} ticker-sessions, {name:<24}{gain:>6.2f} x   target 1.8")
+    if work == "bars of arrays":
+        items: list[Any] = [synthetic_ticks(SESSION_TICKS * 5)] * SESSIONS
+        call: Callable[[Any], Any] = lambda t: domain.bars_from_arrays(*t, KIND, TARGET)  # noqa: E731
+    else:
+        items = [trades_frame(SESSION_TICKS)] * SESSIONS
+        call = lambda trades: whole_way(trades, settings)  # noqa: E731
+    with ThreadPoolExecutor(2) as pool:
+        return best(lambda: list(pool.map(call, items)))
 
 
 def bench_warm_up() -> None:
@@ -235,6 +251,9 @@ def bench_warm_up() -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--threads"]:
+        print(threads_seconds(sys.argv[2]))
+        return
     counts = [int(a) for a in sys.argv[1:] if not a.startswith("--")] or [1_000_000, 10_000_000]
     bench_warm_up()
     for count in counts:
@@ -244,8 +263,9 @@ def main() -> None:
         bench_whole_way(count)
     print()
     bench_weights()
-    bench_threads()
+    bench_cores()
     if "--no-peers" not in sys.argv:
+        sys.path.append(str(Path(__file__).parents[1]))  # for the definitions in the tests
         from peers import compare_with_peers
 
         compare_with_peers()
