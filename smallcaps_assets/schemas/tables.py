@@ -51,7 +51,7 @@ _DECLARED = (
         schema=columns.TickerDetails,
         meaning="What the vendor knew of each company 90 days before the month.",
         source="Polygon `/v3/reference/tickers/{ticker}?date=`, one call a company",
-        known="start of the month, if `is_lagged`",
+        known="start of the month",
     ),
     Table(
         name="splits",
