@@ -66,7 +66,7 @@ def calls_per_hour(plan: Plan) -> float:
 
 
 def selected_days(plan: Plan) -> int:
-    """Ticker-days whose trades are wanted since the plan's start, evenly over each span of years."""
+    """Ticker-days whose trades are wanted since the plan's start, evenly over the years."""
     count = 0.0
     for first, days in SELECTED.items():
         years = LAST_YEAR_OF[first] - first + 1

@@ -1,4 +1,4 @@
-"""The quickstart notebook: its cells run on a lake, in order, and end in a cross-validated model."""
+"""The quickstart notebook: its cells run in order on a lake, and end in a validated model."""
 
 import json
 import subprocess
