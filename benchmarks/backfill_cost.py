@@ -1,6 +1,6 @@
 """What a full backfill takes by plan: requests, hours, gigabytes. Arithmetic only, no network.
 
-    python benchmarks/backfill_cost.py                        # the table of docs/operations.md
+    python benchmarks/backfill_cost.py                        # the tables of the documents
     python benchmarks/backfill_cost.py --tickers 6405 --trades 100000
 
 hours = requests / pace, and pace = 5 / 61 a second on the free plan, else the smaller of the
@@ -31,6 +31,7 @@ VENDOR_START = date(2003, 9, 10)
 LISTED, LIST_PAGE = 12_000, 1_000
 MINUTE_FILE_BYTES = 25e6
 SELECTED = {2004: 40_000, 2020: 11_054}  # ticker-days from that year on, up to the next
+OTHER_HOSTS = ("FINRA", "Nasdaq")  # they go on beside the vendor's
 LAST_YEAR_OF = {2004: 2019, 2020: 2025}
 SECONDS_PER_HOUR = 3600
 FINRA_PACE, HALTS_PACE = SETTINGS.finra.requests_per_second, 1 / 60
@@ -109,12 +110,25 @@ def table(tickers: int, trades: int) -> Iterator[str]:
             name = ""
 
 
+def totals(tickers: int, trades: int) -> Iterator[str]:
+    """What the vendor is asked for by plan, in Markdown."""
+    yield "| plan (USD a month) | history from | trades | requests | hours | GB |"
+    yield "|---|---|---|---|---|---|"
+    for plan in PLANS:
+        asked = [x for x in lines(plan, tickers, trades) if not x[0].startswith(OTHER_HOSTS)]
+        requests, hours, size = (sum(column) for column in list(zip(*asked, strict=True))[1:])
+        has = "yes" if plan.has_trades else "no"
+        told = f"{requests:,} | {hours:,.1f} | {size:,.0f}"
+        yield f"| {plan.name} ({plan.price}) | {plan.start} | {has} | {told} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tickers", type=int, default=6_405, help="companies a month")
     parser.add_argument("--trades", type=int, default=100_000, help="trades of a selected day")
     options = parser.parse_args()
-    print("\n".join(table(options.tickers, options.trades)))
+    for rows in (totals, table):
+        print("\n".join(rows(options.tickers, options.trades)), end="\n\n")
 
 
 if __name__ == "__main__":
