@@ -87,7 +87,8 @@ class Table:
     `layer` is raw (immutable vendor facts) or processed. `upstream` names the tables it is made
     from, `settings` the sections of the configuration that change its rows, `version` the contract
     version that is written into every file. The main job leaves out what `is_optional`. Rows are
-    stored in the order of the primary key.
+    stored in the order of the primary key. `source` says who delivers a raw table, `known` from
+    when a row may be used where no column `known_at` says it.
     """
 
     name: str
@@ -96,6 +97,8 @@ class Table:
     schema: type[dy.Schema]
     meaning: str
     group: str
+    source: str = ""
+    known: str = ""
     upstream: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     version: int = 1
