@@ -1,0 +1,126 @@
+"""A page of sections with tables and plots, and measures of one or two spans beside each other.
+
+What every report of a lake is built from, and its HTML; which figures are shown is decided by the
+reports themselves. The same measures go into the terminal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from smallcaps_assets.reports import human
+from smallcaps_assets.reports.canvas import Plot
+from smallcaps_assets.reports.pages import template
+
+Show = Callable[[float | None], str]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Sessions from `start` to `end`, both inclusive, under a name: a period, a regime, a range."""
+
+    name: str
+    start: date
+    end: date
+
+    @property
+    def text(self) -> str:
+        """Name and dates; the dates alone where they are the name."""
+        dates = f"{self.start} to {self.end}"
+        return dates if self.name in ("", dates) else f"{self.name}, {dates}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of each span. A share is compared by its difference, any other by its ratio."""
+
+    name: str
+    values: tuple[float | None, ...]
+    show: Show = human.count
+    is_share: bool = False
+
+    @property
+    def change(self) -> str:
+        """The second value against the first."""
+        first, second = self.values[0], self.values[-1]
+        if first is None or second is None or not math.isfinite(first) or not math.isfinite(second):
+            return human.MISSING
+        if self.is_share:
+            return f"{100 * (second - first):+.2f} points"
+        return f"× {second / first:,.3g}" if first else human.MISSING
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts. Columns named in `words` hold text that may break; others hold numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    note: str = ""
+    words: Sequence[str] = ()
+    is_folded: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what to read from it, and its plots and tables; `empty` is said if it has none.
+
+    `plots` take the whole width, `small` stand in pairs.
+    """
+
+    id: str
+    heading: str
+    words: str = ""
+    plots: Sequence[Plot | None] = ()
+    small: Sequence[Plot | None] = ()
+    grids: Sequence[Grid] = ()
+    empty: str = "Nothing is stored."
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is a plot, or a table with rows."""
+        return any((*self.plots, *self.small, *(grid.rows for grid in self.grids)))
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page; cards are (number, what it counts)."""
+
+    title: str
+    words: str
+    cards: Sequence[tuple[str, str]]
+    sections: Sequence[Section]
+
+
+def render_page(page: Page) -> str:
+    """The HTML, which asks nothing of the network. The same page gives the same bytes."""
+    return template("page.html").render(page=page)
+
+
+def measures_grid(measures: Sequence[Measure], spans: Sequence[Span], title: str = "") -> Grid:
+    """A row per measure, a column per span, and for two spans how the second compares."""
+    versus = ["second to first"] if len(spans) > 1 else []
+    rows = [
+        [m.name, *(m.show(value) for value in m.values), *([m.change] if versus else [])]
+        for m in measures
+    ]
+    return Grid(["", *(span.name for span in spans), *versus], rows, title)
+
+
+def terminal_table(grid: Grid) -> RichTable:
+    """The grid for the terminal."""
+    table = RichTable(title=escape(grid.title) or None, box=box.SIMPLE_HEAD, title_justify="left")
+    for number, name in enumerate(grid.columns):
+        is_left = number == 0 or name in grid.words
+        table.add_column(escape(name), justify="left" if is_left else "right")
+    for row in grid.rows:
+        table.add_row(*map(escape, row))
+    return table
