@@ -39,6 +39,10 @@ def tables_argument(complete: completion.Complete = completion.tables) -> Callab
 
 
 as_json = click.option("--json", "is_json", is_flag=True, help="print JSON for a script")
+as_page = click.option("--html", metavar="FILE", help="write the report as a page, with plots")
+as_comparison = click.option(
+    "--compare", nargs=2, metavar="A B", help="two periods, regimes or ranges START:END"
+)
 as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
 
 
@@ -82,6 +86,8 @@ def backfill(**options: Any) -> None:
 @main.command()
 @market_options
 @click.option("--by", type=click.Choice(["year", "month"]), default="year", show_default=True)
+@as_page
+@as_comparison
 @as_json
 def density(**options: Any) -> None:
     """How many days the rules select, and what fetching their ticks would cost."""

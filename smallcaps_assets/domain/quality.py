@@ -70,6 +70,7 @@ def reconciliation(summary: pl.DataFrame) -> pl.DataFrame:
     is_both = (pl.col("volume_source") == "daily") & pl.col("minute_volume").is_not_null()
     is_more = pl.col("minute_volume") > pl.col("volume") * (1 + VOLUME_TOLERANCE)
     has_traded = pl.col("volume") > 0
+    lacks_minutes = pl.col("minute_count").fill_null(0) == 0
     return (
         summary.group_by("date")
         .agg(
@@ -78,7 +79,7 @@ def reconciliation(summary: pl.DataFrame) -> pl.DataFrame:
             is_both.sum().alias("compared"),
             (is_both & is_more).sum().alias("more"),
             has_traded.sum().alias("traded"),
-            (has_traded & (pl.col("minute_count").fill_null(0) == 0)).sum().alias("without_minutes"),
+            (has_traded & lacks_minutes).sum().alias("without_minutes"),
         )
         .sort("date")
     )

@@ -84,7 +84,7 @@ def selected_days_plot(watchlist: pl.DataFrame) -> Plot | None:
         axes = panel(figure, 0.6, 0.32, 0.15, 0.62 if is_narrow else 0.45)
         _stack(axes, counts, every)
         axes.set_ylabel(f"ticker-days per {every}")
-        _date_axis(axes, is_narrow)
+        date_axis(axes, is_narrow)
         columns = 2 if is_narrow else 4
         figure.legend(
             loc="upper left", ncols=columns, bbox_to_anchor=(0, 1), borderaxespad=0.2,
@@ -133,13 +133,14 @@ def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot |
         axes.set_title("Dollars traded in selected days")
         axes.set_ylabel(f"M USD per {every}")
         axes.set_ylim(bottom=0)
-        _date_axis(axes, True)
+        date_axis(axes, True)
 
     alt = f"Dollars traded in the selected ticker-days per {every}."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
 
 
-def _date_axis(axes: Axes, is_narrow: bool) -> None:
+def date_axis(axes: Axes, is_narrow: bool) -> None:
+    """Dates on the x axis, few of them where there is little room."""
     locator = AutoDateLocator(minticks=2, maxticks=5 if is_narrow else 10)
     locator.intervald[HOURLY] = [24]
     axes.xaxis.set_major_locator(locator)
@@ -293,6 +294,7 @@ def _histogram(axes: Axes, dataset: pl.DataFrame, column: str, colour: str) -> N
 
 
 __all__ = [
+    "date_axis",
     "date_range",
     "day_plot",
     "days_by_bucket",

@@ -1,4 +1,4 @@
-"""A page of sections with tables and plots, and measures of one or two spans beside each other.
+"""A page of sections with tables and plots, and tables of one or two spans beside each other.
 
 What every report of a lake is built from, and its HTML; which figures are shown is decided by the
 reports themselves. The same measures go into the terminal.
@@ -6,55 +6,16 @@ reports themselves. The same measures go into the terminal.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from smallcaps_assets.reports import human
 from smallcaps_assets.reports.canvas import Plot
 from smallcaps_assets.reports.pages import template
-
-Show = Callable[[float | None], str]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Sessions from `start` to `end`, both inclusive, under a name: a period, a regime, a range."""
-
-    name: str
-    start: date
-    end: date
-
-    @property
-    def text(self) -> str:
-        """Name and dates; the dates alone where they are the name."""
-        dates = f"{self.start} to {self.end}"
-        return dates if self.name in ("", dates) else f"{self.name}, {dates}"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One figure of each span. A share is compared by its difference, any other by its ratio."""
-
-    name: str
-    values: tuple[float | None, ...]
-    show: Show = human.count
-    is_share: bool = False
-
-    @property
-    def change(self) -> str:
-        """The second value against the first."""
-        first, second = self.values[0], self.values[-1]
-        if first is None or second is None or not math.isfinite(first) or not math.isfinite(second):
-            return human.MISSING
-        if self.is_share:
-            return f"{100 * (second - first):+.2f} points"
-        return f"× {second / first:,.3g}" if first else human.MISSING
+from smallcaps_assets.reports.spans import Measure, Span
 
 
 @dataclass(frozen=True)

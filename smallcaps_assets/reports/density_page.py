@@ -1,0 +1,350 @@
+"""The density report: how many days the rules select, what those days look like, what ticks cost.
+
+Holds the figures of a span and what is shown of them, of one span or of two beside each other.
+Computing the figures belongs to `domain/density.py`, reading the lake to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+
+from smallcaps_assets.domain.density import (
+    LARGE_CHANGE,
+    TAILS,
+    TickCost,
+    selected_days,
+    top_runners,
+)
+from smallcaps_assets.reports import density_plots as plots
+from smallcaps_assets.reports import human
+from smallcaps_assets.reports.plots import PRECEDENCE, selected_days_plot
+from smallcaps_assets.reports.sections import Grid, Page, Section, measures_grid, render_page
+from smallcaps_assets.reports.spans import Measure, Span
+
+
+@dataclass(frozen=True)
+class DensityFigures:
+    """What the report says of one span.
+
+    `sessions` are the dates looked at; `watchlist` has date, ticker, rule and change of the span;
+    `tails` is `change_tails` by year, `counts` `change_counts`, `histogram` `change_histogram`,
+    `dollars` `dollars_traded` by month; `around` is `rvol_summary` by kind of event; `cost` is that
+    of the ticks of the days that the tick rules select.
+    """
+
+    span: Span
+    sessions: pl.Series
+    watchlist: pl.DataFrame
+    tails: pl.DataFrame
+    counts: pl.DataFrame
+    histogram: pl.DataFrame
+    dollars: pl.DataFrame
+    around: Mapping[str, pl.DataFrame]
+    cost: TickCost
+
+
+def density_measures(found: Sequence[DensityFigures]) -> list[Measure]:
+    """The figures that sum up each span."""
+    rows = [
+        ("sessions", [len(one.sessions) for one in found]),
+        ("selected ticker-days", [_days(one.watchlist) for one in found]),
+        ("tickers selected at least once", [one.watchlist["ticker"].n_unique() for one in found]),
+    ]
+    measures = [Measure(name, tuple(values)) for name, values in rows]
+    for rule in PRECEDENCE:
+        means = tuple(_per_session(one, rule) for one in found)
+        measures.append(Measure(f"{rule} days per session", means, human.decimal))
+    return [
+        *measures,
+        Measure(
+            f"days with a change of {LARGE_CHANGE:.0%} or more",
+            tuple(_large(one.counts) for one in found),
+            partial(human.percent, decimals=2),
+            is_share=True,
+        ),
+        Measure("dollars traded per session", tuple(map(_dollars, found)), human.dollars),
+        Measure(
+            "of them in selected days", tuple(map(_share, found)), human.percent, is_share=True
+        ),
+        *_around_measures(found),
+        *_cost_measures(found),
+    ]
+
+
+def density_page(found: Sequence[DensityFigures], market: str) -> str:
+    """The HTML of the report on one or two spans."""
+    spans = [one.span for one in found]
+    measures = density_measures(found)
+    words = f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
+    sections = [
+        _selection(found),
+        _runners(found),
+        _changes(found),
+        _around(found),
+        _dollars_section(found),
+        _cost(found),
+    ]
+    if len(found) > 1:
+        versus = Section("compare", "Side by side", grids=[measures_grid(measures, spans)])
+        sections = [versus, *sections]
+    return render_page(Page("Density of selected days", words, _cards(found), sections))
+
+
+# Numbers -----------------------------------------------------------------------------------------
+def _days(watchlist: pl.DataFrame) -> int:
+    return watchlist.select("ticker", "date").n_unique()
+
+
+def _per_session(one: DensityFigures, rule: str) -> float | None:
+    if one.sessions.is_empty():
+        return None
+    return int((one.watchlist["rule"] == rule).sum()) / len(one.sessions)
+
+
+def _large(counts: pl.DataFrame) -> float | None:
+    row = counts.row(by_predicate=pl.col("threshold") == LARGE_CHANGE, named=True)
+    return (row["rises"] + row["falls"]) / row["days"] if row["days"] else None
+
+
+def _dollars(one: DensityFigures) -> float | None:
+    return float(one.dollars["market"].sum()) / len(one.sessions) if len(one.sessions) else None
+
+
+def _share(one: DensityFigures) -> float | None:
+    market = float(one.dollars["market"].sum())
+    return float(one.dollars["selected"].sum()) / market if market else None
+
+
+def _around_measures(found: Sequence[DensityFigures]) -> list[Measure]:
+    """Median relative volume the session before and on the day of each kind of event."""
+    return [
+        Measure(
+            f"median relative volume {when} {event}",
+            tuple(_median(one.around[event], offset) for one in found),
+            human.decimal,
+        )
+        for event in found[0].around
+        for when, offset in (("the session before", -1), ("on the day of", 0))
+    ]
+
+
+def _median(around: pl.DataFrame, offset: int) -> float | None:
+    rows = around.filter(pl.col("offset") == offset)
+    return rows["median"][0] if len(rows) else None
+
+
+def _cost_measures(found: Sequence[DensityFigures]) -> list[Measure]:
+    costs = [one.cost for one in found]
+    return [
+        Measure("ticker-sessions worth their ticks", tuple(c.ticker_sessions for c in costs)),
+        Measure("requests for their trades", tuple(c.requests for c in costs)),
+        Measure("hours on a paid plan", tuple(c.hours_paid for c in costs), human.decimal),
+        Measure("hours on the free plan", tuple(c.hours_free for c in costs), human.decimal),
+        Measure("size of their trades", tuple(1e9 * c.gigabytes for c in costs), human.size),
+    ]
+
+
+def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
+    """The most telling figures; of two spans both."""
+
+    def both(texts: list[str]) -> str:
+        return " | ".join(texts)
+
+    days = [_days(one.watchlist) for one in found]
+    per = [_days(one.watchlist) / max(1, len(one.sessions)) for one in found]
+    return [
+        (both([human.count(d) for d in days]), "selected ticker-days"),
+        (both([human.decimal(p) for p in per]), "of them per session"),
+        (both([human.percent(_share(one)) for one in found]), "of the dollars traded"),
+        (both([human.size(1e9 * one.cost.gigabytes) for one in found]), "of trades to fetch"),
+    ]
+
+
+# Sections ----------------------------------------------------------------------------------------
+def _title(text: str, one: DensityFigures, found: Sequence[DensityFigures]) -> str:
+    """Names the span where there are two."""
+    return f"{text}: {one.span.name}" if len(found) > 1 else text
+
+
+def _selection(found: Sequence[DensityFigures]) -> Section:
+    tables = [
+        _rule_grid(one, by, _title(f"By {name}", one, found), is_folded)
+        for by, name, is_folded in (("1y", "year", False), ("1mo", "month", True))
+        for one in found
+    ]
+    over_time = [selected_days_plot(one.watchlist) for one in found]
+    return Section(
+        "selection",
+        "Selected days",
+        "Each ticker-day is drawn once, as info_rich if it was, else under the first rule that"
+        " holds; in the tables it counts under every rule that it met. Sessions without a selected"
+        " day are in the means and medians.",
+        plots=over_time,
+        small=[plots.per_session_plot(found)] if len(found) > 1 else [],
+        grids=tables,
+        empty="No ticker-day met a selection rule in these sessions.",
+    )
+
+
+def _rule_grid(one: DensityFigures, by: str, title: str, is_folded: bool) -> Grid:
+    rows = selected_days(one.watchlist, one.sessions, by)
+    texts = [
+        [
+            _period(row["period"], by),
+            row["rule"],
+            human.count(row["days"]),
+            human.count(row["sessions"]),
+            human.decimal(row["mean"]),
+            human.decimal(row["median"]),
+        ]
+        for row in rows.iter_rows(named=True)
+    ]
+    unit = "year" if by == "1y" else "month"
+    columns = [unit, "rule", "days", "sessions", "mean per session", "median"]
+    return Grid(columns, texts, title, words=["rule"], is_folded=is_folded)
+
+
+def _period(day: object, by: str) -> str:
+    return str(day)[: 4 if by == "1y" else 7]
+
+
+def _runners(found: Sequence[DensityFigures]) -> Section:
+    grids = []
+    for one in found:
+        rows = top_runners(one.watchlist, "1y")
+        texts = [
+            [_period(period, "1y"), ticker, human.count(days), human.percent(biggest, signed=True)]
+            for period, ticker, days, biggest in rows.iter_rows()
+        ]
+        columns = ["year", "ticker", "info-rich days", "biggest change"]
+        title = _title("Most info-rich days of the year", one, found)
+        grids.append(Grid(columns, texts, title, words=["ticker"], is_folded=len(texts) > 30))
+    return Section(
+        "runners",
+        "Runners",
+        "The ten tickers with most info-rich days in each year.",
+        grids=grids,
+        empty="No day was info-rich.",
+    )
+
+
+def _changes(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "changes",
+        "Changes of price",
+        "Close against previous close on one share basis, all ticker-days with metrics. A tail that"
+        " is thick on one side at a round factor hints at splits that the vendor's list lacks.",
+        small=[plots.change_plot(found), plots.tails_plot(found)],
+        grids=[
+            *(_tail_grid(one, _title("Tails by year", one, found)) for one in found),
+            _threshold_grid(found),
+        ],
+        empty="There are no daily metrics of these sessions.",
+    )
+
+
+def _tail_grid(one: DensityFigures, title: str) -> Grid:
+    quantiles = [f"q_{q}" for q in TAILS]
+    texts = [
+        [
+            _period(row["period"], "1y"),
+            human.count(row["days"]),
+            human.count(row["beyond"]),
+            *(human.percent(row[name], signed=True) for name in quantiles),
+        ]
+        for row in one.tails.iter_rows(named=True)
+    ]
+    beyond = f"beyond {LARGE_CHANGE:.0%}"
+    return Grid(["year", "ticker-days", beyond, *(f"{q:.1%}" for q in TAILS)], texts, title)
+
+
+def _threshold_grid(found: Sequence[DensityFigures]) -> Grid:
+    """Rises and falls per thousand ticker-days, beyond each threshold."""
+    names = [_title("", one, found).removeprefix(": ") for one in found]
+    columns = [f"{kind} {name}".strip() for name in names for kind in ("rises", "falls")]
+    rows = [
+        [f"{limit:.0%} or more", *(text for one in found for text in _per_mille(one.counts, limit))]
+        for limit in found[0].counts["threshold"]
+    ]
+    is_empty = not any(one.counts["days"][0] for one in found)
+    title = "Large changes per thousand ticker-days"
+    return Grid(["change", *columns], [] if is_empty else rows, title)
+
+
+def _per_mille(counts: pl.DataFrame, threshold: float) -> list[str]:
+    row = counts.row(by_predicate=pl.col("threshold") == threshold, named=True)
+    days = row["days"] or 1
+    return [human.decimal(1000 * row[name] / days) for name in ("rises", "falls")]
+
+
+def _around(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "around",
+        "Relative volume around halts and splits",
+        "Volume against the mean of the previous 30 sessions, from five sessions before to five"
+        " after. News lifts the day itself; a median that is high before a halt or a split would"
+        " mean that a gap in the data or a wrong share basis has bent the mean.",
+        small=[plots.around_plot(found, event) for event in found[0].around],
+        grids=[_around_grid(found, event) for event in found[0].around],
+        empty="No halt and no split is known of these sessions.",
+    )
+
+
+def _around_grid(found: Sequence[DensityFigures], event: str) -> Grid:
+    offsets = sorted({n for one in found for n in one.around[event]["offset"]})
+    rows = []
+    for offset in offsets:
+        at = [one.around[event].filter(pl.col("offset") == offset) for one in found]
+        texts = [t for rows_at in at for t in _around_texts(rows_at)]
+        rows.append([f"{offset:+d}" if offset else "the day itself", *texts])
+    names = [f" {one.span.name}" if len(found) > 1 else "" for one in found]
+    columns = [f"{kind}{name}" for name in names for kind in ("days", "median", "mean")]
+    return Grid(["session", *columns], rows, f"Around {event}", is_folded=True)
+
+
+def _around_texts(at: pl.DataFrame) -> list[str]:
+    if at.is_empty():
+        return [human.MISSING] * 3
+    row = at.row(0, named=True)
+    return [human.count(row["count"]), human.decimal(row["median"]), human.decimal(row["mean"])]
+
+
+def _dollars_section(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "dollars",
+        "Dollars traded",
+        "Of all ticker-days with metrics, and of the selected ones among them.",
+        small=[
+            plots.dollars_plot(one.dollars, _title("Dollars traded", one, found)) for one in found
+        ],
+        grids=[_dollar_grid(one, _title("By year", one, found)) for one in found],
+        empty="There are no daily metrics of these sessions.",
+    )
+
+
+def _dollar_grid(one: DensityFigures, title: str) -> Grid:
+    years = (
+        one.dollars.group_by(pl.col("period").dt.truncate("1y"))
+        .agg(pl.col("market", "selected").sum())
+        .sort("period")
+    )
+    texts = [
+        [_period(year, "1y"), human.dollars(market), human.dollars(selected),
+         human.percent(selected / market if market else None)]
+        for year, market, selected in years.iter_rows()
+    ]  # fmt: skip
+    return Grid(["year", "market", "selected", "share"], texts, title)
+
+
+def _cost(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "cost",
+        "What their ticks would cost",
+        "The ticker-sessions that the tick rules select, in pages of 50,000 trades. Look first,"
+        " then decide which periods' ticks to fetch: set ticks = true of the period.",
+        grids=[measures_grid(_cost_measures(found), [one.span for one in found])],
+    )
