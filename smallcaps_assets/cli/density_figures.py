@@ -27,6 +27,7 @@ def density_figures(settings: Settings, lake: Lake, span: Span, advance: Advance
     """The figures of a span. Reads five columns of daily_metrics, three of session_summary."""
     sessions = dated_keys(lake, "watchlist", span)
     watchlist = rows(lake, "watchlist", sessions, ["date", "ticker", "rule", "change"])
+    rich = watchlist.filter(pl.col("rule").is_in(settings.selection.tick_rules))
     events = {"halts": _halts(lake, span), "splits": _splits(lake)}
     tails, counts, bins, dollars = [], [], [], []
     near: dict[str, list[pl.DataFrame]] = {event: [] for event in events}
@@ -38,7 +39,7 @@ def density_figures(settings: Settings, lake: Lake, span: Span, advance: Advance
         tails.append(density.change_tails(of_year, "1y"))
         counts.append(density.change_counts(of_year))
         bins.append(density.change_histogram(of_year))
-        dollars.append(density.dollars_traded(watchlist, of_year, "1mo"))
+        dollars.append(density.dollars_traded(rich, of_year, "1mo"))
         for event, days in events.items():
             of_days = days.filter(pl.col("date").dt.year() == int(year))
             near[event].append(density.rvol_near(found, of_days, REACH))
@@ -51,7 +52,7 @@ def density_figures(settings: Settings, lake: Lake, span: Span, advance: Advance
         tails=pl.concat([density.change_tails(empty, "1y"), *tails]),
         counts=_summed(["threshold"], [density.change_counts(empty), *counts]),
         histogram=_summed(["bin"], [density.change_histogram(empty), *bins]),
-        dollars=pl.concat([density.dollars_traded(watchlist, empty, "1mo"), *dollars]),
+        dollars=pl.concat([density.dollars_traded(rich, empty, "1mo"), *dollars]),
         around={
             event: density.rvol_summary(_concat(found, empty)) for event, found in near.items()
         },

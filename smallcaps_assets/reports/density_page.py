@@ -32,8 +32,8 @@ class DensityFigures:
 
     `sessions` are the dates looked at; `watchlist` has date, ticker, rule and change of the span;
     `tails` is `change_tails` by year, `counts` `change_counts`, `histogram` `change_histogram`,
-    `dollars` `dollars_traded` by month; `around` is `rvol_summary` by kind of event; `cost` is that
-    of the ticks of the days that the tick rules select.
+    `dollars` `dollars_traded` by month, of the days that the tick rules select; `around` is
+    `rvol_summary` by kind of event; `cost` is that of those days' ticks.
     """
 
     span: Span
@@ -68,7 +68,10 @@ def density_measures(found: Sequence[DensityFigures]) -> list[Measure]:
         ),
         Measure("dollars traded per session", tuple(map(_dollars, found)), human.dollars),
         Measure(
-            "of them in selected days", tuple(map(_share, found)), human.percent, is_share=True
+            "of them in days worth their ticks",
+            tuple(map(_share, found)),
+            human.percent,
+            is_share=True,
         ),
         *_around_measures(found),
         *_cost_measures(found),
@@ -89,9 +92,11 @@ def density_page(found: Sequence[DensityFigures], market: str) -> str:
         _cost(found),
     ]
     if len(found) > 1:
-        versus = Section("compare", "Side by side", grids=[measures_grid(measures, spans)])
+        versus = Section("compare", "Side by side", grids=[[measures_grid(measures, spans)]])
         sections = [versus, *sections]
-    return render_page(Page("Density of selected days", words, _cards(found), sections))
+    return render_page(
+        Page("Density of selected days", words, _cards(found), sections, len(found) > 1)
+    )
 
 
 # Numbers -----------------------------------------------------------------------------------------
@@ -152,14 +157,14 @@ def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
     """The most telling figures; of two spans both."""
 
     def both(texts: list[str]) -> str:
-        return " | ".join(texts)
+        return " / ".join(texts)
 
-    days = [_days(one.watchlist) for one in found]
-    per = [_days(one.watchlist) / max(1, len(one.sessions)) for one in found]
+    days = [one.cost.ticker_sessions for one in found]
+    per = [one.cost.ticker_sessions / max(1, len(one.sessions)) for one in found]
     return [
-        (both([human.count(d) for d in days]), "selected ticker-days"),
+        (both([human.count(d) for d in days]), "ticker-days worth their ticks"),
         (both([human.decimal(p) for p in per]), "of them per session"),
-        (both([human.percent(_share(one)) for one in found]), "of the dollars traded"),
+        (both([human.percent(_share(one)) for one in found]), "of the dollars traded, in them"),
         (both([human.size(1e9 * one.cost.gigabytes) for one in found]), "of trades to fetch"),
     ]
 
@@ -172,9 +177,8 @@ def _title(text: str, one: DensityFigures, found: Sequence[DensityFigures]) -> s
 
 def _selection(found: Sequence[DensityFigures]) -> Section:
     tables = [
-        _rule_grid(one, by, _title(f"By {name}", one, found), is_folded)
+        [_rule_grid(one, by, _title(f"By {name}", one, found), is_folded) for one in found]
         for by, name, is_folded in (("1y", "year", False), ("1mo", "month", True))
-        for one in found
     ]
     over_time = [selected_days_plot(one.watchlist) for one in found]
     return Section(
@@ -227,7 +231,7 @@ def _runners(found: Sequence[DensityFigures]) -> Section:
         "runners",
         "Runners",
         "The ten tickers with most info-rich days in each year.",
-        grids=grids,
+        grids=[grids],
         empty="No day was info-rich.",
     )
 
@@ -240,8 +244,8 @@ def _changes(found: Sequence[DensityFigures]) -> Section:
         " is thick on one side at a round factor hints at splits that the vendor's list lacks.",
         small=[plots.change_plot(found), plots.tails_plot(found)],
         grids=[
-            *(_tail_grid(one, _title("Tails by year", one, found)) for one in found),
-            _threshold_grid(found),
+            [_tail_grid(one, _title("Tails by year", one, found)) for one in found],
+            [_threshold_grid(found)],
         ],
         empty="There are no daily metrics of these sessions.",
     )
@@ -289,7 +293,7 @@ def _around(found: Sequence[DensityFigures]) -> Section:
         " after. News lifts the day itself; a median that is high before a halt or a split would"
         " mean that a gap in the data or a wrong share basis has bent the mean.",
         small=[plots.around_plot(found, event) for event in found[0].around],
-        grids=[_around_grid(found, event) for event in found[0].around],
+        grids=[[_around_grid(found, event)] for event in found[0].around],
         empty="No halt and no split is known of these sessions.",
     )
 
@@ -317,11 +321,12 @@ def _dollars_section(found: Sequence[DensityFigures]) -> Section:
     return Section(
         "dollars",
         "Dollars traded",
-        "Of all ticker-days with metrics, and of the selected ones among them.",
+        "Of all ticker-days with metrics, and of those among them that are worth their ticks:"
+        " a rule that asks for ticks selects them.",
         small=[
             plots.dollars_plot(one.dollars, _title("Dollars traded", one, found)) for one in found
         ],
-        grids=[_dollar_grid(one, _title("By year", one, found)) for one in found],
+        grids=[[_dollar_grid(one, _title("By year", one, found)) for one in found]],
         empty="There are no daily metrics of these sessions.",
     )
 
@@ -346,5 +351,5 @@ def _cost(found: Sequence[DensityFigures]) -> Section:
         "What their ticks would cost",
         "The ticker-sessions that the tick rules select, in pages of 50,000 trades. Look first,"
         " then decide which periods' ticks to fetch: set ticks = true of the period.",
-        grids=[measures_grid(_cost_measures(found), [one.span for one in found])],
+        grids=[[measures_grid(_cost_measures(found), [one.span for one in found])]],
     )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from smallcaps_assets.reports.density_page import DensityFigures
 
 SPAN_COLOURS = (BLUE, AMBER)
-_CHANGES = (-0.75, -0.5, -0.25, 0, 0.5, 1, 3)
+_CHANGES = (-0.75, -0.5, 0, 1, 3)
 _QUANTILES = {"q_0.001": RED, "q_0.01": AMBER, "q_0.99": BLUE, "q_0.999": GREEN}
 
 
@@ -70,18 +70,19 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
     def draw(figure: Figure, is_narrow: bool) -> None:
         axes = panel(figure, 0.7, 0.5, 0.2, 0.68)
         bins = np.arange(-LONGEST_BIN, LONGEST_BIN + 1)
+        least = 100 / max(1, *(one.histogram["days"].sum() for one in found))
         for number, one in enumerate(found):
             held = dict(one.histogram.iter_rows())
             days = np.array([held.get(int(n), 0) for n in bins], float)
             shares = 100 * days / max(1.0, days.sum())
             edges = (np.append(bins, LONGEST_BIN + 1) - 0.5) * BIN
-            axes.stairs(
-                np.where(shares > 0, shares, np.nan), edges, color=SPAN_COLOURS[number],
-                lw=1.4, label=one.span.name, baseline=None,
-            )  # fmt: skip
+            seen = np.where(shares > 0, shares, least / 2)
+            style = {"color": SPAN_COLOURS[number], "label": one.span.name}
+            axes.stairs(seen, edges, baseline=least / 2, lw=1.4, **style)
         for limit in (np.log1p(-LARGE_CHANGE), np.log1p(LARGE_CHANGE)):
             axes.axvline(limit, color=MUTED, lw=1, ls=(0, (3, 2)))
         axes.set_yscale("log")
+        axes.set_ylim(least / 2, 150)
         axes.yaxis.set_major_locator(LogLocator(10, numticks=7))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())

@@ -34,7 +34,7 @@ class Grid:
 class Section:
     """A heading, what to read from it, and its plots and tables; `empty` is said if it has none.
 
-    `plots` take the whole width, `small` stand in pairs.
+    `plots` take the whole width, `small` stand in pairs, and so do the grids of one row.
     """
 
     id: str
@@ -42,13 +42,13 @@ class Section:
     words: str = ""
     plots: Sequence[Plot | None] = ()
     small: Sequence[Plot | None] = ()
-    grids: Sequence[Grid] = ()
+    grids: Sequence[Sequence[Grid]] = ()
     empty: str = "Nothing is stored."
 
     @property
     def has_content(self) -> bool:
         """Whether there is a plot, or a table with rows."""
-        return any((*self.plots, *self.small, *(grid.rows for grid in self.grids)))
+        return any((*self.plots, *self.small, *(grid.rows for row in self.grids for grid in row)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Page:
     words: str
     cards: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+    is_comparison: bool = False
 
 
 def render_page(page: Page) -> str:
@@ -73,7 +74,8 @@ def measures_grid(measures: Sequence[Measure], spans: Sequence[Span], title: str
         [m.name, *(m.show(value) for value in m.values), *([m.change] if versus else [])]
         for m in measures
     ]
-    return Grid(["", *(span.name for span in spans), *versus], rows, title)
+    columns = ["measure", *(span.name for span in spans), *versus]
+    return Grid(columns, rows, title, words=["measure"])
 
 
 def terminal_table(grid: Grid) -> RichTable:
