@@ -113,6 +113,20 @@ def coverage(**options: Any) -> None:
 
 @main.command()
 @market_options
+@as_page
+@as_comparison
+@click.option(
+    "--tapes", default=40, show_default=True, type=click.IntRange(0),
+    help="ticker-sessions whose left-out volume is looked at",
+)  # fmt: skip
+@as_json
+def quality(**options: Any) -> None:
+    """Coverage, gaps, failures, checks, and whether bars, minutes and trades fit together."""
+    _exit("quality", "show_quality", options)
+
+
+@main.command()
+@market_options
 @tables_argument()
 @click.option("--deep", "is_deep", is_flag=True, help="check every rule of the contracts again")
 @click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")

@@ -65,7 +65,9 @@ def _texts(connection: Any, numbers: Sequence[int]) -> dict[int, tuple[bool, str
     runs, found = AssetCheckExecutionsTable.c, {}
     for start in range(0, len(numbers), _AT_ONCE):
         wanted = runs.id.in_(numbers[start : start + _AT_ONCE])
-        for number, event in connection.execute(select(runs.id, runs.evaluation_event).where(wanted)):
+        for number, event in connection.execute(
+            select(runs.id, runs.evaluation_event).where(wanted)
+        ):
             told = deserialize_value(event, EventLogEntry).get_dagster_event()
             data: Any = told.event_specific_data
             is_error = data.severity == dg.AssetCheckSeverity.ERROR

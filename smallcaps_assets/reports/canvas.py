@@ -30,6 +30,7 @@ _THEMES = {
     "paper": (PAPER, "#18212b"),
 }
 BLUE, AMBER, GREEN, RED, GREY = "#2f7fc1", "#e08e2b", "#1f9d74", "#d64f5f", "#8b98a7"
+SPAN_COLOURS = (BLUE, AMBER)
 RULE_COLOURS = {
     "info_rich": BLUE,
     "intraday_trigger": AMBER,
@@ -140,6 +141,12 @@ def panel(figure: Figure, left: float, bottom: float, right: float, top: float) 
     axes.grid(axis="y")
     axes.tick_params(length=0)
     return axes
+
+
+def legend_above(axes: Axes, **options: Any) -> None:
+    """A legend in one line between the title, which needs a pad of 22, and the axes."""
+    place = {"loc": "lower left", "ncols": 4, "bbox_to_anchor": (-0.01, 1), "borderaxespad": 0.2}
+    axes.legend(**{**place, **options})
 
 
 def clock_axis(axes: Axes, every_hours: float) -> None:

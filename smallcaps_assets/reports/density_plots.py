@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -25,8 +24,10 @@ from smallcaps_assets.reports.canvas import (
     GREY,
     MUTED,
     RED,
+    SPAN_COLOURS,
     Plot,
     draw_plot,
+    legend_above,
     panel,
 )
 from smallcaps_assets.reports.plots import PRECEDENCE, SMALL, SMALL_NARROW, date_axis
@@ -34,7 +35,6 @@ from smallcaps_assets.reports.plots import PRECEDENCE, SMALL, SMALL_NARROW, date
 if TYPE_CHECKING:
     from smallcaps_assets.reports.density_page import DensityFigures
 
-SPAN_COLOURS = (BLUE, AMBER)
 _CHANGES = (-0.75, -0.5, 0, 1, 3)
 _QUANTILES = {"q_0.001": RED, "q_0.01": AMBER, "q_0.99": BLUE, "q_0.999": GREEN}
 
@@ -57,7 +57,7 @@ def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.tick_params(axis="x", labelsize=8)
         axes.set_title("Selected days per session", pad=22)
         axes.set_ylabel("ticker-days")
-        _legend(axes)
+        legend_above(axes)
 
     return draw_plot(draw, "Mean number of selected days per session by rule.", SMALL, SMALL_NARROW)
 
@@ -93,7 +93,8 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.xaxis.label.set_fontsize(8 if is_narrow else 9)
         axes.set_ylabel("ticker-days (%)")
         axes.set_title("Distribution of changes", pad=22 if len(found) > 1 else 6)
-        _legend(axes, len(found) > 1)
+        if len(found) > 1:
+            legend_above(axes)
 
     return draw_plot(draw, "Distribution of the days' changes of price.", SMALL, SMALL_NARROW)
 
@@ -113,7 +114,7 @@ def tails_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_ylabel("change (%)")
         axes.set_title("Tails by year", pad=22)
-        _legend(axes)
+        legend_above(axes)
 
     return draw_plot(draw, "Outer quantiles of the changes by year.", SMALL, SMALL_NARROW)
 
@@ -138,7 +139,8 @@ def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
         axes.set_xlabel("sessions after the event")
         axes.set_ylabel("median relative volume")
         axes.set_title(f"Around {event}", pad=22 if len(found) > 1 else 6)
-        _legend(axes, len(found) > 1)
+        if len(found) > 1:
+            legend_above(axes)
 
     alt = f"Median relative volume in the sessions around {event}."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
@@ -172,8 +174,3 @@ def dollars_plot(dollars: pl.DataFrame, title: str) -> Plot | None:
 
 def _signed(change: float) -> str:
     return f"{100 * change:+.0f} %" if change else "0"
-
-
-def _legend(axes: Axes, is_shown: bool = True) -> None:
-    if is_shown:
-        axes.legend(loc="lower left", ncols=4, bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)

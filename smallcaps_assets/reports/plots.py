@@ -45,7 +45,7 @@ WEIGHTS = {
     "return_attribution": "|return attribution| (%)",
     "time_decay": "time decay",
 }
-_EVERY = {"session": "1d", "week": "1w", "month": "1mo"}
+EVERY = {"session": "1d", "week": "1w", "month": "1mo"}
 
 
 # Selection ---------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def days_by_bucket(watchlist: pl.DataFrame, every: str) -> pl.DataFrame:
         watchlist.group_by("ticker", "date")
         .agg(order=order.min())
         .with_columns(
-            start=pl.col("date").dt.truncate(_EVERY[every]),
+            start=pl.col("date").dt.truncate(EVERY[every]),
             rule=pl.col("order").replace_strict(names, default="other", return_dtype=pl.String),
         )
         .group_by("start", "rule")
@@ -121,7 +121,7 @@ def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot |
         return None
     every = bucket_of(*date_range(days))
     dollars = (
-        days.group_by(start=pl.col("date").dt.truncate(_EVERY[every]))
+        days.group_by(start=pl.col("date").dt.truncate(EVERY[every]))
         .agg(pl.col("dollar_volume").sum())
         .sort("start")
     )
