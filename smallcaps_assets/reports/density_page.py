@@ -147,8 +147,8 @@ def _cost_measures(found: Sequence[DensityFigures]) -> list[Measure]:
     return [
         Measure("ticker-sessions worth their ticks", tuple(c.ticker_sessions for c in costs)),
         Measure("requests for their trades", tuple(c.requests for c in costs)),
-        Measure("hours on a paid plan", tuple(c.hours_paid for c in costs), human.decimal),
-        Measure("hours on the free plan", tuple(c.hours_free for c in costs), human.decimal),
+        Measure("time on a paid plan", tuple(3600 * c.hours_paid for c in costs), human.duration),
+        Measure("time on the free plan", tuple(3600 * c.hours_free for c in costs), human.duration),
         Measure("size of their trades", tuple(1e9 * c.gigabytes for c in costs), human.size),
     ]
 
@@ -185,8 +185,8 @@ def _selection(found: Sequence[DensityFigures]) -> Section:
         "selection",
         "Selected days",
         "Each ticker-day is drawn once, as info_rich if it was, else under the first rule that"
-        " holds; in the tables it counts under every rule that it met. Sessions without a selected"
-        " day are in the means and medians.",
+        " holds; in the tables it counts under every rule that it met. Means and medians are per"
+        " session, those without a selected day among them.",
         plots=over_time,
         small=[plots.per_session_plot(found)] if len(found) > 1 else [],
         grids=tables,
@@ -208,8 +208,8 @@ def _rule_grid(one: DensityFigures, by: str, title: str, is_folded: bool) -> Gri
         for row in rows.iter_rows(named=True)
     ]
     unit = "year" if by == "1y" else "month"
-    columns = [unit, "rule", "days", "sessions", "mean per session", "median"]
-    return Grid(columns, texts, title, words=["rule"], is_folded=is_folded)
+    columns = [unit, "rule", "days", "sessions", "mean", "median"]
+    return Grid(columns, texts, title, names=["rule"], is_folded=is_folded)
 
 
 def _period(day: object, by: str) -> str:
@@ -226,7 +226,7 @@ def _runners(found: Sequence[DensityFigures]) -> Section:
         ]
         columns = ["year", "ticker", "info-rich days", "biggest change"]
         title = _title("Most info-rich days of the year", one, found)
-        grids.append(Grid(columns, texts, title, words=["ticker"], is_folded=len(texts) > 30))
+        grids.append(Grid(columns, texts, title, names=["ticker"], is_folded=len(texts) > 30))
     return Section(
         "runners",
         "Runners",
@@ -244,8 +244,8 @@ def _changes(found: Sequence[DensityFigures]) -> Section:
         " is thick on one side at a round factor hints at splits that the vendor's list lacks.",
         small=[plots.change_plot(found), plots.tails_plot(found)],
         grids=[
-            [_tail_grid(one, _title("Tails by year", one, found)) for one in found],
-            [_threshold_grid(found)],
+            *([_tail_grid(one, _title("Tails by year", one, found))] for one in found),
+            [_threshold_grid(one, _title("Per thousand ticker-days", one, found)) for one in found],
         ],
         empty="There are no daily metrics of these sessions.",
     )
@@ -266,23 +266,14 @@ def _tail_grid(one: DensityFigures, title: str) -> Grid:
     return Grid(["year", "ticker-days", beyond, *(f"{q:.1%}" for q in TAILS)], texts, title)
 
 
-def _threshold_grid(found: Sequence[DensityFigures]) -> Grid:
+def _threshold_grid(one: DensityFigures, title: str) -> Grid:
     """Rises and falls per thousand ticker-days, beyond each threshold."""
-    names = [_title("", one, found).removeprefix(": ") for one in found]
-    columns = [f"{kind} {name}".strip() for name in names for kind in ("rises", "falls")]
-    rows = [
-        [f"{limit:.0%} or more", *(text for one in found for text in _per_mille(one.counts, limit))]
-        for limit in found[0].counts["threshold"]
+    texts = [
+        [f"{limit:.0%} or more", *(human.decimal(1000 * n / days) for n in (rises, falls))]
+        for limit, rises, falls, days in one.counts.iter_rows()
+        if days
     ]
-    is_empty = not any(one.counts["days"][0] for one in found)
-    title = "Large changes per thousand ticker-days"
-    return Grid(["change", *columns], [] if is_empty else rows, title)
-
-
-def _per_mille(counts: pl.DataFrame, threshold: float) -> list[str]:
-    row = counts.row(by_predicate=pl.col("threshold") == threshold, named=True)
-    days = row["days"] or 1
-    return [human.decimal(1000 * row[name] / days) for name in ("rises", "falls")]
+    return Grid(["change", "rises", "falls"], texts, title)
 
 
 def _around(found: Sequence[DensityFigures]) -> Section:

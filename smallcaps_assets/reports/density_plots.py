@@ -28,7 +28,9 @@ from smallcaps_assets.reports.canvas import (
     Plot,
     draw_plot,
     legend_above,
+    name_spans,
     panel,
+    span_top,
 )
 from smallcaps_assets.reports.plots import PRECEDENCE, SMALL, SMALL_NARROW, date_axis
 
@@ -45,19 +47,18 @@ def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.36, 0.15, 0.68)
+        axes = panel(figure, 0.6, 0.4, 0.15, span_top(_names(found)))
         width = 0.8 / len(found)
         for number, one in enumerate(found):
             counts = [(one.watchlist["rule"] == rule).sum() for rule in PRECEDENCE]
             heights = np.array(counts) / max(1, len(one.sessions))
             places = np.arange(len(PRECEDENCE)) + (number + 0.5) * width - 0.4
             colour = SPAN_COLOURS[number]
-            axes.bar(places, heights, 0.92 * width, color=colour, label=one.span.name, lw=0)
+            axes.bar(places, heights, 0.92 * width, color=colour, lw=0)
         axes.set_xticks(range(len(PRECEDENCE)), [r.replace("_", "\n") for r in PRECEDENCE])
         axes.tick_params(axis="x", labelsize=8)
-        axes.set_title("Selected days per session", pad=22)
         axes.set_ylabel("ticker-days")
-        legend_above(axes)
+        name_spans(axes, "Selected days per session", _names(found))
 
     return draw_plot(draw, "Mean number of selected days per session by rule.", SMALL, SMALL_NARROW)
 
@@ -68,7 +69,7 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.7, 0.5, 0.2, 0.68)
+        axes = panel(figure, 0.7, 0.5, 0.2, span_top(_names(found)))
         bins = np.arange(-LONGEST_BIN, LONGEST_BIN + 1)
         least = 100 / max(1, *(one.histogram["days"].sum() for one in found))
         for number, one in enumerate(found):
@@ -77,8 +78,7 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
             shares = 100 * days / max(1.0, days.sum())
             edges = (np.append(bins, LONGEST_BIN + 1) - 0.5) * BIN
             seen = np.where(shares > 0, shares, least / 2)
-            style = {"color": SPAN_COLOURS[number], "label": one.span.name}
-            axes.stairs(seen, edges, baseline=least / 2, lw=1.4, **style)
+            axes.stairs(seen, edges, baseline=least / 2, lw=1.4, color=SPAN_COLOURS[number])
         for limit in (np.log1p(-LARGE_CHANGE), np.log1p(LARGE_CHANGE)):
             axes.axvline(limit, color=MUTED, lw=1, ls=(0, (3, 2)))
         axes.set_yscale("log")
@@ -92,9 +92,7 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.set_xlabel("change of the day, log scale; dashed: the selection's threshold")
         axes.xaxis.label.set_fontsize(8 if is_narrow else 9)
         axes.set_ylabel("ticker-days (%)")
-        axes.set_title("Distribution of changes", pad=22 if len(found) > 1 else 6)
-        if len(found) > 1:
-            legend_above(axes)
+        name_spans(axes, "Distribution of changes", _names(found))
 
     return draw_plot(draw, "Distribution of the days' changes of price.", SMALL, SMALL_NARROW)
 
@@ -125,12 +123,12 @@ def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.5, 0.2, 0.68 if len(found) > 1 else 0.4)
+        axes = panel(figure, 0.6, 0.5, 0.2, span_top(_names(found)))
         for number, one in enumerate(found):
             rows = one.around[event]
             axes.plot(
                 rows["offset"].to_numpy(), rows["median"].to_numpy(), "o-", ms=4,
-                color=SPAN_COLOURS[number], label=one.span.name,
+                color=SPAN_COLOURS[number],
             )  # fmt: skip
         axes.axhline(1, color=MUTED, lw=1, ls=(0, (3, 2)))
         axes.axvline(0, color=MUTED, lw=1, ls=(0, (3, 2)))
@@ -138,9 +136,7 @@ def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
         axes.set_xticks(range(-5, 6), ["0" if n == 0 else f"{n:+d}" for n in range(-5, 6)])
         axes.set_xlabel("sessions after the event")
         axes.set_ylabel("median relative volume")
-        axes.set_title(f"Around {event}", pad=22 if len(found) > 1 else 6)
-        if len(found) > 1:
-            legend_above(axes)
+        name_spans(axes, f"Around {event}", _names(found))
 
     alt = f"Median relative volume in the sessions around {event}."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
@@ -153,8 +149,8 @@ def dollars_plot(dollars: pl.DataFrame, title: str) -> Plot | None:
 
     def draw(figure: Figure, is_narrow: bool) -> None:
         height = figure.get_size_inches()[1]
-        market = panel(figure, 0.75, height / 2 + 0.1, 0.2, 0.36)
-        share = panel(figure, 0.75, 0.3, 0.2, height / 2 + 0.06)
+        market = panel(figure, 0.75, height / 2 + 0.18, 0.2, 0.36)
+        share = panel(figure, 0.75, 0.46, 0.2, height / 2 - 0.02)
         places = date2num(dollars["period"].to_list())
         market.bar(places, dollars["market"].to_numpy(), 26, align="edge", color=GREY, lw=0)
         share.bar(places, 100 * dollars["share"].to_numpy(), 26, align="edge", color=BLUE, lw=0)
@@ -170,6 +166,10 @@ def dollars_plot(dollars: pl.DataFrame, title: str) -> Plot | None:
 
     alt = f"{title} per month, and the share of selected days in them."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
+
+
+def _names(found: Sequence[DensityFigures]) -> list[str]:
+    return [one.span.name for one in found]
 
 
 def _signed(change: float) -> str:

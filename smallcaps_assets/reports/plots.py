@@ -81,7 +81,7 @@ def selected_days_plot(watchlist: pl.DataFrame) -> Plot | None:
     counts = days_by_bucket(watchlist, every)
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.32, 0.15, 0.62 if is_narrow else 0.45)
+        axes = panel(figure, 0.6, 0.46, 0.15, 0.62 if is_narrow else 0.45)
         _stack(axes, counts, every)
         axes.set_ylabel(f"ticker-days per {every}")
         date_axis(axes, is_narrow)
@@ -127,7 +127,7 @@ def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot |
     )
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.72, 0.3, 0.2, 0.4)
+        axes = panel(figure, 0.72, 0.46, 0.2, 0.4)
         places = date2num(dollars["start"].to_list())
         axes.vlines(places, 0, dollars["dollar_volume"].to_numpy() / 1e6, color=BLUE, lw=1.6)
         axes.set_title("Dollars traded in selected days")
@@ -140,7 +140,7 @@ def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot |
 
 
 def date_axis(axes: Axes, is_narrow: bool) -> None:
-    """Dates on the x axis, few of them where there is little room."""
+    """Dates on the x axis, few of them where there is little room; needs 0.46 inches below."""
     locator = AutoDateLocator(minticks=2, maxticks=5 if is_narrow else 10)
     locator.intervald[HOURLY] = [24]
     axes.xaxis.set_major_locator(locator)

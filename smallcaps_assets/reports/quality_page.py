@@ -167,7 +167,7 @@ def _coverage(found: Sequence[QualityFigures]) -> Section:
         "Coverage of the vendor's tables",
         "Of how many of the tickers that it should have each table has rows, or the answer that"
         " there are none. What failed is asked for again by the next run; what the plan does not"
-        " cover needs another plan or route.",
+        " cover needs another plan or route. White: nothing was expected.",
         plots=[plots.coverage_plot(one.coverage) for one in found],
         grids=[[_coverage_grid(one, _title("Tickers x sessions", one, found))] for one in found],
         empty="The table coverage is empty; `smallcaps run` makes it.",
@@ -209,7 +209,7 @@ def _failures(found: Sequence[QualityFigures]) -> Section:
         texts = [list(row) for row in one.failures.head(MOST_ROWS).iter_rows()]
         columns, note = ["table", "partition", "kind", "reason"], _first(len(one.failures))
         title = _title("Failed", one, found)
-        grids.append(Grid(columns, texts, title, note, words=columns[1:]))
+        grids.append(Grid(columns, texts, title, note, ["reason"], ["partition", "kind"]))
     reasons = Section(
         "failures",
         "Failures",
@@ -236,9 +236,8 @@ def _checks(found: Sequence[QualityFigures]) -> Section:
         ]
         columns = ["table", "partition", "kind", "found"]
         title = _title("Not passed", one, found)
-        grids.append(
-            [Grid(columns, texts, title, _first(len(bad)), ["partition", "kind", "found"])]
-        )
+        named = ["partition", "kind"]
+        grids.append([Grid(columns, texts, title, _first(len(bad)), ["found"], named)])
     return Section(
         "checks",
         "Checks",
@@ -263,7 +262,7 @@ def _check_grid(one: QualityFigures, title: str) -> Grid:
     )
     texts = [[*row[:2], *map(human.count, row[2:])] for row in rows.iter_rows()]
     columns = ["table", "check", "looked at", "passed", "have a look", "defects"]
-    return Grid(columns, texts, title, words=["check"], is_folded=True)
+    return Grid(columns, texts, title, names=["check"], is_folded=True)
 
 
 def _suspects(found: Sequence[QualityFigures]) -> Section:
@@ -275,7 +274,7 @@ def _suspects(found: Sequence[QualityFigures]) -> Section:
         ]
         columns, note = ["date", "ticker", "change", "why"], _first(len(one.suspects))
         title = _title(f"Out of {one.metric_days:,} ticker-days", one, found)
-        grids.append(Grid(columns, texts, title, note, words=["ticker", "why"]))
+        grids.append(Grid(columns, texts, title, note, words=["why"], names=["ticker"]))
     return Section(
         "suspects",
         "Suspect corporate actions",

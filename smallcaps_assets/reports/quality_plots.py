@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
@@ -31,7 +30,9 @@ from smallcaps_assets.reports.canvas import (
     Size,
     draw_plot,
     legend_above,
+    name_spans,
     panel,
+    span_top,
 )
 from smallcaps_assets.reports.plots import (
     EVERY,
@@ -69,7 +70,7 @@ def coverage_plot(coverage: pl.DataFrame) -> Plot | None:
     classes[np.isnan(shares)] = np.nan
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 1.55, 0.32, 0.12, 0.32)
+        axes = panel(figure, 1.55, 0.46, 0.12, 0.32)
         axes.grid(visible=False)
         colours = ListedColormap([colour for colour, _ in _ANSWERED])
         edges = np.arange(len(tables) + 1) - 0.5
@@ -84,7 +85,7 @@ def coverage_plot(coverage: pl.DataFrame) -> Plot | None:
             bbox_to_anchor=(0, 1), borderaxespad=0.2,
         )  # fmt: skip
 
-    height = 0.75 + 0.24 * len(tables)
+    height = 0.89 + 0.24 * len(tables)
     alt = "Share of the expected tickers that each vendor table has answered for, over time."
     return draw_plot(draw, alt, Size(10.6, height), Size(4.3, height))
 
@@ -96,7 +97,7 @@ def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.62, 0.3, 0.2, _top(found))
+        axes = panel(figure, 0.62, 0.46, 0.2, span_top(_names(found)))
         for number, part in enumerate(part for part in parts if len(part)):
             every = EVERY[bucket_of(*date_range(part))]
             rows = (
@@ -108,9 +109,8 @@ def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
             axes.plot(date2num(rows["date"].to_list()), shares, color=SPAN_COLOURS[number], lw=1.4)
         axes.axhline(100, color=MUTED, lw=1, ls=(0, (3, 2)))
         axes.set_ylabel("minutes / daily volume (%)")
-        axes.set_title("Minutes in the daily volume", pad=_pad(found))
         date_axis(axes, True)
-        _name_spans(axes, found)
+        name_spans(axes, "Minutes in the daily volume", _names(found))
 
     return draw_plot(draw, "Minutes' share of the daily volume over time.", SMALL, SMALL_NARROW)
 
@@ -151,7 +151,7 @@ def balance_plot(labels: pl.DataFrame, title: str) -> Plot | None:
     months = labels.group_by("period").agg(pl.col("rows").sum()).sort("period")
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.62, 0.3, 0.15, 0.68)
+        axes = panel(figure, 0.62, 0.46, 0.15, 0.68)
         places, base = date2num(months["period"].to_list()), np.zeros(len(months))
         for value in (1, 0, -1):
             rows = labels.filter(pl.col("label") == value).select("period", of_label="rows")
@@ -186,7 +186,7 @@ def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 2.15, 0.5, 0.25, _top(found))
+        axes = panel(figure, 2.15, 0.5, 0.25, span_top(_names(found)))
         axes.grid(visible=False, axis="y")
         axes.grid(axis="x")
         width = 0.8 / len(found)
@@ -199,8 +199,7 @@ def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("share of volume (%)")
-        axes.set_title("Volume left out", pad=_pad(found))
-        _name_spans(axes, found)
+        name_spans(axes, "Volume left out", _names(found))
 
     return draw_plot(draw, "Share of volume left out, by reason.", SMALL, SMALL_NARROW)
 
@@ -219,7 +218,7 @@ def _histogram(
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.62, 0.5, 0.2, _top(found))
+        axes = panel(figure, 0.62, 0.5, 0.2, span_top(_names(found)))
         for number, one in enumerate(values):
             counts, _ = np.histogram(np.clip(one, edges[0], edges[-1]), bins=edges)
             shares = 100 * counts / max(1, len(one))
@@ -234,22 +233,10 @@ def _histogram(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.set_xlabel(unit)
         axes.set_ylabel("ticker-sessions (%)")
-        axes.set_title(title, pad=_pad(found))
-        _name_spans(axes, found)
+        name_spans(axes, title, _names(found))
 
     return draw_plot(draw, f"{title}: distribution over ticker-sessions.", SMALL, SMALL_NARROW)
 
 
-def _top(found: Sequence[QualityFigures]) -> float:
-    return 0.68 if len(found) > 1 else 0.4
-
-
-def _pad(found: Sequence[QualityFigures]) -> int:
-    return 22 if len(found) > 1 else 6
-
-
-def _name_spans(axes: Axes, found: Sequence[QualityFigures]) -> None:
-    """Which colour is which span, where there are two."""
-    if len(found) > 1:
-        pairs = zip(SPAN_COLOURS, found, strict=True)
-        legend_above(axes, handles=[Patch(facecolor=c, label=one.span.name) for c, one in pairs])
+def _names(found: Sequence[QualityFigures]) -> list[str]:
+    return [one.span.name for one in found]

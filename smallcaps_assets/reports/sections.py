@@ -20,13 +20,15 @@ from smallcaps_assets.reports.spans import Measure, Span
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of texts. Columns named in `words` hold text that may break; others hold numbers."""
+    """A table of texts. Columns in `words` hold text that may break, those in `names` such that may
+    not; the others hold numbers."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
     note: str = ""
     words: Sequence[str] = ()
+    names: Sequence[str] = ()
     is_folded: bool = False
 
 
@@ -82,7 +84,7 @@ def terminal_table(grid: Grid) -> RichTable:
     """The grid for the terminal."""
     table = RichTable(title=escape(grid.title) or None, box=box.SIMPLE_HEAD, title_justify="left")
     for number, name in enumerate(grid.columns):
-        is_left = number == 0 or name in grid.words
+        is_left = number == 0 or name in (*grid.words, *grid.names)
         table.add_column(escape(name), justify="left" if is_left else "right")
     for row in grid.rows:
         table.add_row(*map(escape, row))
