@@ -155,6 +155,7 @@ def dollars_plot(dollars: pl.DataFrame, title: str) -> Plot | None:
         market.bar(places, dollars["market"].to_numpy(), 26, align="edge", color=GREY, lw=0)
         share.bar(places, 100 * dollars["share"].to_numpy(), 26, align="edge", color=BLUE, lw=0)
         market.set_title(title)
+        market.margins(y=0.12)
         market.set_ylabel("per month")
         market.yaxis.set_major_locator(MaxNLocator(3))
         market.yaxis.set_major_formatter(FuncFormatter(lambda y, _: human.dollars(y) if y else "0"))

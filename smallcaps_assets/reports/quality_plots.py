@@ -97,7 +97,7 @@ def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.62, 0.46, 0.2, span_top(_names(found)))
+        axes = panel(figure, 0.8, 0.46, 0.2, span_top(_names(found)))
         for number, part in enumerate(part for part in parts if len(part)):
             every = EVERY[bucket_of(*date_range(part))]
             rows = (

@@ -71,7 +71,7 @@ def render_page(page: Page) -> str:
 
 def measures_grid(measures: Sequence[Measure], spans: Sequence[Span], title: str = "") -> Grid:
     """A row per measure, a column per span, and for two spans how the second compares."""
-    versus = ["second to first"] if len(spans) > 1 else []
+    versus = ["change"] if len(spans) > 1 else []
     rows = [
         [m.name, *(m.show(value) for value in m.values), *([m.change] if versus else [])]
         for m in measures
