@@ -12,15 +12,15 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.defs.density import day_metadata, density_metadata
 from smallcaps_assets.defs.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
 from smallcaps_assets.domain import metrics, selection
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.calendar import session_hours, sessions
-from smallcaps_assets.domain.density import LARGE_CHANGE, selected_days, top_runners
 from smallcaps_assets.domain.universe import universe
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec, preview
+from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
 from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
@@ -31,7 +31,6 @@ from smallcaps_assets.orchestration.runner import (
     selected_tables,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
-from smallcaps_assets.reports.sparkline import columns_of
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.finra import FIRST_DAY as FINRA_START
 from smallcaps_assets.sources.minutes import Minutes
@@ -289,7 +288,7 @@ class Stages:
             day,
             self.work.settings.metrics,
         )
-        return Built(frame, {"sessions looked at": len(present), **_of_the_day(frame)})
+        return Built(frame, {"sessions looked at": len(present), **day_metadata(frame)})
 
     def build_watchlist(self, day: date) -> Built:
         lake, key = self.work.lake, day.isoformat()
@@ -345,13 +344,6 @@ class Stages:
         return self.work.lake.read("ticker_details", month)
 
 
-def _of_the_day(metrics: pl.DataFrame) -> dict[str, float]:
-    """What a session was like: how many large changes, and how many dollars."""
-    is_large = metrics["pct_change"].abs() >= LARGE_CHANGE
-    dollars = float(metrics["dollar_volume"].sum())
-    return {f"changes of {LARGE_CHANGE:.0%} or more": int(is_large.sum()), "dollar volume": dollars}
-
-
 def _registry(work: Workspace) -> Built:
     exists = work.lake.exists("ticker_sessions")
     watchlist = work.lake.scan("watchlist").collect()
@@ -361,21 +353,6 @@ def _registry(work: Workspace) -> Built:
         work.settings.selection,
     )
     counts = {"qualified": int(frame["is_qualified"].sum())}
-    return Built(frame, {**counts, **_density(watchlist, work.lake.keys("watchlist"), frame)})
-
-
-def _density(
-    watchlist: pl.DataFrame, sessions: list[str], registry: pl.DataFrame
-) -> dict[str, dg.MetadataValue | str]:
-    """How many days the rules select: over time, by year, and of which tickers most."""
-    days = pl.Series("date", sessions, pl.String).str.to_date()
-    qualified = registry.filter("is_qualified").group_by("date").len()
-    counts = days.to_frame().join(qualified, on="date", how="left", maintain_order="left")
-    words = f"Qualified ticker-sessions in {len(sessions):,} sessions"
-    by_year = selected_days(watchlist, days, "1y").with_columns(pl.col("mean").round(2))
-    runners = top_runners(watchlist, "1y").sort("period", descending=True, maintain_order=True)
-    return {
-        "density": columns_of(counts["len"].fill_null(0).to_list(), words),
-        "selected days by year": dg.MetadataValue.md(preview(by_year, len(by_year))),
-        "most info-rich days of the year": dg.MetadataValue.md(preview(runners, 10)),
-    }
+    return Built(
+        frame, {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)}
+    )

@@ -71,7 +71,7 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
     def draw(figure: Figure, is_narrow: bool) -> None:
         axes = panel(figure, 0.7, 0.5, 0.2, span_top(_names(found)))
         bins = np.arange(-LONGEST_BIN, LONGEST_BIN + 1)
-        least = 100 / max(1, *(one.histogram["days"].sum() for one in found))
+        least = 100 / max(1, *(int(one.histogram["days"].sum()) for one in found))
         for number, one in enumerate(found):
             held = dict(one.histogram.iter_rows())
             days = np.array([held.get(int(n), 0) for n in bins], float)
