@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.ticks import KEYS_PER_RUN
+from smallcaps_assets.defs.ticks import TICKER_SESSIONS_PER_RUN
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.checks import quality_specs
@@ -45,7 +45,7 @@ def _spec(name: str) -> dg.AssetSpec:
     check_specs=quality_specs(CHOSEN, _NoCuts()),  # type: ignore[arg-type]
     partitions_def=TICKER_SESSIONS,
     can_subset=True,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=TICKER_SESSIONS_PER_RUN),
 )
 def tick_chain(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
     """Every key of every table, done at once."""

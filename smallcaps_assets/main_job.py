@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.expected import needed_halves
+from smallcaps_assets.defs.fact_places import needed_halves
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
 from smallcaps_assets.defs.sessions import (

@@ -11,15 +11,14 @@ from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.run import Display, name_failures, renew_catalog, summary_rows
 from smallcaps_assets.cli.setup import (
     UserError,
-    check_lake,
     check_market,
     ready_lake,
     session_range,
     settings_of,
+    stored_lake,
     ticker_list,
 )
-from smallcaps_assets.lake import Lake, LakeError
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake import Lake
 
 
 def run_backfill(
@@ -38,9 +37,7 @@ def run_backfill(
 ) -> int:
     """The command; returns its exit status."""
     settings = settings_of(market, lake, overrides, config)
-    if read_identity(settings.lake.root) is None:
-        raise LakeError(f"lake {settings.lake.root} is empty; fill it with `smallcaps run`")
-    check_lake(settings)
+    stored_lake(settings)
     narrowed = (tables, start, end, tickers, keys, is_missing, is_failed)
     if not any(narrowed):
         raise UserError("backfill what? name tables, keys or dates, or give --missing or --failed")

@@ -8,9 +8,8 @@ import polars as pl
 
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows
-from smallcaps_assets.cli.setup import check_lake, settings_of
-from smallcaps_assets.lake import Lake, LakeError
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.cli.setup import settings_of, stored_lake
+from smallcaps_assets.lake import LakeError
 from smallcaps_assets.reports.terminal import COVERAGE, coverage_table
 
 _SHOWN = 20
@@ -26,10 +25,7 @@ def show_coverage(
 ) -> int:
     """Print totals and the sessions with gaps, or give every row as CSV or JSON."""
     settings = settings_of(market, lake, overrides, config)
-    if read_identity(settings.lake.root) is None:
-        raise LakeError(f"lake {settings.lake.root} is empty; fill it with `smallcaps run`")
-    check_lake(settings)
-    rows = Lake(settings.lake.root).scan("coverage").sort("date", "table").collect()
+    rows = stored_lake(settings).scan("coverage").sort("date", "table").collect()
     if csv is not None:
         _write(rows, Path(csv))
         return 0

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows
-from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts, write_page
 from smallcaps_assets.domain.density import TickCost, selected_days
 from smallcaps_assets.domain.density import tick_cost as cost_of
@@ -42,8 +42,7 @@ def show_density(
 ) -> int:
     """Print the tables, and write the page; nothing is contacted, nothing in the lake changes."""
     settings = settings_of(market, lake, overrides, config)
-    check_lake(settings)
-    store = Lake(settings.lake.root)
+    store = stored_lake(settings)
     if not store.has("watchlist"):
         raise LakeError(f"lake {settings.lake.root} has no watchlist; make some sessions first")
     if html is None and compare is None:

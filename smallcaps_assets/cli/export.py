@@ -15,9 +15,9 @@ from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.output import flat
-from smallcaps_assets.cli.setup import UserError, check_lake, settings_of, ticker_list
+from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake, ticker_list
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.lake.reading import basis_of, existing_lake, frames
+from smallcaps_assets.lake.reading import basis_of, frames
 from smallcaps_assets.lake.scanning import groups
 from smallcaps_assets.lake.selection import Selection, as_day, select
 from smallcaps_assets.reports import human
@@ -43,8 +43,7 @@ def run_export(
     """The command; the file is there whole or not at all."""
     settings = settings_of(market, lake, overrides, config)
     path = _target(file, is_replaced)
-    store = existing_lake(settings.lake.root)
-    check_lake(settings)
+    store = stored_lake(settings)
     basis = as_day(as_of, "--as-of")
     if basis and not is_adjusted:
         raise UserError("--as-of goes with --adjusted; add it or leave --as-of out")

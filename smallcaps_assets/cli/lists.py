@@ -7,9 +7,8 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.cli.output import show_rows
-from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.lake import Lake, RequestError, scan
-from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.lake.selection import as_day
 
 _WATCHED = ("ticker", "rule", "known_at", "price", "change", "relative_volume", "dollar_volume")
@@ -57,8 +56,7 @@ def _of_session(
 ) -> tuple[pl.DataFrame, date]:
     """A session's rows of a table; by default those of the newest that is stored."""
     settings = settings_of(market, lake, overrides, config)
-    store = existing_lake(settings.lake.root)
-    check_lake(settings)
+    store = stored_lake(settings)
     session = as_day(day, "DATE") or _newest(store, table)
     return scan(table, start=session, end=session, root=settings.lake.root).collect(), session
 

@@ -14,10 +14,9 @@ from smallcaps_assets.cli.quality_figures import (
     quality_figures,
     read_source,
 )
-from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.cli.spans import check_page, chosen_spans, write_page
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.reports.quality_page import QualityFigures, quality_measures, quality_page
 from smallcaps_assets.reports.sections import measures_grid, terminal_table
@@ -39,8 +38,7 @@ def show_quality(
 ) -> int:
     """Print the summary, and write the page; nothing is contacted, nothing in the lake changes."""
     settings = settings_of(market, lake, overrides, config)
-    store = existing_lake(settings.lake.root)
-    check_lake(settings)
+    store = stored_lake(settings)
     check_page(html)
     spans = chosen_spans(settings, store, "daily_bars", compare)
     found = _gather(settings, store, spans, tapes)

@@ -20,6 +20,7 @@ from smallcaps_assets.domain.calendar import (
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
 from smallcaps_assets.lake.identity import check_identity, read_identity
+from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.orchestration.market import (
     endpoints,
@@ -29,10 +30,8 @@ from smallcaps_assets.orchestration.market import (
     recorded_dir,
     recorded_ticks,
 )
-from smallcaps_assets.settings import (
-    Settings,
-    SettingsError,
-)
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Settings, SettingsError
 
 MARKETS = ("simulated", "placebo", "recorded", "polygon")
 
@@ -157,6 +156,21 @@ def _date(text: str, option: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UserError(f"{option} {text!r} is no date; write it as YYYY-MM-DD") from None
+
+
+def stored_lake(settings: Settings) -> Lake:
+    """The lake of a command that reads what is stored. Raises LakeError for none, or another's."""
+    lake = existing_lake(settings.lake.root)
+    check_lake(settings)
+    return lake
+
+
+def known_tables(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names as they are. Raises UserError for one that is no table."""
+    for name in names:
+        if name not in TABLES:
+            raise UserError(f"unknown table {name!r}; choose from {', '.join(TABLES)}")
+    return names
 
 
 def check_lake(settings: Settings) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
+from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import encode
-from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.lake.selection import as_day, select
 from smallcaps_assets.reports.human import nanoseconds
 
@@ -34,8 +33,7 @@ def show_day(
 ) -> int:
     """Print the card; draw the chart into the lake, or into the file that is named."""
     settings = settings_of(market, lake, overrides, config)
-    store = existing_lake(settings.lake.root)
-    check_lake(settings)
+    store = stored_lake(settings)
     session = _session(store, ticker, day)
     if out is not None and Path(out).suffix not in (".png", ".html"):
         raise UserError(f"{out}: the format follows the name; end it in .png or .html")

@@ -9,10 +9,9 @@ import dagster as dg
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.coverage import totals
 from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import check_lake, settings_of
+from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
-from smallcaps_assets.lake import Lake, LakeError
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -30,18 +29,15 @@ def show_status(
 ) -> int:
     """Print the table; nothing is contacted and nothing is changed."""
     settings = settings_of(market, lake, overrides, config)
-    root = settings.lake.root
-    if read_identity(root) is None:
-        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
-    check_lake(settings)
+    store = stored_lake(settings)
     with open_instance(settings.lake.local) as instance:
-        rows = status_rows(settings, Lake(root), instance)
+        rows = status_rows(settings, store, instance)
     if is_json:
         echo_json([row._asdict() for row in rows])
         return 0
     console = wide_console()
-    console.print(status_table(rows, f"lake {root}, market {settings.market.name}"))
-    covered = totals(Lake(root).scan("coverage").sort("table").collect())
+    console.print(status_table(rows, f"lake {store.root}, market {settings.market.name}"))
+    covered = totals(store.scan("coverage").sort("table").collect())
     if not covered.is_empty():
         console.print(coverage_table(covered, "coverage of the vendor's tables"))
     return 0

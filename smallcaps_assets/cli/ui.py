@@ -23,16 +23,13 @@ def open_ui(
 ) -> int:
     """Run `dagster dev` on the lake's own instance until it is interrupted."""
     from smallcaps_assets.orchestration.instance import open_instance, workspace_file
-    from smallcaps_assets.orchestration.pools import apply_pools
-    from smallcaps_assets.orchestration.upkeep import end_orphans, purge_compute_logs
+    from smallcaps_assets.orchestration.upkeep import put_in_order
 
     settings = settings_of(market, lake, overrides, config)
     ready_lake(settings)
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
-        apply_pools(instance, settings.run)
-        end_orphans(instance)
-    purge_compute_logs(home)
+        put_in_order(instance, settings.run)
     environment = {**os.environ, "DAGSTER_HOME": str(home), **_places(settings.lake)}
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file(home))]
     return _serve([*command, "--host", host, "--port", str(port)], environment)

@@ -21,9 +21,8 @@ from rich.progress import (
 )
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
-from smallcaps_assets.lake import Lake, LakeError
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
+from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.verify import (
     BAD,
     Finding,
@@ -83,15 +82,8 @@ def run_verify(
 ) -> int:
     """The command; status 1 when something is wrong."""
     settings = settings_of(market, lake, overrides, config)
-    root = settings.lake.root
-    if read_identity(root) is None:
-        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
-    check_lake(settings)
-    unknown = [name for name in tables if name not in TABLES]
-    if unknown:
-        raise UserError(f"unknown table {unknown[0]!r}; choose from {', '.join(TABLES)}")
-    named, console, began = tables or tuple(TABLES), wide_console(), time.perf_counter()
-    store = Lake(root)
+    store, named = stored_lake(settings), known_tables(tables) or tuple(TABLES)
+    console, began = wide_console(), time.perf_counter()
     with _progress(console) as progress:
         count = sum(len(store.keys(name)) for name in named)
         files = progress.add_task("files", total=count)

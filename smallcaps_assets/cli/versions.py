@@ -6,20 +6,20 @@ from rich.console import Console
 from rich.progress import track
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.setup import UserError, check_lake, settings_of
-from smallcaps_assets.lake import Lake, LakeError, replaced
+from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
+from smallcaps_assets.lake import LakeError, replaced
 from smallcaps_assets.lake.diff import Difference, compare, compare_versions
-from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.lake.migrate import is_migratable, migrate, outdated_keys
+from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.lake.seal import is_intact
 from smallcaps_assets.schemas import TABLES, ContractError
 
 
 def show_diff(first: str, second: str, tables: tuple[str, ...]) -> int:
     """Print how two lakes differ; status 1 when they do."""
-    lakes = [_existing(root) for root in (first, second)]
+    lakes = [existing_lake(root) for root in (first, second)]
     console, count = wide_console(), 0
-    for found in compare(lakes[0], lakes[1], _known(tables) or tuple(TABLES)):
+    for found in compare(lakes[0], lakes[1], known_tables(tables) or tuple(TABLES)):
         _show(console, found)
         count += 1
     console.print(f"{count} partitions differ" if count else "the lakes are equal")
@@ -31,8 +31,7 @@ def run_migrate(
 ) -> int:
     """Bring every raw file of an older contract to the present one."""
     settings = settings_of(market, lake, overrides, config)
-    store, console = _existing(settings.lake.root), wide_console()
-    check_lake(settings)
+    store, console = stored_lake(settings), wide_console()
     failed, done = [], 0
     for table in TABLES:
         keys = outdated_keys(store, table)
@@ -62,9 +61,8 @@ def run_restore(
 ) -> int:
     """List the replaced versions of a partition, or put one back."""
     settings = settings_of(market, lake, overrides, config)
-    store, console = _existing(settings.lake.root), wide_console()
-    check_lake(settings)
-    _known((table,))
+    store, console = stored_lake(settings), wide_console()
+    known_tables((table,))
     if version is None:
         for found in compare_versions(store, table, key):
             _show(console, found)
@@ -76,19 +74,6 @@ def run_restore(
     store.put(table, key or None, data)
     console.print(f"{table} {key} is as it was until {chosen.replaced_at:%Y-%m-%d %H:%M:%S} UTC")
     return 0
-
-
-def _existing(root: str) -> Lake:
-    if read_identity(root) is None:
-        raise LakeError(f"lake {root} is empty; fill it with `smallcaps run`")
-    return Lake(root)
-
-
-def _known(tables: tuple[str, ...]) -> tuple[str, ...]:
-    for name in tables:
-        if name not in TABLES:
-            raise UserError(f"unknown table {name!r}; choose from {', '.join(TABLES)}")
-    return tables
 
 
 def _show(console: Console, found: Difference) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.fact_places import FACT_TABLES, told_facts
+from smallcaps_assets.defs.fact_places import COVERED, FACT_TABLES, told_facts
 from smallcaps_assets.defs.inputs import ticker_sessions_of
 from smallcaps_assets.domain.coverage import Reading, coverage
 from smallcaps_assets.domain.quality import PARTS
@@ -29,15 +29,14 @@ from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip
 from smallcaps_assets.schemas import TABLES, Partitioning
 
-OF_THE_UNIVERSE = ("daily_bars", "minute_bars", "short_volume")
+_NAMES = ("ticker", "tickers", "symbol", "cik")
 
 
 def session_coverage(location: Location) -> dg.AssetsDefinition:
     """The op; cheap, so a year of sessions goes in one run."""
     others = ("trades", *(name for name in FACT_TABLES if not _is_by_session(name)))
     deps = [dg.AssetDep(n, partition_mapping=dg.AllPartitionMapping()) for n in others]
-    here = ("tickers", "universe", *OF_THE_UNIVERSE, *filter(_is_by_session, FACT_TABLES))
-    deps += [dg.AssetDep(name) for name in here]
+    deps += [dg.AssetDep(name) for name in (*COVERED, *filter(_is_by_session, FACT_TABLES))]
 
     @dg.multi_asset(
         name="coverage",
@@ -68,7 +67,7 @@ def _of_session(work: Workspace, key: str) -> Built:
     before = work.sessions_before(date.fromisoformat(key), 1)
     universe = _tickers(lake, "universe", key) or _tickers(lake, "universe", *before)
     readings = [_of_list(lake, key, before)]
-    readings += [_of_table(lake, table, key, universe) for table in OF_THE_UNIVERSE]
+    readings += [_of_table(lake, table, key, universe) for table in COVERED[2:]]
     readings.append(_of_trades(lake, key))
     readings += [_of_fact(lake, name, place, universe) for name, place in told_facts(work, key)]
     frame = coverage(date.fromisoformat(key), readings)
@@ -105,17 +104,12 @@ def _of_fact(lake: Lake, table: str, place: str | None, universe: set[str]) -> R
 
 def _named(lake: Lake, table: str, place: str | None) -> set[str]:
     """Tickers with rows in a partition of a fact table, by whatever names them there."""
-    if not lake.exists(table, place):
-        return set()
-    rows = lake.read(table, place)
-    if table == "filings":
-        listed = (
-            lake.read("ticker_details", place) if lake.exists("ticker_details", place) else None
-        )
-        return set() if listed is None else set(listed.join(rows, on="cik", how="semi")["ticker"])
-    if "tickers" in rows.columns:
-        return set(rows.explode("tickers")["tickers"])
-    return set(rows["ticker" if "ticker" in rows.columns else "symbol"])
+    column = next(name for name in _NAMES if name in TABLES[table].columns)
+    named = lake.read_many(table, [place], [column])
+    if column == "cik":
+        listed = lake.read_many("ticker_details", [place], ["cik", "ticker"])
+        return set(listed.join(named, on="cik", how="semi")["ticker"])
+    return set(named.explode(column)[column] if column == "tickers" else named[column])
 
 
 def _is_by_session(table: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 
 import dagster as dg
 
@@ -18,9 +17,6 @@ from smallcaps_assets.orchestration.partitions import (
     year_keys,
 )
 from smallcaps_assets.schemas import TABLES, Partitioning
-
-LONGEST_HALF = timedelta(days=75)
-"""More than lies between a half-month's first day and the publication of the next one's figures."""
 
 
 def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
@@ -38,16 +34,6 @@ def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: s
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
         Partitioning.PERIOD: lambda: [*periods, UNION],
     }[TABLES[table].partitioning]()
-
-
-def needed_halves(table: str, cuts: Cuts, start: date, end: date) -> list[str]:
-    """Keys of the half-months known in a date range: the newest at its start, and the later ones.
-
-    The figures before are of no use to its decisions.
-    """
-    first = max(start - LONGEST_HALF, cuts.start)
-    before = published_halves(table, first, start)
-    return published_halves(table, first, end)[max(len(before) - 1, 0) :]
 
 
 def failed_keys(

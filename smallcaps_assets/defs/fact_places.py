@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from smallcaps_assets.domain.publication import fails_known_at, half_interest_known_at
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.partitions import half_month_keys
+from smallcaps_assets.orchestration.partitions import Cuts, half_month_keys
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
-FACT_TABLES = (
-    *("facility_short_volume", "exchange_short_volume", "polygon_short_volume"),
-    *("short_interest", "fails_to_deliver", "halts", "filings", "news", "free_float"),
-    *("balance_sheets", "income_statements", "cash_flow_statements"),
-)
+COVERED = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
+"""Tables of prices whose partition of a session its coverage tells of."""
+
+FACT_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, "trades"))
+"""Tables of facts beside prices that a session's coverage tells of."""
+
+LONGEST_HALF = timedelta(days=75)
+"""More than lies between a half-month's first day and the publication of the next one's figures."""
 
 
 def told_facts(work: Workspace, key: str) -> list[tuple[str, str | None]]:
@@ -34,13 +37,24 @@ def published_halves(table: str, start: date, end: date) -> list[str]:
     return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
 
 
+def needed_halves(table: str, cuts: Cuts, start: date, end: date) -> list[str]:
+    """Keys of the half-months known in a date range: the newest at its start, and the later ones.
+
+    The figures before are of no use to its decisions.
+    """
+    first = max(start - LONGEST_HALF, cuts.start)
+    before = published_halves(table, first, start)
+    return published_halves(table, first, end)[max(len(before) - 1, 0) :]
+
+
 def _places(work: Workspace, table: str, key: str) -> list[str | None]:
     """The key of the newest partition out by a session; nothing when there is none yet."""
     kind = TABLES[table].partitioning
     if kind is Partitioning.NONE:
         return [None]
     if kind is Partitioning.HALF_MONTH:
-        return [*published_halves(table, work.cuts.start, date.fromisoformat(key))[-1:]]
+        day = date.fromisoformat(key)
+        return [*needed_halves(table, work.cuts, day, day)]
     return [key[: {Partitioning.YEAR: 4, Partitioning.MONTH: 7}.get(kind, len(key))]]
 
 

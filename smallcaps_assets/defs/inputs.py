@@ -14,7 +14,7 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.defs.fact_inputs import FACT_INPUTS, of_facts
-from smallcaps_assets.defs.fact_places import told_facts
+from smallcaps_assets.defs.fact_places import COVERED, told_facts
 from smallcaps_assets.defs.halt_feed import halts_digest
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.partitions import UNION, year_keys
@@ -33,9 +33,6 @@ _WINDOWS = {
     ("watchlist", "daily_metrics"): (YEAR_WINDOW, True),
     ("runners", "watchlist"): (YEAR_WINDOW - 1, True),
 }
-
-
-COVERED_BY_SESSION = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
 
 
 def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]:
@@ -105,7 +102,7 @@ def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
     day, failures = date.fromisoformat(key), Failures(work.lake)
     names = sorted(ticker_sessions_of(work.lake, day).values())
     places = [("tickers", before) for before in work.sessions_before(day, 1)]
-    places += [(name, key) for name in COVERED_BY_SESSION]
+    places += [(name, key) for name in COVERED]
     places += [("trades", name) for name in names]
     for table, place in (*places, *told_facts(work, key)):
         stored = work.lake.digest(table, place)

@@ -17,7 +17,6 @@ All others are off until switched on. Runs skip what is complete, so asking twic
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 
@@ -35,9 +34,8 @@ from smallcaps_assets.orchestration.launchers import (
     run_request,
 )
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, UNION, Cuts
-from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.orchestration.readiness import newest_begun
-from smallcaps_assets.orchestration.upkeep import end_orphans, purge_compute_logs
+from smallcaps_assets.orchestration.upkeep import put_in_order
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets.settings import Settings
@@ -238,9 +236,7 @@ def upkeep(location: Location) -> dg.SensorDefinition:
         description="Ends dead runs, removes captured output after a month, sets pool limits.",
     )
     def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        apply_pools(context.instance, location.settings.run)
-        ended = end_orphans(context.instance)
-        removed = purge_compute_logs(Path(context.instance.root_directory))
+        ended, removed = put_in_order(context.instance, location.settings.run)
         return dg.SkipReason(f"{ended} dead runs ended, captured output of {removed} runs removed")
 
     return _upkeep

@@ -49,7 +49,7 @@ from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
-KEYS_PER_RUN = 1000
+TICKER_SESSIONS_PER_RUN = 1000
 LABELLED = "dollar_imbalance_bars"
 _SIGNED = {1: "+1", 0: "0", -1: "-1"}
 
@@ -69,7 +69,7 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=TICKS,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=KEYS_PER_RUN),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=TICKER_SESSIONS_PER_RUN),
     )
     def _tick_chain(
         context: dg.AssetExecutionContext, config: RunConfig

@@ -112,7 +112,7 @@ class Lake:
         return pl.read_parquet(self._checked(name, key), columns=columns, hive_partitioning=False)
 
     def read_many(
-        self, name: str, keys: Iterable[str], columns: list[str] | None = None
+        self, name: str, keys: Iterable[str | None], columns: list[str] | None = None
     ) -> pl.DataFrame:
         """The rows of those partitions that exist, in the order of the keys."""
         sources: Any = [self._checked(name, key) for key in keys if self.exists(name, key)]

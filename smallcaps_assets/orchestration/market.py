@@ -107,7 +107,7 @@ def endpoints(settings: Settings, environment: Mapping[str, str] | None = None) 
     """Where the market of these settings is served; starts the embedded one if need be."""
     if settings.market.name == "polygon":
         return _vendor(settings, os.environ if environment is None else environment)
-    sandbox = _sandbox(settings.market.name, _sandbox_options(settings))
+    sandbox = _started(settings.market.name, _sandbox_options(settings))
     others = sandbox.regulators_url
     return Endpoints(
         *(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox"),
@@ -137,17 +137,18 @@ def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 def embedded_market(settings: Settings, port: int = 0) -> Any:
     """A server of the embedded market of its own, not yet started; port 0 finds a free one."""
-    from smallcaps_assets.sandbox import Sandbox, SandboxConfig
-
-    options = dict(_sandbox_options(settings))
-    return Sandbox(SandboxConfig(kind=settings.market.name, port=port, **options))  # type: ignore[arg-type]
+    return _sandbox(settings.market.name, _sandbox_options(settings), port)
 
 
 @shared
-def _sandbox(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
+def _started(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    return _sandbox(kind, options, 0).start()
+
+
+def _sandbox(kind: str, options: tuple[tuple[str, Any], ...], port: int) -> Any:
     from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 
-    return Sandbox(SandboxConfig(kind=kind, **dict(options))).start()  # type: ignore[arg-type]
+    return Sandbox(SandboxConfig(kind=kind, port=port, **dict(options)))  # type: ignore[arg-type]
 
 
 def _recorded_sessions(folder: Path) -> list[date]:

@@ -1,4 +1,4 @@
-"""What is put in order when an instance is opened for work: dead runs, old logs.
+"""What is put in order when an instance is opened for work: dead runs, old logs, pool limits.
 
 Runs are never deleted: a deleted run takes its partitions' materializations with it. Ticks of
 schedules and sensors are purged by Dagster itself, see the retention in dagster.yaml.
@@ -14,6 +14,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from smallcaps_assets.orchestration.pools import apply_pools
+from smallcaps_assets.settings import RunSettings
+
 PROCESS_TAG = "smallcaps/process"
 LOG_DAYS = 30
 
@@ -21,6 +24,12 @@ LOG_DAYS = 30
 def process_tag() -> dict[str, str]:
     """The tag by which a run of this process is known as dead when the process is gone."""
     return {PROCESS_TAG: f"{os.getpid()}@{socket.gethostname()}"}
+
+
+def put_in_order(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[int, int]:
+    """Pools, dead runs and old captured output. Returns how many runs ended and folders went."""
+    apply_pools(instance, settings)
+    return end_orphans(instance), purge_compute_logs(Path(instance.root_directory))
 
 
 def end_orphans(instance: dg.DagsterInstance) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -13,6 +10,7 @@ from smallcaps_assets.reports import human
 from smallcaps_assets.reports.canvas import OUTCOMES
 from smallcaps_assets.reports.day_plot import day_plot, events_plot, halt_minutes
 from smallcaps_assets.reports.days import DayView
+from smallcaps_assets.reports.pages import template
 
 
 def day_facts(view: DayView) -> list[tuple[str, str]]:
@@ -62,17 +60,9 @@ def day_card(view: DayView) -> Panel:
 
 def day_page(view: DayView) -> str:
     """A self-contained page: the facts and the pictures."""
-    plots = [] if view.ticks.is_empty() else [day_plot(view), events_plot(view)]
-    facts = [*price_facts(view), *day_facts(view)]
-    return _template().render(view=view, facts=facts, plots=[p for p in plots if p is not None])
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    loader = PackageLoader("smallcaps_assets.reports")
-    return Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("day.html")
+    drawn = [] if view.ticks.is_empty() else [day_plot(view), events_plot(view)]
+    facts, plots = [*price_facts(view), *day_facts(view)], [plot for plot in drawn if plot]
+    return template("day.html").render(view=view, facts=facts, plots=plots)
 
 
 __all__ = ["day_card", "day_facts", "day_page", "price_facts"]

@@ -144,7 +144,10 @@ def _cards(found: Sequence[QualityFigures]) -> list[tuple[str, str]]:
     bad = [int((~one.checks["is_good"]).sum()) for one in found]
     return [
         (both([human.percent(_answered(one)) for one in found]), "of vendor tickers answered for"),
-        (both([human.count(int(one.gaps["missing"].sum())) for one in found]), "partitions missing"),
+        (
+            both([human.count(int(one.gaps["missing"].sum())) for one in found]),
+            "partitions missing",
+        ),
         (both([human.count(len(one.failures)) for one in found]), "partitions failed"),
         (both([human.count(n) for n in bad]), "checks not passed"),
     ]

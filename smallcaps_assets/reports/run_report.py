@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from smallcaps_assets.reports import human, plots
 from smallcaps_assets.reports.canvas import OUTCOMES, Plot
 from smallcaps_assets.reports.day_card import day_facts
 from smallcaps_assets.reports.days import DayView, choose_days
+from smallcaps_assets.reports.pages import template
 from smallcaps_assets.reports.terminal import SummaryRow, total_of
 
 
@@ -52,7 +51,7 @@ def render(report: RunReport) -> str:
     watchlist = _rows(report.watchlist)
     dataset = _rows(report.dataset)
     summary = [SummaryRow._make(row) for row in report.summary]
-    return _template().render(
+    return template("run_report.html").render(
         report=report,
         cards=_cards(report, summary, watchlist, dataset),
         summary=summary,
@@ -65,21 +64,6 @@ def render(report: RunReport) -> str:
         meta=_flat(report.meta),
         settings=_flat(report.settings),
     )
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("smallcaps_assets.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=human.count, size=human.size, duration=human.duration, percent=human.percent
-    )
-    return environment.get_template("run_report.html")
 
 
 def _rows(frame: pl.DataFrame | None) -> pl.DataFrame | None:

@@ -11,8 +11,7 @@ import pytest
 
 from smallcaps_assets.defs.common import make
 from smallcaps_assets.defs.coverage import _of_session
-from smallcaps_assets.defs.expected import needed_halves
-from smallcaps_assets.defs.fact_places import published_halves
+from smallcaps_assets.defs.fact_places import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of

@@ -10,7 +10,7 @@ import requests
 
 from smallcaps_assets.defs.coverage import _of_session
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.market import _sandbox, _sandbox_options
+from smallcaps_assets.orchestration.market import _sandbox_options, _started
 from smallcaps_assets.orchestration.workspace import CHANGES, PACE
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.sources.errors import MissingTickers, NotEntitled, SourceUnavailable
@@ -36,7 +36,7 @@ def prepared(root: Path, *faults: str, **sections: dict):
 
 def sandbox_of(work) -> Sandbox:
     """The server that the workspace's client talks to."""
-    return _sandbox(work.settings.market.name, _sandbox_options(work.settings))
+    return _started(work.settings.market.name, _sandbox_options(work.settings))
 
 
 def victim(work) -> str:

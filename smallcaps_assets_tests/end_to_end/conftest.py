@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from smallcaps_assets.orchestration.instance import open_instance
-from smallcaps_assets_tests.end_to_end.command import run_small
+from smallcaps_assets_tests.end_to_end.command import SMALL_MARKET, in_process, settings
 
 # A whole market takes minutes without compiled kernels, and tests nothing more.
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
@@ -51,7 +51,8 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory, periods: Path) -> Path:
     with (folder / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not output.exists():
-            done = run_small(lake, "--config", periods, "--report")
+            options = ("--lake", lake, "--config", periods, *settings(SMALL_MARKET))
+            done = in_process("run", *options, cwd=folder)
             assert (done.status, done.error) == (0, "")
             output.write_text(done.out)
     return lake

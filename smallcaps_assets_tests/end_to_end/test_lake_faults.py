@@ -20,10 +20,8 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from click.testing import CliRunner
 
 from benchmarks import chaos
-from smallcaps_assets.cli import main
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.schemas import TABLES
@@ -33,24 +31,23 @@ from smallcaps_assets_tests.end_to_end.command import (
     Finished,
     digests,
     environment,
+    in_process,
     run_again,
+    smallcaps,
 )
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
 LAST = ("coverage", "ml_dataset", "ticker_history")
 
 
-def inside(*arguments: str | Path) -> Finished:
-    """The command in this process, which saves the seconds that a new one needs to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.environ", environment())
-        done = CliRunner().invoke(main, list(map(str, arguments)))
-    return Finished(done.exit_code, done.stdout, done.stderr)
+def on_lake(command: str, lake: Path, *arguments: str) -> Finished:
+    """A command on a lake."""
+    return smallcaps(command, "--lake", lake, *arguments, cwd=lake.parent)
 
 
 def complete(lake: Path) -> None:
     """The main job goes on and ends well."""
-    done = inside("run", "--no-report", "--lake", lake)
+    done = run_again(lake)
     assert (done.status, done.error) == (0, ""), done.out
 
 
@@ -165,18 +162,19 @@ def test_verify_finds_and_marks_damage_and_the_next_run_mends_it(
     lost.unlink()
     meta = own_lake / "processed/ml_dataset/period=union/meta.json"
     meta.write_text(meta.read_text().replace('"rows"', '"rowz"', 1))
-    found = inside("verify", "--lake", own_lake)
+    found = on_lake("verify", own_lake)
     assert found.status == 1 and found.out.count("watchlist 2024-12-") == 2, found
     assert "checksum" in found.out and "not stored" in found.out and "meta.json" in found.out
-    marked = inside("verify", "--lake", own_lake, "--repair")
+    marked = on_lake("verify", own_lake, "--repair")
     assert "3 partitions are marked" in marked.out
-    assert inside("verify", "--lake", own_lake).status == 0
-    differences = inside("diff", own_lake, small_lake)
+    assert on_lake("verify", own_lake).status == 0
+    differences = smallcaps("diff", own_lake, small_lake, cwd=own_lake)
     assert differences.status == 1 and "only in the second lake" in differences.out
     complete(own_lake)
     assert tables_of(own_lake) == tables_of(small_lake)
     assert len(list(own_lake.rglob("state/bad/**/*.parquet"))) == 2
-    assert inside("diff", own_lake, small_lake).out.strip() == "the lakes are equal"
+    again = smallcaps("diff", own_lake, small_lake, cwd=own_lake)
+    assert again.out.strip() == "the lakes are equal"
 
 
 # Files of other times ----------------------------------------------------------------------------
@@ -186,9 +184,9 @@ def test_replaced_file_is_listed_and_put_back(own_lake: Path, small_lake: Path) 
     stamp = lake.stamp("daily_bars", key)
     assert stamp is not None
     lake.write("daily_bars", key, lake.read("daily_bars", key).head(5), stamp)
-    listed = inside("restore", "--lake", own_lake, "daily_bars", key)
+    listed = on_lake("restore", own_lake, "daily_bars", key)
     assert listed.status == 0 and "rows" in listed.out, listed
-    assert inside("restore", "--lake", own_lake, "daily_bars", key, "--version", "2").status == 0
+    assert on_lake("restore", own_lake, "daily_bars", key, "--version", "2").status == 0
     assert tables_of(own_lake) == tables_of(small_lake)
 
 
@@ -199,10 +197,10 @@ def test_older_contract_is_refused_until_it_is_migrated(
     keys = lake.keys("daily_bars")
     before = [lake.read("daily_bars", key) for key in keys]
     monkeypatch.setitem(TABLES, "daily_bars", replace(table, version=table.version + 1))
-    refused = inside("verify", "--lake", own_lake, "daily_bars")
+    refused = on_lake("verify", own_lake, "daily_bars")
     assert refused.status == 1 and refused.out.count("run `smallcaps migrate`") == len(keys)
     monkeypatch.setitem(MIGRATIONS, ("daily_bars", table.version), lambda rows: rows)
-    done = inside("migrate", "--lake", own_lake)
+    done = on_lake("migrate", own_lake)
     assert f"{len(keys)} partitions migrated, 0 failed" in done.out, done
     assert all(map(pl.DataFrame.equals, before, (lake.read("daily_bars", key) for key in keys)))
 
@@ -266,7 +264,7 @@ def test_job_on_a_full_disk_ends_in_a_clear_error_and_the_rerun_completes(
     lake = Path(shutil.copytree(begun, disk / "lake"))
     before = tables_of(lake)
     with full(disk, lake) as limit:
-        done = run_again(lake, before=limit)
+        done = in_process("run", "--no-report", "--lake", lake, cwd=disk, before=limit)
     assert_refused(done, "No space left", "is full", "File too large", "disk I/O error")
     assert tables_of(lake).items() >= before.items()
     complete(lake)
@@ -279,7 +277,7 @@ def test_job_that_may_not_write_ends_in_a_clear_error_and_the_rerun_completes(
     lake = Path(shutil.copytree(begun, disk / "lake"))
     before = tables_of(lake)
     with read_only(disk, lake):
-        done = inside("run", "--no-report", "--lake", lake)
+        done = run_again(lake)
     assert_refused(done, "Read-only file system", "Permission denied", "readonly database")
     assert tables_of(lake) == before
     complete(lake)
