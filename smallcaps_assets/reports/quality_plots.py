@@ -169,7 +169,9 @@ def balance_plot(labels: pl.DataFrame, title: str) -> Plot | None:
         date_axis(axes, True)
         legend_above(axes, fontsize=8 if is_narrow else 9)
 
-    return draw_plot(draw, f"{title}, by month.", SMALL, SMALL_NARROW)
+    return draw_plot(
+        draw, f"{title}: share of each outcome among the events, by month.", SMALL, SMALL_NARROW
+    )
 
 
 def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
