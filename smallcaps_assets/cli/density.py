@@ -69,16 +69,16 @@ def _report(
     spans = chosen_spans(settings, store, "watchlist", compare)
     found = _gather(settings, store, spans)
     measures = density_measures(found)
+    if html is not None:
+        write_page(html, density_page(found, settings.market.name))
     if compare is None:
         _show(settings, store, by, is_json)
     elif is_json:
         echo_json(plain_measures(measures, spans))
     else:
         wide_console().print(terminal_table(measures_grid(measures, spans, "density")))
-    if html is not None:
-        write_page(html, density_page(found, settings.market.name))
-        if not is_json:
-            wide_console().print(f"page  {html}", soft_wrap=True, markup=False)
+    if html is not None and not is_json:
+        wide_console().print(f"page  {html}", soft_wrap=True, markup=False)
 
 
 def _gather(settings: Settings, store: Lake, spans: list[Span]) -> list[DensityFigures]:

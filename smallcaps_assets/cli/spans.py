@@ -90,9 +90,11 @@ def rows(lake: Lake, table: str, keys: list[str], columns: list[str]) -> pl.Data
 
 
 def check_page(file: str | None) -> None:
-    """Refuse a name of a page before the work begins."""
+    """Refuse a page's name before the work begins."""
     if file is not None and Path(file).suffix != ".html":
         raise UserError(f"{file}: the page is HTML; end its name in .html")
+    if file is not None and Path(file).is_dir():
+        raise UserError(f"{file} is a folder; name another file with --html")
 
 
 def write_page(file: str, html: str) -> None:

@@ -77,7 +77,7 @@ def _of_session(work: Workspace, key: str) -> Built:
         for row in frame.iter_rows(named=True)
     }
     sums = frame.select(pl.col(PARTS[1:]).sum()).row(0, named=True)
-    return Built(frame, {"tickers": coverage_strip(sums), **told})
+    return Built(frame, {"coverage": coverage_strip(sums), **told})
 
 
 def _of_list(lake: Lake, key: str, before: list[str]) -> Reading:
