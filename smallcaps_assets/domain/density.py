@@ -129,7 +129,8 @@ def rvol_near(metrics: pl.DataFrame, events: pl.DataFrame, reach: int = 5) -> pl
     Sessions are counted in the dates of `metrics`; offset 0 is the event's own.
     """
     places = metrics.select(pl.col("date").unique().sort()).with_row_index("place")
-    placed = metrics.select("date", "ticker", "rvol30").join(places, on="date")
+    concerned = metrics.select("date", "ticker", "rvol30").join(events, on="ticker", how="semi")
+    placed = concerned.join(places, on="date")
     days = events.select("date", "ticker").unique().join(places, on="date")
     offsets = pl.DataFrame({"offset": range(-reach, reach + 1)}, schema={"offset": pl.Int64})
     return (
