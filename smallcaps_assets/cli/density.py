@@ -23,7 +23,7 @@ from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.settings import Period, Settings
 
 if TYPE_CHECKING:
-    from smallcaps_assets.reports.density_page import DensityFigures
+    from smallcaps_assets.reports.density_measures import DensityFigures
     from smallcaps_assets.reports.spans import Span
 
 _DAYS = ("period", "rule", "days", "sessions", "mean", "median")
@@ -61,7 +61,8 @@ def _report(
     is_json: bool,
 ) -> None:
     """The page, and in the terminal the comparison or the usual tables."""
-    from smallcaps_assets.reports.density_page import density_measures, density_page
+    from smallcaps_assets.reports.density_measures import density_measures
+    from smallcaps_assets.reports.density_page import density_page
     from smallcaps_assets.reports.sections import measures_grid, terminal_table
     from smallcaps_assets.reports.spans import plain_measures
 

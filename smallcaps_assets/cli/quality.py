@@ -18,7 +18,8 @@ from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.cli.spans import check_page, chosen_spans, write_page
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import open_instance
-from smallcaps_assets.reports.quality_page import QualityFigures, quality_measures, quality_page
+from smallcaps_assets.reports.quality_measures import QualityFigures, quality_measures
+from smallcaps_assets.reports.quality_page import quality_page
 from smallcaps_assets.reports.sections import measures_grid, terminal_table
 from smallcaps_assets.reports.spans import Span, plain_measures
 from smallcaps_assets.settings import Settings

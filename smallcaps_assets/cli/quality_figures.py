@@ -25,7 +25,7 @@ from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import UNION, Cuts
-from smallcaps_assets.reports.quality_page import QualityFigures
+from smallcaps_assets.reports.quality_measures import QualityFigures
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings

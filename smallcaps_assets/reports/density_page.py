@@ -1,81 +1,25 @@
-"""The density report: how many days the rules select, what those days look like, what ticks cost.
+"""The page of the density report: one span, or two beside each other.
 
-Holds the figures of a span and what is shown of them, of one span or of two beside each other.
-Computing the figures belongs to `domain/density.py`, reading the lake to the caller.
+What is shown of the figures in `density_measures.py`; drawing is in `density_plots.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 
 import polars as pl
 
-from smallcaps_assets.domain.density import (
-    LARGE_CHANGE,
-    TAILS,
-    TickCost,
-    selected_days,
-    top_runners,
-)
+from smallcaps_assets.domain.density import LARGE_CHANGE, TAILS, selected_days, top_runners
 from smallcaps_assets.reports import density_plots as plots
 from smallcaps_assets.reports import human
-from smallcaps_assets.reports.plots import PRECEDENCE, selected_days_plot
+from smallcaps_assets.reports.density_measures import (
+    DensityFigures,
+    cost_measures,
+    density_measures,
+    selected_share,
+)
+from smallcaps_assets.reports.plots import selected_days_plot
 from smallcaps_assets.reports.sections import Grid, Page, Section, measures_grid, render_page
-from smallcaps_assets.reports.spans import Measure, Span
-
-
-@dataclass(frozen=True)
-class DensityFigures:
-    """What the report says of one span.
-
-    `sessions` are the dates looked at; `watchlist` has date, ticker, rule and change of the span;
-    `tails` is `change_tails` by year, `counts` `change_counts`, `histogram` `change_histogram`,
-    `dollars` `dollars_traded` by month, of the days that the tick rules select; `around` is
-    `rvol_summary` by kind of event; `cost` is that of those days' ticks.
-    """
-
-    span: Span
-    sessions: pl.Series
-    watchlist: pl.DataFrame
-    tails: pl.DataFrame
-    counts: pl.DataFrame
-    histogram: pl.DataFrame
-    dollars: pl.DataFrame
-    around: Mapping[str, pl.DataFrame]
-    cost: TickCost
-
-
-def density_measures(found: Sequence[DensityFigures]) -> list[Measure]:
-    """The figures that sum up each span."""
-    rows = [
-        ("sessions", [len(one.sessions) for one in found]),
-        ("selected ticker-days", [_days(one.watchlist) for one in found]),
-        ("tickers selected at least once", [one.watchlist["ticker"].n_unique() for one in found]),
-    ]
-    measures = [Measure(name, tuple(values)) for name, values in rows]
-    for rule in PRECEDENCE:
-        means = tuple(_per_session(one, rule) for one in found)
-        measures.append(Measure(f"{rule} days per session", means, human.decimal))
-    return [
-        *measures,
-        Measure(
-            f"days with a change of {LARGE_CHANGE:.0%} or more",
-            tuple(_large(one.counts) for one in found),
-            partial(human.percent, decimals=2),
-            is_share=True,
-        ),
-        Measure("dollars traded per session", tuple(map(_dollars, found)), human.dollars),
-        Measure(
-            "of them in days worth their ticks",
-            tuple(map(_share, found)),
-            human.percent,
-            is_share=True,
-        ),
-        *_around_measures(found),
-        *_cost_measures(found),
-    ]
 
 
 def density_page(found: Sequence[DensityFigures], market: str) -> str:
@@ -99,60 +43,6 @@ def density_page(found: Sequence[DensityFigures], market: str) -> str:
     )
 
 
-# Numbers -----------------------------------------------------------------------------------------
-def _days(watchlist: pl.DataFrame) -> int:
-    return watchlist.select("ticker", "date").n_unique()
-
-
-def _per_session(one: DensityFigures, rule: str) -> float | None:
-    if one.sessions.is_empty():
-        return None
-    return int((one.watchlist["rule"] == rule).sum()) / len(one.sessions)
-
-
-def _large(counts: pl.DataFrame) -> float | None:
-    row = counts.row(by_predicate=pl.col("threshold") == LARGE_CHANGE, named=True)
-    return (row["rises"] + row["falls"]) / row["days"] if row["days"] else None
-
-
-def _dollars(one: DensityFigures) -> float | None:
-    return float(one.dollars["market"].sum()) / len(one.sessions) if len(one.sessions) else None
-
-
-def _share(one: DensityFigures) -> float | None:
-    market = float(one.dollars["market"].sum())
-    return float(one.dollars["selected"].sum()) / market if market else None
-
-
-def _around_measures(found: Sequence[DensityFigures]) -> list[Measure]:
-    """Median relative volume the session before and on the day of each kind of event."""
-    return [
-        Measure(
-            f"median relative volume {when} {event}",
-            tuple(_median(one.around[event], offset) for one in found),
-            human.decimal,
-        )
-        for event in found[0].around
-        for when, offset in (("the session before", -1), ("on the day of", 0))
-    ]
-
-
-def _median(around: pl.DataFrame, offset: int) -> float | None:
-    rows = around.filter(pl.col("offset") == offset)
-    return rows["median"][0] if len(rows) else None
-
-
-def _cost_measures(found: Sequence[DensityFigures]) -> list[Measure]:
-    costs = [one.cost for one in found]
-    return [
-        Measure("ticker-sessions worth their ticks", tuple(c.ticker_sessions for c in costs)),
-        Measure("requests for their trades", tuple(c.requests for c in costs)),
-        Measure("time on a paid plan", tuple(3600 * c.hours_paid for c in costs), human.duration),
-        Measure("time on the free plan", tuple(3600 * c.hours_free for c in costs), human.duration),
-        Measure("size of their trades", tuple(1e9 * c.gigabytes for c in costs), human.size),
-    ]
-
-
 def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
     """The most telling figures; of two spans both."""
 
@@ -164,7 +54,10 @@ def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
     return [
         (both([human.count(d) for d in days]), "ticker-days worth their ticks"),
         (both([human.decimal(p) for p in per]), "of them per session"),
-        (both([human.percent(_share(one)) for one in found]), "of the dollars traded, in them"),
+        (
+            both([human.percent(selected_share(one)) for one in found]),
+            "of the dollars traded, in them",
+        ),
         (both([human.size(1e9 * one.cost.gigabytes) for one in found]), "of trades to fetch"),
     ]
 
@@ -342,5 +235,5 @@ def _cost(found: Sequence[DensityFigures]) -> Section:
         "What their ticks would cost",
         "The ticker-sessions that the tick rules select, in pages of 50,000 trades. Look first,"
         " then decide which periods' ticks to fetch: set ticks = true of the period.",
-        grids=[[measures_grid(_cost_measures(found), [one.span for one in found])]],
+        grids=[[measures_grid(cost_measures(found), [one.span for one in found])]],
     )

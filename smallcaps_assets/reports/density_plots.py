@@ -7,7 +7,6 @@ Each returns a `Plot`, or None when there is nothing to draw. Selected days over
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -32,10 +31,8 @@ from smallcaps_assets.reports.canvas import (
     panel,
     span_top,
 )
+from smallcaps_assets.reports.density_measures import DensityFigures
 from smallcaps_assets.reports.plots import PRECEDENCE, SMALL, SMALL_NARROW, date_axis
-
-if TYPE_CHECKING:
-    from smallcaps_assets.reports.density_page import DensityFigures
 
 _CHANGES = (-0.75, -0.5, 0, 1, 3)
 _QUANTILES = {"q_0.001": RED, "q_0.01": AMBER, "q_0.99": BLUE, "q_0.999": GREEN}

@@ -6,11 +6,10 @@ Each returns a `Plot`, or None when there is nothing to draw.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.colors import ListedColormap
+from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -42,9 +41,7 @@ from smallcaps_assets.reports.plots import (
     date_axis,
     date_range,
 )
-
-if TYPE_CHECKING:
-    from smallcaps_assets.reports.quality_page import QualityFigures
+from smallcaps_assets.reports.quality_measures import QualityFigures
 
 _ANSWERED = (
     (RED, f"under {MIN_VOLUME_SHARE:.0%}"),
@@ -61,22 +58,16 @@ def coverage_plot(coverage: pl.DataFrame) -> Plot | None:
         return None
     every = EVERY[bucket_of(*date_range(coverage))]
     rows = coverage_over_time(coverage, every)
-    tables = rows["table"].unique().sort(descending=True).to_list()
     starts = rows["period"].unique().sort()
-    ends = [*starts.to_list(), starts.dt.offset_by(every)[-1]]
-    wide = rows.pivot("period", index="table", values="answered").sort("table", descending=True)
-    shares = wide.select(str(start) for start in starts).to_numpy().astype(float)
-    classes = np.digitize(shares, (MIN_VOLUME_SHARE, MIN_ANSWERED_SHARE)).astype(float)
-    classes[np.isnan(shares)] = np.nan
+    ends = starts.shift(-1).fill_null(starts.dt.offset_by(every)[-1])
+    rows = rows.join(pl.DataFrame({"period": starts, "end": ends}), on="period")
+    tables = rows["table"].unique().sort(descending=True).to_list()
 
     def draw(figure: Figure, is_narrow: bool) -> None:
         axes = panel(figure, 1.55, 0.46, 0.12, 0.32)
         axes.grid(visible=False)
-        colours = ListedColormap([colour for colour, _ in _ANSWERED])
-        edges = np.arange(len(tables) + 1) - 0.5
-        axes.pcolormesh(
-            date2num(ends), edges, classes, cmap=colours, vmin=-0.5, vmax=2.5, lw=0
-        )  # fmt: skip
+        for place, table in enumerate(tables):
+            _answered(axes, place, rows.filter(pl.col("table") == table).sort("period"))
         axes.set_yticks(range(len(tables)), tables)
         date_axis(axes, is_narrow)
         handles = [Patch(facecolor=colour, label=words) for colour, words in _ANSWERED]
@@ -88,6 +79,23 @@ def coverage_plot(coverage: pl.DataFrame) -> Plot | None:
     height = 0.89 + 0.24 * len(tables)
     alt = "Share of the expected tickers that each vendor table has answered for, over time."
     return draw_plot(draw, alt, Size(10.6, height), Size(4.3, height))
+
+
+def _answered(axes: Axes, place: int, rows: pl.DataFrame) -> None:
+    """A table's periods as bars, neighbours of one class in one piece."""
+    limits = (MIN_VOLUME_SHARE, MIN_ANSWERED_SHARE)
+    classes = pl.Series("class", np.digitize(rows["answered"].to_numpy(), limits))
+    has_jumped = pl.col("period") != pl.col("end").shift()
+    is_new = (pl.col("class") != pl.col("class").shift()) | has_jumped
+    runs = (
+        rows.with_columns(classes)
+        .with_columns(is_new.fill_null(True).cum_sum().alias("run"))
+        .group_by("run", maintain_order=True)
+        .agg(pl.col("class", "period").first(), pl.col("end").last())
+    )
+    for _, number, first, last in runs.iter_rows():
+        left, right = date2num((first, last))
+        axes.barh(place, right - left, 0.86, left, color=_ANSWERED[number][0], lw=0)
 
 
 def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:

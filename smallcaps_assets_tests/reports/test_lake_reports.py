@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.density import change_tails
-from smallcaps_assets.reports.density_page import density_measures, density_page
+from smallcaps_assets.reports.density_measures import density_measures
+from smallcaps_assets.reports.density_page import density_page
 from smallcaps_assets.reports.density_plots import tails_plot
-from smallcaps_assets.reports.quality_page import quality_measures, quality_page
+from smallcaps_assets.reports.quality_measures import quality_measures
+from smallcaps_assets.reports.quality_page import quality_page
 from smallcaps_assets.reports.sections import Grid, measures_grid, terminal_table
 from smallcaps_assets.reports.spans import Measure, Span, plain_measures
 from smallcaps_assets_tests.reports.lake_figures import (
