@@ -5,8 +5,9 @@ The checks around the kernel. Bars of a ticker-session, ready for their table, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NoReturn
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,8 @@ from numpy.typing import ArrayLike
 
 from smallcaps_assets.domain.guards import (
     ArrayError,
+    as_floats,
+    as_times,
     boolean_array,
     float_array,
     price_array,
@@ -28,7 +31,7 @@ from smallcaps_assets.kernels.ticks import tick_signs
 from smallcaps_assets.schemas.tables import BAR_REASONS
 
 # Bars that one call of the kernel writes at most; a buffer for all would be as long as the ticks.
-ROWS = 8192
+ROWS = 2 * kernel.MOST_ROWS
 
 
 class BarKind(StrEnum):
@@ -128,24 +131,24 @@ def bars_from_arrays(
     kind = BarKind(kind)
     check_parameters(target, alpha, gamma, kappa)
     arrays = {
-        "timestamps": time_array("timestamps", timestamps),
-        "prices": price_array("prices", prices),
-        "sizes": size_array("sizes", sizes),
+        "timestamps": as_times("timestamps", timestamps),
+        "prices": as_floats("prices", prices),
+        "sizes": as_floats("sizes", sizes),
     }
     count = arrays["prices"].size
     arrays["forming"] = boolean_array("price_forming", price_forming, count, True)
+    if signs is not None:
+        arrays["signs"] = sign_array("signs", signs)
+    if auction is not None:
+        arrays["auctions"] = boolean_array("auction", auction, count, False)
     same_length(arrays)
     runs = {"block": _runs("block", block, count), "session": _runs("session", session, count)}
     before = _start(state or new_state(target), arrays["timestamps"], runs)
-    edges = _edges(runs, count, before)
-    if signs is None:
-        after, arrays["signs"] = _tick_rule(before, arrays["prices"], runs["session"])
-    else:
-        after, arrays["signs"] = before, sign_array("signs", signs)
-        same_length(arrays)
-    if auction is not None:
-        arrays["signs"] = arrays["signs"] * ~boolean_array("auction", auction, count, False)
-    return _cut(arrays | edges, kind, (target, alpha, gamma, kappa), after, final)
+    arrays |= _edges(runs, count, before)
+    arrays["starts"] = _new_sessions(runs["session"], before.previous_session)
+    if signs is None and count:
+        before = replace(before, previous_session=int(runs["session"].values[-1]))
+    return _cut(arrays, kind, (target, alpha, gamma, kappa), before, final)
 
 
 def check_parameters(target: float, alpha: float, gamma: float, kappa: float) -> None:
@@ -214,16 +217,10 @@ def _start(state: BarState, timestamps: np.ndarray, runs: dict[str, _Runs]) -> B
     return BarState(floats, integers, state.sign, state.previous_price, state.previous_session)
 
 
-def _tick_rule(state: BarState, prices: np.ndarray, sessions: _Runs) -> tuple[BarState, np.ndarray]:
-    """Signs, and the state after them; the first trade of a session is compared with nothing."""
-    starts, last = sessions.starts, state.previous_session
-    if starts.size:
-        is_resumed = int(sessions.values[0] == last)
-        starts, last = starts[is_resumed:], int(sessions.values[-1])
-    signs, sign, price = tick_signs(
-        read_only(prices), read_only(starts), state.sign, state.previous_price
-    )
-    return BarState(state.floats, state.integers, int(sign), float(price), last), signs
+def _new_sessions(sessions: _Runs, previous: int) -> np.ndarray:
+    """Ticks that begin another session: the tick rule compares them with nothing."""
+    is_resumed = sessions.starts.size and sessions.values[0] == previous
+    return sessions.starts[1:] if is_resumed else sessions.starts
 
 
 def _cut(
@@ -236,23 +233,36 @@ def _cut(
     target, alpha, gamma, kappa = (float(p) for p in parameters)
     out_f = np.empty((ROWS, kernel.FLOAT_COLUMNS))
     out_n = np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
-    given = {name: read_only(array) for name, array in arrays.items()}
+    optional = {"signs": np.empty(0, np.int8), "auctions": np.empty(0, np.bool_)}
+    given = {name: read_only(array) for name, array in (optional | arrays).items()}
     count, start, pieces = given["prices"].size, -1, []
+    sign, price = state.sign, state.previous_price
     while start < count:
-        todo = slice(np.searchsorted(given["edges"], start, "right"), None)
-        rows, start = kernel.cut_bars(
-            given["timestamps"], given["prices"], given["sizes"], given["signs"],
-            given["forming"], given["edges"][todo], given["edge_blocks"][todo],
-            given["edge_sessions"][todo], kind.in_dollars, kind.is_imbalance,
-            target, alpha, gamma, kappa, state.floats, state.integers, max(start, 0), out_f, out_n,
+        rows, start, sign, price = kernel.cut_ticks(
+            given["timestamps"], given["prices"], given["sizes"], given["forming"],
+            given["signs"], given["auctions"], given["starts"], sign, price,
+            given["edges"], given["edge_blocks"], given["edge_sessions"],
+            kind.in_dollars, kind.is_imbalance, target, alpha, gamma, kappa,
+            state.floats, state.integers, max(start, 0), out_f, out_n,
         )  # fmt: skip
+        if start < 0:
+            _raise_of(arrays)
         if final and start == count:
             rows += kernel.cut_rest(
                 kernel.BY_SESSION, target, kappa, state.floats, state.integers, out_f, out_n, rows
             )
         pieces.append((out_f[:rows].copy(), out_n[:rows].copy()))
     floats, integers = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    state = replace(state, sign=int(sign), previous_price=float(price))
     return _bar_frame(floats, integers, kind), state
+
+
+def _raise_of(arrays: dict[str, np.ndarray]) -> NoReturn:
+    """Raise ArrayError naming the value that the kernel found to be no good."""
+    time_array("timestamps", arrays["timestamps"])
+    price_array("prices", arrays["prices"])
+    size_array("sizes", arrays["sizes"])
+    raise AssertionError("the kernel and the guards judge a value differently")
 
 
 def _bar_frame(floats: np.ndarray, integers: np.ndarray, kind: BarKind) -> pl.DataFrame:
@@ -314,6 +324,9 @@ def tick_rule(
 
     `sign`, `previous_price` and `previous_session` resume an earlier pass. Raises ArrayError.
     """
-    checked = float_array("prices", prices)
-    state = BarState(np.empty(0), np.empty(0), sign, previous_price, previous_session)
-    return _tick_rule(state, checked, _runs("session", session, checked.size))[1]
+    array = as_floats("prices", prices)
+    starts = _new_sessions(_runs("session", session, array.size), previous_session)
+    signs, *_ = tick_signs(read_only(array), read_only(starts), sign, previous_price)
+    if signs.size < array.size:
+        float_array("prices", array)
+    return signs

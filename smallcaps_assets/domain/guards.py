@@ -10,10 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from smallcaps_assets.kernels.checks import first_bad_span, first_descent, first_outside
-
-LOWEST = -np.finfo(np.float64).max
-SMALLEST = np.nextafter(0.0, 1.0)
+from smallcaps_assets.kernels.checks import (
+    LOWEST,
+    SMALLEST,
+    first_bad_span,
+    first_descent,
+    first_outside,
+)
 
 
 class ArrayError(ValueError):
@@ -42,10 +45,16 @@ def size_array(name: str, values: ArrayLike) -> np.ndarray:
     return _checked(name, values, 0.0, ">= 0; drop such trades first")
 
 
-def _checked(name: str, values: ArrayLike, low: float, expected: str) -> np.ndarray:
+def as_floats(name: str, values: ArrayLike) -> np.ndarray:
+    """A contiguous float64 array of one dimension; its values are not looked at."""
     array = np.ascontiguousarray(values, np.float64)
     if array.ndim != 1:
         raise ArrayError(f"{name} has {array.ndim} dimensions, expected 1; flatten it first")
+    return array
+
+
+def _checked(name: str, values: ArrayLike, low: float, expected: str) -> np.ndarray:
+    array = as_floats(name, values)
     place = first_outside(read_only(array), low)
     if place >= 0:
         if not np.isfinite(array[place]):
@@ -54,12 +63,17 @@ def _checked(name: str, values: ArrayLike, low: float, expected: str) -> np.ndar
     return array
 
 
-def time_array(name: str, values: ArrayLike) -> np.ndarray:
-    """A contiguous int64 array in ascending order; equal neighbours are fine."""
+def as_times(name: str, values: ArrayLike) -> np.ndarray:
+    """A contiguous int64 array; its values are not looked at."""
     array = np.ascontiguousarray(values)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise ArrayError(f"{name} is {array.dtype}, expected integers; cast instants to int64")
-    array = array.astype(np.int64, copy=False)
+    return array.astype(np.int64, copy=False)
+
+
+def time_array(name: str, values: ArrayLike) -> np.ndarray:
+    """`as_times` in ascending order; equal neighbours are fine."""
+    array = as_times(name, values)
     place = first_descent(read_only(array))
     if place >= 0:
         raise ArrayError(

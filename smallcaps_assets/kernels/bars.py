@@ -1,17 +1,22 @@
-"""The kernel of the activity bars: dollar, volume and imbalance bars in one pass.
+"""The kernels of the activity bars: dollar, volume and imbalance bars in one pass.
 
     ticks   0 1 2 3 4 5 6 7 8        a bar takes whole trades up to and including the one
     bars   [0 . .][1][2 . . .][3     that reaches the threshold; the rest waits in the state
     edges         ^         ^        where the session or the block changes: a bar ends before
 
 State lives in two small arrays, so that a pass may stop anywhere and go on bit-identically. Sums
-run in the order of the ticks; extremes, which do not depend on order, are taken bar by bar.
+run in the order of the ticks; extremes, which do not depend on order, are taken bar by bar. Ticks
+are checked, signed and cut a chunk at a time, while the chunk is in the processor's cache: reading
+them from memory more than once would take longer than all the rest.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
+from smallcaps_assets.kernels.checks import SMALLEST, first_descent, first_outside
+from smallcaps_assets.kernels.ticks import CHUNK, count_below, sign_chunk
 
 # Float state; the first FLOAT_COLUMNS of them are the columns of a bar.
 OPEN, HIGH, LOW, CLOSE, VOLUME, DOLLARS, BUY, SELL, UNSIGNED, THETA = range(10)
@@ -30,6 +35,8 @@ BY_THRESHOLD, BY_SESSION, BY_HALT = 0, 1, 2
 ALL_BUT_SIGN = 0x7FFF_FFFF_FFFF_FFFF
 # Doubles hold every whole number up to 2^53; sizes below 2^31 can't overflow an int64 before.
 LARGEST_WHOLE, LARGEST_SIZE = 2**53, 2**31
+# Room in the output that a chunk may need: each tick can end a bar, before it and with it.
+MOST_ROWS = 2 * CHUNK
 
 
 @njit(cache=True, nogil=True)
@@ -161,21 +168,18 @@ def form_prices(prices, forming, f, n):
 @njit(cache=True, nogil=True)
 def cut_bars(
     times, prices, sizes, signs, forming, edges, edge_blocks, edge_sessions,
-    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, start, out_f, out_n,
+    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f, out_n,
 ):  # fmt: skip
-    """Cut ticks from `start` on into bars; `f` and `n` are the state, changed in place.
+    """Cut ticks into bars; `f` and `n` are the state, changed in place.
 
     Another block or session, `edge_blocks[e]` and `edge_sessions[e]`, begins at tick `edges[e]`.
-    Returns the number of rows written and the next tick: not the end, when another bar and a
-    remainder would not fit into the output. Edges up to that tick are then done with.
+    Returns the number of rows written, at most two a tick.
     """
     low_clamp, high_clamp = target / kappa, target * kappa
-    rows, i = 0, start
+    rows, i = 0, 0
     for e in range(edges.size + 1):
         stop = edges[e] if e < edges.size else prices.size
         while i < stop:
-            if rows + 2 > out_f.shape[0]:
-                return rows, i
             if n[TICKS] == 0:
                 n[FIRST], n[OPEN_TIME] = n[SEEN] + i, times[i]
                 f[FIRST_PRICE] = prices[i]
@@ -202,7 +206,7 @@ def cut_bars(
                 f[LAST_FORMING] = np.nan
             n[BLOCK], n[SESSION] = edge_blocks[e], edge_sessions[e]
     n[SEEN] += prices.size
-    return rows, i
+    return rows
 
 
 @njit(cache=True, nogil=True)
@@ -213,3 +217,45 @@ def cut_rest(reason, target, kappa, f, n, out_f, out_n, row):
     write_bar(f, n, reason, target / kappa, target * kappa, out_f, out_n, row)
     clear_bar(f, n)
     return 1
+
+
+@njit(cache=True, nogil=True)
+def cut_ticks(
+    times, prices, sizes, forming, known_signs, auctions, starts, sign, previous,
+    edges, edge_blocks, edge_sessions,
+    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, start, out_f, out_n,
+):  # fmt: skip
+    """Check ticks from `start` on, sign them and cut them into bars, chunk by chunk.
+
+    Signs are the known ones, or without any the tick rule with its `starts`, `sign` and `previous`
+    as in `tick_signs`; where `auctions`, which may be empty too, is true they are 0. The rest is as
+    in `cut_bars`. Returns the rows written, the next tick (not the end, when the rows of another
+    chunk might not fit; -1 when a value is no good), and the sign and price before it.
+    """
+    signs, spare = np.empty(CHUNK, np.int8), np.empty(CHUNK, np.int8)
+    s, e, rows = count_below(starts, 0, start), count_below(edges, 0, start), 0
+    for begin in range(start, prices.size, CHUNK):
+        if rows + MOST_ROWS > out_f.shape[0]:
+            return rows, begin, sign, previous
+        end = min(begin + CHUNK, prices.size)
+        part, own = prices[begin:end], signs[: end - begin]
+        is_good = first_outside(part, SMALLEST) < 0 and first_outside(sizes[begin:end], 0.0) < 0
+        if not is_good or first_descent(times[max(begin - 1, 0) : end]) >= 0:
+            return rows, -1, sign, previous
+        if known_signs.size > 0:
+            own[:] = known_signs[begin:end]
+        else:
+            after = count_below(starts, s, end)
+            sign = sign_chunk(part, starts[s:after] - begin, sign, previous, own, spare)
+            s, previous = after, part[-1]
+        if auctions.size > 0:
+            for i in range(own.size):
+                own[i] *= np.int8(not auctions[begin + i])
+        after = count_below(edges, e, end)
+        rows += cut_bars(
+            times[begin:end], part, sizes[begin:end], own, forming[begin:end],
+            edges[e:after] - begin, edge_blocks[e:after], edge_sessions[e:after],
+            in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f[rows:], out_n[rows:],
+        )  # fmt: skip
+        e = after
+    return rows, prices.size, sign, previous

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 CHUNK = 1024
+LOWEST, SMALLEST = -np.finfo(np.float64).max, np.nextafter(0.0, 1.0)
 
 
 @njit(cache=True, nogil=True)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-CARRY_CHUNK = 1024
+from smallcaps_assets.kernels.checks import LOWEST, first_outside
+
+# Ticks that all is done with while they are in the processor's cache.
+CHUNK = 8192
 CARRY_STEPS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -57,16 +60,39 @@ def tick_signs(prices, starts, sign, previous):
 
     The trades at `starts` begin a session and are compared with nothing; the sign carries over.
     `sign` and `previous` (NaN: nothing) are those of the trade before. Returns the signs, int8,
-    and the last sign and price, to resume from.
+    and the last sign and price, to resume from; at a price that is no finite number it stops, and
+    returns fewer signs than prices.
     """
     signs = np.empty(prices.size, np.int8)
-    if prices.size == 0:
-        return signs, sign, previous
+    spare = np.empty(CHUNK, np.int8)
+    s = 0
+    for begin in range(0, prices.size, CHUNK):
+        end = min(begin + CHUNK, prices.size)
+        part = prices[begin:end]
+        if first_outside(part, LOWEST) >= 0:
+            return signs[:begin], sign, previous
+        after = count_below(starts, s, end)
+        sign = sign_chunk(part, starts[s:after] - begin, sign, previous, signs[begin:end], spare)
+        s, previous = after, part[-1]
+    return signs, sign, previous
+
+
+@njit(cache=True, nogil=True)
+def count_below(places, known, end):
+    """How many of the ascending places are below `end`; the first `known` of them are."""
+    while known < places.size and places[known] < end:
+        known += 1
+    return known
+
+
+@njit(cache=True, nogil=True)
+def sign_chunk(prices, starts, sign, previous, signs, spare):
+    """The tick rule of at most CHUNK prices, into `signs`. Returns the last sign."""
     compare(prices[:-1], prices[1:], signs[1:])
     signs[0] = np.int64(prices[0] > previous) - np.int64(prices[0] < previous)
     for start in starts:
         signs[start] = 0
-    return signs, carry_signs(signs, sign), prices[-1]
+    return carry_signs(signs, sign, spare)
 
 
 @njit(cache=True, nogil=True)
@@ -77,30 +103,26 @@ def compare(before, after, signs):
 
 
 @njit(cache=True, nogil=True)
-def carry_signs(signs, sign):
+def carry_signs(signs, sign, spare):
     """Replace each 0 by the last sign before it, in place; `sign` stands before the first.
 
     In vector instructions, by doubling: a 0 takes the sign one place back, then two, four ... back.
-    A run of zeros too long for that is filled one by one.
+    A run of zeros too long for that is filled one by one. `spare` is room for as many signs.
     """
-    spare = np.empty(CARRY_CHUNK, np.int8)
-    for start in range(0, signs.size, CARRY_CHUNK):
-        part = signs[start : start + CARRY_CHUNK]
-        if part[0] == 0:
-            part[0] = sign
-        for step in CARRY_STEPS:
-            seen = spare[: part.size]
-            for i in range(part.size):
-                seen[i] = part[i]
-            earlier, later, filled = seen[:-step], seen[step:], part[step:]
-            for i in range(filled.size):
-                filled[i] = later[i] if later[i] != 0 else earlier[i]
-        zeros = 0
-        for i in range(part.size):
-            zeros += np.int64(part[i] == 0)
-        if zeros > 0:
-            for i in range(part.size):
-                sign = part[i] if part[i] != 0 else sign
-                part[i] = sign
-        sign = part[-1]
-    return np.int64(sign)
+    if signs[0] == 0:
+        signs[0] = sign
+    for step in CARRY_STEPS:
+        seen = spare[: signs.size]
+        for i in range(signs.size):
+            seen[i] = signs[i]
+        earlier, later, filled = seen[:-step], seen[step:], signs[step:]
+        for i in range(filled.size):
+            filled[i] = later[i] if later[i] != 0 else earlier[i]
+    zeros = 0
+    for i in range(signs.size):
+        zeros += np.int64(signs[i] == 0)
+    if zeros > 0:
+        for i in range(signs.size):
+            sign = signs[i] if signs[i] != 0 else sign
+            signs[i] = sign
+    return np.int64(signs[-1])

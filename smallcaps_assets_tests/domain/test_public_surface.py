@@ -83,4 +83,4 @@ def test_compile_kernels_leaves_nothing_to_compile():
     before, after = run(COMPILED)
     assert before == after
     assert before["smallcaps_assets.kernels.features.running_figures"] == 1
-    assert before["smallcaps_assets.kernels.bars.cut_bars"] == 1
+    assert before["smallcaps_assets.kernels.bars.cut_ticks"] == 1

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.domain.guards import ArrayError
-from smallcaps_assets.kernels.ticks import CARRY_CHUNK, combine_flags, is_in_order
+from smallcaps_assets.kernels.bars import MOST_ROWS
+from smallcaps_assets.kernels.ticks import CHUNK, combine_flags, is_in_order
 
 KINDS = st.sampled_from(list(BarKind))
 TARGETS = st.sampled_from((0.4, 50.0, 330.0, 1000.0, 1e7))
@@ -133,11 +134,9 @@ def assert_signs_equal_twin(prices):
     assert tick_rule(prices).tolist() == brute_force.tick_rule(prices, [0] * len(prices))
 
 
-@pytest.mark.parametrize(
-    "unchanged", [62, 63, 64, 126, 127, 128, 129, CARRY_CHUNK, 2 * CARRY_CHUNK]
-)
+@pytest.mark.parametrize("unchanged", [62, 63, 64, 126, 127, 128, 129, CHUNK, 2 * CHUNK])
 def test_tick_rule_given_a_long_unchanged_price_carries_the_sign(unchanged):
-    for first in (1, CARRY_CHUNK - 1, CARRY_CHUNK):
+    for first in (1, CHUNK - 1, CHUNK):
         start = [10.0 + 0.01 * (n % 3) for n in range(first)]
         assert_signs_equal_twin([*start, 9.0, *[9.0] * unchanged, 9.5, *[9.5] * unchanged, 9.4])
 
@@ -280,10 +279,10 @@ def test_remainder_of_a_bar_whose_threshold_sits_at_the_lower_limit_is_clamped()
 
 
 @pytest.mark.parametrize("kind", list(BarKind))
-@pytest.mark.parametrize("rows", [2, 3, 7])
+@pytest.mark.parametrize("rows", [MOST_ROWS, MOST_ROWS + 3])
 def test_bars_given_a_short_buffer_are_the_same(monkeypatch, kind, rows):
     rng = np.random.default_rng(rows)
-    count = 300
+    count = 2 * CHUNK + 5
     ticks = np.arange(count), rng.integers(1, 9, count) / 4, rng.integers(1, 9, count) * 50.0
     runs = {"block": np.arange(count) // 7, "session": np.arange(count) // 90}
     whole, state = bars_from_arrays(*ticks, kind, 500, **runs)
@@ -293,3 +292,31 @@ def test_bars_given_a_short_buffer_are_the_same(monkeypatch, kind, rows):
     assert short.equals(whole)
     assert same_state.floats.tobytes() == state.floats.tobytes()
     assert same_state.integers.tolist() == state.integers.tolist()
+
+
+@pytest.mark.parametrize("place", [0, CHUNK - 1, CHUNK, 2 * CHUNK + 4])
+@pytest.mark.parametrize(
+    ("name", "bad"), [("timestamps", -1), ("prices", np.nan), ("prices", 0.0), ("sizes", np.inf)]
+)
+def test_bad_value_of_any_chunk_is_named(name, bad, place):
+    count = 2 * CHUNK + 5
+    ticks = {"timestamps": np.arange(count), "prices": np.full(count, 5.0), "sizes": np.ones(count)}
+    ticks[name][place] = bad
+    if name == "timestamps" and place == 0:
+        assert bars_from_arrays(*ticks.values(), BarKind.VOLUME, 1e9)[0].height == 1
+        return
+    with pytest.raises(ArrayError, match=rf"{name}\[{place}\] "):
+        bars_from_arrays(*ticks.values(), BarKind.VOLUME, 1e9)
+
+
+@pytest.mark.parametrize("first", [CHUNK - 1, CHUNK, CHUNK + 1])
+def test_session_and_auction_at_the_border_of_a_chunk_are_those_of_the_tick_rule(first):
+    count = 2 * CHUNK
+    prices, sessions = 5.0 + 0.01 * (np.arange(count) % 3), (np.arange(count) >= first).astype(int)
+    auction = np.arange(count) == first
+    given = np.arange(count), prices, np.full(count, 7.0), BarKind.VOLUME_IMBALANCE, 60.0
+    signs = tick_rule(prices, sessions) * ~auction
+    found, state = bars_from_arrays(*given, session=sessions, auction=auction)
+    expected, _ = bars_from_arrays(*given, session=sessions, signs=signs)
+    assert found.equals(expected)
+    assert (state.sign, state.previous_price) == (signs[-1], prices[-1])
