@@ -39,6 +39,10 @@ def tables_argument(complete: completion.Complete = completion.tables) -> Callab
 
 
 as_json = click.option("--json", "is_json", is_flag=True, help="print JSON for a script")
+as_page = click.option("--html", metavar="FILE", help="write the report as a page, with plots")
+as_comparison = click.option(
+    "--compare", nargs=2, metavar="A B", help="two periods, regimes or ranges START:END"
+)
 as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
 
 
@@ -82,6 +86,8 @@ def backfill(**options: Any) -> None:
 @main.command()
 @market_options
 @click.option("--by", type=click.Choice(["year", "month"]), default="year", show_default=True)
+@as_page
+@as_comparison
 @as_json
 def density(**options: Any) -> None:
     """How many days the rules select, and what fetching their ticks would cost."""
@@ -103,6 +109,20 @@ def status(**options: Any) -> None:
 def coverage(**options: Any) -> None:
     """Of how many tickers each vendor table has rows, and why of the others not."""
     _exit("coverage", "show_coverage", options)
+
+
+@main.command()
+@market_options
+@as_page
+@as_comparison
+@click.option(
+    "--tapes", default=40, show_default=True, type=click.IntRange(0),
+    help="ticker-sessions whose left-out volume is looked at",
+)  # fmt: skip
+@as_json
+def quality(**options: Any) -> None:
+    """Coverage, gaps, failures, checks, and whether bars, minutes and trades fit together."""
+    _exit("quality", "show_quality", options)
 
 
 @main.command()

@@ -1,18 +1,30 @@
-"""`smallcaps density`: how many days the rules select, and what their ticks would cost."""
+"""`smallcaps density`: how many days the rules select, and what their ticks would cost.
+
+Two tables in the terminal; with `--html` the whole report as a page, with `--compare` two periods
+or date ranges beside each other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import polars as pl
+from rich.console import Console
 from rich.table import Table as RichTable
 
-from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.domain.density import TickCost, selected_days, tick_cost
+from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts, write_page
+from smallcaps_assets.domain.density import TickCost, selected_days
+from smallcaps_assets.domain.density import tick_cost as cost_of
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.settings import Period, Settings
+
+if TYPE_CHECKING:
+    from smallcaps_assets.reports.density_measures import DensityFigures
+    from smallcaps_assets.reports.spans import Span
 
 _DAYS = ("period", "rule", "days", "sessions", "mean", "median")
 _COSTS = ("period", "ticker-sessions", "requests", "hours free", "hours paid", "GB", "ticks")
@@ -24,45 +36,115 @@ def show_density(
     overrides: tuple[str, ...],
     config: str | None,
     by: str,
+    html: str | None,
+    compare: tuple[str, str] | None,
     is_json: bool,
 ) -> int:
-    """Print both tables; nothing is contacted and nothing is changed."""
+    """Print the tables, and write the page; nothing is contacted, nothing in the lake changes."""
     settings = settings_of(market, lake, overrides, config)
     store = stored_lake(settings)
-    watchlist = store.scan("watchlist").collect()
-    if watchlist.is_empty():
+    if not store.has("watchlist"):
         raise LakeError(f"lake {settings.lake.root} has no watchlist; make some sessions first")
-    sessions = pl.Series(store.keys("watchlist")).str.to_date()
-    days = selected_days(watchlist, sessions, "1mo" if by == "month" else "1y")
-    costs = _costs(settings, store, watchlist)
-    if is_json:
-        ticks = [{"period": p.name, "is_fetched": p.ticks, **asdict(c)} for p, c in costs]
-        echo_json({"selected_days": plain_rows(days), "cost_of_ticks": ticks})
-        return 0
-    console = wide_console()
-    console.print(_days_table(days))
-    console.print(_costs_table(costs))
+    if html is None and compare is None:
+        _show(settings, store, by, is_json)
+    else:
+        _report(settings, store, by, html, compare, is_json)
     return 0
 
 
+def _report(
+    settings: Settings,
+    store: Lake,
+    by: str,
+    html: str | None,
+    compare: tuple[str, str] | None,
+    is_json: bool,
+) -> None:
+    """The page, and in the terminal the comparison or the usual tables."""
+    from smallcaps_assets.reports.density_measures import density_measures
+    from smallcaps_assets.reports.density_page import density_page
+    from smallcaps_assets.reports.sections import measures_grid, terminal_table
+    from smallcaps_assets.reports.spans import plain_measures
+
+    check_page(html)
+    spans = chosen_spans(settings, store, "watchlist", compare)
+    found = _gather(settings, store, spans)
+    measures = density_measures(found)
+    if html is not None:
+        write_page(html, density_page(found, settings.market.name))
+    if compare is None:
+        _show(settings, store, by, is_json)
+    elif is_json:
+        echo_json(plain_measures(measures, spans))
+    else:
+        wide_console().print(terminal_table(measures_grid(measures, spans, "density")))
+    if html is not None and not is_json:
+        wide_console().print(f"page  {html}", soft_wrap=True, markup=False)
+
+
+def _gather(settings: Settings, store: Lake, spans: list[Span]) -> list[DensityFigures]:
+    from smallcaps_assets.cli.density_figures import density_figures, sessions_to_read
+
+    found = []
+    with progress_bar(Console(stderr=True)) as progress:
+        total = sum(sessions_to_read(store, span) for span in spans)
+        task = progress.add_task("sessions", total=total, note="")
+        for span in spans:
+            progress.update(task, note=span.name)
+            found.append(
+                density_figures(settings, store, span, lambda n: progress.advance(task, n))
+            )
+    return found
+
+
+def _show(settings: Settings, store: Lake, by: str, is_json: bool) -> None:
+    """The two tables."""
+    watchlist = store.scan("watchlist").select("date", "ticker", "rule").collect()
+    sessions = store.keys("watchlist")
+    days = selected_days(
+        watchlist, pl.Series(sessions).str.to_date(), "1mo" if by == "month" else "1y"
+    )
+    costs = _costs(settings, store, watchlist, sessions)
+    if is_json:
+        ticks = [{"period": p.name, "is_fetched": p.ticks, **asdict(c)} for p, c in costs]
+        echo_json({"selected_days": plain_rows(days), "cost_of_ticks": ticks})
+        return
+    console = wide_console()
+    console.print(_days_table(days))
+    console.print(_costs_table(costs))
+
+
 def _costs(
-    settings: Settings, store: Lake, watchlist: pl.DataFrame
+    settings: Settings, store: Lake, watchlist: pl.DataFrame, sessions: list[str]
 ) -> list[tuple[Period, TickCost]]:
     """What the ticks of the days selected in each period would cost."""
-    counts = store.scan("session_summary").select("date", "ticker", "transactions").collect()
+
+    def of_period(period: Period) -> TickCost:
+        keys = [key for key in sessions if str(period.start) <= key <= str(period.end)]
+        days = watchlist.filter(pl.col("date").is_between(period.start, period.end))
+        return tick_cost(settings, store, days, keys)
+
+    return [(period, of_period(period)) for period in settings.dataset.periods]
+
+
+def tick_cost(
+    settings: Settings,
+    lake: Lake,
+    watchlist: pl.DataFrame,
+    sessions: list[str],
+    advance: Advance = lambda count: None,
+) -> TickCost:
+    """What the ticks of the days that the tick rules select in some sessions would cost."""
     wanted = watchlist.filter(pl.col("rule").is_in(settings.selection.tick_rules))
-    chosen = (
-        wanted.select("date", "ticker").unique().join(counts, on=["date", "ticker"], how="left")
-    )
+    chosen = wanted.select("date", "ticker").unique()
+    columns = ["date", "ticker", "transactions"]
+    counts = []
+    for found in parts(lake, "session_summary", sessions, columns):
+        counts.append(found.join(chosen, on=["date", "ticker"], how="semi"))
+        advance(found["date"].n_unique())
+    days = chosen.join(pl.concat(counts), on=["date", "ticker"], how="left")
     pace = settings.polygon.workers, settings.polygon.requests_per_second
-    return [
-        (period, tick_cost(chosen.filter(_within(period)), *pace))
-        for period in settings.dataset.periods
-    ]
-
-
-def _within(period: Period) -> pl.Expr:
-    return pl.col("date").is_between(period.start, period.end)
+    return cost_of(days, *pace)
 
 
 def _days_table(days: pl.DataFrame) -> RichTable:

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
+import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_places import COVERED, FACT_TABLES, told_facts
 from smallcaps_assets.defs.inputs import ticker_sessions_of
 from smallcaps_assets.domain.coverage import Reading, coverage
+from smallcaps_assets.domain.quality import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
@@ -24,6 +26,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.reports.sparkline import coverage_strip
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 _NAMES = ("ticker", "tickers", "symbol", "cik")
@@ -73,7 +76,8 @@ def _of_session(work: Workspace, key: str) -> Built:
         f"{row['not_entitled']} not entitled, {row['failed']} failed, {row['missing']} missing"
         for row in frame.iter_rows(named=True)
     }
-    return Built(frame, told)
+    sums = frame.select(pl.col(PARTS[1:]).sum()).row(0, named=True)
+    return Built(frame, {"coverage": coverage_strip(sums), **told})
 
 
 def _of_list(lake: Lake, key: str, before: list[str]) -> Reading:

@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
+from smallcaps_assets.defs.density import day_metadata, density_metadata
 from smallcaps_assets.defs.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
 from smallcaps_assets.domain import metrics, selection
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
@@ -287,7 +288,7 @@ class Stages:
             day,
             self.work.settings.metrics,
         )
-        return Built(frame, {"sessions looked at": len(present)})
+        return Built(frame, {"sessions looked at": len(present), **day_metadata(frame)})
 
     def build_watchlist(self, day: date) -> Built:
         lake, key = self.work.lake, day.isoformat()
@@ -345,9 +346,13 @@ class Stages:
 
 def _registry(work: Workspace) -> Built:
     exists = work.lake.exists("ticker_sessions")
+    watchlist = work.lake.scan("watchlist").collect()
     frame = selection.ticker_sessions(
-        work.lake.scan("watchlist").collect(),
+        watchlist,
         work.lake.read("ticker_sessions") if exists else None,
         work.settings.selection,
     )
-    return Built(frame, {"qualified": int(frame["is_qualified"].sum())})
+    counts = {"qualified": int(frame["is_qualified"].sum())}
+    return Built(
+        frame, {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)}
+    )

@@ -21,7 +21,7 @@ from smallcaps_assets.domain.bars import (
     volume_activity_target,
 )
 from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.diagnostics import bar_diagnostics
+from smallcaps_assets.domain.diagnostics import bar_diagnostics, excluded_volume
 from smallcaps_assets.domain.features import SessionContext, bar_features, session_context
 from smallcaps_assets.domain.labels import triple_barrier_labels
 from smallcaps_assets.domain.minute_fallback import (
@@ -50,6 +50,7 @@ from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 TICKER_SESSIONS_PER_RUN = 1000
+LABELLED = "dollar_imbalance_bars"
 _SIGNED = {1: "+1", 0: "0", -1: "-1"}
 
 
@@ -207,7 +208,15 @@ class TickerDay:
             bars = build_bars(self.tape, table, settings, target)
         else:
             bars = bars_from_minutes(self.minutes, self.tape.hours, table, settings, target)
-        return bars, {"path of price": bars_sparkline(bars), **asdict(bar_diagnostics(bars))}
+        told = {"path of price": bars_sparkline(bars), **asdict(bar_diagnostics(bars))}
+        return bars, told | ({"volume left out": self._left_out} if table == LABELLED else {})
+
+    @property
+    def _left_out(self) -> str:
+        """Volume that no bar holds, by reason."""
+        reasons = excluded_volume(self.tape).filter(pl.col("volume") > 0)
+        shares = reasons.select("share", "reason").iter_rows()
+        return ", ".join(f"{share:.2%} {reason}" for share, reason in shares) or "none"
 
     def _target(self, table: str) -> float | None:
         """The activity-scaled target where the table has one; None for the fixed one."""

@@ -17,6 +17,9 @@ SECONDS_PER_PAGE = 1.5
 FREE_CALLS_PER_HOUR = 5 / 61 * 3600
 LARGE_CHANGE = 0.15
 TAILS = (0.001, 0.01, 0.05, 0.5, 0.95, 0.99, 0.999)
+THRESHOLDS = (0.10, 0.15, 0.30, 0.50, 1.00)
+BIN = 0.05
+LONGEST_BIN = 30
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,35 @@ def change_tails(metrics: pl.DataFrame, by: str) -> pl.DataFrame:
     )
 
 
-def rvol_around(metrics: pl.DataFrame, events: pl.DataFrame, reach: int = 5) -> pl.DataFrame:
-    """Relative volume from `reach` sessions before an event to as many after it.
+def change_counts(metrics: pl.DataFrame) -> pl.DataFrame:
+    """Days by |pct_change|: threshold, rises and falls of at least that much, and all days.
+
+    Counts of parts of a market add up, which quantiles don't.
+    """
+    change = metrics["pct_change"].drop_nulls()
+    rows = [
+        (limit, int((change >= limit).sum()), int((change <= -limit).sum()), change.len())
+        for limit in THRESHOLDS
+    ]
+    return pl.DataFrame(rows, schema=["threshold", "rises", "falls", "days"], orient="row")
+
+
+def change_histogram(metrics: pl.DataFrame) -> pl.DataFrame:
+    """Days by log change in bins of 0.05: bin (0 is centred on no change, ±30 ends), days."""
+    place = (metrics["pct_change"].drop_nulls().log1p() / BIN).clip(-LONGEST_BIN, LONGEST_BIN)
+    bins = place.round().cast(pl.Int64).alias("bin")
+    return bins.to_frame().group_by("bin").agg(pl.len().cast(pl.Int64).alias("days")).sort("bin")
+
+
+def rvol_near(metrics: pl.DataFrame, events: pl.DataFrame, reach: int = 5) -> pl.DataFrame:
+    """Relative volumes from `reach` sessions before an event to as many after: offset, rvol30.
 
     `metrics` has date, ticker and rvol30; `events` has date and ticker, such as halts or splits.
-    Returns offset (0 is the day itself), count, median, mean. A halt or a split by itself must not
-    lift the median before it.
+    Sessions are counted in the dates of `metrics`; offset 0 is the event's own.
     """
     places = metrics.select(pl.col("date").unique().sort()).with_row_index("place")
-    placed = metrics.select("date", "ticker", "rvol30").join(places, on="date")
+    concerned = metrics.select("date", "ticker", "rvol30").join(events, on="ticker", how="semi")
+    placed = concerned.join(places, on="date")
     days = events.select("date", "ticker").unique().join(places, on="date")
     offsets = pl.DataFrame({"offset": range(-reach, reach + 1)}, schema={"offset": pl.Int64})
     return (
@@ -118,7 +141,17 @@ def rvol_around(metrics: pl.DataFrame, events: pl.DataFrame, reach: int = 5) -> 
             on=["ticker", "at"],
         )
         .filter(pl.col("rvol30").is_not_null())
-        .group_by("offset")
+        .select("offset", "rvol30")
+    )
+
+
+def rvol_summary(near: pl.DataFrame) -> pl.DataFrame:
+    """Of `rvol_near`: offset, count, median, mean.
+
+    A halt or a split by itself must not lift the median before it.
+    """
+    return (
+        near.group_by("offset")
         .agg(
             pl.len().alias("count"),
             pl.col("rvol30").median().alias("median"),

@@ -7,10 +7,10 @@ when one succeeds, so that coverage can be told without asking the orchestrator.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from smallcaps_assets.lake.paths import partition_folder
+from smallcaps_assets.lake.paths import key_of_folder, partition_folder
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES
 
@@ -48,6 +48,16 @@ class Failures:
             return Failure(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+
+    def all(self) -> Iterator[tuple[str, str, Failure]]:
+        """Table, key and failure of every partition whose last attempt failed, in that order."""
+        base = self._lake.root / FOLDER
+        for path in sorted(base.rglob("failure.json")) if base.exists() else ():
+            _, table, *folders = path.parent.relative_to(base).parts
+            key = key_of_folder(TABLES[table], "/".join(folders))
+            failure = self.find(table, key or None)
+            if failure is not None:
+                yield table, key, failure
 
     def digest(self, table: str, key: str | None) -> str:
         """A text that changes with the failure; `none` if there is none."""

@@ -11,13 +11,14 @@ import base64
 import io
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 # Neutral colours: light theme, dark theme. Each light value must be used for nothing else.
@@ -30,6 +31,7 @@ _THEMES = {
     "paper": (PAPER, "#18212b"),
 }
 BLUE, AMBER, GREEN, RED, GREY = "#2f7fc1", "#e08e2b", "#1f9d74", "#d64f5f", "#8b98a7"
+SPAN_COLOURS = (BLUE, AMBER)
 RULE_COLOURS = {
     "info_rich": BLUE,
     "intraday_trigger": AMBER,
@@ -140,6 +142,26 @@ def panel(figure: Figure, left: float, bottom: float, right: float, top: float) 
     axes.grid(axis="y")
     axes.tick_params(length=0)
     return axes
+
+
+def legend_above(axes: Axes, **options: Any) -> None:
+    """A legend between the title, which needs a pad of 22 for a line of it, and the axes."""
+    place = {"loc": "lower left", "ncols": 4, "bbox_to_anchor": (-0.01, 1), "borderaxespad": 0.2}
+    axes.legend(**{**place, **options})
+
+
+def name_spans(axes: Axes, title: str, names: Sequence[str]) -> None:
+    """A title, and of two spans which colour is which, a line each: dates are long."""
+    axes.set_title(title, pad=6 if len(names) == 1 else 36)
+    if len(names) > 1:
+        pairs = zip(SPAN_COLOURS, names, strict=True)
+        handles = [Patch(facecolor=colour, label=name) for colour, name in pairs]
+        legend_above(axes, handles=handles, ncols=1, labelspacing=0.25)
+
+
+def span_top(names: Sequence[str]) -> float:
+    """The margin above axes that are named by `name_spans`, in inches."""
+    return 0.4 if len(names) == 1 else 0.88
 
 
 def clock_axis(axes: Axes, every_hours: float) -> None:

@@ -21,6 +21,13 @@ def count(value: float | None) -> str:
     return MISSING if _is_missing(value) else f"{value:,.0f}"
 
 
+def decimal(value: float | None) -> str:
+    """A number with two decimals, at most: 1,234.5, 0.07, 3."""
+    if value is None or _is_missing(value):
+        return MISSING
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
 def compact(value: float | None) -> str:
     """Three significant figures with a unit: 950, 12.3 k, 4.56 M."""
     return MISSING if value is None or _is_missing(value) else _scaled(value, _COUNT_UNITS)

@@ -45,7 +45,7 @@ WEIGHTS = {
     "return_attribution": "|return attribution| (%)",
     "time_decay": "time decay",
 }
-_EVERY = {"session": "1d", "week": "1w", "month": "1mo"}
+EVERY = {"session": "1d", "week": "1w", "month": "1mo"}
 
 
 # Selection ---------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def days_by_bucket(watchlist: pl.DataFrame, every: str) -> pl.DataFrame:
         watchlist.group_by("ticker", "date")
         .agg(order=order.min())
         .with_columns(
-            start=pl.col("date").dt.truncate(_EVERY[every]),
+            start=pl.col("date").dt.truncate(EVERY[every]),
             rule=pl.col("order").replace_strict(names, default="other", return_dtype=pl.String),
         )
         .group_by("start", "rule")
@@ -81,10 +81,10 @@ def selected_days_plot(watchlist: pl.DataFrame) -> Plot | None:
     counts = days_by_bucket(watchlist, every)
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.32, 0.15, 0.62 if is_narrow else 0.45)
+        axes = panel(figure, 0.6, 0.46, 0.15, 0.62 if is_narrow else 0.45)
         _stack(axes, counts, every)
         axes.set_ylabel(f"ticker-days per {every}")
-        _date_axis(axes, is_narrow)
+        date_axis(axes, is_narrow)
         columns = 2 if is_narrow else 4
         figure.legend(
             loc="upper left", ncols=columns, bbox_to_anchor=(0, 1), borderaxespad=0.2,
@@ -121,25 +121,26 @@ def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot |
         return None
     every = bucket_of(*date_range(days))
     dollars = (
-        days.group_by(start=pl.col("date").dt.truncate(_EVERY[every]))
+        days.group_by(start=pl.col("date").dt.truncate(EVERY[every]))
         .agg(pl.col("dollar_volume").sum())
         .sort("start")
     )
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.72, 0.3, 0.2, 0.4)
+        axes = panel(figure, 0.72, 0.46, 0.2, 0.4)
         places = date2num(dollars["start"].to_list())
         axes.vlines(places, 0, dollars["dollar_volume"].to_numpy() / 1e6, color=BLUE, lw=1.6)
         axes.set_title("Dollars traded in selected days")
         axes.set_ylabel(f"M USD per {every}")
         axes.set_ylim(bottom=0)
-        _date_axis(axes, True)
+        date_axis(axes, True)
 
     alt = f"Dollars traded in the selected ticker-days per {every}."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
 
 
-def _date_axis(axes: Axes, is_narrow: bool) -> None:
+def date_axis(axes: Axes, is_narrow: bool) -> None:
+    """Dates on the x axis, few of them where there is little room; needs 0.46 inches below."""
     locator = AutoDateLocator(minticks=2, maxticks=5 if is_narrow else 10)
     locator.intervald[HOURLY] = [24]
     axes.xaxis.set_major_locator(locator)
@@ -293,6 +294,7 @@ def _histogram(axes: Axes, dataset: pl.DataFrame, column: str, colour: str) -> N
 
 
 __all__ = [
+    "date_axis",
     "date_range",
     "day_plot",
     "days_by_bucket",

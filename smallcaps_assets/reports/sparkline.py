@@ -1,4 +1,4 @@
-"""Pictures small enough for asset metadata: a ticker-session's path, a strip of label counts.
+"""Pictures small enough for asset metadata: a ticker-session's path, strips and columns of counts.
 
 Plain strings of SVG, because an event is written every few milliseconds and matplotlib would cost
 more than the work it illustrates. Returned as Markdown images with a data URI of less than 1,000
@@ -18,7 +18,14 @@ MOST_CHARACTERS = 999
 COLOURS = {1: "#1f9d74", 0: "#8b98a7", -1: "#d64f5f"}
 _PATH = "#5b7fa6"
 _NAMES = {1: "take profit", 0: "timeout", -1: "stop loss"}
-_STRETCHES, _MOST_DOTS = 32, 28
+_COVERED = {
+    "got": "#2f7fc1",
+    "empty": COLOURS[0],
+    "not_entitled": "#e08e2b",
+    "failed": COLOURS[-1],
+    "missing": "#c9a227",
+}
+_STRETCHES, _MOST_DOTS, _MOST_COLUMNS = 32, 28, 48
 _PLAIN = "/:=',;"  # stand in a URL as they are
 Place = tuple[int, int]
 
@@ -39,16 +46,41 @@ def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> st
 
 def label_strip(counts: Mapping[int, int]) -> str:
     """A strip divided in proportion to the counts of labels +1, 0, -1, with their numbers."""
-    order = [value for value in (1, 0, -1) if counts.get(value, 0) > 0]
-    total = sum(counts[value] for value in order)
+    parts = [(_NAMES[value], counts.get(value, 0), COLOURS[value]) for value in (1, 0, -1)]
+    return _strip(parts, "no labels")
+
+
+def coverage_strip(counts: Mapping[str, int]) -> str:
+    """A strip of what became of a session's tickers, all vendor tables together."""
+    parts = [(name.replace("_", " "), counts.get(name, 0), c) for name, c in _COVERED.items()]
+    return _strip(parts, "nothing expected")
+
+
+def columns_of(counts: Sequence[int], words: str) -> str:
+    """A column per count, from the left in time; many are added up in groups of equal length."""
+    size = -(-len(counts) // _MOST_COLUMNS) or 1
+    sums = [sum(counts[start : start + size]) for start in range(0, len(counts), size)]
+    if not any(sums):
+        return _markdown(words, _svg(16, _text(4, 12, "none")))
+    step, up = (WIDTH - 2 * PAD) / len(sums), (HEIGHT - 2 * PAD) / max(sums)
+    places = [(round(PAD + (n + 0.5) * step), round(up * count)) for n, count in enumerate(sums)]
+    strokes = "".join(f"M{x},{HEIGHT - PAD}v-{height}" for x, height in places if height)
+    width = max(1, round(0.8 * step))
+    path = f"<path d='{strokes}' stroke='{_PATH}' stroke-width='{width}'/>"
+    return _markdown(words, _svg(HEIGHT, path))
+
+
+def _strip(parts: Sequence[tuple[str, int, str]], nothing: str) -> str:
+    """Rectangles in proportion to counts, each part with its name, count and colour."""
+    total = sum(count for _, count, _ in parts)
     if not total:
-        return _markdown("no labels", _svg(16, _text(4, 12, "no labels")))
+        return _markdown(nothing, _svg(16, _text(4, 12, nothing)))
     body, x = "", 0.0
-    for value in order:
-        width = WIDTH * counts[value] / total
-        body += f"<rect x='{x:.1f}' width='{width:.1f}' height='14' fill='{COLOURS[value]}'/>"
+    for _, count, colour in (part for part in parts if part[1]):
+        width = WIDTH * count / total
+        body += f"<rect x='{x:.1f}' width='{width:.1f}' height='14' fill='{colour}'/>"
         x += width
-    words = ", ".join(f"{counts[v]:,} {_NAMES[v]}" for v in order)
+    words = ", ".join(f"{count:,} {name}" for name, count, _ in parts if count)
     return _markdown(words, _svg(30, body + _text(0, 26, words)))
 
 
@@ -122,4 +154,4 @@ def _markdown(words: str, svg: str) -> str:
     return f"![{words}](data:image/svg+xml,{quote(svg, safe=_PLAIN)})"
 
 
-__all__ = ["MOST_CHARACTERS", "bars_sparkline", "label_strip"]
+__all__ = ["MOST_CHARACTERS", "bars_sparkline", "columns_of", "coverage_strip", "label_strip"]

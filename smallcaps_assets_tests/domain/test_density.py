@@ -6,9 +6,12 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.density import (
+    change_counts,
+    change_histogram,
     change_tails,
     dollars_traded,
-    rvol_around,
+    rvol_near,
+    rvol_summary,
     selected_days,
     tick_cost,
     top_runners,
@@ -70,7 +73,7 @@ def test_rvol_around_events_is_by_sessions_not_days():
         {"date": DAYS * 2, "ticker": ["AA"] * 4 + ["BB"] * 4, "rvol30": [1.0, 2, 3, 4] + [9.0] * 4}
     )
     events = pl.DataFrame({"date": [DAYS[1], DAYS[1], DAYS[2]], "ticker": ["AA"] * 3})
-    found = rvol_around(metrics, events, reach=1)
+    found = rvol_summary(rvol_near(metrics, events, reach=1))
     assert found.select("offset", "count", "median").rows() == [
         (-1, 2, 1.5),
         (0, 2, 2.5),
@@ -85,3 +88,18 @@ def test_dollars_traded_count_a_day_of_two_rules_once():
     )
     found = dollars_traded(watchlist, metrics, "1mo")
     assert found.rows() == [(date(2024, 1, 1), 12e6, 3e6, 0.25)]
+
+
+def test_change_counts_and_bins_add_up_over_parts_of_a_market():
+    metrics = pl.DataFrame({"pct_change": [0.15, -0.5, 0.01, None, 1.0]})
+    found = {row[0]: row[1:] for row in change_counts(metrics).iter_rows()}
+    assert found == {
+        0.10: (2, 1, 4),
+        0.15: (2, 1, 4),
+        0.30: (1, 1, 4),
+        0.50: (1, 1, 4),
+        1.00: (1, 0, 4),
+    }
+    assert change_histogram(metrics).rows() == [(-14, 1), (0, 1), (3, 1), (14, 1)]
+    wild = pl.DataFrame({"pct_change": [1e6, -1 + 1e-9]})
+    assert change_histogram(wild).rows() == [(-30, 1), (30, 1)]

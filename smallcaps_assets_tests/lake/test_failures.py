@@ -36,3 +36,13 @@ def test_digest_given_another_failure_expected_another_text(tmp_path: Path) -> N
         failures.record("splits", "2024", failure)
         seen.add(failures.digest("splits", "2024"))
     assert len(seen) == 4
+
+
+def test_all_given_failures_of_every_cut_expected_tables_and_keys(tmp_path: Path) -> None:
+    failures = Failures(Lake(tmp_path))
+    assert list(failures.all()) == []
+    failure = Failure("BadAnswer", "no")
+    known = [("free_float", ""), ("splits", "2024"), ("tickers", KEY), ("trades", f"BCpC_{KEY}")]
+    for table, key in known:
+        failures.record(table, key or None, failure)
+    assert sorted(failures.all()) == [(table, key, failure) for table, key in known]

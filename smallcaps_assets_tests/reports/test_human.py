@@ -55,3 +55,10 @@ def test_nanoseconds_given_datetime_is_exact():
 def test_new_york_clock_given_winter_and_summer_follows_daylight_saving():
     assert human.new_york_clock(datetime(2024, 11, 6, 14, 41, tzinfo=UTC)) == "09:41"
     assert human.new_york_clock(datetime(2024, 7, 1, 13, 41, 5, tzinfo=UTC), True) == "09:41:05"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0, "0"), (3, "3"), (0.074, "0.07"), (1234.5, "1,234.5"), (None, "–")]
+)
+def test_decimal_given_number_keeps_two_places_at_most(value, expected):
+    assert human.decimal(value) == expected

@@ -9,7 +9,13 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 
-from smallcaps_assets.reports.sparkline import MOST_CHARACTERS, bars_sparkline, label_strip
+from smallcaps_assets.reports.sparkline import (
+    MOST_CHARACTERS,
+    bars_sparkline,
+    columns_of,
+    coverage_strip,
+    label_strip,
+)
 from smallcaps_assets_tests.reports.report_frames import make_bars, make_day
 
 
@@ -89,3 +95,22 @@ def test_label_strip_given_counts_divides_in_proportion():
 def test_label_strip_given_missing_or_no_counts():
     assert label_strip({0: 5}).startswith("![5 timeout](")
     assert label_strip({}).startswith("![no labels](")
+
+
+def test_columns_given_counts_of_a_life_fit_inline_and_add_up_groups():
+    image = columns_of([n % 7 for n in range(5541)], "Qualified ticker-sessions")
+    (path,) = tags(svg(image), "path")
+    assert image.startswith("![Qualified") and len(image) <= MOST_CHARACTERS
+    assert path.attrib["d"].count("M") == 48
+    few = tags(svg(columns_of([0, 2, 4], "x")), "path")[0].attrib["d"]
+    assert few == "M160,60v-28M264,60v-56"
+    assert "none" in columns_of([], "x") and "none" in columns_of([0, 0], "x")
+
+
+def test_coverage_strip_shows_what_became_of_the_tickers():
+    counts = {"got": 80, "empty": 15, "not_entitled": 0, "failed": 2, "missing": 3}
+    image = coverage_strip(counts)
+    assert image.startswith("![80 got, 15 empty, 2 failed, 3 missing]")
+    widths = [float(rect.attrib["width"]) for rect in tags(svg(image), "rect")]
+    assert widths == [256.0, 48.0, 6.4, 9.6] and len(image) <= MOST_CHARACTERS
+    assert "nothing expected" in coverage_strip({})

@@ -1,0 +1,98 @@
+"""`smallcaps quality`: what is there, what is not and why, and whether it fits together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+
+from smallcaps_assets.cli.console import progress_bar, wide_console
+from smallcaps_assets.cli.output import echo_json, plain_rows
+from smallcaps_assets.cli.quality_figures import (
+    partitions_to_read,
+    quality_figures,
+    read_source,
+)
+from smallcaps_assets.cli.setup import settings_of, stored_lake
+from smallcaps_assets.cli.spans import check_page, chosen_spans, write_page
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.reports.quality_measures import QualityFigures, quality_measures
+from smallcaps_assets.reports.quality_page import quality_page
+from smallcaps_assets.reports.sections import measures_grid, terminal_table
+from smallcaps_assets.reports.spans import Span, plain_measures
+from smallcaps_assets.settings import Settings
+
+_SHOWN = 10
+
+
+def show_quality(
+    market: str | None,
+    lake: str | None,
+    overrides: tuple[str, ...],
+    config: str | None,
+    html: str | None,
+    compare: tuple[str, str] | None,
+    tapes: int,
+    is_json: bool,
+) -> int:
+    """Print the summary, and write the page; nothing is contacted, nothing in the lake changes."""
+    settings = settings_of(market, lake, overrides, config)
+    store = stored_lake(settings)
+    check_page(html)
+    spans = chosen_spans(settings, store, "daily_bars", compare)
+    found = _gather(settings, store, spans, tapes)
+    measures = quality_measures(found)
+    if html is not None:
+        write_page(html, quality_page(found, settings.market.name))
+    if is_json:
+        echo_json({**plain_measures(measures, spans), "found": [_plain(one) for one in found]})
+        return 0
+    console = wide_console()
+    console.print(terminal_table(measures_grid(measures, spans, f"lake {store.root}")))
+    for line in _lines(found):
+        console.print(line, markup=False)
+    if html is not None:
+        console.print(f"page  {html}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _gather(settings: Settings, store: Lake, spans: list[Span], tapes: int) -> list[QualityFigures]:
+    """The figures of each span, with a bar that tells how far it is."""
+    with (
+        progress_bar(Console(stderr=True)) as progress,
+        open_instance(settings.lake.local) as instance,
+    ):
+        total = sum(partitions_to_read(store, span, tapes) for span in spans)
+        task = progress.add_task("partitions", total=total, note="")
+        source = read_source(
+            settings, store, instance, tapes, lambda count: progress.advance(task, count)
+        )
+        return [quality_figures(source, span) for span in spans]
+
+
+def _lines(found: list[QualityFigures]) -> list[str]:
+    """The first of the defects, gaps and failures, a line each."""
+    lines = []
+    for one in found:
+        gaps = one.gaps.filter(pl.col("missing") > 0).select("table", "runs")
+        defects = one.checks.filter("is_error").select("table", "key", "text")
+        failed = one.failures.select("table", "key", "reason")
+        for name, rows in (("missing", gaps), ("failed", failed), ("defect", defects)):
+            lines += [" ".join((name, *row)) for row in rows.head(_SHOWN).iter_rows()]
+            more = len(rows) - _SHOWN
+            lines += [f"{name}: {more:,} more; --html and --json give them"] if more > 0 else []
+    return lines
+
+
+def _plain(one: QualityFigures) -> dict[str, Any]:
+    """What a script may want to know of a span beside its measures."""
+    return {
+        "span": one.span.name,
+        "failures": plain_rows(one.failures),
+        "gaps": plain_rows(one.gaps),
+        "checks_not_passed": plain_rows(one.checks.filter(~pl.col("is_good"))),
+        "suspect_actions": plain_rows(one.suspects),
+        "excluded_volume": plain_rows(one.excluded),
+    }

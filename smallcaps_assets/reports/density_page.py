@@ -1,0 +1,239 @@
+"""The page of the density report: one span, or two beside each other.
+
+What is shown of the figures in `density_measures.py`; drawing is in `density_plots.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from smallcaps_assets.domain.density import LARGE_CHANGE, TAILS, selected_days, top_runners
+from smallcaps_assets.reports import density_plots as plots
+from smallcaps_assets.reports import human
+from smallcaps_assets.reports.density_measures import (
+    DensityFigures,
+    cost_measures,
+    density_measures,
+    selected_share,
+)
+from smallcaps_assets.reports.plots import selected_days_plot
+from smallcaps_assets.reports.sections import Grid, Page, Section, measures_grid, render_page
+
+
+def density_page(found: Sequence[DensityFigures], market: str) -> str:
+    """The HTML of the report on one or two spans."""
+    spans = [one.span for one in found]
+    measures = density_measures(found)
+    words = f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
+    sections = [
+        _selection(found),
+        _runners(found),
+        _changes(found),
+        _around(found),
+        _dollars_section(found),
+        _cost(found),
+    ]
+    if len(found) > 1:
+        versus = Section("compare", "Side by side", grids=[[measures_grid(measures, spans)]])
+        sections = [versus, *sections]
+    return render_page(
+        Page("Density of selected days", words, _cards(found), sections, len(found) > 1)
+    )
+
+
+def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
+    """The most telling figures; of two spans both."""
+
+    def both(texts: list[str]) -> str:
+        return " / ".join(texts)
+
+    days = [one.cost.ticker_sessions for one in found]
+    per = [one.cost.ticker_sessions / max(1, len(one.sessions)) for one in found]
+    return [
+        (both([human.count(d) for d in days]), "ticker-days worth their ticks"),
+        (both([human.decimal(p) for p in per]), "of them per session"),
+        (
+            both([human.percent(selected_share(one)) for one in found]),
+            "of the dollars traded, in them",
+        ),
+        (both([human.size(1e9 * one.cost.gigabytes) for one in found]), "of trades to fetch"),
+    ]
+
+
+# Sections ----------------------------------------------------------------------------------------
+def _title(text: str, one: DensityFigures, found: Sequence[DensityFigures]) -> str:
+    """Names the span where there are two."""
+    return f"{text}: {one.span.name}" if len(found) > 1 else text
+
+
+def _selection(found: Sequence[DensityFigures]) -> Section:
+    tables = [
+        [_rule_grid(one, by, _title(f"By {name}", one, found), is_folded) for one in found]
+        for by, name, is_folded in (("1y", "year", False), ("1mo", "month", True))
+    ]
+    over_time = [selected_days_plot(one.watchlist) for one in found]
+    return Section(
+        "selection",
+        "Selected days",
+        "Each ticker-day is drawn once, as info_rich if it was, else under the first rule that"
+        " holds; in the tables it counts under every rule that it met. Means and medians are per"
+        " session, those without a selected day among them.",
+        plots=over_time,
+        small=[plots.per_session_plot(found)] if len(found) > 1 else [],
+        grids=tables,
+        empty="No ticker-day met a selection rule in these sessions.",
+    )
+
+
+def _rule_grid(one: DensityFigures, by: str, title: str, is_folded: bool) -> Grid:
+    rows = selected_days(one.watchlist, one.sessions, by)
+    texts = [
+        [
+            _period(row["period"], by),
+            row["rule"],
+            human.count(row["days"]),
+            human.count(row["sessions"]),
+            human.decimal(row["mean"]),
+            human.decimal(row["median"]),
+        ]
+        for row in rows.iter_rows(named=True)
+    ]
+    unit = "year" if by == "1y" else "month"
+    columns = [unit, "rule", "days", "sessions", "mean", "median"]
+    return Grid(columns, texts, title, names=["rule"], is_folded=is_folded)
+
+
+def _period(day: object, by: str) -> str:
+    return str(day)[: 4 if by == "1y" else 7]
+
+
+def _runners(found: Sequence[DensityFigures]) -> Section:
+    grids = []
+    for one in found:
+        rows = top_runners(one.watchlist, "1y")
+        texts = [
+            [_period(period, "1y"), ticker, human.count(days), human.percent(biggest, signed=True)]
+            for period, ticker, days, biggest in rows.iter_rows()
+        ]
+        columns = ["year", "ticker", "info-rich days", "biggest change"]
+        title = _title("Most info-rich days of the year", one, found)
+        grids.append(Grid(columns, texts, title, names=["ticker"], is_folded=len(texts) > 30))
+    return Section(
+        "runners",
+        "Runners",
+        "The ten tickers with most info-rich days in each year.",
+        grids=[grids],
+        empty="No day was info-rich.",
+    )
+
+
+def _changes(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "changes",
+        "Changes of price",
+        "Close against previous close on one share basis, all ticker-days with metrics. A tail that"
+        " is thick on one side at a round factor hints at splits that the vendor's list lacks.",
+        small=[plots.change_plot(found), plots.tails_plot(found)],
+        grids=[
+            *([_tail_grid(one, _title("Tails by year", one, found))] for one in found),
+            [_threshold_grid(one, _title("Per thousand ticker-days", one, found)) for one in found],
+        ],
+        empty="There are no daily metrics of these sessions.",
+    )
+
+
+def _tail_grid(one: DensityFigures, title: str) -> Grid:
+    quantiles = [f"q_{q}" for q in TAILS]
+    texts = [
+        [
+            _period(row["period"], "1y"),
+            human.count(row["days"]),
+            human.count(row["beyond"]),
+            *(human.percent(row[name], signed=True) for name in quantiles),
+        ]
+        for row in one.tails.iter_rows(named=True)
+    ]
+    beyond = f"beyond {LARGE_CHANGE:.0%}"
+    return Grid(["year", "ticker-days", beyond, *(f"{q:.1%}" for q in TAILS)], texts, title)
+
+
+def _threshold_grid(one: DensityFigures, title: str) -> Grid:
+    """Rises and falls per thousand ticker-days, beyond each threshold."""
+    texts = [
+        [f"{limit:.0%} or more", *(human.decimal(1000 * n / days) for n in (rises, falls))]
+        for limit, rises, falls, days in one.counts.iter_rows()
+        if days
+    ]
+    return Grid(["change", "rises", "falls"], texts, title)
+
+
+def _around(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "around",
+        "Relative volume around halts and splits",
+        "Volume against the mean of the previous 30 sessions, from five sessions before to five"
+        " after. News lifts the day itself; a median that is high before a halt or a split would"
+        " mean that a gap in the data or a wrong share basis has bent the mean.",
+        small=[plots.around_plot(found, event) for event in found[0].around],
+        grids=[[_around_grid(found, event)] for event in found[0].around],
+        empty="No halt and no split is known of these sessions.",
+    )
+
+
+def _around_grid(found: Sequence[DensityFigures], event: str) -> Grid:
+    offsets = sorted({n for one in found for n in one.around[event]["offset"]})
+    rows = []
+    for offset in offsets:
+        at = [one.around[event].filter(pl.col("offset") == offset) for one in found]
+        texts = [t for rows_at in at for t in _around_texts(rows_at)]
+        rows.append([f"{offset:+d}" if offset else "the day itself", *texts])
+    names = [f" {one.span.name}" if len(found) > 1 else "" for one in found]
+    columns = [f"{kind}{name}" for name in names for kind in ("days", "median", "mean")]
+    return Grid(["session", *columns], rows, f"Around {event}", is_folded=True)
+
+
+def _around_texts(at: pl.DataFrame) -> list[str]:
+    if at.is_empty():
+        return [human.MISSING] * 3
+    row = at.row(0, named=True)
+    return [human.count(row["count"]), human.decimal(row["median"]), human.decimal(row["mean"])]
+
+
+def _dollars_section(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "dollars",
+        "Dollars traded",
+        "Of all ticker-days with metrics, and of those among them that are worth their ticks:"
+        " a rule that asks for ticks selects them.",
+        small=[
+            plots.dollars_plot(one.dollars, _title("Dollars traded", one, found)) for one in found
+        ],
+        grids=[[_dollar_grid(one, _title("By year", one, found)) for one in found]],
+        empty="There are no daily metrics of these sessions.",
+    )
+
+
+def _dollar_grid(one: DensityFigures, title: str) -> Grid:
+    years = (
+        one.dollars.group_by(pl.col("period").dt.truncate("1y"))
+        .agg(pl.col("market", "selected").sum())
+        .sort("period")
+    )
+    texts = [
+        [_period(year, "1y"), human.dollars(market), human.dollars(selected),
+         human.percent(selected / market if market else None)]
+        for year, market, selected in years.iter_rows()
+    ]  # fmt: skip
+    return Grid(["year", "market", "selected", "share"], texts, title)
+
+
+def _cost(found: Sequence[DensityFigures]) -> Section:
+    return Section(
+        "cost",
+        "What their ticks would cost",
+        "The ticker-sessions that the tick rules select, in pages of 50,000 trades. Look first,"
+        " then decide which periods' ticks to fetch: set ticks = true of the period.",
+        grids=[[measures_grid(cost_measures(found), [one.span for one in found])]],
+    )

@@ -1,0 +1,285 @@
+"""The page of the data-quality report: one span, or two beside each other.
+
+What is shown of the figures in `quality_measures.py`; drawing is in `quality_plots.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from smallcaps_assets.domain.quality import PARTS, coverage_totals
+from smallcaps_assets.reports import human
+from smallcaps_assets.reports import quality_plots as plots
+from smallcaps_assets.reports.canvas import OUTCOMES
+from smallcaps_assets.reports.quality_measures import (
+    QualityFigures,
+    answered_share,
+    quality_measures,
+)
+from smallcaps_assets.reports.sections import Grid, Page, Section, measures_grid, render_page
+from smallcaps_assets.reports.spans import Measure
+
+MOST_ROWS = 50
+
+
+def quality_page(found: Sequence[QualityFigures], market: str) -> str:
+    """The HTML of the report on one or two spans."""
+    spans = [one.span for one in found]
+    words = f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
+    heading = "Side by side" if len(found) > 1 else "In figures"
+    sections = [
+        Section("figures", heading, grids=[[measures_grid(quality_measures(found), spans)]]),
+        _coverage(found),
+        _gaps(found),
+        _failures(found),
+        _checks(found),
+        _suspects(found),
+        _reconciliation(found),
+        _bars(found),
+        _balance(found),
+        _left_out(found),
+    ]
+    return render_page(Page("Data quality", words, _cards(found), sections, len(found) > 1))
+
+
+def _cards(found: Sequence[QualityFigures]) -> list[tuple[str, str]]:
+    """The most telling figures; of two spans both."""
+
+    def both(texts: list[str]) -> str:
+        return " / ".join(texts)
+
+    bad = [int((~one.checks["is_good"]).sum()) for one in found]
+    return [
+        (
+            both([human.percent(answered_share(one)) for one in found]),
+            "of vendor tickers answered for",
+        ),
+        (
+            both([human.count(int(one.gaps["missing"].sum())) for one in found]),
+            "partitions missing",
+        ),
+        (both([human.count(len(one.failures)) for one in found]), "partitions failed"),
+        (both([human.count(n) for n in bad]), "checks not passed"),
+    ]
+
+
+# Sections ----------------------------------------------------------------------------------------
+def _title(text: str, one: QualityFigures, found: Sequence[QualityFigures]) -> str:
+    """Names the span where there are two."""
+    return f"{text}: {one.span.name}" if len(found) > 1 else text
+
+
+def _first(count: int) -> str:
+    """A note on what a table leaves out."""
+    return f"The first {MOST_ROWS} of {count:,}; --json gives all." if count > MOST_ROWS else ""
+
+
+def _coverage(found: Sequence[QualityFigures]) -> Section:
+    return Section(
+        "coverage",
+        "Coverage of the vendor's tables",
+        "Of how many of the tickers that it should have each table has rows, or the answer that"
+        " there are none. What failed is asked for again by the next run; what the plan does not"
+        " cover needs another plan or route. White: nothing was expected.",
+        plots=[plots.coverage_plot(one.coverage) for one in found],
+        grids=[[_coverage_grid(one, _title("Tickers x sessions", one, found))] for one in found],
+        empty="The table coverage is empty; `smallcaps run` makes it.",
+    )
+
+
+def _coverage_grid(one: QualityFigures, title: str) -> Grid:
+    texts = [
+        [row["table"], *(human.count(row[n]) for n in PARTS), human.percent(row["answered"], 2)]
+        for row in coverage_totals(one.coverage).iter_rows(named=True)
+    ]
+    columns = ["table", *(name.replace("_", " ") for name in PARTS), "answered"]
+    return Grid(columns, texts, title)
+
+
+def _gaps(found: Sequence[QualityFigures]) -> Section:
+    grids = []
+    for one in found:
+        rows = one.gaps.filter(pl.col("missing") > 0)
+        texts = [
+            [row["table"], human.count(row["expected"]), human.count(row["missing"]), row["runs"]]
+            for row in rows.iter_rows(named=True)
+        ]
+        columns = ["table", "expected", "missing", "which"]
+        grids.append(Grid(columns, texts, _title("Missing", one, found), words=["which"]))
+    return Section(
+        "gaps",
+        "Gaps against the calendar",
+        "Partitions that are missing between the first and the last stored one: sessions by the"
+        " exchange's calendar, ticker-sessions by the registry.",
+        grids=[[grid] for grid in grids],
+        empty="None: every partition between the first and the last stored one is there.",
+    )
+
+
+def _failures(found: Sequence[QualityFigures]) -> Section:
+    grids = []
+    for one in found:
+        texts = [list(row) for row in one.failures.head(MOST_ROWS).iter_rows()]
+        columns, note = ["table", "partition", "kind", "reason"], _first(len(one.failures))
+        title = _title("Failed", one, found)
+        grids.append(Grid(columns, texts, title, note, ["reason"], ["partition", "kind"]))
+    reasons = Section(
+        "failures",
+        "Failures",
+        "Partitions of the vendor's tables whose last attempt failed, whole or for some tickers.",
+        grids=[[grid] for grid in grids],
+        empty="None: the last attempt at every partition succeeded.",
+    )
+    return reasons
+
+
+def _checks(found: Sequence[QualityFigures]) -> Section:
+    grids = []
+    for one in found:
+        grids.append([_check_grid(one, _title("Checks by table", one, found))])
+        bad = one.checks.filter(~pl.col("is_good")).sort("is_error", "table", descending=True)
+        texts = [
+            [
+                row["table"],
+                row["key"] or "all",
+                "defect" if row["is_error"] else "look",
+                row["text"],
+            ]
+            for row in bad.head(MOST_ROWS).iter_rows(named=True)
+        ]
+        columns = ["table", "partition", "kind", "found"]
+        title = _title("Not passed", one, found)
+        named = ["partition", "kind"]
+        grids.append([Grid(columns, texts, title, _first(len(bad)), ["found"], named)])
+    return Section(
+        "checks",
+        "Checks",
+        "The newest result of every check of every partition, as in the Dagster UI. A defect means:"
+        " don't use this partition. The others mean: have a look.",
+        grids=grids,
+        empty="Dagster knows of no check; the lake was made without it.",
+    )
+
+
+def _check_grid(one: QualityFigures, title: str) -> Grid:
+    is_bad = ~pl.col("is_good")
+    rows = (
+        one.checks.group_by("table", "check")
+        .agg(
+            pl.len().alias("partitions"),
+            pl.col("is_good").sum(),
+            (is_bad & ~pl.col("is_error")).sum().alias("look"),
+            pl.col("is_error").sum(),
+        )
+        .sort("table", "check")
+    )
+    texts = [[*row[:2], *map(human.count, row[2:])] for row in rows.iter_rows()]
+    columns = ["table", "check", "looked at", "passed", "have a look", "defects"]
+    return Grid(columns, texts, title, names=["check"], is_folded=True)
+
+
+def _suspects(found: Sequence[QualityFigures]) -> Section:
+    grids = []
+    for one in found:
+        texts = [
+            [str(day), ticker, human.percent(change, signed=True), reason or ""]
+            for day, ticker, change, reason in one.suspects.head(MOST_ROWS).iter_rows()
+        ]
+        columns, note = ["date", "ticker", "change", "why"], _first(len(one.suspects))
+        title = _title(f"Out of {one.metric_days:,} ticker-days", one, found)
+        grids.append(Grid(columns, texts, title, note, words=["why"], names=["ticker"]))
+    return Section(
+        "suspects",
+        "Suspect corporate actions",
+        "Jumps that look like a split which the vendor's list lacks. They stay out of the watchlist"
+        " until the split is listed: compare them with the company's filings.",
+        grids=[grids],
+        empty="None.",
+    )
+
+
+def _reconciliation(found: Sequence[QualityFigures]) -> Section:
+    names = {
+        "compared": "ticker-days with both",
+        "more": "more in the minutes than in the day",
+        "traded": "ticker-days with volume",
+        "without_minutes": "of them without minutes",
+    }
+    measures = [
+        Measure(words, tuple(int(one.reconciled[name].sum()) for one in found))
+        for name, words in names.items()
+    ]
+    is_empty = not any(one.reconciled["traded"].sum() for one in found)
+    grid = measures_grid([] if is_empty else measures, [one.span for one in found])
+    return Section(
+        "reconciliation",
+        "Daily bars, minutes and trades",
+        "The day's volume is at least the sum of its minutes, and the minutes at least the sum of"
+        " the eligible trades. What is missing is after hours, in auctions, or not eligible; more"
+        " than 100 % means that one of the two is stale. Trades are compared by the volume of the"
+        " dollar imbalance bars, which holds every eligible trade.",
+        small=[plots.minutes_plot(found), plots.tape_plot(found)],
+        grids=[[grid]],
+    )
+
+
+def _bars(found: Sequence[QualityFigures]) -> Section:
+    return Section(
+        "bars",
+        "Bars",
+        "Dollar imbalance bars by ticker-session. Many bars at the clamp, or minutes between them,"
+        " mean that the target does not suit these tickers: see bars.activity_scale. Dashed: the"
+        " limits of the check.",
+        small=[plots.clamp_plot(found), plots.spacing_plot(found)],
+        empty="No bars are stored.",
+    )
+
+
+def _balance(found: Sequence[QualityFigures]) -> Section:
+    return Section(
+        "labels",
+        "Balance of the labels",
+        "Of all rows of the dataset; the run report shows them by view.",
+        small=[plots.balance_plot(one.labels, _title("Labels", one, found)) for one in found],
+        grids=[[_label_grid(one, _title("Events by label", one, found)) for one in found]],
+        empty="No dataset is stored.",
+    )
+
+
+def _label_grid(one: QualityFigures, title: str) -> Grid:
+    totals = one.labels.group_by("label").agg(pl.col("rows", "known").sum())
+    held = {label: (rows, known) for label, rows, known in totals.iter_rows()}
+    texts = [
+        [outcome.name, *map(human.count, held.get(value, (0, 0)))]
+        for value, outcome in OUTCOMES.items()
+    ]
+    return Grid(["label", "rows", "known rows"], texts if held else [], title)
+
+
+def _left_out(found: Sequence[QualityFigures]) -> Section:
+    looked = "; ".join(
+        f"{one.tapes:,} of {one.stored_tapes:,}" + (f" ({one.span.name})" if len(found) > 1 else "")
+        for one in found
+    )
+    refused = sum(one.refused_tapes for one in found)
+    unclear = f" {refused:,} more have too much volume under unknown conditions." if refused else ""
+    grids = []
+    for one in found:
+        texts = [
+            [reason, human.count(trades), human.count(volume), human.percent(share, 2)]
+            for reason, trades, volume, share in one.excluded.iter_rows()
+        ]
+        columns = ["reason", "trades", "shares", "of all volume"]
+        title = _title("Left out", one, found)
+        grids.append(Grid(columns, texts, title))
+    return Section(
+        "excluded",
+        "Volume left out of the tapes",
+        "Trades that are neither flow nor price, by the strictest of their conditions. Classified"
+        f" anew from a sample of the stored tapes, evenly spread: {looked}.{unclear}",
+        small=[plots.excluded_plot(found)],
+        grids=[grids],
+        empty="No tape is stored.",
+    )
