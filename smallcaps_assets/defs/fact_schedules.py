@@ -1,8 +1,9 @@
 """The schedules of the facts beside prices: each evening what has come out since.
 
-Halts of the newest sessions, half-months as they are published, filings, news and float of the
-running month (and of the one before in its first days). The SEC's are asked for only when it can
-be told who asks. What a session itself needs is in `schedules.py`.
+Halts of the newest sessions, and again of those that left one open, half-months as they are
+published, filings, news and float of the running month (and of the one before in its first days).
+The SEC's are asked for only when it can be told who asks. What a session itself needs is in
+`schedules.py`.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 CRON = "30 20 * * 1-5"
-SESSIONS_LOOKED_AT = 5
+SESSIONS_LOOKED_AT, REOPENINGS_LOOKED_AT = 5, 20
 HALVES_LOOKED_AT = timedelta(days=120)
 MONTHS_LOOKED_AT = timedelta(days=5)
 TABLES_SCHEDULED = (
@@ -73,6 +74,13 @@ def facts_due(work: Workspace, newest: date) -> dict[str, list[str]]:
     return {table: keys for table, keys in due.items() if keys}
 
 
+def open_halts(work: Workspace, newest: date) -> list[str]:
+    """Stored sessions whose feed left a halt open: its resumption may be known by now."""
+    sessions = [*work.sessions_before(newest, REOPENINGS_LOOKED_AT - 1), newest.isoformat()]
+    ends = {key: work.lake.read_many("halts", [key], ["halt_end"])["halt_end"] for key in sessions}
+    return [key for key, end in ends.items() if end.null_count()]
+
+
 def _requests(work: Workspace, newest: date, table: str) -> Iterator[dg.RunRequest]:
     if TABLES[table].partitioning is Partitioning.NONE:
         if not work.is_complete(table, None):
@@ -80,8 +88,17 @@ def _requests(work: Workspace, newest: date, table: str) -> Iterator[dg.RunReque
                 run_key=f"{table} {newest}", tags={REASON_TAG: f"facts schedule: {table}"}
             )
         return
-    keys = facts_due(work, newest).get(table, [])
+    due = facts_due(work, newest).get(table, [])
+    yield from _runs(table, due, f"{newest}", is_read_again=False)
+    if table == "halts":
+        again = [key for key in open_halts(work, newest) if key not in due]
+        yield from _runs(table, again, f"{newest} open", is_read_again=True)
+
+
+def _runs(
+    table: str, keys: list[str], evening: str, is_read_again: bool
+) -> Iterator[dg.RunRequest]:
     for number, launch in enumerate(plan(keys, keys)):
         reason = f"facts schedule: {table} {keys[0]}" + (f" to {keys[-1]}" if keys[1:] else "")
-        run_key = f"{table} {newest} {number}"
-        yield run_request(table, (table,), launch, reason, run_key, {"skip_complete": True})
+        config = {"skip_complete": not is_read_again}
+        yield run_request(table, (table,), launch, reason, f"{table} {evening} {number}", config)

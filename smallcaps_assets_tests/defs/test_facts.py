@@ -12,7 +12,7 @@ import pytest
 from smallcaps_assets.defs.common import make
 from smallcaps_assets.defs.coverage import _of_session
 from smallcaps_assets.defs.fact_places import needed_halves, published_halves
-from smallcaps_assets.defs.fact_schedules import facts_due
+from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
 from smallcaps_assets.lake import Failures
@@ -241,3 +241,20 @@ def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
     assert made(fresh, "fails_to_deliver", "2024-10-16").error is None
     assert facts_due(fresh, fresh.cuts.end)["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
     assert list(facts_due(fresh, date(2024, 10, 8))) == ["news"]
+
+
+def test_halt_left_open_expected_read_again_until_it_has_its_end(work: Workspace) -> None:
+    keys = work.cuts.session_keys(date(2024, 10, 15), date(2024, 11, 15))
+    for key in keys:
+        made(work, "halts", key)
+    halted = next(key for key in reversed(keys) if work.lake.rows("halts", key))
+    newest = date.fromisoformat(halted)
+    whole, stamp = work.lake.read("halts", halted), work.lake.stamp("halts", halted)
+    assert stamp is not None
+    assert halted not in open_halts(work, newest)
+    cut = whole.with_columns(halt_end=pl.lit(None, whole.schema["halt_end"]))
+    work.lake.write("halts", halted, cut, stamp)
+    assert halted in open_halts(work, newest)
+    assert made(work, "halts", halted, is_resumed=False).error is None
+    assert work.lake.read("halts", halted).equals(whole)
+    assert halted not in open_halts(work, newest)
