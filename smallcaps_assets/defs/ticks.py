@@ -59,7 +59,7 @@ class RegistryError(ValueError):
 
 
 def tick_chain(location: Location) -> dg.AssetsDefinition:
-    """The chain as one op; 500 keys a run keep a run short and its start-up cost small."""
+    """The chain as one op; a thousand keys a run make its start-up a small share of it."""
 
     @dg.multi_asset(
         name="tick_chain",
