@@ -8,7 +8,9 @@ callers' business.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -101,7 +103,11 @@ class _Opened:
     ) -> pl.DataFrame:
         if not self._sources:
             return self._table.empty().select(columns or pl.all())
-        rows = pl.scan_parquet(self._sources, hive_partitioning=False)
+        try:
+            rows = pl.scan_parquet(self._sources, hive_partitioning=False)
+        except TypeError:  # a file that polars can't open once more is something else to it
+            told = f"{len(self._sources)} files of {self._table.name}; raise `ulimit -n`"
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), told) from None
         rows = rows if wanted is None else rows.filter(wanted)
         rows = rows if columns is None else rows.select(columns)
         return (rows if limit is None else rows.head(limit)).collect()

@@ -147,7 +147,7 @@ class Lake:
 
         return register_io_source(rows, schema=TABLES[name].columns)
 
-    def _checked(self, name: str, key: str | None) -> io.BytesIO:
+    def _checked(self, name: str, key: str | None) -> bytes:
         """A file's bytes from one opening; polars opens a path more than once."""
         data, path = self.read_bytes(name, key or None), self.path(name, key or None)
         if not is_intact(data):
@@ -155,10 +155,8 @@ class Lake:
                 f"{path} is damaged: its bytes are not those that were written;"
                 " `smallcaps verify --repair` marks it, and the next run makes it again"
             )
-        source = io.BytesIO(data)
-        check_contract(path, TABLES[name], stamp_in(footer_of(source)))
-        source.seek(0)
-        return source
+        check_contract(path, TABLES[name], stamp_in(footer_of(io.BytesIO(data))))
+        return data
 
     def has(self, name: str) -> bool:
         """Whether any partition of a table is stored."""

@@ -282,3 +282,18 @@ def test_job_that_may_not_write_ends_in_a_clear_error_and_the_rerun_completes(
     assert tables_of(lake) == before
     complete(lake)
     assert tables_of(lake) == tables_of(small_lake)
+
+
+def test_job_with_few_open_files_ends_in_a_clear_error_and_the_rerun_completes(
+    begun: Path, small_lake: Path
+) -> None:
+    before = tables_of(begun)
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+
+    done = in_process("run", "--no-report", "--lake", begun, cwd=begun.parent, before=few)
+    assert_refused(done, "Too many open files", "unable to open database file")
+    assert tables_of(begun).items() >= before.items()
+    complete(begun)
+    assert tables_of(begun) == tables_of(small_lake)
