@@ -320,3 +320,12 @@ def test_session_and_auction_at_the_border_of_a_chunk_are_those_of_the_tick_rule
     expected, _ = bars_from_arrays(*given, session=sessions, signs=signs)
     assert found.equals(expected)
     assert (state.sign, state.previous_price) == (signs[-1], prices[-1])
+
+
+def test_sign_and_auction_of_a_single_tick_are_those_given():
+    one = [1], [10.0], [3.0], BarKind.VOLUME_IMBALANCE, 100.0
+    thetas = [
+        bars_from_arrays(*one, **given)[0]["theta"].item()
+        for given in ({}, {"signs": [-1]}, {"signs": [1], "auction": [True]})
+    ]
+    assert thetas == [0.0, -3.0, 0.0]
