@@ -12,7 +12,7 @@ import resource
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ import pytest
 from benchmarks import chaos
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import known_keys
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 from smallcaps_assets.schemas.migrations import MIGRATIONS
 from smallcaps_assets_tests.end_to_end.command import (
     PROGRAM,
@@ -38,6 +38,7 @@ from smallcaps_assets_tests.end_to_end.command import (
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
 LAST = ("coverage", "ml_dataset", "ticker_history")
+FROM_TRADES = (*TICK_CHAIN, *LAST)
 
 
 def on_lake(command: str, lake: Path, *arguments: str) -> Finished:
@@ -56,11 +57,11 @@ def tables_of(lake: Path) -> dict[str, str]:
     return {name: one for name, one in digests(lake).items() if not name.startswith("state/")}
 
 
-def begin_again(lake: Path) -> Path:
+def begin_again(lake: Path, tables: Sequence[str] = LAST) -> Path:
     """Take the last tables out of a lake and of Dagster's history."""
     with instance_of(lake) as instance:
-        instance.wipe_assets([dg.AssetKey(table) for table in LAST])
-    for table in LAST:
+        instance.wipe_assets([dg.AssetKey(table) for table in tables])
+    for table in tables:
         shutil.rmtree(lake / TABLES[table].layer / table)
     return lake
 
@@ -72,8 +73,9 @@ def begun(own_lake: Path) -> Path:
 
 
 # Kills -------------------------------------------------------------------------------------------
-def test_killed_jobs_lose_nothing_and_do_nothing_twice(begun: Path, small_lake: Path) -> None:
+def test_killed_jobs_lose_nothing_and_do_nothing_twice(own_lake: Path, small_lake: Path) -> None:
     """The small version of `python benchmarks/chaos.py --kills 100`."""
+    begun = begin_again(own_lake, FROM_TRADES)
     result = chaos.kill_and_finish(begun, chaos.files(small_lake), 2, random.Random(5))
     assert result.kills
     assert result.is_good, result
@@ -144,6 +146,8 @@ def test_two_jobs_on_one_lake_end_in_whole_files_while_a_reader_sees_nothing_els
     assert part.wait() == 0
     reader.is_over.set()
     reader.join()
+    # To Dagster, events of the day before are older than the wiping; the next start reports them.
+    complete(begun)
     assert reader.reads and not reader.problems
     assert tables_of(begun) == tables_of(small_lake)
     with instance_of(begun) as instance:

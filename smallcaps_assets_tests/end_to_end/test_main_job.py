@@ -19,7 +19,7 @@ from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.schemas import FEATURE_COLUMNS, TABLES, Partitioning
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import (
-    PROGRAM,
+    INTERRUPTIBLE,
     SMALL_MARKET,
     TIMEOUT,
     changed_tables,
@@ -41,7 +41,6 @@ FAULTS = (
     *("429", "429_empty", "500", "502", "503", "cut_gzip", "reset"),
     *("null_results", "missing_results", "duplicate_rows", "out_of_order", "foreign_next_url"),
 )
-KEPT_TABLES = ("tickers", "daily_bars", "universe", "short_volume")
 
 
 @pytest.fixture(scope="module")
@@ -288,25 +287,6 @@ def test_tickers_on_a_fresh_lake_restrict_the_market(small_lake: Path, tmp_path:
     assert (again.status, COMPLETE in again.out) == (0, True)
 
 
-def test_killed_run_is_completed_by_the_next_with_the_same_bytes(
-    small_lake: Path, tmp_path: Path, periods: Path
-) -> None:
-    lake = tmp_path / "lake"
-    options = [*settings(SMALL_MARKET), "--config", str(periods)]
-    kill_when_stored(lake, options, "triple_barrier_labels")
-    left = Lake(lake)
-    assert left.keys("triple_barrier_labels") and not left.keys("ml_dataset")
-    seen = listing(lake)
-    done = run_small(lake, "--config", periods)
-    assert (done.status, done.error) == (0, "")
-    assert digests(lake) == digests(small_lake)
-    assert not changed_tables(seen, lake) & set(KEPT_TABLES)
-    assert not list(lake.rglob(".tmp-*"))
-    with instance_of(lake) as instance:
-        for table in TABLES:
-            assert known_keys(instance, table) == set(left.keys(table)), table
-
-
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     child = start_job(tmp_path / "lake", settings(SMALL_MARKET))
     wait_until_stored(child, tmp_path / "lake", "raw/tickers")
@@ -317,19 +297,10 @@ def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     assert (last, child.returncode) == (told, 130)
 
 
-def kill_when_stored(lake: Path, options: list[str], table: str) -> None:
-    """Start the main job and kill it, without notice, once a table has a partition."""
-    child = start_job(lake, options)
-    wait_until_stored(child, lake, f"processed/{table}")
-    child.kill()
-    child.communicate(timeout=TIMEOUT)
-    assert child.returncode == -signal.SIGKILL
-
-
 def start_job(lake: Path, options: list[str]) -> subprocess.Popen[str]:
     """Start the main job in the background."""
     return subprocess.Popen(
-        [*PROGRAM, "run", "--no-report", "--lake", str(lake), *options],
+        [*INTERRUPTIBLE, "run", "--no-report", "--lake", str(lake), *options],
         cwd=lake.parent,
         env=environment(),
         stdout=subprocess.DEVNULL,
