@@ -40,7 +40,7 @@ KIND = domain.BarKind.DOLLAR_IMBALANCE
 TARGET, ALPHA, GAMMA, KAPPA = 50_000.0, 0.2, 0.125, 2.0
 REPEATS = 7
 WINDOW_TICKS = 250_000
-SESSIONS, SESSION_TICKS = 8, 100_000
+SESSIONS = 8
 USED = [
     "ticker", "date", "sip_timestamp", "sequence_number", "price", "size", "conditions",
     "exchange", "trf_id", "id", "correction", "tape",
@@ -204,31 +204,32 @@ def bench_cores() -> None:
         print("two cores can't be compared here")
         return
     cores = sorted(os.sched_getaffinity(0))[:2]
-    for work in ("bars of arrays", "trades to weights"):
-        one, two = (_child_seconds(work, cores[:count]) for count in (1, 2))
-        name = f"{SESSIONS} ticker-sessions, {work}"
+    for work, ticks in (("bars", 500_000), ("weights", 100_000), ("weights", 1_000_000)):
+        one, two = (_child_seconds(work, ticks, cores[:count]) for count in (1, 2))
+        source = "arrays to bars" if work == "bars" else "trades to weights"
+        name = f"{SESSIONS} times {ticks:,} ticks, {source}"
         print(f"{name:<46}{one / two:>9.2f} x on two cores   target 1.8")
 
 
-def _child_seconds(work: str, cores: list[int]) -> float:
+def _child_seconds(work: str, ticks: int, cores: list[int]) -> float:
     """Seconds that a child process bound to some cores needs."""
     environment = os.environ | {"POLARS_MAX_THREADS": "2"}
     found = subprocess.run(
-        [sys.executable, __file__, "--threads", work],
+        [sys.executable, __file__, "--threads", work, str(ticks)],
         env=environment, check=True, capture_output=True, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )  # fmt: skip
     return float(found.stdout)
 
 
-def threads_seconds(work: str) -> float:
+def threads_seconds(work: str, ticks: int) -> float:
     """Seconds of all ticker-sessions in two threads."""
     settings = Settings()
-    if work == "bars of arrays":
-        items: list[Any] = [synthetic_ticks(SESSION_TICKS * 5)] * SESSIONS
+    if work == "bars":
+        items: list[Any] = [synthetic_ticks(ticks)] * SESSIONS
         call: Callable[[Any], Any] = lambda t: domain.bars_from_arrays(*t, KIND, TARGET)  # noqa: E731
     else:
-        items = [trades_frame(SESSION_TICKS)] * SESSIONS
+        items = [trades_frame(ticks)] * SESSIONS
         call = lambda trades: whole_way(trades, settings)  # noqa: E731
     with ThreadPoolExecutor(2) as pool:
         return best(lambda: list(pool.map(call, items)))
@@ -252,7 +253,7 @@ def bench_warm_up() -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["--threads"]:
-        print(threads_seconds(sys.argv[2]))
+        print(threads_seconds(sys.argv[2], int(sys.argv[3])))
         return
     counts = [int(a) for a in sys.argv[1:] if not a.startswith("--")] or [1_000_000, 10_000_000]
     bench_warm_up()

@@ -12,7 +12,7 @@ from smallcaps_assets.kernels.checks import LOWEST, first_outside
 
 # Ticks that all is done with while they are in the processor's cache; few where nothing is
 # compiled, so that what happens at the borders can be tried there too.
-CHUNK = 64 if config.DISABLE_JIT else 8192  # type: ignore[attr-defined]
+CHUNK = 256 if config.DISABLE_JIT else 8192  # type: ignore[attr-defined]
 CARRY_STEPS = (1, 2, 4, 8, 16, 32, 64)
 LAWFUL = 1
 KEPT, NOTHING_TRADED, CORRECTION, UNKNOWN_CONDITION = 0, 1, 2, 3

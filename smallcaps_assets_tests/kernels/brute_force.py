@@ -289,3 +289,19 @@ def cusum(returns, threshold):
             down = 0.0
             events.append(i)
     return events
+
+
+def exclusion_code(time, price, size, correction, flags, decisive):
+    """Why a trade is left out: sessions from 4 to 20, open from 9 to 16, closing prints until 22;
+    flags 1 unknown, 2 form T, 4 closing print."""
+    is_closing_print = bool(flags & 4) and time <= 22
+    reasons = [
+        (price <= 0 or size <= 0, 1),
+        (correction not in (0, 1), 2),
+        (flags & 1, 3),
+        (decisive >= 0, 16 + decisive),
+        (flags & 2 and 9 <= time < 16, 4),
+        (time < 4, 5),
+        (time > 20 and not is_closing_print, 6),
+    ]
+    return next((code for holds, code in reasons if holds), 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.domain.guards import ArrayError
 from smallcaps_assets.kernels.bars import MOST_ROWS
-from smallcaps_assets.kernels.ticks import CHUNK, combine_flags, is_in_order
+from smallcaps_assets.kernels.ticks import CHUNK, combine_flags, exclusion_codes, is_in_order
 
 KINDS = st.sampled_from(list(BarKind))
 TARGETS = st.sampled_from((0.4, 50.0, 330.0, 1000.0, 1e7))
@@ -329,3 +329,35 @@ def test_sign_and_auction_of_a_single_tick_are_those_given():
         for given in ({}, {"signs": [-1]}, {"signs": [1], "auction": [True]})
     ]
     assert thetas == [0.0, -3.0, 0.0]
+
+
+@pytest.mark.parametrize("place", [0, 1, CHUNK, CHUNK + 1])
+def test_tick_rule_names_the_price_that_is_none(place):
+    prices = np.full(CHUNK + 2, 5.0)
+    prices[place] = np.nan
+    with pytest.raises(ArrayError, match=rf"prices\[{place}\] is nan"):
+        tick_rule(prices)
+
+
+PREMARKET, OPEN, CLOSE, END, CLOSING_END = 4, 9, 16, 20, 22
+OF_EXCLUSIONS = {
+    "time": st.integers(2, 24),
+    "price": st.sampled_from([-1.0, 0.0, 0.5, 1.0]),
+    "size": st.sampled_from([0.0, 0.5, 1.0]),
+    "correction": st.integers(-1, 3),
+    "flags": st.integers(0, 15),
+    "decisive": st.integers(-1, 2),
+}
+
+
+@given(st.lists(st.fixed_dictionaries(OF_EXCLUSIONS), max_size=8))
+def test_exclusion_codes_given_any_trades_equal_the_first_reason_that_holds(trades):
+    def column(name, dtype):
+        return np.array([trade[name] for trade in trades], dtype)
+
+    codes = exclusion_codes(
+        column("time", np.int64), column("price", float), column("size", float),
+        column("correction", np.int64), column("flags", np.uint16), column("decisive", np.int32),
+        (np.uint16(1), np.uint16(2), np.uint16(4)), (PREMARKET, OPEN, CLOSE, END, CLOSING_END),
+    )  # fmt: skip
+    assert codes.tolist() == [brute_force.exclusion_code(**trade) for trade in trades]
