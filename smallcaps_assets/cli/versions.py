@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import track
 
-from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
 from smallcaps_assets.lake import LakeError, replaced
 from smallcaps_assets.lake.diff import Difference, compare, compare_versions
@@ -18,10 +18,14 @@ from smallcaps_assets.schemas import TABLES, ContractError
 def show_diff(first: str, second: str, tables: tuple[str, ...]) -> int:
     """Print how two lakes differ; status 1 when they do."""
     lakes = [existing_lake(root) for root in (first, second)]
+    named = known_tables(tables) or tuple(TABLES)
     console, count = wide_console(), 0
-    for found in compare(lakes[0], lakes[1], known_tables(tables) or tuple(TABLES)):
-        _show(console, found)
-        count += 1
+    with progress_bar(console) as progress:
+        progress.disable = not console.is_terminal  # a pipe gets the differences alone
+        task = progress.add_task("partitions", note="")
+        for found in compare(*lakes, named, lambda places: progress.track(places, task_id=task)):
+            _show(console, found)
+            count += 1
     console.print(f"{count} partitions differ" if count else "the lakes are equal")
     return 1 if count else 0
 

@@ -6,7 +6,7 @@ Files with the same seal are the same, so only those that differ are read.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -30,17 +30,26 @@ class Difference:
         return f"{self.table} {self.key}".strip() + f": {self.what}"
 
 
-def compare(old: Lake, new: Lake, tables: Iterable[str]) -> Iterator[Difference]:
-    """The partitions that differ between two lakes, in the order of tables and keys."""
-    for table in tables:
-        before, after = set(old.keys(table)), set(new.keys(table))
-        for key in sorted(before | after):
-            if key not in after:
-                yield Difference(table, key, "only in the first lake")
-            elif key not in before:
-                yield Difference(table, key, "only in the second lake")
-            elif (found := _compare_stored(old, new, table, key)) is not None:
-                yield found
+Track = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
+
+
+def compare(
+    old: Lake, new: Lake, tables: Iterable[str], track: Track = iter
+) -> Iterator[Difference]:
+    """The partitions that differ between two lakes, in the order of tables and keys.
+
+    `track` goes over all tables and keys that are compared, and may tell how far it is.
+    """
+    stored = {table: (set(old.keys(table)), set(new.keys(table))) for table in tables}
+    places = [(table, key) for table in stored for key in sorted(set.union(*stored[table]))]
+    for table, key in track(places):
+        before, after = stored[table]
+        if key not in after:
+            yield Difference(table, key, "only in the first lake")
+        elif key not in before:
+            yield Difference(table, key, "only in the second lake")
+        elif (found := _compare_stored(old, new, table, key)) is not None:
+            yield found
 
 
 def compare_versions(lake: Lake, table: str, key: str) -> Iterator[Difference]:

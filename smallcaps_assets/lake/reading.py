@@ -17,7 +17,7 @@ from polars.io.plugins import register_io_source
 from smallcaps_assets.domain.adjustment import PRICE_COLUMNS, VOLUME_COLUMNS, adjust_bars
 from smallcaps_assets.lake.errors import LakeError, RequestError
 from smallcaps_assets.lake.identity import read_identity
-from smallcaps_assets.lake.scanning import groups, read_keys, scan_keys
+from smallcaps_assets.lake.scanning import read_keys, scan_keys
 from smallcaps_assets.lake.selection import Day, Selection, as_day, select
 from smallcaps_assets.lake.store import Lake
 
@@ -116,22 +116,19 @@ def _adjusted(
     early = _both(selection.wanted, None if is_late else predicate)
     read = [n for n in table.columns if n in {*shown, *asked, "date", "ticker", "identity"}]
     factors = lake.read("adjustment_factors")
-    for keys in groups(lake, table.name, selection.keys):
-        bars = read_keys(lake, table.name, keys, early, read)
-        owned = bars if "identity" in read else _with_identity(lake, bars, keys, selection.wanted)
+    for bars in scan_keys(lake, table.name, selection.keys, early, read):
+        owned = bars if "identity" in read else _with_identity(lake, bars, selection.wanted)
         found = adjust_bars(owned, factors, as_of)
         yield (found.filter(predicate) if is_late and predicate is not None else found)[shown]
 
 
-def _with_identity(
-    lake: Lake, bars: pl.DataFrame, keys: Sequence[str], wanted: pl.Expr | None
-) -> pl.DataFrame:
+def _with_identity(lake: Lake, bars: pl.DataFrame, wanted: pl.Expr | None) -> pl.DataFrame:
     """Bars with the company that had the symbol on their session, by that session's list.
 
     A symbol that the list lacks stands for itself, which no event is of.
     """
-    key = ["date", "ticker"]
-    owners = read_keys(lake, "tickers", keys, wanted, [*key, "identity"])
+    key, days = ["date", "ticker"], [str(day) for day in bars["date"].unique().sort()]
+    owners = read_keys(lake, "tickers", days, wanted, [*key, "identity"])
     found = bars.join(owners, on=key, how="left", maintain_order="left")
     return found.with_columns(pl.col("identity").fill_null(pl.col("ticker")))
 

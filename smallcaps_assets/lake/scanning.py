@@ -14,8 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -86,12 +85,12 @@ class _Opened:
             until_all_are_open.pop_all()
 
     def _open(self, lake: Lake, place: str) -> None:
-        path: Any = Path(f"{lake.root}/{place}") if lake.is_local else lake.root / place
+        path: Any = f"{lake.root}/{place}" if lake.is_local else lake.root / place
         try:
-            found = path.open("rb") if lake.is_local else io.BytesIO(lake.whole(path))
+            found = io.FileIO(path) if lake.is_local else io.BytesIO(lake.whole(path))
         except FileNotFoundError:
             return
-        source: BinaryIO = self._files.enter_context(found)
+        source: Any = self._files.enter_context(found)
         footer = footer_of(source)
         if not has_version(footer, self._table.version):
             check_contract(path, self._table, stamp_in(footer))
