@@ -17,13 +17,13 @@ from smallcaps_assets.schemas import TABLES, ContractError
 
 def show_diff(first: str, second: str, tables: tuple[str, ...]) -> int:
     """Print how two lakes differ; status 1 when they do."""
-    lakes = [existing_lake(root) for root in (first, second)]
+    old, new = existing_lake(first), existing_lake(second)
     named = known_tables(tables) or tuple(TABLES)
     console, count = wide_console(), 0
     with progress_bar(console) as progress:
         progress.disable = not console.is_terminal  # a pipe gets the differences alone
         task = progress.add_task("partitions", note="")
-        for found in compare(*lakes, named, lambda places: progress.track(places, task_id=task)):
+        for found in compare(old, new, named, lambda places: progress.track(places, task_id=task)):
             _show(console, found)
             count += 1
     console.print(f"{count} partitions differ" if count else "the lakes are equal")
