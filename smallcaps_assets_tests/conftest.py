@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from dagster._core.storage.defs_state.base import set_defs_state_storage
+from dagster._core.storage.defs_state.base import DefsStateStorage
 from hypothesis import settings
 
 settings.register_profile("explore", deadline=None)
@@ -17,9 +17,11 @@ settings.register_profile("fuzz", deadline=None, max_examples=100_000, database=
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Iterator[object]:
-    """Each test begins without an instance: one that was entered twice stays Dagster's current one
-    after it is gone, and definitions of later tests can't be loaded."""
-    with set_defs_state_storage(None):
-        return (yield)
+@pytest.fixture(scope="session", autouse=True)
+def no_state_of_instances_past() -> Iterator[None]:
+    """Definitions load without the stored state of components, of which there is none here: Dagster
+    would ask the instance that is current for it, and where many come and go in one process, that
+    can be one which is gone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DefsStateStorage, "get", staticmethod(lambda: None))
+        yield

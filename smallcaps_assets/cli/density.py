@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
-from smallcaps_assets.cli.output import echo_json, plain_rows
+from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts, write_page
+from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts
 from smallcaps_assets.domain.density import TickCost, selected_days
 from smallcaps_assets.domain.density import tick_cost as cost_of
 from smallcaps_assets.lake import Lake, LakeError
@@ -71,7 +71,7 @@ def _report(
     found = _gather(settings, store, spans)
     measures = density_measures(found)
     if html is not None:
-        write_page(html, density_page(found, settings.market.name))
+        write_file(html, density_page(found, settings.market.name).encode(), "--html")
     if compare is None:
         _show(settings, store, by, is_json)
     elif is_json:

@@ -8,8 +8,8 @@ import polars as pl
 
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.lake import Lake, RequestError, scan
-from smallcaps_assets.lake.selection import as_day
+from smallcaps_assets.lake import Lake, scan
+from smallcaps_assets.lake.selection import as_day, stored_keys
 
 _WATCHED = ("ticker", "rule", "known_at", "price", "change", "relative_volume", "dollar_volume")
 
@@ -62,7 +62,4 @@ def _of_session(
 
 
 def _newest(lake: Lake, table: str) -> date:
-    keys = lake.keys(table)
-    if not keys:
-        raise RequestError(f"the lake {lake.root} has no {table}; make it with `smallcaps run`")
-    return date.fromisoformat(keys[-1])
+    return date.fromisoformat(stored_keys(lake, table)[-1])

@@ -1,10 +1,11 @@
-"""Rows as a command shows them: a table for people, JSON or CSV for scripts."""
+"""What a command gives: rows as a table, JSON or CSV, and files that its options name."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.setup import UserError
+from smallcaps_assets.lake.files import publish
 
 SHOWN = 40
 _WHOLE = 1e15
@@ -48,6 +51,16 @@ def flat(rows: pl.DataFrame) -> pl.DataFrame:
     """Lists as texts with blanks between, which a CSV file can hold."""
     lists = [name for name, kind in rows.schema.items() if isinstance(kind, pl.List)]
     return rows.with_columns(pl.col(n).cast(pl.List(pl.String)).list.join(" ") for n in lists)
+
+
+def write_file(file: str, content: bytes, option: str) -> None:
+    """Write what a user asked for with an option: it is there whole, or the file is as it was."""
+    try:
+        publish(Path(file), content)
+    except OSError as error:
+        raise UserError(
+            f"{file} can't be written: {error.strerror or error}; name another file with {option}"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

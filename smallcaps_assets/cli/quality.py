@@ -8,14 +8,14 @@ import polars as pl
 from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
-from smallcaps_assets.cli.output import echo_json, plain_rows
+from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.quality_figures import (
     partitions_to_read,
     quality_figures,
     read_source,
 )
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.cli.spans import check_page, chosen_spans, write_page
+from smallcaps_assets.cli.spans import check_page, chosen_spans
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.reports.quality_measures import QualityFigures, quality_measures
@@ -45,7 +45,7 @@ def show_quality(
     found = _gather(settings, store, spans, tapes)
     measures = quality_measures(found)
     if html is not None:
-        write_page(html, quality_page(found, settings.market.name))
+        write_file(html, quality_page(found, settings.market.name).encode(), "--html")
     if is_json:
         echo_json({**plain_measures(measures, spans), "found": [_plain(one) for one in found]})
         return 0

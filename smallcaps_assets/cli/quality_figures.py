@@ -20,6 +20,7 @@ from smallcaps_assets.defs.expected import between_stored, expected_keys
 from smallcaps_assets.defs.halt_feed import halts_of
 from smallcaps_assets.domain import quality
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.diagnostics import excluded_by_reason
 from smallcaps_assets.domain.ticks import TickError, prepare_ticks
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.check_results import check_results
@@ -191,7 +192,7 @@ def _excluded(source: Source, span: Span) -> Mapping[str, Any]:
             refused += 1
         source.advance(1)
     return {
-        "excluded": quality.excluded_by_reason(audits, counted),
+        "excluded": excluded_by_reason(audits, counted),
         "tapes": len(audits),
         "stored_tapes": len(keys),
         "refused_tapes": refused,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.output import echo_json
+from smallcaps_assets.cli.output import echo_json, write_file
 from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import encode
@@ -68,13 +68,8 @@ def _draw(lake: Lake, view: DayView, out: str | None) -> str:
         place = f"{FOLDER}/{encode(view.ticker)}_{view.date}.html"
         lake.write_bytes(place, day_page(view).encode())
         return str(lake.root / place)
-    path = Path(out)
-    try:
-        path.write_bytes(day_png(view) if path.suffix == ".png" else day_page(view).encode())
-    except OSError as error:
-        raise UserError(
-            f"{out} can't be written: {error.strerror or error}; name another file"
-        ) from None
+    is_png = Path(out).suffix == ".png"
+    write_file(out, day_png(view) if is_png else day_page(view).encode(), "--out")
     return out
 
 

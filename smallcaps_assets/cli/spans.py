@@ -10,9 +10,8 @@ import polars as pl
 
 from smallcaps_assets.cli.setup import UserError
 from smallcaps_assets.lake import Lake, RequestError
-from smallcaps_assets.lake.files import publish
 from smallcaps_assets.lake.scanning import scan_keys
-from smallcaps_assets.lake.selection import as_day
+from smallcaps_assets.lake.selection import as_day, stored_keys
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
@@ -28,9 +27,7 @@ def chosen_spans(
 
     Raises RequestError when a table has none of them, UserError for a text that means no span.
     """
-    stored = lake.keys(table)
-    if not stored:
-        raise RequestError(f"the lake {lake.root} has no {table}; make it with `smallcaps run`")
+    stored = stored_keys(lake, table)
     if not compare:
         first, last = date.fromisoformat(stored[0]), date.fromisoformat(stored[-1])
         return [Span(f"{first} to {last}", first, last)]
@@ -95,13 +92,3 @@ def check_page(file: str | None) -> None:
         raise UserError(f"{file}: the page is HTML; end its name in .html")
     if file is not None and Path(file).is_dir():
         raise UserError(f"{file} is a folder; name another file with --html")
-
-
-def write_page(file: str, html: str) -> None:
-    """Write a page: it is there whole, or the file stays as it was."""
-    try:
-        publish(Path(file), html.encode())
-    except OSError as error:
-        raise UserError(
-            f"{file} can't be written: {error.strerror or error}; name another file with --html"
-        ) from None

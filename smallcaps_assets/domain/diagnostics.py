@@ -21,6 +21,7 @@ MIN_BARS, BUSY_DOLLARS = 30, 5_000_000.0
 MAX_EXCLUDED = 0.20
 MAX_UNSIGNED = 0.05
 FANO_SECONDS = 300
+EXCLUDED = {"reason": pl.String, "trades": pl.Int64, "volume": pl.Float64, "share": pl.Float64}
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,25 @@ def fano_factor(times: np.ndarray, bars: pl.DataFrame) -> float | None:
 
 def excluded_volume(tape: TickTape) -> pl.DataFrame:
     """What was left out of a tape: reason, trades, volume, and share of all volume; most first."""
-    total = _total(tape.audit["volume"]) + _total(tape.ticks["size"])
-    share = pl.col("volume") / total if total else pl.lit(0.0)
-    return tape.audit.with_columns(share=share).sort("volume", "reason", descending=[True, False])
+    return excluded_by_reason([tape.audit], _total(tape.ticks["size"]))
+
+
+def excluded_by_reason(audits: Iterable[pl.DataFrame], counted: float) -> pl.DataFrame:
+    """Volume left out of some tapes: reason, trades, volume and share of all volume; most first.
+
+    `audits` are those of the tapes, `counted` the volume of their ticks.
+    """
+    parts = list(audits)
+    if not parts:
+        return pl.DataFrame(schema=EXCLUDED)
+    total = counted + sum(_total(part["volume"]) for part in parts)
+    return (
+        pl.concat(parts)
+        .group_by("reason")
+        .agg(pl.col("trades", "volume").sum())
+        .with_columns((pl.col("volume") / (total or 1.0)).alias("share"))
+        .sort("volume", "reason", descending=[True, False])
+    )
 
 
 def against_poisson(counts: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ of a table as well, and the parts' answers can be put together by sums or by one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import polars as pl
@@ -130,24 +130,3 @@ def label_balance(dataset: pl.DataFrame, by: str) -> pl.DataFrame:
         .agg(pl.len().alias("rows"), pl.col("is_selection_known").sum().alias("known"))
         .sort("period", "label")
     )
-
-
-def excluded_by_reason(audits: Iterable[pl.DataFrame], counted: float) -> pl.DataFrame:
-    """Volume left out of some tapes: reason, trades, volume and share of all volume; most first.
-
-    `audits` are those of the tapes, `counted` the volume of their ticks.
-    """
-    parts = list(audits)
-    if not parts:
-        return pl.DataFrame(schema=EXCLUDED)
-    total = counted + sum(float(part["volume"].sum()) for part in parts)
-    return (
-        pl.concat(parts)
-        .group_by("reason")
-        .agg(pl.col("trades", "volume").sum())
-        .with_columns((pl.col("volume") / (total or 1.0)).alias("share"))
-        .sort("volume", "reason", descending=[True, False])
-    )
-
-
-EXCLUDED = {"reason": pl.String, "trades": pl.Int64, "volume": pl.Float64, "share": pl.Float64}

@@ -49,7 +49,7 @@ def combine_flags(ids, offsets, tapes, table, unknown, excluding):
 
 @njit(cache=True, nogil=True)
 def exclusion_codes(times, prices, sizes, corrections, flags, decisive, bits, hours):
-    """Why each trade is left out: KEPT, one of the codes below, or CONDITION + the id that says so.
+    """Why each trade is left out: KEPT, one of the codes above, or CONDITION + the id that says so.
 
     `corrections` above `LAWFUL` (and below 0) exclude; `bits` are the flags of unknown conditions,
     form T and closing prints; `hours` are premarket open, open, close, the end of the session and

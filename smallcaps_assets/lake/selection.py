@@ -52,10 +52,7 @@ def select(
     first, last = as_day(start, "start"), as_day(end, "end")
     if first and last and first > last:
         raise RequestError(f"start {first} is after end {last}; exchange them")
-    stored = [key for key in lake.keys(table.name) if _is_of(name, key)]
-    if not stored:
-        remedy = f"smallcaps backfill {name}" if table.is_optional else "smallcaps run"
-        raise RequestError(f"the lake {lake.root} has no {name}; make it with `{remedy}`")
+    stored = stored_keys(lake, name)
     _check_tickers(lake, table, tickers)
     keys = [key for key in stored if _holds(table, key, tickers, first, last)]
     if not keys:
@@ -63,6 +60,16 @@ def select(
     conditions = [*_of_tickers(table, tickers), *_of_days(table, first, last)]
     wanted = reduce(lambda a, b: a & b, conditions) if conditions else None
     return Selection(table, keys, wanted, last)
+
+
+def stored_keys(lake: Lake, name: str) -> list[str]:
+    """Keys of a table's stored partitions. Raises RequestError when there is none."""
+    table = TABLES["ml_dataset" if name == UNION else name]
+    stored = [key for key in lake.keys(table.name) if _is_of(name, key)]
+    if not stored:
+        remedy = f"smallcaps backfill {name}" if table.is_optional else "smallcaps run"
+        raise RequestError(f"the lake {lake.root} has no {name}; make it with `{remedy}`")
+    return stored
 
 
 def as_day(value: Day | None, name: str) -> date | None:

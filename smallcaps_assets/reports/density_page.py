@@ -19,14 +19,22 @@ from smallcaps_assets.reports.density_measures import (
     selected_share,
 )
 from smallcaps_assets.reports.plots import selected_days_plot
-from smallcaps_assets.reports.sections import Grid, Page, Section, measures_grid, render_page
+from smallcaps_assets.reports.sections import (
+    Grid,
+    Page,
+    Section,
+    about,
+    both,
+    measures_grid,
+    render_page,
+    titled,
+)
 
 
 def density_page(found: Sequence[DensityFigures], market: str) -> str:
     """The HTML of the report on one or two spans."""
     spans = [one.span for one in found]
     measures = density_measures(found)
-    words = f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
     sections = [
         _selection(found),
         _runners(found),
@@ -39,38 +47,35 @@ def density_page(found: Sequence[DensityFigures], market: str) -> str:
         versus = Section("compare", "Side by side", grids=[[measures_grid(measures, spans)]])
         sections = [versus, *sections]
     return render_page(
-        Page("Density of selected days", words, _cards(found), sections, len(found) > 1)
+        Page(
+            "Density of selected days",
+            about(market, spans),
+            _cards(found),
+            sections,
+            len(found) > 1,
+        )
     )
 
 
 def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
     """The most telling figures; of two spans both."""
-
-    def both(texts: list[str]) -> str:
-        return " / ".join(texts)
-
     days = [one.cost.ticker_sessions for one in found]
     per = [one.cost.ticker_sessions / max(1, len(one.sessions)) for one in found]
     return [
-        (both([human.count(d) for d in days]), "ticker-days worth their ticks"),
-        (both([human.decimal(p) for p in per]), "of them per session"),
+        (both(human.count(d) for d in days), "ticker-days worth their ticks"),
+        (both(human.decimal(p) for p in per), "of them per session"),
         (
-            both([human.percent(selected_share(one)) for one in found]),
+            both(human.percent(selected_share(one)) for one in found),
             "of the dollars traded, in them",
         ),
-        (both([human.size(1e9 * one.cost.gigabytes) for one in found]), "of trades to fetch"),
+        (both(human.size(1e9 * one.cost.gigabytes) for one in found), "of trades to fetch"),
     ]
 
 
 # Sections ----------------------------------------------------------------------------------------
-def _title(text: str, one: DensityFigures, found: Sequence[DensityFigures]) -> str:
-    """Names the span where there are two."""
-    return f"{text}: {one.span.name}" if len(found) > 1 else text
-
-
 def _selection(found: Sequence[DensityFigures]) -> Section:
     tables = [
-        [_rule_grid(one, by, _title(f"By {name}", one, found), is_folded) for one in found]
+        [_rule_grid(one, by, titled(f"By {name}", one, found), is_folded) for one in found]
         for by, name, is_folded in (("1y", "year", False), ("1mo", "month", True))
     ]
     over_time = [selected_days_plot(one.watchlist) for one in found]
@@ -118,7 +123,7 @@ def _runners(found: Sequence[DensityFigures]) -> Section:
             for period, ticker, days, biggest in rows.iter_rows()
         ]
         columns = ["year", "ticker", "info-rich days", "biggest change"]
-        title = _title("Most info-rich days of the year", one, found)
+        title = titled("Most info-rich days of the year", one, found)
         grids.append(Grid(columns, texts, title, names=["ticker"], is_folded=len(texts) > 30))
     return Section(
         "runners",
@@ -137,8 +142,8 @@ def _changes(found: Sequence[DensityFigures]) -> Section:
         " is thick on one side at a round factor hints at splits that the vendor's list lacks.",
         small=[plots.change_plot(found), plots.tails_plot(found)],
         grids=[
-            *([_tail_grid(one, _title("Tails by year", one, found))] for one in found),
-            [_threshold_grid(one, _title("Per thousand ticker-days", one, found)) for one in found],
+            *([_tail_grid(one, titled("Tails by year", one, found))] for one in found),
+            [_threshold_grid(one, titled("Per thousand ticker-days", one, found)) for one in found],
         ],
         empty="There are no daily metrics of these sessions.",
     )
@@ -208,9 +213,9 @@ def _dollars_section(found: Sequence[DensityFigures]) -> Section:
         "Of all ticker-days with metrics, and of those among them that are worth their ticks:"
         " a rule that asks for ticks selects them.",
         small=[
-            plots.dollars_plot(one.dollars, _title("Dollars traded", one, found)) for one in found
+            plots.dollars_plot(one.dollars, titled("Dollars traded", one, found)) for one in found
         ],
-        grids=[[_dollar_grid(one, _title("By year", one, found)) for one in found]],
+        grids=[[_dollar_grid(one, titled("By year", one, found)) for one in found]],
         empty="There are no daily metrics of these sessions.",
     )
 

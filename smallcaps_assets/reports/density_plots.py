@@ -33,6 +33,7 @@ from smallcaps_assets.reports.canvas import (
 )
 from smallcaps_assets.reports.density_measures import DensityFigures
 from smallcaps_assets.reports.plots import PRECEDENCE, SMALL, SMALL_NARROW, date_axis
+from smallcaps_assets.reports.spans import span_names
 
 _CHANGES = (-0.75, -0.5, 0, 1, 3)
 _QUANTILES = {"q_0.001": RED, "q_0.01": AMBER, "q_0.99": BLUE, "q_0.999": GREEN}
@@ -44,7 +45,7 @@ def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.4, 0.15, span_top(_names(found)))
+        axes = panel(figure, 0.6, 0.4, 0.15, span_top(span_names(found)))
         width = 0.8 / len(found)
         for number, one in enumerate(found):
             counts = [(one.watchlist["rule"] == rule).sum() for rule in PRECEDENCE]
@@ -55,7 +56,7 @@ def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.set_xticks(range(len(PRECEDENCE)), [r.replace("_", "\n") for r in PRECEDENCE])
         axes.tick_params(axis="x", labelsize=8)
         axes.set_ylabel("ticker-days")
-        name_spans(axes, "Selected days per session", _names(found))
+        name_spans(axes, "Selected days per session", span_names(found))
 
     return draw_plot(draw, "Mean number of selected days per session by rule.", SMALL, SMALL_NARROW)
 
@@ -66,7 +67,7 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.7, 0.5, 0.2, span_top(_names(found)))
+        axes = panel(figure, 0.7, 0.5, 0.2, span_top(span_names(found)))
         bins = np.arange(-LONGEST_BIN, LONGEST_BIN + 1)
         least = 100 / max(1, *(int(one.histogram["days"].sum()) for one in found))
         for number, one in enumerate(found):
@@ -89,14 +90,18 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.set_xlabel("change of the day, log scale; dashed: the selection's threshold")
         axes.xaxis.label.set_fontsize(8 if is_narrow else 9)
         axes.set_ylabel("ticker-days (%)")
-        name_spans(axes, "Distribution of changes", _names(found))
+        name_spans(axes, "Distribution of changes", span_names(found))
 
     return draw_plot(draw, "Distribution of the days' changes of price.", SMALL, SMALL_NARROW)
 
 
 def tails_plot(found: Sequence[DensityFigures]) -> Plot | None:
     """Outer quantiles of the change by year; the years of both spans on one axis."""
-    rows = pl.concat([one.tails for one in found]).unique("period").sort("period")
+    rows = (
+        pl.concat([one.tails for one in found])
+        .unique("period", keep="first", maintain_order=True)
+        .sort("period")
+    )
     if len(rows) < 3:
         return None
 
@@ -120,7 +125,7 @@ def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.5, 0.2, span_top(_names(found)))
+        axes = panel(figure, 0.6, 0.5, 0.2, span_top(span_names(found)))
         for number, one in enumerate(found):
             rows = one.around[event]
             axes.plot(
@@ -133,7 +138,7 @@ def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
         axes.set_xticks(range(-5, 6), ["0" if n == 0 else f"{n:+d}" for n in range(-5, 6)])
         axes.set_xlabel("sessions after the event")
         axes.set_ylabel("median relative volume")
-        name_spans(axes, f"Around {event}", _names(found))
+        name_spans(axes, f"Around {event}", span_names(found))
 
     alt = f"Median relative volume in the sessions around {event}."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
@@ -164,10 +169,6 @@ def dollars_plot(dollars: pl.DataFrame, title: str) -> Plot | None:
 
     alt = f"{title} per month, and the share of selected days in them."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)
-
-
-def _names(found: Sequence[DensityFigures]) -> list[str]:
-    return [one.span.name for one in found]
 
 
 def _signed(change: float) -> str:

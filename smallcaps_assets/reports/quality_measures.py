@@ -25,8 +25,8 @@ class QualityFigures:
     check, key, is_good, is_error, text; `gaps` has table, expected, missing, runs (texts);
     `suspects` has date, ticker, pct_change, suspect_reason, out of `metric_days` rows of
     daily_metrics; `reconciled` is `quality.reconciliation`, `bars` `quality.tape_shares`, `labels`
-    `quality.label_balance` by month; `excluded` is `quality.excluded_by_reason` of `tapes` out of
-    `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified.
+    `quality.label_balance` by month; `excluded` is `diagnostics.excluded_by_reason` of `tapes` out
+    of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified.
     """
 
     span: Span

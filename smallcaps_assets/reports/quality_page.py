@@ -18,7 +18,16 @@ from smallcaps_assets.reports.quality_measures import (
     answered_share,
     quality_measures,
 )
-from smallcaps_assets.reports.sections import Grid, Page, Section, measures_grid, render_page
+from smallcaps_assets.reports.sections import (
+    Grid,
+    Page,
+    Section,
+    about,
+    both,
+    measures_grid,
+    render_page,
+    titled,
+)
 from smallcaps_assets.reports.spans import Measure
 
 MOST_ROWS = 50
@@ -27,7 +36,6 @@ MOST_ROWS = 50
 def quality_page(found: Sequence[QualityFigures], market: str) -> str:
     """The HTML of the report on one or two spans."""
     spans = [one.span for one in found]
-    words = f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
     heading = "Side by side" if len(found) > 1 else "In figures"
     sections = [
         Section("figures", heading, grids=[[measures_grid(quality_measures(found), spans)]]),
@@ -41,36 +49,29 @@ def quality_page(found: Sequence[QualityFigures], market: str) -> str:
         _balance(found),
         _left_out(found),
     ]
-    return render_page(Page("Data quality", words, _cards(found), sections, len(found) > 1))
+    return render_page(
+        Page("Data quality", about(market, spans), _cards(found), sections, len(found) > 1)
+    )
 
 
 def _cards(found: Sequence[QualityFigures]) -> list[tuple[str, str]]:
     """The most telling figures; of two spans both."""
-
-    def both(texts: list[str]) -> str:
-        return " / ".join(texts)
-
     bad = [int((~one.checks["is_good"]).sum()) for one in found]
     return [
         (
-            both([human.percent(answered_share(one)) for one in found]),
+            both(human.percent(answered_share(one)) for one in found),
             "of vendor tickers answered for",
         ),
         (
-            both([human.count(int(one.gaps["missing"].sum())) for one in found]),
+            both(human.count(int(one.gaps["missing"].sum())) for one in found),
             "partitions missing",
         ),
-        (both([human.count(len(one.failures)) for one in found]), "partitions failed"),
-        (both([human.count(n) for n in bad]), "checks not passed"),
+        (both(human.count(len(one.failures)) for one in found), "partitions failed"),
+        (both(human.count(n) for n in bad), "checks not passed"),
     ]
 
 
 # Sections ----------------------------------------------------------------------------------------
-def _title(text: str, one: QualityFigures, found: Sequence[QualityFigures]) -> str:
-    """Names the span where there are two."""
-    return f"{text}: {one.span.name}" if len(found) > 1 else text
-
-
 def _first(count: int) -> str:
     """A note on what a table leaves out."""
     return f"The first {MOST_ROWS} of {count:,}; --json gives all." if count > MOST_ROWS else ""
@@ -84,7 +85,7 @@ def _coverage(found: Sequence[QualityFigures]) -> Section:
         " there are none. What failed is asked for again by the next run; what the plan does not"
         " cover needs another plan or route. White: nothing was expected.",
         plots=[plots.coverage_plot(one.coverage) for one in found],
-        grids=[[_coverage_grid(one, _title("Tickers x sessions", one, found))] for one in found],
+        grids=[[_coverage_grid(one, titled("Tickers x sessions", one, found))] for one in found],
         empty="The table coverage is empty; `smallcaps run` makes it.",
     )
 
@@ -107,7 +108,7 @@ def _gaps(found: Sequence[QualityFigures]) -> Section:
             for row in rows.iter_rows(named=True)
         ]
         columns = ["table", "expected", "missing", "which"]
-        grids.append(Grid(columns, texts, _title("Missing", one, found), words=["which"]))
+        grids.append(Grid(columns, texts, titled("Missing", one, found), words=["which"]))
     return Section(
         "gaps",
         "Gaps against the calendar",
@@ -123,22 +124,21 @@ def _failures(found: Sequence[QualityFigures]) -> Section:
     for one in found:
         texts = [list(row) for row in one.failures.head(MOST_ROWS).iter_rows()]
         columns, note = ["table", "partition", "kind", "reason"], _first(len(one.failures))
-        title = _title("Failed", one, found)
+        title = titled("Failed", one, found)
         grids.append(Grid(columns, texts, title, note, ["reason"], ["partition", "kind"]))
-    reasons = Section(
+    return Section(
         "failures",
         "Failures",
         "Partitions of the vendor's tables whose last attempt failed, whole or for some tickers.",
         grids=[[grid] for grid in grids],
         empty="None: the last attempt at every partition succeeded.",
     )
-    return reasons
 
 
 def _checks(found: Sequence[QualityFigures]) -> Section:
     grids = []
     for one in found:
-        grids.append([_check_grid(one, _title("Checks by table", one, found))])
+        grids.append([_check_grid(one, titled("Checks by table", one, found))])
         bad = one.checks.filter(~pl.col("is_good")).sort("is_error", "table", descending=True)
         texts = [
             [
@@ -150,7 +150,7 @@ def _checks(found: Sequence[QualityFigures]) -> Section:
             for row in bad.head(MOST_ROWS).iter_rows(named=True)
         ]
         columns = ["table", "partition", "kind", "found"]
-        title = _title("Not passed", one, found)
+        title = titled("Not passed", one, found)
         named = ["partition", "kind"]
         grids.append([Grid(columns, texts, title, _first(len(bad)), ["found"], named)])
     return Section(
@@ -188,7 +188,7 @@ def _suspects(found: Sequence[QualityFigures]) -> Section:
             for day, ticker, change, reason in one.suspects.head(MOST_ROWS).iter_rows()
         ]
         columns, note = ["date", "ticker", "change", "why"], _first(len(one.suspects))
-        title = _title(f"Out of {one.metric_days:,} ticker-days", one, found)
+        title = titled(f"Out of {one.metric_days:,} ticker-days", one, found)
         grids.append(Grid(columns, texts, title, note, words=["why"], names=["ticker"]))
     return Section(
         "suspects",
@@ -242,8 +242,8 @@ def _balance(found: Sequence[QualityFigures]) -> Section:
         "labels",
         "Balance of the labels",
         "Of all rows of the dataset; the run report shows them by view.",
-        small=[plots.balance_plot(one.labels, _title("Labels", one, found)) for one in found],
-        grids=[[_label_grid(one, _title("Events by label", one, found)) for one in found]],
+        small=[plots.balance_plot(one.labels, titled("Labels", one, found)) for one in found],
+        grids=[[_label_grid(one, titled("Events by label", one, found)) for one in found]],
         empty="No dataset is stored.",
     )
 
@@ -272,7 +272,7 @@ def _left_out(found: Sequence[QualityFigures]) -> Section:
             for reason, trades, volume, share in one.excluded.iter_rows()
         ]
         columns = ["reason", "trades", "shares", "of all volume"]
-        title = _title("Left out", one, found)
+        title = titled("Left out", one, found)
         grids.append(Grid(columns, texts, title))
     return Section(
         "excluded",

@@ -42,6 +42,7 @@ from smallcaps_assets.reports.plots import (
     date_range,
 )
 from smallcaps_assets.reports.quality_measures import QualityFigures
+from smallcaps_assets.reports.spans import span_names
 
 _ANSWERED = (
     (RED, f"under {MIN_VOLUME_SHARE:.0%}"),
@@ -105,8 +106,10 @@ def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.8, 0.46, 0.2, span_top(_names(found)))
-        for number, part in enumerate(part for part in parts if len(part)):
+        axes = panel(figure, 0.8, 0.46, 0.2, span_top(span_names(found)))
+        for number, part in enumerate(parts):
+            if part.is_empty():
+                continue
             every = EVERY[bucket_of(*date_range(part))]
             rows = (
                 part.group_by(pl.col("date").dt.truncate(every))
@@ -118,7 +121,7 @@ def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
         axes.axhline(100, color=MUTED, lw=1, ls=(0, (3, 2)))
         axes.set_ylabel("minutes / daily volume (%)")
         date_axis(axes, True)
-        name_spans(axes, "Minutes in the daily volume", _names(found))
+        name_spans(axes, "Minutes in the daily volume", span_names(found))
 
     return draw_plot(draw, "Minutes' share of the daily volume over time.", SMALL, SMALL_NARROW)
 
@@ -196,7 +199,7 @@ def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 2.15, 0.5, 0.25, span_top(_names(found)))
+        axes = panel(figure, 2.15, 0.5, 0.25, span_top(span_names(found)))
         axes.grid(visible=False, axis="y")
         axes.grid(axis="x")
         width = 0.8 / len(found)
@@ -209,7 +212,7 @@ def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("share of volume (%)")
-        name_spans(axes, "Volume left out", _names(found))
+        name_spans(axes, "Volume left out", span_names(found))
 
     return draw_plot(draw, "Share of volume left out, by reason.", SMALL, SMALL_NARROW)
 
@@ -228,7 +231,7 @@ def _histogram(
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.62, 0.5, 0.2, span_top(_names(found)))
+        axes = panel(figure, 0.62, 0.5, 0.2, span_top(span_names(found)))
         for number, one in enumerate(values):
             counts, _ = np.histogram(np.clip(one, edges[0], edges[-1]), bins=edges)
             shares = 100 * counts / max(1, len(one))
@@ -243,10 +246,6 @@ def _histogram(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.set_xlabel(unit)
         axes.set_ylabel("ticker-sessions (%)")
-        name_spans(axes, title, _names(found))
+        name_spans(axes, title, span_names(found))
 
     return draw_plot(draw, f"{title}: distribution over ticker-sessions.", SMALL, SMALL_NARROW)
-
-
-def _names(found: Sequence[QualityFigures]) -> list[str]:
-    return [one.span.name for one in found]

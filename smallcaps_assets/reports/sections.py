@@ -6,7 +6,7 @@ reports themselves. The same measures go into the terminal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 
 from smallcaps_assets.reports.canvas import Plot
 from smallcaps_assets.reports.pages import template
-from smallcaps_assets.reports.spans import Measure, Span
+from smallcaps_assets.reports.spans import Figures, Measure, Span
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,21 @@ class Page:
     cards: Sequence[tuple[str, str]]
     sections: Sequence[Section]
     is_comparison: bool = False
+
+
+def about(market: str, spans: Sequence[Span]) -> str:
+    """What a page says below its title."""
+    return f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
+
+
+def titled(text: str, one: Figures, found: Sequence[Figures]) -> str:
+    """A title that names the span where there are two."""
+    return f"{text}: {one.span.name}" if len(found) > 1 else text
+
+
+def both(texts: Iterable[str]) -> str:
+    """The figure of a card; of two spans both."""
+    return " / ".join(texts)
 
 
 def render_page(page: Page) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 from smallcaps_assets.reports import human
 
@@ -25,6 +26,18 @@ class Span:
         """Name and dates; the dates alone where they are the name."""
         dates = f"{self.start} to {self.end}"
         return dates if self.name in ("", dates) else f"{self.name}, {dates}"
+
+
+class Figures(Protocol):
+    """What a report says of one span."""
+
+    @property
+    def span(self) -> Span: ...
+
+
+def span_names(found: Sequence[Figures]) -> list[str]:
+    """How the spans are named in a plot."""
+    return [one.span.name for one in found]
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from tick_frames import tape_of, trade
 
 from smallcaps_assets.domain.bars import build_bars
 from smallcaps_assets.domain.checks import volumes_reconcile
-from smallcaps_assets.domain.diagnostics import bar_diagnostics, excluded_volume
+from smallcaps_assets.domain.diagnostics import bar_diagnostics, excluded_by_reason, excluded_volume
 from smallcaps_assets.domain.quality import (
     bar_figures,
     coverage_over_time,
     coverage_totals,
-    excluded_by_reason,
     gap_runs,
     label_balance,
     reconciliation,

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.corrections import FROM_MINUTES
@@ -43,8 +42,6 @@ class Daemon:
     def __post_init__(self) -> None:
         settings = location_settings({}, [f"lake.root={self.root}", *self.given])
         self.definitions = build_definitions(settings)
-        with set_defs_state_storage(None):  # that of the runs before may linger
-            self.definitions.get_repository_def()
         self.lake = Lake(self.root)
 
     def sensor(self, name: str, is_cursor_kept: bool = True) -> list[dg.RunRequest]:
