@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -198,41 +199,46 @@ def bench_whole_way(count: int) -> None:
 
 
 def bench_cores() -> None:
-    """Many ticker-sessions in two threads, on one core and on two; a process each, because polars
-    makes its threads at import."""
-    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+    """Many ticker-sessions: kernels in threads, the way from trades to weights in processes."""
+    if len(os.sched_getaffinity(0)) < 2:
         print("two cores can't be compared here")
         return
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    for work, ticks in (("bars", 500_000), ("weights", 100_000), ("weights", 1_000_000)):
-        one, two = (_child_seconds(work, ticks, cores[:count]) for count in (1, 2))
-        source = "arrays to bars" if work == "bars" else "trades to weights"
-        name = f"{SESSIONS} times {ticks:,} ticks, {source}"
-        print(f"{name:<46}{one / two:>9.2f} x on two cores   target 1.8")
+    arrays = [synthetic_ticks(500_000)] * SESSIONS
+    rates = [_rate_of_threads(arrays, threads) for threads in (1, 2)]
+    _report_cores("500,000 ticks, arrays to bars", "threads", rates)
+    for ticks, count in ((100_000, 400), (1_000_000, 40)):
+        rates = [_rate_of_processes([ticks] * count, processes) for processes in (1, 2)]
+        _report_cores(f"{ticks:,} ticks, trades to weights", "processes", rates)
 
 
-def _child_seconds(work: str, ticks: int, cores: list[int]) -> float:
-    """Seconds that a child process bound to some cores needs."""
-    environment = os.environ | {"POLARS_MAX_THREADS": "2"}
-    found = subprocess.run(
-        [sys.executable, __file__, "--threads", work, str(ticks)],
-        env=environment, check=True, capture_output=True, text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )  # fmt: skip
-    return float(found.stdout)
+def _report_cores(name: str, workers: str, rates: list[float]) -> None:
+    print(f"{name:<46}{rates[1] / rates[0]:>12,.2f} x in two {workers}   target 1.8", flush=True)
 
 
-def threads_seconds(work: str, ticks: int) -> float:
-    """Seconds of all ticker-sessions in two threads."""
-    settings = Settings()
-    if work == "bars":
-        items: list[Any] = [synthetic_ticks(ticks)] * SESSIONS
-        call: Callable[[Any], Any] = lambda t: domain.bars_from_arrays(*t, KIND, TARGET)  # noqa: E731
-    else:
-        items = [trades_frame(ticks)] * SESSIONS
-        call = lambda trades: whole_way(trades, settings)  # noqa: E731
-    with ThreadPoolExecutor(2) as pool:
-        return best(lambda: list(pool.map(call, items)))
+def _rate_of_threads(items: list[Any], threads: int) -> float:
+    """Ticker-sessions a second."""
+    call = lambda ticks: domain.bars_from_arrays(*ticks, KIND, TARGET)  # noqa: E731
+    with ThreadPoolExecutor(threads) as pool:
+        return len(items) / best(lambda: list(pool.map(call, items)))
+
+
+def _rate_of_processes(items: list[int], processes: int) -> float:
+    """Ticker-sessions a second, once every process has begun."""
+    results = domain.map_sessions(session_to_weights, items, processes)
+    for _ in range(4 * processes):
+        next(results)
+    start = time.perf_counter()
+    return sum(1 for _ in results) / (time.perf_counter() - start)
+
+
+@lru_cache
+def _session(ticks: int) -> pl.DataFrame:
+    return trades_frame(ticks)
+
+
+def session_to_weights(ticks: int) -> int:
+    """The whole way of a ticker-session; its trades are made once in each process."""
+    return whole_way(_session(ticks), Settings()).height
 
 
 def bench_warm_up() -> None:
@@ -252,9 +258,6 @@ def bench_warm_up() -> None:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--threads"]:
-        print(threads_seconds(sys.argv[2], int(sys.argv[3])))
-        return
     counts = [int(a) for a in sys.argv[1:] if not a.startswith("--")] or [1_000_000, 10_000_000]
     bench_warm_up()
     for count in counts:

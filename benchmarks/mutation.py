@@ -39,7 +39,12 @@ CONCERNED = {
     "features": ("kernels/test_feature_kernels.py", "domain/test_features.py"),
     "series": (GOLDEN, "kernels/test_weight_kernels.py"),
     "sweep": ("domain/test_sweep.py",),
-    "ticks": (GOLDEN, "kernels/test_bar_kernels.py", "domain/test_tick_tape.py"),
+    "ticks": (
+        GOLDEN,
+        "kernels/test_tick_kernels.py",
+        "kernels/test_bar_kernels.py",
+        "domain/test_tick_tape.py",
+    ),
     "weights": (GOLDEN, "kernels/test_weight_kernels.py", "domain/test_sample_weights.py"),
 }
 COMPARISONS = {

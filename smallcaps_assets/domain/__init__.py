@@ -34,6 +34,7 @@ _MODULES = {
     "label_paths": "LabelError",
     "labels": "triple_barrier_arrays triple_barrier_labels",
     "minute_fallback": "bars_from_minutes minute_path minute_tape triple_barrier_on_bars",
+    "parallel": "map_sessions",
     "series": """SeriesError cusum_events fracdiff_weights fractional_difference vpin""",
     "sweep": "BarSetting SweepTape setting_grid sweep_arrays sweep_tape",
     "ticks": "TickError TickTape prepare_ticks",

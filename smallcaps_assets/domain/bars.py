@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays
+from smallcaps_assets.domain.columns import frame_of, integers
+from smallcaps_assets.domain.halts import NEVER
 from smallcaps_assets.domain.ticks import TickTape
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import BarSettings, Settings
 
 VOLUME_SHARE = 0.005
@@ -104,8 +105,7 @@ def volume_imbalance_bars(
 
 def _end_in_halt(frame: pl.DataFrame, halts: pl.DataFrame) -> pl.DataFrame:
     """The last remainder is cut by a halt, not by the session, if no trading followed it."""
-    open_halts = halts.filter(pl.col("halt_end").is_null())
-    if frame.is_empty() or open_halts.is_empty():
+    if frame.is_empty() or not halts["halt_end"].null_count():
         return frame
     is_last = pl.int_range(pl.len()) == pl.len() - 1
     is_rest = is_last & (pl.col("reason") == "session")
@@ -119,8 +119,8 @@ def _known_at(frame: pl.DataFrame, halts: pl.DataFrame, session_end: int) -> np.
     close = frame["close_timestamp"].to_numpy()
     reason = frame["reason"].to_numpy()
     known = np.where(reason == "session", np.maximum(close, session_end), close)
-    ends = halts["halt_end"].to_physical().fill_null(np.iinfo(np.int64).max).to_numpy()
-    halts_known = halts["known_at"].to_physical().to_numpy()
+    ends = integers(halts["halt_end"], NEVER)
+    halts_known = integers(halts["known_at"])
     for row in np.flatnonzero(reason == "halt"):
         # A remainder belongs to the first halt that ends after its last tick.
         following = np.flatnonzero(ends > close[row])
@@ -138,13 +138,12 @@ def conform_bars(
     segment: pl.Series,
 ) -> pl.DataFrame:
     """The columns of the kind's table from cut bars; `known` is known_at in UTC nanoseconds."""
-    columns = TABLES[kind].columns
-    return frame.with_columns(
-        pl.col("open_timestamp", "close_timestamp").cast(INSTANT),
-        pl.Series("known_at", known, dtype=pl.Int64).cast(INSTANT),
-        segment.alias("segment"),
-        ticker=pl.lit(ticker),
-        date=pl.lit(day, dtype=pl.Date),
-        source=pl.lit(source),
-        bar_id=pl.int_range(pl.len(), dtype=pl.Int32),
-    ).select(pl.col(name).cast(dtype) for name, dtype in columns.items())
+    columns = frame.to_dict() | {
+        "known_at": known,
+        "segment": segment,
+        "ticker": ticker,
+        "date": day,
+        "source": source,
+        "bar_id": np.arange(frame.height),
+    }
+    return frame_of(columns, TABLES[kind].columns)

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from smallcaps_assets.domain.label_paths import SECOND, Path, decisions, where_known
+from smallcaps_assets.domain.columns import where_known
+from smallcaps_assets.domain.label_paths import SECOND, Path, decisions
 from smallcaps_assets.kernels.barriers import TOLERANCE
 from smallcaps_assets.settings import LabelSettings
 

@@ -13,6 +13,9 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours, new_york_ns
+from smallcaps_assets.domain.columns import frame_of, integers
+from smallcaps_assets.domain.guards import read_only
+from smallcaps_assets.kernels.ticks import long_silences
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import TickSettings
 
@@ -30,6 +33,8 @@ MARKET_WIDE = {
     date(2020, 3, 18): (time(12, 56, 17), time(13, 11, 17)),
 }
 SECOND = 1_000_000_000
+# When a halt ends that has no end in its session.
+NEVER = np.iinfo(np.int64).max
 PRIOR_WINDOW = 300 * SECOND
 
 
@@ -72,15 +77,19 @@ def find_halts(
         found = _add(found, _reopenings(times, is_reopening, silent))
         found = _add(found, silent)
     found = [h for h in _distinct(found) if h.start <= session_end]
-    rows = [(h.start, h.end, h.known_at, h.source) for h in sorted(found, key=lambda h: h.start)]
-    raw = {n: pl.Int64() if t == INSTANT else t for n, t in HALT_COLUMNS.items()}
-    frame = pl.DataFrame(rows, schema=raw, orient="row")
-    return frame.select(pl.col(n).cast(t) for n, t in HALT_COLUMNS.items())
+    found.sort(key=lambda h: h.start)
+    columns = {
+        "halt_start": pl.Series([h.start for h in found], dtype=pl.Int64),
+        "halt_end": pl.Series([h.end for h in found], dtype=pl.Int64),
+        "known_at": pl.Series([h.known_at for h in found], dtype=pl.Int64),
+        "halt_source": pl.Series([h.source for h in found], dtype=pl.String),
+    }
+    return frame_of(columns, HALT_COLUMNS)
 
 
 def blocks_of(times: np.ndarray, halts: pl.DataFrame) -> np.ndarray:
     """For each tick the number of halts that have ended by then; int32."""
-    ends = np.sort(halts["halt_end"].drop_nulls().to_physical().to_numpy())
+    ends = np.sort(integers(halts["halt_end"].drop_nulls()))
     first = np.append(np.searchsorted(times, ends, "left"), times.size)
     return np.repeat(np.arange(first.size, dtype=np.int32), np.diff(first, prepend=0))
 
@@ -113,8 +122,8 @@ def _silences(times: np.ndarray, session_end: int, settings: TickSettings) -> li
     inside = times[: np.searchsorted(times, session_end, "right")]
     if inside.size == 0:
         return []
-    ends = np.append(inside[1:], np.iinfo(np.int64).max)
-    places = np.flatnonzero((ends - inside >= wait) & (inside + wait <= session_end))
+    places = long_silences(read_only(inside), wait)
+    places = places[inside[places] + wait <= session_end]
     prior = places + 1 - np.searchsorted(inside, inside[places] - PRIOR_WINDOW, "left")
     return [
         Halt(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import ArrayLike
 
 from smallcaps_assets.domain.guards import boolean_array, price_array, same_length, time_array
@@ -49,8 +48,3 @@ def path_of(times: np.ndarray, prices: np.ndarray, mask: np.ndarray) -> Path:
     """The ticks of the mask."""
     ticks = np.flatnonzero(mask)
     return Path(times[ticks], prices[ticks], ticks)
-
-
-def where_known(mask: np.ndarray, values: np.ndarray, dtype: pl.DataType) -> pl.Series:
-    """Values where the mask holds, null elsewhere."""
-    return pl.Series(values, dtype=dtype).set(pl.Series(~mask), None)

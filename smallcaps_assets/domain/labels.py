@@ -14,20 +14,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from smallcaps_assets.domain.columns import floats, frame_of, integers, kept, where_known
 from smallcaps_assets.domain.forward_returns import forward_columns
 from smallcaps_assets.domain.guards import read_only
+from smallcaps_assets.domain.halts import NEVER
 from smallcaps_assets.domain.label_paths import (
     SECOND,
     LabelError,
     Path,
     decisions,
     path_of,
-    where_known,
 )
 from smallcaps_assets.domain.ticks import TickTape
 from smallcaps_assets.kernels import barriers as kernel
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import LabelSettings
 
 VOLATILITY_SPAN = 20
@@ -117,7 +117,7 @@ def _outcome_columns(path: Path, outcome: Outcome) -> dict[str, Any]:
         touch_ticks = np.full(has_touch.size, -1)
     looked = np.where(has_touch, outcome.touches + 1, outcome.ends) - outcome.starts
     return {
-        "label_return": pl.Series(outcome.returns).fill_nan(None),
+        "label_return": pl.Series(outcome.returns, nan_to_null=True),
         "touch_tick": where_known(has_touch, touch_ticks, pl.Int64()),
         "path_ticks": looked,
         "has_path": ~np.isnan(outcome.returns),
@@ -136,7 +136,7 @@ def triple_barrier_labels(
     ticks = tape.ticks
     path = path_of(tape.times, ticks["price"].to_numpy(), ticks["in_label_path"].to_numpy())
     rows, take, stop = deciding_bars(bars, tape.session_end, settings)
-    times = rows["close_timestamp"].to_physical().to_numpy()
+    times = integers(rows["close_timestamp"])
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), tape.session_end)
     prices = rows["close"].to_numpy()
     events = Events(rows["last_tick"].to_numpy(), times, prices, take, stop, verticals)
@@ -175,10 +175,11 @@ def _confirmed(path: Path, events: Events, outcome: Outcome, settings: LabelSett
 def _check_bars(bars: pl.DataFrame, ticker: str, day: Any) -> None:
     if bars.is_empty():
         return
-    found = bars.select("ticker", "date").unique().rows()
-    if found != [(ticker, day)]:
+    is_ours = (bars["ticker"] == ticker).all() and (bars["date"] == day).all()
+    if not is_ours or bars["ticker"].null_count() or bars["date"].null_count():
+        found = bars.select("ticker", "date").unique(maintain_order=True).rows()
         raise LabelError(f"bars are of {found[:2]}, expected {(ticker, day)}; filter them first")
-    if bars["bar_id"].to_list() != list(range(bars.height)):
+    if not np.array_equal(integers(bars["bar_id"], -1), np.arange(bars.height)):
         raise LabelError("bars are not one whole session in order of bar_id; pass them all, sorted")
 
 
@@ -186,24 +187,22 @@ def deciding_bars(
     bars: pl.DataFrame, session_end: int, settings: LabelSettings
 ) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
     """Deciding bars, and their barriers as fractions; bars without a volatility make none."""
-    widths = _widths(bars, settings)
-    time = pl.col("close_timestamp").to_physical()
-    is_event = (pl.col("reason") == "threshold") & (time < session_end)
-    rows = bars.with_columns(widths).filter(is_event & pl.col("take_profit").is_not_null())
-    return rows, rows["take_profit"].to_numpy(), rows["stop_loss"].to_numpy()
+    is_threshold = (bars["reason"] == "threshold").to_numpy()
+    is_event = is_threshold & (integers(bars["close_timestamp"]) < session_end)
+    if settings.volatility_multiple:
+        take = settings.volatility_multiple * _volatility(bars["close"])
+        stop = np.minimum(take, MAX_STOP)
+        is_event &= take > 0
+    else:
+        take = np.full(bars.height, settings.take_profit)
+        stop = np.full(bars.height, settings.stop_loss)
+    return kept(bars, is_event), take[is_event], stop[is_event]
 
 
-def _widths(bars: pl.DataFrame, settings: LabelSettings) -> list[pl.Expr]:
-    if not settings.volatility_multiple:
-        return [
-            pl.lit(settings.take_profit).alias("take_profit"),
-            pl.lit(settings.stop_loss).alias("stop_loss"),
-        ]
-    returns = pl.col("close") / pl.col("close").shift(1) - 1
-    deviation = returns.ewm_std(span=VOLATILITY_SPAN, min_samples=2, ignore_nulls=True)
-    width = settings.volatility_multiple * deviation
-    known = pl.when(width > 0).then(width)
-    return [known.alias("take_profit"), known.clip(None, MAX_STOP).alias("stop_loss")]
+def _volatility(closes: pl.Series) -> np.ndarray:
+    """Exponentially weighted deviation of the returns from bar to bar, NaN before the second."""
+    returns = closes / closes.shift(1) - 1
+    return floats(returns.ewm_std(span=VOLATILITY_SPAN, min_samples=2, ignore_nulls=True))
 
 
 def _after_halts(
@@ -211,9 +210,7 @@ def _after_halts(
 ) -> tuple[Outcome, np.ndarray]:
     """Timeouts that fall into a halt are settled at the first print after it."""
     is_cut = np.zeros(events.times.size, bool)
-    horizon = np.iinfo(np.int64).max
-    starts = halts["halt_start"].to_physical().to_numpy()
-    ends = halts["halt_end"].to_physical().fill_null(horizon).to_numpy()
+    starts, ends = integers(halts["halt_start"]), integers(halts["halt_end"], NEVER)
     returns, known = outcome.returns.copy(), outcome.known.copy()
     for start, end in zip(starts, ends, strict=True):
         covered = (events.verticals > start) & (events.verticals < end) & (outcome.touches < 0)
@@ -250,18 +247,18 @@ def label_frame(
     rows: pl.DataFrame, events: Events, session_end: int, columns: dict[str, Any]
 ) -> pl.DataFrame:
     """The labels' table from the deciding bars and the computed columns."""
-    frame = rows.select(
-        "ticker", "date", "bar_id", t0="close_timestamp", price_at_t0="close",
-        take_profit="take_profit", stop_loss="stop_loss",
-    )  # fmt: skip
-    frame = frame.with_columns(
-        vertical_barrier=pl.Series(events.verticals, dtype=pl.Int64),
-        is_session_cut=pl.Series(events.verticals >= session_end, dtype=pl.Boolean),
-        **{name: pl.Series(values) for name, values in columns.items()},
+    return frame_of(
+        {
+            "ticker": rows["ticker"],
+            "date": rows["date"],
+            "bar_id": rows["bar_id"],
+            "t0": rows["close_timestamp"],
+            "price_at_t0": rows["close"],
+            "take_profit": events.take_profit,
+            "stop_loss": events.stop_loss,
+            "vertical_barrier": events.verticals,
+            "is_session_cut": events.verticals >= session_end,
+            **columns,
+        },
+        TABLES[TABLE].columns,
     )
-    wanted = TABLES[TABLE].columns
-    missing = [name for name in wanted if name not in frame.columns]
-    frame = frame.with_columns(pl.lit(None).alias(name) for name in missing)
-    instants = [name for name, dtype in wanted.items() if dtype == INSTANT]
-    frame = frame.with_columns(pl.col(n).cast(pl.Int64).cast(INSTANT) for n in instants)
-    return frame.select(pl.col(name).cast(dtype) for name, dtype in wanted.items())

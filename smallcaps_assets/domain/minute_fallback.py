@@ -14,6 +14,7 @@ import polars as pl
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.domain.bars import conform_bars, default_target
 from smallcaps_assets.domain.calendar import SessionHours
+from smallcaps_assets.domain.columns import integers
 from smallcaps_assets.domain.guards import price_array, read_only
 from smallcaps_assets.domain.label_paths import SECOND
 from smallcaps_assets.domain.labels import Events, deciding_bars, label_frame
@@ -42,7 +43,7 @@ def bars_from_minutes(
     kind = BarKind(kind)
     rows = _counted(minutes, hours)
     prices = rows["vwap"].fill_null(rows.select(_typical()).to_series())
-    starts = rows["window_start"].cast(INSTANT).to_physical().to_numpy()
+    starts = integers(rows["window_start"].cast(INSTANT))
     signs = tick_rule(price_array("close", rows["close"].to_numpy()))
     frame, _ = bars_from_arrays(
         starts + MINUTE,
@@ -141,10 +142,10 @@ def triple_barrier_on_bars(
     `path_ticks` counts path bars.
     """
     rows, take, stop = deciding_bars(bars, session_end, settings)
-    times = rows["close_timestamp"].to_physical().to_numpy()
+    times = integers(rows["close_timestamp"])
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), session_end)
     steps = bars if path is None else path
-    closes = steps["close_timestamp"].cast(INSTANT).to_physical().to_numpy()
+    closes = integers(steps["close_timestamp"].cast(INSTANT))
     if path is None:
         starts = rows["bar_id"].to_numpy().astype(np.int64) + 1
     else:

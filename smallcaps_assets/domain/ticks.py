@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours
+from smallcaps_assets.domain.columns import floats, frame_of, integers, kept
 from smallcaps_assets.domain.conditions import (
     AUCTION,
     ODD_LOTS_SINCE,
@@ -25,6 +26,7 @@ from smallcaps_assets.domain.conditions import (
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.domain.halts import blocks_of, find_halts
 from smallcaps_assets.kernels import ticks as kernel
+from smallcaps_assets.kernels.checks import LOWEST, first_outside
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import TickSettings
 
@@ -37,6 +39,7 @@ EXCLUSIONS = {
     kernel.BEFORE_SESSION: "before the session",
     kernel.AFTER_SESSION: "after the session",
 }
+SEGMENTS = ("premarket", "regular", "postmarket")
 TICK_COLUMNS = {
     "sip_timestamp": INSTANT,
     "price": pl.Float64(),
@@ -50,6 +53,7 @@ TICK_COLUMNS = {
     "in_label_path": pl.Boolean(),
 }
 AUDIT_COLUMNS = {"reason": pl.String(), "trades": pl.Int64(), "volume": pl.Float64()}
+_COUNTED = ("sip_timestamp", "price", "size", "exchange")
 _IDENTITY = ("sip_timestamp", "sequence_number", "exchange", "trf_id", "id")
 
 
@@ -84,7 +88,7 @@ class TickTape:
     @property
     def times(self) -> np.ndarray:
         """Tick times, int64 UTC nanoseconds, ascending."""
-        return self.ticks["sip_timestamp"].to_physical().to_numpy()
+        return integers(self.ticks["sip_timestamp"])
 
 
 def prepare_ticks(
@@ -107,21 +111,21 @@ def prepare_ticks(
     codes = _exclusions(ordered, flags, decisive, session_end, hours, settings)
     _limit_unknown(ordered, codes, settings, f"{ticker} {hours.date}")
     audit = _audit(ordered, codes, hours.date)
-    is_kept = codes == kernel.KEPT
-    ordered, flags = ordered.filter(pl.Series(is_kept)), flags[is_kept]
-    times = ordered["sip_timestamp"].to_physical().to_numpy()
+    counted = kept(ordered.select(*_COUNTED, pl.Series("flags", flags)), codes == kernel.KEPT)
+    times, flags = integers(counted["sip_timestamp"]), counted["flags"].to_numpy()
     is_reopening = (flags & Flag.REOPENING) > 0
     found = find_halts(times, is_reopening, session_end, hours, settings, halts)
-    ticks = _ticks(ordered, flags, blocks_of(times, found), session_end, hours)
+    ticks = _ticks(counted, flags, blocks_of(times, found), session_end, hours)
     return TickTape(ticker, hours.date, ticks, audit, found, hours, session_end)
 
 
 def _one_ticker(trades: pl.DataFrame, ticker: str, day: date) -> str:
     for name, expected in (("ticker", ticker or None), ("date", day)):
         if name in trades.columns and trades.height:
-            value = trades[name][0] if expected is None else expected
-            if not trades[name].eq_missing(value).all():
-                values = trades[name].unique().sort().to_list()
+            found = trades[name]
+            value = found[0] if expected is None else expected
+            if found.null_count() or not (found == value).all():
+                values = found.unique().sort().to_list()
                 raise TickError(
                     f"trades hold {name} {values[:3]}, expected one ticker-session "
                     f"({ticker or 'one ticker'}, {day}); filter the rows first"
@@ -132,17 +136,15 @@ def _one_ticker(trades: pl.DataFrame, ticker: str, day: date) -> str:
 def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
     """Trades in order of publication, every one once. Raises TickError on missing numbers."""
     for name in ("price", "size", "sip_timestamp", "sequence_number"):
-        bad = trades[name].is_null()
-        if trades[name].dtype.is_float():
-            bad = bad | ~trades[name].is_finite()
-        if bad.any():
-            row = trades.row(int(bad.arg_max() or 0), named=True)
+        place = _first_missing(trades[name])
+        if place >= 0:
+            row = trades.row(place, named=True)
             raise TickError(
                 f"{row.get('ticker')} trade {row.get('id')} at {row['sip_timestamp']} has {name} "
                 f"{row[name]}, expected a number; download this ticker-session again"
             )
-    times, sequences = (trades[n].to_physical() for n in ("sip_timestamp", "sequence_number"))
-    if kernel.is_in_order(_integers(times), _integers(sequences)):
+    order = [read_only(integers(trades[n])) for n in ("sip_timestamp", "sequence_number")]
+    if kernel.is_in_order(*order):
         return trades
     ordered = trades.sort("sip_timestamp", "sequence_number", maintain_order=True)
     keys = ordered.select("sip_timestamp", "sequence_number")
@@ -154,27 +156,24 @@ def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
     return ordered.unique(_IDENTITY, keep="first", maintain_order=True)
 
 
+def _first_missing(values: pl.Series) -> int:
+    """The first row without a finite number, or -1."""
+    if values.null_count():
+        return int(values.is_null().arg_max() or 0)
+    return first_outside(read_only(values.to_numpy()), LOWEST) if values.dtype.is_float() else -1
+
+
 def _flags(trades: pl.DataFrame, table: ConditionTable) -> tuple[np.ndarray, np.ndarray]:
     """Flags of each trade, and the condition id that excludes it or -1."""
     ids, offsets = _lists(trades["conditions"])
-    tapes = trades["tape"].fill_null(0).to_numpy()
-    tapes = np.where((tapes < 0) | (tapes > 3), 0, tapes).astype(np.int64, copy=False)
     return kernel.combine_flags(
         read_only(ids),
         read_only(offsets),
-        read_only(tapes),
+        read_only(integers(trades["tape"], dtype=pl.Int16)),
         table.flags,
         np.uint16(Flag.UNKNOWN),
         np.uint16(Flag.UNKNOWN | Flag.EXCLUDED),
     )
-
-
-def _integers(values: pl.Series) -> np.ndarray:
-    return read_only(values.to_numpy().astype(np.int64, copy=False))
-
-
-def _floats(values: pl.Series) -> np.ndarray:
-    return read_only(values.cast(pl.Float64).to_numpy())
 
 
 def _lists(conditions: pl.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +181,7 @@ def _lists(conditions: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     filled = conditions.fill_null([]) if conditions.null_count() else conditions
     lists: Any = filled.cast(pl.List(pl.Int16)).rechunk().to_arrow()
     offsets = lists.offsets.to_numpy().astype(np.int64, copy=False)
-    return pl.Series(lists.values).fill_null(-1).to_numpy(), offsets
+    return integers(pl.Series(lists.values), -1, pl.Int16), offsets
 
 
 def _exclusions(
@@ -196,10 +195,10 @@ def _exclusions(
     """Code of why each trade is left out, 0 where it is not; the first reason that holds."""
     closing_end = hours.close + int(settings.closing_print_minutes * 60e9)
     return kernel.exclusion_codes(
-        _integers(trades["sip_timestamp"].to_physical()),
-        _floats(trades["price"]),
-        _floats(trades["size"]),
-        _integers(trades["correction"].fill_null(0)),
+        read_only(integers(trades["sip_timestamp"])),
+        read_only(floats(trades["price"])),
+        read_only(floats(trades["size"])),
+        read_only(integers(trades["correction"], dtype=pl.Int16)),
         read_only(flags),
         read_only(decisive),
         (np.uint16(Flag.UNKNOWN), np.uint16(Flag.FORM_T), np.uint16(Flag.CLOSING)),
@@ -212,10 +211,17 @@ def _audit(trades: pl.DataFrame, codes: np.ndarray, day: date) -> pl.DataFrame:
     names = condition_table(day).names
     reasons = EXCLUSIONS | {kernel.CONDITION + number: name for number, name in names.items()}
     unknown = EXCLUSIONS[kernel.UNKNOWN_CONDITION]
-    out = trades.select("size", code=pl.Series(codes)).filter(pl.col("code") != kernel.KEPT)
-    named = pl.col("code").replace_strict(reasons, default=unknown, return_dtype=pl.String)
-    counts = out.group_by(reason=named).agg(trades=pl.len(), volume=pl.col("size").sum())
-    return counts.select(pl.col(n).cast(t) for n, t in AUDIT_COLUMNS.items()).sort("reason")
+    places = np.flatnonzero(codes != kernel.KEPT)
+    found, members = np.unique(codes[places], return_inverse=True)
+    named = [reasons.get(int(code), unknown) for code in found]
+    ordered = sorted(set(named))
+    members = np.array([ordered.index(reason) for reason in named], np.int64)[members]
+    counted = {
+        "reason": pl.Series(ordered, dtype=pl.String),
+        "trades": np.bincount(members, minlength=len(ordered)),
+        "volume": np.bincount(members, floats(trades["size"])[places], len(ordered)),
+    }
+    return frame_of(counted, AUDIT_COLUMNS)
 
 
 def _limit_unknown(
@@ -246,29 +252,36 @@ def _ticks(
     session_end: int,
     hours: SessionHours,
 ) -> pl.DataFrame:
-    prices = trades["price"].cast(pl.Float64).to_numpy()
-    is_auction = (flags & AUCTION) > 0
-    is_forming = (flags & Flag.FLOW_ONLY) == 0
+    times, prices = integers(trades["sip_timestamp"]), floats(trades["price"])
     signs, *_ = kernel.tick_signs(read_only(prices), read_only(np.empty(0, np.int64)), 0, np.nan)
-    time = pl.col("sip_timestamp").to_physical()
-    is_closing = pl.lit(pl.Series((flags & Flag.CLOSING) > 0))
-    segment = (
-        pl.when(time < hours.open)
-        .then(pl.lit("premarket"))
-        .when((time <= hours.close) | is_closing)
-        .then(pl.lit("regular"))
-        .otherwise(pl.lit("postmarket"))
+    is_forming, is_auction, in_path = kernel.tick_marks(
+        read_only(times),
+        read_only(flags),
+        signs,
+        np.uint16(Flag.FLOW_ONLY),
+        np.uint16(AUCTION),
+        session_end,
     )
-    forming = pl.Series(is_forming)
-    return trades.select(
-        pl.col("sip_timestamp").cast(INSTANT),
-        pl.col("price").cast(pl.Float64),
-        pl.col("size").cast(pl.Float64),
-        forming.alias("is_price_forming"),
-        pl.Series("is_auction", is_auction),
-        is_off_exchange=pl.col("exchange") == OFF_EXCHANGE,
-        segment=segment,
-        block=pl.Series(blocks, dtype=pl.Int32),
-        sign=pl.Series(signs * ~is_auction, dtype=pl.Int8),
-        in_label_path=pl.lit(forming) & (time <= session_end),
-    )
+    columns = {
+        "sip_timestamp": trades["sip_timestamp"],
+        "price": trades["price"],
+        "size": trades["size"],
+        "is_price_forming": is_forming,
+        "is_auction": is_auction,
+        "is_off_exchange": trades["exchange"] == OFF_EXCHANGE,
+        "segment": _segments(times, (flags & Flag.CLOSING) > 0, hours),
+        "block": blocks,
+        "sign": signs,
+        "in_label_path": in_path,
+    }
+    return frame_of(columns, TICK_COLUMNS)
+
+
+def _segments(times: np.ndarray, is_closing: np.ndarray, hours: SessionHours) -> pl.Series:
+    """Part of the day of each tick; closing prints are of the regular session."""
+    opening = np.searchsorted(times, hours.open, "left")
+    after = np.searchsorted(times, hours.close, "right")
+    places = np.ones(times.size, np.uint32)
+    places[:opening] = 0
+    places[after:] = np.where(is_closing[after:], 1, 2)
+    return pl.Series(SEGMENTS).gather(pl.Series(places))

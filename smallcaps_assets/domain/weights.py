@@ -12,7 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from smallcaps_assets.domain.columns import frame_of, integers, kept
 from smallcaps_assets.domain.guards import (
+    as_floats,
     as_spans,
     bad_span,
     price_array,
@@ -63,7 +65,7 @@ def return_attribution(closes: ArrayLike, starts: ArrayLike, ends: ArrayLike) ->
 
     The return into the entry bar is not in the span, unlike in the book's snippet.
     """
-    prices = price_array("closes", closes)
+    prices = as_floats("closes", closes)
     first, last = as_spans(starts, ends)
     return _attribution(prices, _changes(prices.size, first, last), first, last)
 
@@ -92,18 +94,12 @@ def _attribution(
     closes: np.ndarray, changes: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:
     prefix, sums = np.empty(closes.size + 1), np.empty(starts.size)
-    log_returns(closes, prefix[1:])
-    kernel.prefix_of_shares(changes, False, prefix)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        np.log(closes, out=prefix[1:])
+    if not np.isfinite(kernel.prefix_of_shares(changes, False, prefix)):
+        price_array("closes", closes)
     kernel.return_attribution(prefix, read_only(starts), read_only(ends), sums)
     return sums
-
-
-def log_returns(closes: np.ndarray, returns: np.ndarray) -> np.ndarray:
-    """ln(close / previous close), 0 for the first, into `returns`."""
-    returns[:1] = 0.0
-    np.divide(closes[1:], closes[:-1], out=returns[1:])
-    np.log(returns[1:], out=returns[1:])
-    return returns
 
 
 def time_decay(uniqueness: ArrayLike, oldest: float) -> np.ndarray:
@@ -175,37 +171,41 @@ def sample_weights(
     concurrency. `eligible_from` (UTC; nanoseconds if an integer) is when some rule had admitted the
     day; None: never. Raises WeightError when a label's bar is not among the bars.
     """
-    closes = bars["close_timestamp"].to_physical().to_numpy()
-    rows = labels.filter(pl.col("has_path")).sort("bar_id")
+    closes = integers(bars["close_timestamp"])
+    rows = kept(labels, labels["has_path"].to_numpy())
+    rows = rows if rows["bar_id"].is_sorted() else rows.sort("bar_id")
     if rows.height and int(rows["bar_id"][-1]) >= bars.height:
         raise WeightError(
             f"label of bar {rows['bar_id'][-1]}, {bars.height} bars given; pass the whole session"
         )
-    starts = rows["bar_id"].to_numpy().astype(np.int64)
-    ends = label_spans(closes, starts, rows["t1"].to_physical().to_numpy())
+    starts = integers(rows["bar_id"])
+    ends = label_spans(closes, starts, integers(rows["t1"]))
     has_span = ends > starts
-    rows, starts, ends = rows.filter(pl.Series(has_span)), starts[has_span], ends[has_span]
+    rows, starts, ends = kept(rows, has_span), starts[has_span], ends[has_span]
     known = _is_known(rows, eligible_from)
     prices = bars["close"].to_numpy()
     unique, attribution = _factors(prices, starts, ends)
     unique_known, attribution_known = _factors(prices, starts[known], ends[known])
-    frame = rows.select("ticker", "date", "bar_id").with_columns(
-        span_start=starts,
-        span_end=ends,
-        is_selection_known=known,
-        uniqueness=unique,
-        uniqueness_eligible=_spread(known, unique_known),
-        return_attribution=attribution,
-        return_attribution_eligible=_spread(known, attribution_known),
-    )
-    return frame.select(pl.col(n).cast(t) for n, t in TABLES[TABLE].columns.items())
+    columns = {
+        "ticker": rows["ticker"],
+        "date": rows["date"],
+        "bar_id": rows["bar_id"],
+        "span_start": starts,
+        "span_end": ends,
+        "is_selection_known": known,
+        "uniqueness": unique,
+        "uniqueness_eligible": _spread(known, unique_known),
+        "return_attribution": attribution,
+        "return_attribution_eligible": _spread(known, attribution_known),
+    }
+    return frame_of(columns, TABLES[TABLE].columns)
 
 
 def _is_known(labels: pl.DataFrame, eligible_from: datetime | int | None) -> np.ndarray:
     if eligible_from is None:
         return np.zeros(labels.height, bool)
-    moment = pl.lit(eligible_from).cast(INSTANT).to_physical()
-    return labels.select(pl.col("t0").to_physical() >= moment).to_series().to_numpy()
+    moment = integers(pl.Series([eligible_from]).cast(INSTANT))[0]
+    return integers(labels["t0"]) >= moment
 
 
 def _factors(
@@ -219,4 +219,4 @@ def _spread(mask: np.ndarray, values: np.ndarray) -> pl.Series:
     """Values at the places of the mask, null elsewhere."""
     full = np.full(mask.size, np.nan)
     full[mask] = values
-    return pl.Series(full).fill_nan(None)
+    return pl.Series(full, nan_to_null=True)

@@ -11,13 +11,14 @@ Minima and maxima over blocks of BLOCK ticks let a search skip what can't touch.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from smallcaps_assets.kernels.compiled import compiled
 
 BLOCK = 256
 TOLERANCE = 1e-9
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def block_extremes(prices):
     """Minimum and maximum of each block of BLOCK prices."""
     count = (prices.size + BLOCK - 1) // BLOCK
@@ -32,7 +33,7 @@ def block_extremes(prices):
     return lows, highs
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scan(prices, start, end, lower, upper):
     """Index of the first price at or beyond a barrier in [start, end), else -1."""
     for i in range(start, end):
@@ -41,7 +42,7 @@ def scan(prices, start, end, lower, upper):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_touch(prices, lows, highs, start, end, lower, upper):
     """`scan` that skips the blocks which stay between the barriers."""
     i = start
@@ -56,7 +57,7 @@ def first_touch(prices, lows, highs, start, end, lower, upper):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def touch_barriers(prices, starts, ends, bases, take_profit, stop_loss):
     """For each event the path index of its first touch (-1: none) and its label.
 
@@ -76,7 +77,7 @@ def touch_barriers(prices, starts, ends, bases, take_profit, stop_loss):
     return touches, labels
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def confirm_touches(times, prices, touches, labels, bases, take_profit, stop_loss, window):
     """Whether another path tick at or beyond the touched barrier follows within `window`."""
     confirmed = np.zeros(touches.size, np.bool_)
@@ -95,7 +96,7 @@ def confirm_touches(times, prices, touches, labels, bases, take_profit, stop_los
     return confirmed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bar_barriers(opens, highs, lows, starts, ends, bases, take_profit, stop_loss):
     """First touch on bars: bar index (-1: none), label, price of the exit, ambiguity.
 

@@ -13,9 +13,9 @@ them from memory more than once would take longer than all the rest.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from smallcaps_assets.kernels.checks import SMALLEST, first_descent, first_outside
+from smallcaps_assets.kernels.compiled import compiled
 from smallcaps_assets.kernels.ticks import CHUNK, count_below, sign_chunk
 
 # Float state; the first FLOAT_COLUMNS of them are the columns of a bar.
@@ -39,7 +39,7 @@ LARGEST_WHOLE, LARGEST_SIZE = 2**53, 2**31
 MOST_ROWS = 2 * CHUNK
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clear_bar(f, n):
     """Forget the open bar; thresholds, averages and the last price stay."""
     f[OPEN] = np.nan
@@ -52,7 +52,7 @@ def clear_bar(f, n):
     n[FORMING] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_bar(f, n, reason, low_clamp, high_clamp, out_f, out_n, row):
     """Write the open bar as a row; without price-forming trades it keeps the last known price."""
     for k in range(FLOAT_COLUMNS):
@@ -72,7 +72,7 @@ def write_bar(f, n, reason, low_clamp, high_clamp, out_f, out_n, row):
     out_n[row, C_SESSION] = n[SESSION]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp):
     """Averages and threshold after a bar that reached its threshold (AFML 2.3.2.1, damped)."""
     ticks = float(n[TICKS])
@@ -88,7 +88,7 @@ def update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp):
     n[CLOSED] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fill_bar(prices, sizes, signs, in_dollars, is_imbalance, f):
     """Add dollars and theta of ticks up to the one that reaches the threshold; how many it took.
 
@@ -109,7 +109,7 @@ def fill_bar(prices, sizes, signs, in_dollars, is_imbalance, f):
     return taken
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sum_sizes(sizes, signs, f):
     """Add the sizes of ticks to the open bar: all, bought, sold and without a sign.
 
@@ -139,7 +139,7 @@ def sum_sizes(sizes, signs, f):
         f[UNSIGNED] += sizes[i] * float(1 - abs(signs[i]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def form_prices(prices, forming, f, n):
     """Add ticks to the open bar's open, high, low and close, as far as they form prices.
 
@@ -165,7 +165,7 @@ def form_prices(prices, forming, f, n):
     n[FORMING] = 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut_bars(
     times, prices, sizes, signs, forming, edges, edge_blocks, edge_sessions,
     in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f, out_n,
@@ -209,7 +209,7 @@ def cut_bars(
     return rows
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut_rest(reason, target, kappa, f, n, out_f, out_n, row):
     """Write the open bar, if there is one, as the remainder. Returns the number of rows written."""
     if n[TICKS] == 0:
@@ -219,7 +219,7 @@ def cut_rest(reason, target, kappa, f, n, out_f, out_n, row):
     return 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut_ticks(
     times, prices, sizes, forming, known_signs, auctions, starts, sign, previous,
     edges, edge_blocks, edge_sessions,

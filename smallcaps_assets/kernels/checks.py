@@ -7,13 +7,14 @@ that holds a bad value is looked through. What to say about it belongs to `domai
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from smallcaps_assets.kernels.compiled import compiled
 
 CHUNK = 1024
 LOWEST, SMALLEST = -np.finfo(np.float64).max, np.nextafter(0.0, 1.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_outside(values, low):
     """The first value that is NaN, infinite or below `low`."""
     for start in range(0, values.size, CHUNK):
@@ -28,7 +29,7 @@ def first_outside(values, low):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_descent(values):
     """The first value that is smaller than the one before it."""
     before, after = values[:-1], values[1:]
@@ -44,7 +45,7 @@ def first_descent(values):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_bad_span(bars, starts, ends):
     """The first span (start, end] without 0 <= start < end < bars."""
     for start in range(0, starts.size, CHUNK):

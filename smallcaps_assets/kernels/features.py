@@ -6,8 +6,9 @@ form a price, volume always. Frames, names of features and ratios belong to `dom
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from smallcaps_assets.kernels.compiled import compiled
 
 COLUMNS = (
     "volume",
@@ -23,7 +24,7 @@ COLUMNS = (
 )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def running_figures(
     price: np.ndarray,
     size: np.ndarray,

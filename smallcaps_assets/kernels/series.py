@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from smallcaps_assets.kernels.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cusum(returns, threshold):
     """Indices at which a one-sided cumulative sum passes the threshold; that side restarts."""
     events = np.empty(returns.size, np.int64)

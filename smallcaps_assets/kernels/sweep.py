@@ -10,12 +10,13 @@ and greatest values of BLOCK ticks let a search skip what can't reach the thresh
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from smallcaps_assets.kernels.compiled import compiled
 
 BLOCK = 32
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def signed_prefix(prices, sizes, signs, in_dollars, is_imbalance, units, prefix):
     """Running sums of signed amounts in `units` per dollar or share; fills `prefix`, one longer."""
     prefix[0] = 0
@@ -27,7 +28,7 @@ def signed_prefix(prices, sizes, signs, in_dollars, is_imbalance, units, prefix)
         amounts[i] += amounts[i - 1]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def prefix_extremes(prefix, lows, highs):
     """The least and the greatest of each BLOCK values of the prefix."""
     for b in range(lows.size):
@@ -38,7 +39,7 @@ def prefix_extremes(prefix, lows, highs):
         lows[b], highs[b] = low, high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_beyond(prefix, lows, highs, start, end, lower, upper):
     """Index of the first value in [start, end) at or beyond a bound, else -1."""
     i = start
@@ -53,7 +54,7 @@ def first_beyond(prefix, lows, highs, start, end, lower, upper):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def closing_ticks(
     prefix, lows, highs, edges, is_imbalance, units, target, alpha, gamma, kappa, closes, clamped
 ):

@@ -6,48 +6,60 @@ What a condition id means is data of `domain.conditions`; bars are in `bars.py`.
 from __future__ import annotations
 
 import numpy as np
-from numba import config, njit
+from numba import config
 
 from smallcaps_assets.kernels.checks import LOWEST, first_outside
+from smallcaps_assets.kernels.compiled import compiled
 
 # Ticks that all is done with while they are in the processor's cache; few where nothing is
 # compiled, so that what happens at the borders can be tried there too.
 CHUNK = 256 if config.DISABLE_JIT else 8192  # type: ignore[attr-defined]
+USUAL = 3
 CARRY_STEPS = (1, 2, 4, 8, 16, 32, 64)
 LAWFUL = 1
 KEPT, NOTHING_TRADED, CORRECTION, UNKNOWN_CONDITION = 0, 1, 2, 3
 FORM_T_IN_HOURS, BEFORE_SESSION, AFTER_SESSION, CONDITION = 4, 5, 6, 16
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def combine_flags(ids, offsets, tapes, table, unknown, excluding):
     """The union of the flags of each trade's conditions, and the id that excludes it (else -1).
 
     Trade i has the conditions ids[offsets[i]:offsets[i + 1]]; table[tape, id] holds the bits of a
-    condition, an id outside the table counts as `unknown`, and `excluding` are the bits that
-    exclude.
+    condition, an id outside the table counts as `unknown`, a tape outside it as the first one, and
+    `excluding` are the bits that exclude. Few trades have more than USUAL conditions: so many are
+    looked up of every trade, since a branch for their number would be guessed wrong too often.
+    Indices are unsigned, which puts what is negative outside the table as well.
     """
-    trades = offsets.size - 1
-    flags = np.zeros(trades, np.uint16)
-    decisive = np.full(trades, -1, np.int32)
-    width = table.shape[1]
+    trades, tapes_known, width = offsets.size - 1, np.uint64(table.shape[0]), table.shape[1]
+    flags, decisive = np.zeros(trades, np.uint16), np.full(trades, -1, np.int32)
+    if ids.size == 0:
+        return flags, decisive
+    padded = np.full((table.shape[0], width + 1), unknown, np.uint16)
+    padded[:, :width] = table
+    bits, stride, beyond = padded.ravel(), np.uint64(width + 1), np.uint64(width)
+    begin = offsets[0]
     for i in range(trades):
-        row = table[tapes[i]]
+        end, tape = offsets[i + 1], np.uint64(tapes[i])
+        row = stride * tape if tape < tapes_known else np.uint64(0)
         merged = np.uint16(0)
-        for k in range(offsets[i], offsets[i + 1]):
-            merged |= row[ids[k]] if 0 <= ids[k] < width else unknown
+        for k in range(begin, begin + USUAL):
+            found = bits[row + min(np.uint64(ids[np.uint64(min(k, ids.size - 1))]), beyond)]
+            merged |= found if k < end else np.uint16(0)
+        for k in range(begin + USUAL, end):
+            merged |= bits[row + min(np.uint64(ids[k]), beyond)]
         flags[i] = merged
         # Trades that are left out are few, so that this branch costs nothing.
         if merged & excluding:
-            for k in range(offsets[i], offsets[i + 1]):
-                bits = row[ids[k]] if 0 <= ids[k] < width else unknown
-                if bits & excluding:
+            for k in range(begin, end):
+                if bits[row + min(np.uint64(ids[k]), beyond)] & excluding:
                     decisive[i] = ids[k]
                     break
+        begin = end
     return flags, decisive
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def exclusion_codes(times, prices, sizes, corrections, flags, decisive, bits, hours):
     """Why each trade is left out: KEPT, one of the codes above, or CONDITION + the id that says so.
 
@@ -78,7 +90,42 @@ def exclusion_codes(times, prices, sizes, corrections, flags, decisive, bits, ho
     return codes
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def tick_marks(times, flags, signs, flow_only, auction, session_end):
+    """Whether each tick forms prices, is an auction, and lies in the path of labels.
+
+    `flow_only` and `auction` are bits of the flags; the path are ticks that form prices by the
+    session's end. An auction has no aggressor: its sign becomes 0 in `signs`.
+    """
+    is_forming, is_auction = np.empty(times.size, np.bool_), np.empty(times.size, np.bool_)
+    in_path = np.empty(times.size, np.bool_)
+    for i in range(times.size):
+        is_forming[i] = (flags[i] & flow_only) == 0
+        is_auction[i] = (flags[i] & auction) != 0
+        in_path[i] = ((flags[i] & flow_only) == 0) & (times[i] <= session_end)
+        signs[i] = 0 if flags[i] & auction else signs[i]
+    return is_forming, is_auction, in_path
+
+
+@compiled
+def long_silences(times, wait):
+    """Ticks that nothing follows for `wait` or longer; the last tick is one of them."""
+    places = [0 for _ in range(0)]
+    for begin in range(0, times.size - 1, CHUNK):
+        before = times[begin : min(begin + CHUNK, times.size - 1)]
+        after = times[begin + 1 :]
+        found = 0
+        for i in range(before.size):
+            found += np.int64(after[i] - before[i] >= wait)
+        if found:
+            for i in range(before.size):
+                if after[i] - before[i] >= wait:
+                    places.append(begin + i)
+    places.append(times.size - 1)
+    return np.array(places)
+
+
+@compiled
 def is_in_order(times, sequences):
     """Whether every trade comes after the one before it, by time and then by sequence number."""
     earlier, later, before, after = times[:-1], times[1:], sequences[:-1], sequences[1:]
@@ -89,7 +136,7 @@ def is_in_order(times, sequences):
     return good == later.size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tick_signs(prices, starts, sign, previous):
     """Tick rule (AFML 2.3.2.1): the sign of the last price change, 0 before the first.
 
@@ -112,7 +159,7 @@ def tick_signs(prices, starts, sign, previous):
     return signs, sign, previous
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_below(places, known, end):
     """How many of the ascending places are below `end`; the first `known` of them are."""
     while known < places.size and places[known] < end:
@@ -120,7 +167,7 @@ def count_below(places, known, end):
     return known
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sign_chunk(prices, starts, sign, previous, signs, spare):
     """The tick rule of at most CHUNK prices, into `signs`. Returns the last sign."""
     compare(prices[:-1], prices[1:], signs[1:])
@@ -130,14 +177,14 @@ def sign_chunk(prices, starts, sign, previous, signs, spare):
     return carry_signs(signs, sign, spare)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def compare(before, after, signs):
     """Signs of the changes from `before` to `after`, written into `signs`."""
     for i in range(after.size):
         signs[i] = np.int64(after[i] > before[i]) - np.int64(after[i] < before[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def carry_signs(signs, sign, spare):
     """Replace each 0 by the last sign before it, in place; `sign` stands before the first.
 

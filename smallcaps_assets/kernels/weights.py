@@ -11,12 +11,16 @@ Large outputs are arguments: numpy asks for huge pages, which halves the time of
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from smallcaps_assets.kernels.checks import CHUNK, first_bad_span
+from smallcaps_assets.kernels.compiled import compiled
+
+# Concurrencies whose reciprocals are looked up, which is faster than a division; of none it is 0.
+USUAL = 1024
+RECIPROCALS = np.append(0.0, 1.0 / np.arange(1, USUAL))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_changes(bars, starts, ends, changes):
     """How the number of labels that span a bar's return differs from that of the bar before.
 
@@ -34,7 +38,7 @@ def count_changes(bars, starts, ends, changes):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def label_spans(close_times, starts, end_times):
     """For each label the first later bar that closes at or after its end, else the last bar."""
     ends = np.empty(starts.size, np.int64)
@@ -51,31 +55,53 @@ def label_spans(close_times, starts, end_times):
     return ends
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def prefix_of_shares(changes, is_unit, prefix):
-    """Running sums, from 0, of each bar's amount over its concurrency; nothing where that is 0.
+    """Running sums, from 0, of each bar's return over its concurrency; nothing where that is 0.
 
-    `prefix`, one longer than the bars, holds the amounts behind its first place, or with `is_unit`
-    anything for 1 each, and the sums afterwards. The division is a loop of its own, because a
-    running sum keeps one from being vectorised.
+    `prefix`, one longer than the bars, holds the logarithms of the closes behind its first place,
+    or with `is_unit` anything for a return of 1 each, and the sums afterwards. Into the first bar
+    there is no return. A chunk stays in the cache while it is gone through again and again. Returns
+    the last sum; it is finite only if all logarithms are.
     """
-    shares, counts, count, total = prefix[1:], np.empty(CHUNK, np.int64), 0, 0.0
-    prefix[0] = 0.0
-    for begin in range(0, shares.size, CHUNK):
-        part = shares[begin : begin + CHUNK]
+    sums, shares, count, total = prefix[1:], np.empty(CHUNK), 0, 0.0
+    before, prefix[0] = sums[0] if sums.size else 0.0, 0.0
+    for begin in range(0, sums.size, CHUNK):
+        part = sums[begin : begin + CHUNK]
         for t in range(part.size):
             count += changes[begin + t]
-            counts[t] = count
-        if is_unit:
-            part[:] = 1.0
-        for t in range(part.size):
-            part[t] = part[t] / max(counts[t], 1) * min(counts[t], 1)
-        for t in range(part.size):
-            total += part[t]
-            part[t] = total
+            shares[t] = RECIPROCALS[np.uint64(count)] if count < USUAL else 1.0 / count
+        if not is_unit:
+            shares[0] *= part[0] - before
+            before = part[-1]
+            for t in range(1, part.size):
+                shares[t] *= part[t] - part[t - 1]
+        total = running_sums(shares, total, part)
+    return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def running_sums(values, total, sums):
+    """Sums of `total` and the values up to each, into `sums`, which may be shorter.
+
+    Four at a time, for an addition waits for the one before. Returns the last sum.
+    """
+    whole = sums.size // 4 * 4
+    for t in range(0, whole, 4):
+        first = values[t] + values[t + 1]
+        second = values[t + 2] + values[t + 3]
+        sums[t] = total + values[t]
+        sums[t + 1] = total + first
+        sums[t + 2] = total + (first + values[t + 2])
+        total += first + second
+        sums[t + 3] = total
+    for t in range(whole, sums.size):
+        total += values[t]
+        sums[t] = total
+    return total
+
+
+@compiled
 def average_uniqueness(prefix, starts, ends, means):
     """Mean of the shares over each span, from their prefix sums, into `means`."""
     for k in range(starts.size):
@@ -83,14 +109,14 @@ def average_uniqueness(prefix, starts, ends, means):
         means[k] = min(total / (ends[k] - starts[k]), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def return_attribution(prefix, starts, ends, sums):
     """|sum of the shares| over each span, into `sums`; the entry bar is outside."""
     for k in range(starts.size):
         sums[k] = abs(prefix[ends[k] + 1] - prefix[starts[k] + 1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def time_decay(uniqueness, oldest):
     """Piecewise-linear factor on cumulative uniqueness; the newest is 1 (AFML snippet 4.11)."""
     total = 0.0
@@ -109,7 +135,7 @@ def time_decay(uniqueness, oldest):
     return factors
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bootstrap_means(counts, starts, ends):
     """Mean of 1 / (1 + draws so far) over each span; proportional to the next draw's chances."""
     prefix = np.zeros(counts.size + 1)
@@ -121,7 +147,7 @@ def bootstrap_means(counts, starts, ends):
     return means
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tree_build(values):
     """A Fenwick tree (1-based) over the values."""
     tree = np.zeros(values.size + 1)
@@ -133,7 +159,7 @@ def tree_build(values):
     return tree
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tree_add(tree, k, amount):
     """Add to the k-th value (0-based)."""
     k += 1
@@ -142,7 +168,7 @@ def tree_add(tree, k, amount):
         k += k & -k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tree_total(tree):
     """Sum of all values."""
     k = tree.size - 1
@@ -153,7 +179,7 @@ def tree_total(tree):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tree_find(tree, amount):
     """The 0-based index at which the running sum first exceeds `amount`."""
     size = tree.size - 1
@@ -169,7 +195,7 @@ def tree_find(tree, amount):
     return min(k, size - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lower_bound(values, target):
     """The first index whose value exceeds `target`, in ascending values."""
     low, high = 0, values.size
@@ -182,7 +208,7 @@ def lower_bound(values, target):
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sequential_draws(bars, starts, ends, uniforms):
     """Sequential bootstrap (AFML 4.5) of labels in ascending order of `starts`.
 

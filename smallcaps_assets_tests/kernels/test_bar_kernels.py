@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.domain.guards import ArrayError
 from smallcaps_assets.kernels.bars import MOST_ROWS
-from smallcaps_assets.kernels.ticks import CHUNK, combine_flags, exclusion_codes, is_in_order
+from smallcaps_assets.kernels.ticks import CHUNK
 
 KINDS = st.sampled_from(list(BarKind))
 TARGETS = st.sampled_from((0.4, 50.0, 330.0, 1000.0, 1e7))
@@ -111,25 +111,6 @@ def test_bars_given_state_does_not_change_it():
     np.testing.assert_array_equal(state.floats, before)
 
 
-@given(st.lists(st.lists(st.integers(-2, 9), max_size=4), max_size=12), st.data())
-def test_combine_flags_given_any_conditions_equals_twin(conditions, data):
-    table = np.array([[1, 2, 4, 8, 16], [2, 4, 1, 0, 4], [0] * 5, [4] * 5], np.uint16)
-    tapes = [data.draw(st.integers(0, 3)) for _ in conditions]
-    offsets = np.cumsum([0, *(len(c) for c in conditions)])
-    ids = np.array([i for c in conditions for i in c], np.int64)
-    flags, decisive = combine_flags(
-        ids, offsets, np.array(tapes, np.int64), table, np.uint16(64), np.uint16(64 | 4)
-    )
-    for row, (trade, tape) in enumerate(zip(conditions, tapes, strict=True)):
-        bits = [int(table[tape, i]) if 0 <= i < 5 else 64 for i in trade]
-        union = 0
-        for b in bits:
-            union |= b
-        excluding = [i for i, b in zip(trade, bits, strict=True) if b & (64 | 4)]
-        assert flags[row] == union
-        assert decisive[row] == (excluding[0] if excluding else -1)
-
-
 def assert_signs_equal_twin(prices):
     assert tick_rule(prices).tolist() == brute_force.tick_rule(prices, [0] * len(prices))
 
@@ -154,12 +135,6 @@ def test_tick_rule_resumed_anywhere_equals_one_pass(ticks, cut):
     state = (first[-1], prices[cut - 1], sessions[cut - 1]) if cut else (0, float("nan"), 0)
     second = tick_rule(prices[cut:], sessions[cut:], *state)
     assert [*first, *second] == whole.tolist()
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8))
-def test_is_in_order_given_any_keys_equals_a_comparison_of_pairs(keys):
-    times, sequences = (np.array([key[n] for key in keys], np.int64) for n in (0, 1))
-    assert is_in_order(times, sequences) == all(a < b for a, b in pairwise(keys))
 
 
 EDGE_TAPES = {
@@ -239,22 +214,6 @@ def test_whole_sizes_after_fractional_ones_of_every_sign_add_up_in_order():
         )
     assert sum(sizes[3:]) + brute_force.in_order(sizes[:3]) != brute_force.in_order(sizes)
     assert state.floats[4] == brute_force.in_order(sizes)
-
-
-@pytest.mark.parametrize(
-    ("times", "sequences", "expected"),
-    [
-        ([0, 0], [0, 1], True),
-        ([0, 0], [1, 0], False),
-        ([0, 0], [1, 1], False),
-        ([1, 0], [0, 1], False),
-        ([0, 1], [1, 0], True),
-        ([], [], True),
-    ],
-)
-def test_is_in_order_by_time_then_sequence(times, sequences, expected):
-    found = is_in_order(np.array(times, np.int64), np.array(sequences, np.int64))
-    assert found == expected
 
 
 def test_sizes_too_large_to_add_up_exactly_add_up_in_order():
@@ -337,27 +296,3 @@ def test_tick_rule_names_the_price_that_is_none(place):
     prices[place] = np.nan
     with pytest.raises(ArrayError, match=rf"prices\[{place}\] is nan"):
         tick_rule(prices)
-
-
-PREMARKET, OPEN, CLOSE, END, CLOSING_END = 4, 9, 16, 20, 22
-OF_EXCLUSIONS = {
-    "time": st.integers(2, 24),
-    "price": st.sampled_from([-1.0, 0.0, 0.5, 1.0]),
-    "size": st.sampled_from([0.0, 0.5, 1.0]),
-    "correction": st.integers(-1, 3),
-    "flags": st.integers(0, 15),
-    "decisive": st.integers(-1, 2),
-}
-
-
-@given(st.lists(st.fixed_dictionaries(OF_EXCLUSIONS), max_size=8))
-def test_exclusion_codes_given_any_trades_equal_the_first_reason_that_holds(trades):
-    def column(name, dtype):
-        return np.array([trade[name] for trade in trades], dtype)
-
-    codes = exclusion_codes(
-        column("time", np.int64), column("price", float), column("size", float),
-        column("correction", np.int64), column("flags", np.uint16), column("decisive", np.int32),
-        (np.uint16(1), np.uint16(2), np.uint16(4)), (PREMARKET, OPEN, CLOSE, END, CLOSING_END),
-    )  # fmt: skip
-    assert codes.tolist() == [brute_force.exclusion_code(**trade) for trade in trades]

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain import weights
+from smallcaps_assets.domain.guards import ArrayError
 from smallcaps_assets.domain.series import cusum_events
 from smallcaps_assets.kernels import weights as kernel
+from smallcaps_assets.kernels.checks import CHUNK
 
 SPANS = brute_force.span_lists()
 
@@ -35,6 +37,39 @@ def test_return_attribution_given_any_spans_equals_twin(spans, random):
     found = weights.return_attribution(closes, starts, ends)
     wanted = brute_force.return_attribution(closes, starts, ends)
     assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+def test_weights_given_more_labels_at_once_than_reciprocals_are_kept_equal_their_definition():
+    labels = kernel.USUAL + 2
+    starts, ends = np.zeros(labels, np.int64), np.full(labels, 2)
+    ends[: labels - kernel.USUAL + 1] = 1
+    counts = np.array([0, labels, kernel.USUAL - 1])
+    shares = 1 / counts[1:]
+    unique = weights.average_uniqueness(3, starts, ends)
+    assert unique[[0, -1]] == pytest.approx([shares[0], shares.mean()], rel=1e-12)
+    found = weights.return_attribution([4.0, 5.0, 4.5], starts, ends)
+    returns = np.log([5.0 / 4.0, 4.5 / 5.0]) * shares
+    assert found[[0, -1]] == pytest.approx([returns[0], abs(returns.sum())], rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("place", [0, 1, CHUNK - 1, CHUNK, CHUNK + 4])
+def test_return_attribution_names_a_close_that_is_none(bad, place):
+    closes = np.full(CHUNK + 5, 5.0)
+    closes[place] = bad
+    with pytest.raises(ArrayError, match=rf"closes\[{place}\]"):
+        weights.return_attribution(closes, [7], [9])
+    with pytest.raises(ArrayError, match=r"closes\[0\]"):
+        weights.return_attribution([bad], [], [])
+
+
+@given(st.lists(st.floats(-9, 9), max_size=23), st.floats(-9, 9), st.integers(0, 2))
+def test_running_sums_given_any_values_equal_a_plain_sum(values, total, spare):
+    sums = np.empty(max(len(values) - spare, 0))
+    last = kernel.running_sums(np.array(values), total, sums)
+    wanted = [total + sum(values[: n + 1]) for n in range(sums.size)]
+    assert sums == pytest.approx(wanted, abs=1e-12)
+    assert last == (sums[-1] if sums.size else total)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.data())

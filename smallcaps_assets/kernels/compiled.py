@@ -1,0 +1,41 @@
+"""How a kernel is compiled: at its first call, without the GIL, and kept on disk.
+
+numba keeps compiled code until the file of that function changes. A kernel holds those of other
+files that it calls, so here any change of any kernel means another folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from numba import config, njit
+
+KERNELS = Path(__file__).parent
+F = TypeVar("F", bound=Callable[..., Any])
+_lock = Lock()
+
+
+def compiled(function: F) -> F:
+    """The function as a kernel; its code is below NUMBA_CACHE_DIR, else beside its module."""
+    with _lock:
+        given = config.CACHE_DIR  # type: ignore[attr-defined]
+        folder = Path(given or KERNELS / "__pycache__") / sources_digest(KERNELS)
+        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        try:
+            return njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
+        finally:
+            config.CACHE_DIR = given  # type: ignore[attr-defined]
+
+
+@lru_cache
+def sources_digest(folder: Path) -> str:
+    """A name for the Python files of a folder, another one when any of them changes."""
+    found = hashlib.sha256()
+    for file in sorted(folder.glob("*.py")):
+        found.update(hashlib.sha256(file.name.encode() + b"\0" + file.read_bytes()).digest())
+    return f"kernels-{found.hexdigest()[:16]}"
