@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 import sys
 from datetime import date
 
@@ -78,9 +77,13 @@ def _user_errors() -> tuple[type[Exception], ...]:
     """Errors that are the user's to mend, and need no traceback; of what is loaded at all."""
     found: list[type[Exception]] = [UserError, SettingsError, LakeError, CalendarError]
     for module, name in _LATE_ERRORS.items():
-        if module in sys.modules:
-            found.append(getattr(sys.modules[module], name))
+        found += _loaded(module, name)
     return tuple(found)
+
+
+def _loaded(module: str, name: str) -> tuple[type[Exception], ...]:
+    """A class of a module; nothing while that is not loaded, and so raises nothing."""
+    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def reason_of(error: BaseException | None) -> str | None:
@@ -89,7 +92,7 @@ def reason_of(error: BaseException | None) -> str | None:
         text = " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             return text
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, _loaded("sqlite3", "OperationalError")):
             return f"Dagster's database: {text} (is the disk full, or the folder read-only?)"
         if type(error).__name__ == "RunError" and any(told in text for told in _REFUSED_TEXTS):
             return text

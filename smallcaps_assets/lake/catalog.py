@@ -57,7 +57,7 @@ def connect(root: str | Path) -> duckdb.DuckDBPyConnection:
     lake = existing_lake(root)
     if lake.is_local:
         with suppress(LakeError):
-            return _attached(refresh(lake))
+            return _connection(lake)
     connection = duckdb.connect()
     if not lake.is_local:
         connection.register_filesystem(lake.root.fs)
@@ -92,10 +92,20 @@ def refresh(lake: Lake) -> Path:
 
     Raises LakeError when the folder can't be written.
     """
+    _connection(lake).close()
+    return Path(str(lake.root)) / FILE
+
+
+def _connection(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """A connection to the catalog of a local lake, which is made first if it is out of date."""
     path, wanted = Path(str(lake.root)) / FILE, list(statements(lake))
     digest = hashlib.sha256("\n".join([duckdb.__version__, *wanted]).encode()).hexdigest()
-    if _digest_in(path) == digest:
-        return path
+    if path.exists():
+        with suppress(duckdb.Error):
+            connection = _attached(path)
+            if connection.execute("select digest from made_from").fetchall() == [(digest,)]:
+                return connection
+            connection.close()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / FILE
         with duckdb.connect(str(made)) as connection:
@@ -108,7 +118,7 @@ def refresh(lake: Lake) -> Path:
             files.publish(path, made.read_bytes())
         except OSError as error:
             raise LakeError(f"{path} can't be written: {error.strerror or error}") from None
-    return path
+    return _attached(path)
 
 
 def statements(lake: Lake) -> Iterator[str]:
@@ -121,18 +131,6 @@ def statements(lake: Lake) -> Iterator[str]:
     yield from _union(lake)
     yield from _hourly()
     yield from _adjusted()
-
-
-def _digest_in(path: Path) -> str | None:
-    """What the stored catalog was made from; None when there is none that can be read."""
-    if not path.exists():
-        return None
-    try:
-        with _attached(path) as connection:
-            found = connection.execute("select digest from made_from").fetchone()
-    except duckdb.Error:
-        return None
-    return found[0] if found else None
 
 
 def _attached(path: Path) -> duckdb.DuckDBPyConnection:

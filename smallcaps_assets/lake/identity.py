@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upath import UPath
-
 from smallcaps_assets.lake.errors import LakeError
+from smallcaps_assets.lake.paths import open_root
 from smallcaps_assets.lake.store import Lake
 
 FILE = "lake.json"
@@ -36,7 +35,7 @@ class LakeIdentity:
 def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | None:
     """Identity and remembered settings of a lake, or None when it has none yet."""
     try:
-        path = UPath(root) / FILE
+        path = open_root(root) / FILE
         if not path.exists():
             return None
     except (ImportError, ValueError, OSError) as error:

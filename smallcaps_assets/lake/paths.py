@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from smallcaps_assets.schemas import Partitioning, Table
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-/]{0,19}")
 _PERIOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
@@ -28,6 +33,20 @@ _HIVE_NAME = {
 
 class PartitionKeyError(ValueError):
     """A partition key that is not of the table's form."""
+
+
+def open_root(root: str | Path | UPath) -> UPath:
+    """A lake's root: a path, or where it has a scheme what universal_pathlib makes of it.
+
+    That library's import takes longer than many a command.
+    """
+    if isinstance(root, Path) or (isinstance(root, str) and "://" not in root):
+        return cast("UPath", Path(root))
+    from upath import UPath
+
+    place = UPath(root)
+    # A listing that another process has changed is not to be kept.
+    return place if isinstance(place, Path) else UPath(root, use_listings_cache=False)
 
 
 def encode(ticker: str) -> str:

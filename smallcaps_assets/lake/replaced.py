@@ -11,10 +11,12 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from upath import UPath
+from typing import TYPE_CHECKING
 
 from smallcaps_assets.lake.errors import LakeError
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 FOLDER = "state/replaced"
 KEEP_DAYS = 30.0

@@ -10,16 +10,18 @@ import io
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
-from upath import UPath
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake.errors import DamagedFileError, UnknownContractError
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.seal import NAME
 from smallcaps_assets.schemas import Table
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 FOOTER = 1 << 16
 _VERSION = re.compile(rb"smallcaps_version..([0-9]+)", re.DOTALL)

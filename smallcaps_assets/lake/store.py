@@ -15,15 +15,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
-from upath import UPath
 
 from smallcaps_assets.lake import files, replaced
 from smallcaps_assets.lake.errors import DamagedFileError
-from smallcaps_assets.lake.paths import depth, key_of_folder, partition_folder
+from smallcaps_assets.lake.paths import depth, key_of_folder, open_root, partition_folder
 from smallcaps_assets.lake.scanning import scan_keys
 from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
 from smallcaps_assets.lake.stamp import (
@@ -35,6 +34,9 @@ from smallcaps_assets.lake.stamp import (
     stamp_in,
 )
 from smallcaps_assets.schemas import TABLES, ContractError, Table
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,8 @@ class Lake:
     """Tables as Parquet files below a root: any location that universal_pathlib opens."""
 
     def __init__(self, root: str | Path | UPath) -> None:
-        self.root = UPath(root)
+        self.root = open_root(root)
         self.is_local = isinstance(self.root, Path)
-        if not self.is_local:  # a listing that another process has changed is not to be kept
-            self.root = UPath(root, use_listings_cache=False)
         self._digests: dict[str, tuple[tuple[Any, ...], str]] = {}
 
     def path(self, name: str, key: str | None = None) -> UPath:
