@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from smallcaps_assets.lake.store import Lake
 
 T = TypeVar("T")
-MOST_FILES = 64  # twice as many are open at once, and some systems allow a process 256
+MOST_FILES = 128
 MOST_BYTES = 1 << 26
 
 
@@ -67,8 +68,18 @@ def read_keys(
 def groups(lake: Lake, name: str, keys: Sequence[str]) -> Iterator[Sequence[str]]:
     """The keys in groups whose files fit into memory together, judged by the first file."""
     size = lake.size(name, keys[0] or None) if keys and lake.exists(name, keys[0] or None) else 0
-    count = max(1, min(MOST_FILES, MOST_BYTES // max(size, 1)))
+    count = max(1, min(_most_files(), MOST_BYTES // max(size, 1)))
     yield from (keys[start : start + count] for start in range(0, len(keys), count))
+
+
+def _most_files() -> int:
+    """Files of a group: of two groups at once a quarter of what the system lets a process open."""
+    if find_spec("resource") is None:
+        return MOST_FILES // 2
+    from resource import RLIMIT_NOFILE, getrlimit
+
+    allowed, _ = getrlimit(RLIMIT_NOFILE)
+    return min(MOST_FILES, max(1, allowed // 8)) if allowed > 0 else MOST_FILES
 
 
 class _Opened:
