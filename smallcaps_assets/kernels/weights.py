@@ -217,8 +217,7 @@ def sequential_draws(bars, starts, ends, uniforms):
     """
     counts = np.zeros(bars, np.int64)
     tree = tree_build(np.ones(starts.size))
-    furthest = np.empty(starts.size, np.int64)
-    furthest[0] = ends[0]
+    furthest = ends.copy()
     for k in range(1, starts.size):
         furthest[k] = max(furthest[k - 1], ends[k])
     delta = np.zeros(bars + 1)

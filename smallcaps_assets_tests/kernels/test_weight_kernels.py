@@ -40,16 +40,36 @@ def test_return_attribution_given_any_spans_equals_twin(spans, random):
 
 
 def test_weights_given_more_labels_at_once_than_reciprocals_are_kept_equal_their_definition():
-    labels = kernel.USUAL + 2
+    labels = kernel.USUAL
     starts, ends = np.zeros(labels, np.int64), np.full(labels, 2)
-    ends[: labels - kernel.USUAL + 1] = 1
-    counts = np.array([0, labels, kernel.USUAL - 1])
-    shares = 1 / counts[1:]
+    ends[0] = 1
+    shares = 1 / np.array([labels, labels - 1])
     unique = weights.average_uniqueness(3, starts, ends)
     assert unique[[0, -1]] == pytest.approx([shares[0], shares.mean()], rel=1e-12)
     found = weights.return_attribution([4.0, 5.0, 4.5], starts, ends)
     returns = np.log([5.0 / 4.0, 4.5 / 5.0]) * shares
     assert found[[0, -1]] == pytest.approx([returns[0], abs(returns.sum())], rel=1e-12)
+
+
+@pytest.mark.parametrize("place", [0, CHUNK - 1, CHUNK, CHUNK + 4])
+def test_span_of_any_chunk_outside_the_bars_is_named_with_its_place(place):
+    starts, ends = np.zeros(CHUNK + 5, np.int64), np.full(CHUNK + 5, 2)
+    ends[place] = 3
+    with pytest.raises(ArrayError, match=rf"span {place} is \(0, 3\]"):
+        weights.average_uniqueness(3, starts, ends)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_weights_of_more_bars_than_a_chunk_equal_their_twins(seed):
+    rng = np.random.default_rng(seed)
+    bars = 2 * CHUNK + 7
+    starts = np.sort(rng.integers(0, bars - 40, 300))
+    spans = bars, starts.tolist(), (starts + rng.integers(1, 40, 300)).tolist()
+    closes = np.exp(rng.normal(1, 0.2, bars)).tolist()
+    unique, wanted = weights.average_uniqueness(*spans), brute_force.average_uniqueness(*spans)
+    assert unique == pytest.approx(wanted, rel=1e-9)
+    found = weights.return_attribution(closes, *spans[1:])
+    assert found == pytest.approx(brute_force.return_attribution(closes, *spans[1:]), rel=1e-9)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
