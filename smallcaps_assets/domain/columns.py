@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from smallcaps_assets.schemas.table import INSTANT
 
@@ -33,7 +32,8 @@ def floats(values: pl.Series) -> np.ndarray:
 
 def where_known(mask: np.ndarray, values: np.ndarray, dtype: pl.DataType) -> pl.Series:
     """Values where the mask holds, null elsewhere."""
-    return pl.Series(pa.array(values, mask=~mask)).cast(dtype)
+    known = pl.Series(values).cast(dtype)
+    return known.zip_with(pl.Series(mask), pl.Series([None], dtype=dtype))
 
 
 def kept(frame: pl.DataFrame, mask: np.ndarray) -> pl.DataFrame:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.ticks import TickTape
+if TYPE_CHECKING:
+    from smallcaps_assets.domain.ticks import TickTape
 
 MAX_CLAMPED = 0.20
 MAX_SPACING_SECONDS = 300.0

@@ -180,7 +180,8 @@ def _lists(conditions: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     """All ids one after the other, and where those of each trade begin; no list copies its ids."""
     filled = conditions.fill_null([]) if conditions.null_count() else conditions
     lists: Any = filled.cast(pl.List(pl.Int16)).rechunk().to_arrow()
-    offsets = lists.offsets.to_numpy().astype(np.int64, copy=False)
+    first, places = lists.offsets.offset, lists.offsets.buffers()[1]  # to_numpy loads pandas
+    offsets = np.frombuffer(places, np.int64)[first : first + len(lists.offsets)]
     return integers(pl.Series(lists.values), -1, pl.Int16), offsets
 
 

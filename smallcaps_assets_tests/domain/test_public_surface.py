@@ -53,6 +53,20 @@ print(json.dumps([before, compiled()]))
 """
 
 
+LIGHT = """
+import json, sys
+sys.path.insert(0, "smallcaps_assets_tests/domain")
+from smallcaps_assets.domain import *
+from smallcaps_assets.settings import Settings
+from test_chain_twin import LABELS, random_tape
+
+tape = random_tape(1)
+bars = dollar_imbalance_bars(tape, Settings().bars, 6_000)
+sample_weights(triple_barrier_labels(tape, bars, LABELS), bars, 0)
+print(json.dumps("pandas" in sys.modules))
+"""
+
+
 def run(script):
     """The JSON that a fresh interpreter prints."""
     found = subprocess.run(
@@ -84,3 +98,7 @@ def test_compile_kernels_leaves_nothing_to_compile():
     assert before == after
     assert before["smallcaps_assets.kernels.features.running_figures"] == 1
     assert before["smallcaps_assets.kernels.bars.cut_ticks"] == 1
+
+
+def test_way_from_trades_to_weights_loads_no_pandas():
+    assert run(LIGHT) is False

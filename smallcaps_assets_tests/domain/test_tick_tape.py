@@ -240,3 +240,13 @@ def test_closing_prints_given_an_early_close_count_until_ten_past_one():
     assert tape.ticks["in_label_path"].to_list() == [True, True, False, False]
     assert tape.ticks["is_auction"].to_list() == [False, False, True, True]
     assert reasons(tape) == {"after the session": 300.0}
+
+
+def test_part_of_a_frame_gives_what_its_rows_give():
+    rows = [trade(at("10:00:00") + n, 10.0, 5.0, [14] * (n % 3) + [37]) for n in range(9)]
+    rows[5]["conditions"] = [15]
+    cut = trades([trade("09:50:00", conditions=[15]), *rows, trade("10:30:00", conditions=[15])])
+    tape = prepare_ticks(cut[1:-1], session_hours(DAY), SETTINGS.ticks)
+    assert tape.ticks.equals(tape_of(rows).ticks)
+    assert tape.audit.equals(tape_of(rows).audit)
+    assert tape.ticks.height == 8
