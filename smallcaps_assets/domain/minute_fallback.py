@@ -18,7 +18,7 @@ from smallcaps_assets.domain.columns import integers
 from smallcaps_assets.domain.guards import price_array, read_only
 from smallcaps_assets.domain.label_paths import SECOND
 from smallcaps_assets.domain.labels import Events, deciding_bars, label_frame
-from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
+from smallcaps_assets.domain.ticks import TICK_COLUMNS, TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
@@ -91,7 +91,7 @@ def minute_tape(
         in_label_path=pl.lit(True),
     )
     empty = prepare_ticks(TABLES["trades"].empty(), hours, settings, ticker=ticker)
-    return replace(empty, ticks=ticks.select(empty.ticks.columns))
+    return replace(empty, ticks=ticks.select(pl.col(n).cast(t) for n, t in TICK_COLUMNS.items()))
 
 
 def _counted(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:

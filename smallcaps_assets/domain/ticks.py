@@ -39,7 +39,7 @@ EXCLUSIONS = {
     kernel.BEFORE_SESSION: "before the session",
     kernel.AFTER_SESSION: "after the session",
 }
-SEGMENTS = ("premarket", "regular", "postmarket")
+SEGMENT = pl.Enum(["premarket", "regular", "postmarket"])
 TICK_COLUMNS = {
     "sip_timestamp": INSTANT,
     "price": pl.Float64(),
@@ -47,7 +47,7 @@ TICK_COLUMNS = {
     "is_price_forming": pl.Boolean(),
     "is_auction": pl.Boolean(),
     "is_off_exchange": pl.Boolean(),
-    "segment": pl.String(),
+    "segment": SEGMENT,
     "block": pl.Int32(),
     "sign": pl.Int8(),
     "in_label_path": pl.Boolean(),
@@ -282,7 +282,7 @@ def _segments(times: np.ndarray, is_closing: np.ndarray, hours: SessionHours) ->
     """Part of the day of each tick; closing prints are of the regular session."""
     opening = np.searchsorted(times, hours.open, "left")
     after = np.searchsorted(times, hours.close, "right")
-    places = np.ones(times.size, np.uint32)
+    places = np.ones(times.size, np.uint8)
     places[:opening] = 0
     places[after:] = np.where(is_closing[after:], 1, 2)
-    return pl.Series(SEGMENTS).gather(pl.Series(places))
+    return pl.Series(places).cat.to(SEGMENT)
