@@ -30,6 +30,16 @@ def floats(values: pl.Series) -> np.ndarray:
     return values.cast(pl.Float64).to_numpy()
 
 
+def in_one_piece(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with numbers and instants in one piece each, of which an array is no copy."""
+    return pl.DataFrame(
+        [
+            column if column.dtype.is_nested() or column.dtype == pl.String else column.rechunk()
+            for column in frame
+        ]
+    )
+
+
 def where_known(mask: np.ndarray, values: np.ndarray, dtype: pl.DataType) -> pl.Series:
     """Values where the mask holds, null elsewhere."""
     known = pl.Series(values).cast(dtype)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours
-from smallcaps_assets.domain.columns import floats, frame_of, integers, kept
+from smallcaps_assets.domain.columns import floats, frame_of, in_one_piece, integers, kept
 from smallcaps_assets.domain.conditions import (
     AUCTION,
     ODD_LOTS_SINCE,
@@ -105,7 +105,7 @@ def prepare_ticks(
     another day's rows, missing numbers, or too much volume under unknown conditions.
     """
     ticker = _one_ticker(trades, ticker, hours.date)
-    ordered = _distinct(trades)
+    ordered = _distinct(in_one_piece(trades))
     session_end = hours.postmarket_close if settings.after_hours else hours.close
     flags, decisive = _flags(ordered, condition_table(hours.date))
     codes = _exclusions(ordered, flags, decisive, session_end, hours, settings)

@@ -7,7 +7,14 @@ from datetime import UTC, date, datetime
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.columns import floats, frame_of, integers, kept, where_known
+from smallcaps_assets.domain.columns import (
+    floats,
+    frame_of,
+    in_one_piece,
+    integers,
+    kept,
+    where_known,
+)
 from smallcaps_assets.schemas.table import INSTANT
 
 MOMENT = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
@@ -52,3 +59,12 @@ def test_frame_of_orders_casts_repeats_and_leaves_null():
         (MOMENT, date(2024, 1, 2), None, "x", None),
     ]
     assert frame_of({"n": np.empty(0)}, wanted).shape == (0, 5)
+
+
+def test_in_one_piece_gives_the_same_rows():
+    part = pl.DataFrame({"n": [1, None], "s": ["x", None], "l": [[1], []], "t": [MOMENT, None]})
+    whole = pl.concat([part, part, part[:0]], rechunk=False)
+    found = in_one_piece(whole)
+    assert found.equals(whole)
+    assert [found[n].n_chunks() for n in ("n", "t")] == [1, 1]
+    assert in_one_piece(part[:0]).schema == part.schema
