@@ -58,6 +58,13 @@ def test_command_without_dagster_loads_little(tmp_path: Path, command: tuple[str
     assert loaded(tmp_path, *command) == ["polars"]
 
 
+def test_status_loads_dagster_and_compiles_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    found = loaded(tmp_path, "status")
+    assert "dagster" in found
+    assert not {"numba", "matplotlib", "pandas"} & set(found)
+
+
 def test_main_job_loads_no_pandas_and_builds_no_definitions(tmp_path: Path) -> None:
     (tmp_path / "smallcaps.toml").write_text("[nonsense]\n")
     code = "import sys; import smallcaps_assets.main_job; assert 'pandas' not in sys.modules"
