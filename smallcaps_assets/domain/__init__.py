@@ -8,7 +8,7 @@ in a notebook can be taken from here directly, as in
 and is listed in `__all__`; a module is imported when the first of its names is asked for. Arrays
 or polars frames go in and come out; what can't be computed is refused by a ValueError that names
 the value and the remedy. A kernel is compiled when it is first called, and kept on disk;
-`compile_kernels` does all of them, in about 10 seconds once and in about 1 second in every later
+`compile_kernels` does all of them, in about 15 seconds once and in about 1 second in every later
 process.
 """
 
