@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, Stamp, open_lake
+from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, Stamp, open_lake, verify
 from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
 from smallcaps_assets.lake.verify import (
     check_identity_file,
@@ -20,8 +20,9 @@ from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.lake.frames import KEY, STAMP, bars
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+@pytest.fixture(params=[verify.SMALL, 0], ids=["read at once", "read by columns"])
+def lake(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.setattr(verify, "SMALL", request.param)
     lake = Lake(tmp_path)
     lake.write("daily_bars", KEY, bars("A", "B"), STAMP)
     return lake
