@@ -326,7 +326,7 @@ def tick_rule(
     """
     array = as_floats("prices", prices)
     starts = _new_sessions(_runs("session", session, array.size), previous_session)
-    signs, *_ = tick_signs(read_only(array), read_only(starts), sign, previous_price)
-    if signs.size < array.size:
+    signs = np.empty(array.size, np.int8)
+    if not tick_signs(read_only(array), read_only(starts), sign, previous_price, signs):
         float_array("prices", array)
     return signs

@@ -254,7 +254,8 @@ def _ticks(
     hours: SessionHours,
 ) -> pl.DataFrame:
     times, prices = integers(trades["sip_timestamp"]), floats(trades["price"])
-    signs, *_ = kernel.tick_signs(read_only(prices), read_only(np.empty(0, np.int64)), 0, np.nan)
+    signs, sessions = np.empty(prices.size, np.int8), read_only(np.empty(0, np.int64))
+    kernel.tick_signs(read_only(prices), sessions, 0, np.nan, signs)
     is_forming, is_auction, in_path = kernel.tick_marks(
         read_only(times),
         read_only(flags),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numba import config
 
-from smallcaps_assets.kernels.checks import LOWEST, first_outside
 from smallcaps_assets.kernels.compiled import compiled
 
 # Ticks that all is done with while they are in the processor's cache; few where nothing is
@@ -16,6 +15,7 @@ from smallcaps_assets.kernels.compiled import compiled
 CHUNK = 256 if config.DISABLE_JIT else 8192  # type: ignore[attr-defined]
 USUAL = 3
 CARRY_STEPS = (1, 2, 4, 8, 16, 32, 64)
+HIGHEST = np.finfo(np.float64).max
 LAWFUL = 1
 KEPT, NOTHING_TRADED, CORRECTION, UNKNOWN_CONDITION = 0, 1, 2, 3
 FORM_T_IN_HOURS, BEFORE_SESSION, AFTER_SESSION, CONDITION = 4, 5, 6, 16
@@ -137,26 +137,25 @@ def is_in_order(times, sequences):
 
 
 @compiled
-def tick_signs(prices, starts, sign, previous):
+def tick_signs(prices, starts, sign, previous, signs):
     """Tick rule (AFML 2.3.2.1): the sign of the last price change, 0 before the first.
 
     The trades at `starts` begin a session and are compared with nothing; the sign carries over.
-    `sign` and `previous` (NaN: nothing) are those of the trade before. Returns the signs, int8,
-    and the last sign and price, to resume from; at a price that is no finite number it stops, and
-    returns fewer signs than prices.
+    `sign` and `previous` (NaN: nothing) are those of the trade before. `signs`, int8 and as long,
+    is filled; it is an argument, because numpy asks for huge pages. Returns whether every price is
+    a finite number, and stops at one that is not.
     """
-    signs = np.empty(prices.size, np.int8)
     spare = np.empty(CHUNK, np.int8)
     s = 0
     for begin in range(0, prices.size, CHUNK):
         end = min(begin + CHUNK, prices.size)
         part = prices[begin:end]
-        if first_outside(part, LOWEST) >= 0:
-            return signs[:begin], sign, previous
-        after = count_below(starts, s, end)
-        sign = sign_chunk(part, starts[s:after] - begin, sign, previous, signs[begin:end], spare)
+        own, after = signs[begin:end], count_below(starts, s, end)
+        if compare_finite(part, own) < part.size:
+            return False
+        sign = settle_signs(part, starts[s:after] - begin, sign, previous, own, spare)
         s, previous = after, part[-1]
-    return signs, sign, previous
+    return True
 
 
 @compiled
@@ -170,18 +169,36 @@ def count_below(places, known, end):
 @compiled
 def sign_chunk(prices, starts, sign, previous, signs, spare):
     """The tick rule of at most CHUNK prices, into `signs`. Returns the last sign."""
-    compare(prices[:-1], prices[1:], signs[1:])
+    compare(prices, signs)
+    return settle_signs(prices, starts, sign, previous, signs, spare)
+
+
+@compiled
+def compare(prices, signs):
+    """Signs of the changes from one price to the next, into `signs` from its second place on."""
+    before, after, own = prices[:-1], prices[1:], signs[1:]
+    for i in range(after.size):
+        own[i] = np.int64(after[i] > before[i]) - np.int64(after[i] < before[i])
+
+
+@compiled
+def compare_finite(prices, signs):
+    """As `compare`; returns how many of the prices are finite numbers."""
+    before, after, own = prices[:-1], prices[1:], signs[1:]
+    found = np.int64(abs(prices[0]) <= HIGHEST)
+    for i in range(after.size):
+        found += np.int64(abs(after[i]) <= HIGHEST)
+        own[i] = np.int64(after[i] > before[i]) - np.int64(after[i] < before[i])
+    return found
+
+
+@compiled
+def settle_signs(prices, starts, sign, previous, signs, spare):
+    """Signs from those of the changes: of the first price, at starts, and where nothing changed."""
     signs[0] = np.int64(prices[0] > previous) - np.int64(prices[0] < previous)
     for start in starts:
         signs[start] = 0
     return carry_signs(signs, sign, spare)
-
-
-@compiled
-def compare(before, after, signs):
-    """Signs of the changes from `before` to `after`, written into `signs`."""
-    for i in range(after.size):
-        signs[i] = np.int64(after[i] > before[i]) - np.int64(after[i] < before[i])
 
 
 @compiled
