@@ -30,6 +30,7 @@ from smallcaps_assets.kernels import bars as kernel
 from smallcaps_assets.kernels.ticks import tick_signs
 from smallcaps_assets.schemas.tables import BAR_REASONS
 
+DISAGREEMENT = "the kernel and the guards judge a value differently"
 # Bars that one call of the kernel writes at most; a buffer for all would be as long as the ticks.
 ROWS = 2 * kernel.MOST_ROWS
 
@@ -262,7 +263,7 @@ def _raise_of(arrays: dict[str, np.ndarray]) -> NoReturn:
     time_array("timestamps", arrays["timestamps"])
     price_array("prices", arrays["prices"])
     size_array("sizes", arrays["sizes"])
-    raise AssertionError("the kernel and the guards judge a value differently")
+    raise AssertionError(DISAGREEMENT)
 
 
 def _bar_frame(floats: np.ndarray, integers: np.ndarray, kind: BarKind) -> pl.DataFrame:
@@ -329,4 +330,5 @@ def tick_rule(
     signs = np.empty(array.size, np.int8)
     if not tick_signs(read_only(array), read_only(starts), sign, previous_price, signs):
         float_array("prices", array)
+        raise AssertionError(DISAGREEMENT)
     return signs

@@ -296,3 +296,8 @@ def test_tick_rule_names_the_price_that_is_none(place):
     prices[place] = np.nan
     with pytest.raises(ArrayError, match=rf"prices\[{place}\] is nan"):
         tick_rule(prices)
+
+
+@pytest.mark.parametrize("price", [5e-324, np.finfo(np.float64).max])
+def test_tick_rule_takes_every_finite_price(price):
+    assert tick_rule([price, 1.0, price, price]).tolist() in ([0, 1, -1, -1], [0, -1, 1, 1])
