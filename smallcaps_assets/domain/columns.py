@@ -30,6 +30,11 @@ def floats(values: pl.Series) -> np.ndarray:
     return values.cast(pl.Float64).to_numpy()
 
 
+def holds_only(values: pl.Series, value: Any) -> bool:
+    """Whether every row has this value, and none is null."""
+    return not values.null_count() and (values == value).all()
+
+
 def in_one_piece(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with numbers and instants in one piece each, of which an array is no copy."""
     return pl.DataFrame(

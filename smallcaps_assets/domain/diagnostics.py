@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.columns import integers
+
 if TYPE_CHECKING:
     from smallcaps_assets.domain.ticks import TickTape
 
@@ -46,7 +48,7 @@ def bar_diagnostics(bars: pl.DataFrame) -> BarDiagnostics:
     clamped = 0.0
     if "is_clamped" in full.columns and full.height:
         clamped = float(full["is_clamped"].to_numpy().mean())
-    spacing = full["close_timestamp"].to_physical().diff().drop_nulls().to_numpy()
+    spacing = np.diff(integers(full["close_timestamp"]))
     median = float(np.median(spacing)) / 1e9 if spacing.size else 0.0
     return BarDiagnostics(
         bars=full.height,
@@ -110,14 +112,14 @@ def _share(part: float, whole: float) -> float:
 
 def fano_factor(times: np.ndarray, bars: pl.DataFrame) -> float | None:
     """Variance over mean of the full bars per five minutes, see `SessionDiagnostics`."""
-    closes = bars.filter(pl.col("reason") == "threshold")["close_timestamp"].to_physical()
-    if times.size == 0 or closes.is_empty():
+    closes = integers(bars.filter(pl.col("reason") == "threshold")["close_timestamp"])
+    if times.size == 0 or closes.size == 0:
         return None
     step = FANO_SECONDS * 1_000_000_000
     intervals = int((times[-1] - times[0]) // step)
     if intervals < 2:
         return None
-    places = (closes.to_numpy() - times[0]) // step
+    places = (closes - times[0]) // step
     counts = np.bincount(places[places < intervals], minlength=intervals)
     return float(counts.var() / counts.mean()) if counts.any() else None
 

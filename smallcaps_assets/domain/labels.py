@@ -14,7 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from smallcaps_assets.domain.columns import floats, frame_of, integers, kept, where_known
+from smallcaps_assets.domain.columns import (
+    floats,
+    frame_of,
+    holds_only,
+    integers,
+    kept,
+    where_known,
+)
 from smallcaps_assets.domain.forward_returns import forward_columns
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.domain.halts import NEVER
@@ -175,8 +182,7 @@ def _confirmed(path: Path, events: Events, outcome: Outcome, settings: LabelSett
 def _check_bars(bars: pl.DataFrame, ticker: str, day: Any) -> None:
     if bars.is_empty():
         return
-    is_ours = (bars["ticker"] == ticker).all() and (bars["date"] == day).all()
-    if not is_ours or bars["ticker"].null_count() or bars["date"].null_count():
+    if not (holds_only(bars["ticker"], ticker) and holds_only(bars["date"], day)):
         found = bars.select("ticker", "date").unique(maintain_order=True).rows()
         raise LabelError(f"bars are of {found[:2]}, expected {(ticker, day)}; filter them first")
     if not np.array_equal(integers(bars["bar_id"], -1), np.arange(bars.height)):

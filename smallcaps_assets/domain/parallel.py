@@ -29,12 +29,12 @@ def map_sessions(
     script calls this below `if __name__ == "__main__":`. What the function raises is raised here.
     """
     count = processes or os.cpu_count() or 1
-    source, running = iter(items), deque[Future[R]]()
     with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+        coming = (pool.submit(function, item) for item in items)
         try:
-            running.extend(pool.submit(function, item) for item in islice(source, 2 * count))
+            running: deque[Future[R]] = deque(islice(coming, 2 * count))
             while running:
                 yield running.popleft().result()
-                running.extend(pool.submit(function, item) for item in islice(source, 1))
+                running.extend(islice(coming, 1))
         finally:
             pool.shutdown(cancel_futures=True)

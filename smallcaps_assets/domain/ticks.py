@@ -15,7 +15,14 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours
-from smallcaps_assets.domain.columns import floats, frame_of, in_one_piece, integers, kept
+from smallcaps_assets.domain.columns import (
+    floats,
+    frame_of,
+    holds_only,
+    in_one_piece,
+    integers,
+    kept,
+)
 from smallcaps_assets.domain.conditions import (
     AUCTION,
     ODD_LOTS_SINCE,
@@ -124,7 +131,7 @@ def _one_ticker(trades: pl.DataFrame, ticker: str, day: date) -> str:
         if name in trades.columns and trades.height:
             found = trades[name]
             value = found[0] if expected is None else expected
-            if found.null_count() or not (found == value).all():
+            if not holds_only(found, value):
                 values = found.unique().sort().to_list()
                 raise TickError(
                     f"trades hold {name} {values[:3]}, expected one ticker-session "

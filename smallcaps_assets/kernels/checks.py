@@ -11,7 +11,8 @@ import numpy as np
 from smallcaps_assets.kernels.compiled import compiled
 
 CHUNK = 1024
-LOWEST, SMALLEST = -np.finfo(np.float64).max, np.nextafter(0.0, 1.0)
+HIGHEST = np.finfo(np.float64).max
+LOWEST, SMALLEST = -HIGHEST, np.nextafter(0.0, 1.0)
 
 
 @compiled

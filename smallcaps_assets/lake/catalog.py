@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +100,9 @@ def _connection(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection to the catalog of a local lake, which is made first if it is out of date."""
     path, wanted = Path(str(lake.root)) / FILE, list(statements(lake))
     digest = hashlib.sha256("\n".join([duckdb.__version__, *wanted]).encode()).hexdigest()
-    if path.exists():
-        with suppress(duckdb.Error):
-            connection = _attached(path)
-            if connection.execute("select digest from made_from").fetchall() == [(digest,)]:
-                return connection
-            connection.close()
+    stored = _stored(path, digest)
+    if stored is not None:
+        return stored
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / FILE
         with duckdb.connect(str(made)) as connection:
@@ -131,6 +128,19 @@ def statements(lake: Lake) -> Iterator[str]:
     yield from _union(lake)
     yield from _hourly()
     yield from _adjusted()
+
+
+def _stored(path: Path, digest: str) -> duckdb.DuckDBPyConnection | None:
+    """A connection to the stored catalog, if it can be read and was made from what the digest is
+    of."""
+    if not path.exists():
+        return None
+    with ExitStack() as unless_current, suppress(duckdb.Error):
+        connection = unless_current.enter_context(_attached(path))
+        if connection.execute("select digest from made_from").fetchall() == [(digest,)]:
+            unless_current.pop_all()
+            return connection
+    return None
 
 
 def _attached(path: Path) -> duckdb.DuckDBPyConnection:

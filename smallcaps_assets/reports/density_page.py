@@ -21,9 +21,7 @@ from smallcaps_assets.reports.density_measures import (
 from smallcaps_assets.reports.plots import selected_days_plot
 from smallcaps_assets.reports.sections import (
     Grid,
-    Page,
     Section,
-    about,
     both,
     measures_grid,
     render_page,
@@ -33,8 +31,6 @@ from smallcaps_assets.reports.sections import (
 
 def density_page(found: Sequence[DensityFigures], market: str) -> str:
     """The HTML of the report on one or two spans."""
-    spans = [one.span for one in found]
-    measures = density_measures(found)
     sections = [
         _selection(found),
         _runners(found),
@@ -44,17 +40,9 @@ def density_page(found: Sequence[DensityFigures], market: str) -> str:
         _cost(found),
     ]
     if len(found) > 1:
-        versus = Section("compare", "Side by side", grids=[[measures_grid(measures, spans)]])
-        sections = [versus, *sections]
-    return render_page(
-        Page(
-            "Density of selected days",
-            about(market, spans),
-            _cards(found),
-            sections,
-            len(found) > 1,
-        )
-    )
+        versus = measures_grid(density_measures(found), [one.span for one in found])
+        sections = [Section("compare", "Side by side", grids=[[versus]]), *sections]
+    return render_page("Density of selected days", market, found, _cards(found), sections)
 
 
 def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:

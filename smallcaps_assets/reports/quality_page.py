@@ -20,9 +20,7 @@ from smallcaps_assets.reports.quality_measures import (
 )
 from smallcaps_assets.reports.sections import (
     Grid,
-    Page,
     Section,
-    about,
     both,
     measures_grid,
     render_page,
@@ -35,10 +33,10 @@ MOST_ROWS = 50
 
 def quality_page(found: Sequence[QualityFigures], market: str) -> str:
     """The HTML of the report on one or two spans."""
-    spans = [one.span for one in found]
+    measures = measures_grid(quality_measures(found), [one.span for one in found])
     heading = "Side by side" if len(found) > 1 else "In figures"
     sections = [
-        Section("figures", heading, grids=[[measures_grid(quality_measures(found), spans)]]),
+        Section("figures", heading, grids=[[measures]]),
         _coverage(found),
         _gaps(found),
         _failures(found),
@@ -49,9 +47,7 @@ def quality_page(found: Sequence[QualityFigures], market: str) -> str:
         _balance(found),
         _left_out(found),
     ]
-    return render_page(
-        Page("Data quality", about(market, spans), _cards(found), sections, len(found) > 1)
-    )
+    return render_page("Data quality", market, found, _cards(found), sections)
 
 
 def _cards(found: Sequence[QualityFigures]) -> list[tuple[str, str]]:

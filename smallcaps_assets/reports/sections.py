@@ -64,11 +64,6 @@ class Page:
     is_comparison: bool = False
 
 
-def about(market: str, spans: Sequence[Span]) -> str:
-    """What a page says below its title."""
-    return f"Market: {market}. " + "; ".join(span.text for span in spans) + "."
-
-
 def titled(text: str, one: Figures, found: Sequence[Figures]) -> str:
     """A title that names the span where there are two."""
     return f"{text}: {one.span.name}" if len(found) > 1 else text
@@ -79,8 +74,17 @@ def both(texts: Iterable[str]) -> str:
     return " / ".join(texts)
 
 
-def render_page(page: Page) -> str:
-    """The HTML, which asks nothing of the network. The same page gives the same bytes."""
+def render_page(
+    title: str,
+    market: str,
+    found: Sequence[Figures],
+    cards: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+) -> str:
+    """The HTML of a report on one or two spans of a market, which asks nothing of the network. The
+    same figures give the same bytes."""
+    words = f"Market: {market}. " + "; ".join(one.span.text for one in found) + "."
+    page = Page(title, words, cards, sections, len(found) > 1)
     return template("page.html").render(page=page)
 
 
