@@ -44,7 +44,7 @@ from smallcaps_assets.orchestration.resources import (
 )
 from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
+from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning, lineage
 from smallcaps_assets.settings import Settings
 
 WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
@@ -91,7 +91,7 @@ StepStarted = Callable[[Step, int], None]
 
 
 class MainJob:
-    """The whole graph over a date range of one lake."""
+    """The whole graph over a date range of one lake, or what it takes to make the table `until`."""
 
     def __init__(
         self,
@@ -104,11 +104,13 @@ class MainJob:
         is_forced: bool = False,
         observer: Observer | None = None,
         on_step: StepStarted | None = None,
+        until: str | None = None,
     ) -> None:
         self.report = Report()
         self.start, self.end = start, end
         self.tickers = tuple(sorted(tickers))
         self.is_forced = is_forced
+        self.until = until
         self.reason = "smallcaps run"
         self.instance = instance
         self._watch = observer
@@ -140,8 +142,21 @@ class MainJob:
         register_tickers(self.instance, self.work)
         register_ticker_sessions(self.instance, self.work)
         for step in self._steps():
-            self._do(step)
+            self._do(self._narrowed(step))
         return self.report
+
+    def _narrowed(self, step: Step) -> Step:
+        """The step without the tables that nothing up to the last table asked for is made from."""
+        if self.until is None:
+            return step
+        needed = lineage(self.until)
+        kept = tuple(table for table in step.tables if table in needed)
+        return replace(
+            step,
+            tables=kept,
+            keys=step.keys if kept else (),
+            whole=tuple(table for table in step.whole if table in needed),
+        )
 
     def _steps(self) -> Iterator[Step]:
         """The steps in order; later ones are planned when the earlier ones are done."""

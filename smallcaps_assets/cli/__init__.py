@@ -60,6 +60,13 @@ def main() -> None:
 @market_options
 @click.option("--from", "start", metavar="DATE", help="first session; default the market's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the market's last")
+@click.option("--period", metavar="NAME", help="the sessions of one of the dataset's periods")
+@click.option(
+    "--until",
+    metavar="TABLE",
+    help="stop once this table is made, watchlist say",
+    shell_complete=completion.tables,
+)
 @click.option("--tickers", help="comma-separated; other tickers' rows stay as they are")
 @click.option("--force", is_flag=True, help="make everything again")
 @click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")

@@ -11,11 +11,12 @@ from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.run import Display, name_failures, renew_catalog, summary_rows
 from smallcaps_assets.cli.setup import (
     UserError,
+    check_lake,
     check_market,
+    range_text,
     ready_lake,
     session_range,
     settings_of,
-    stored_lake,
     ticker_list,
 )
 from smallcaps_assets.lake import Lake
@@ -37,7 +38,7 @@ def run_backfill(
 ) -> int:
     """The command; returns its exit status."""
     settings = settings_of(market, lake, overrides, config)
-    stored_lake(settings)
+    check_lake(settings)
     narrowed = (tables, start, end, tickers, keys, is_missing, is_failed)
     if not any(narrowed):
         raise UserError("backfill what? name tables, keys or dates, or give --missing or --failed")
@@ -49,6 +50,8 @@ def run_backfill(
     wanted = tuple(ticker_list(tickers))
     check_market(settings, list(wanted), first, last)
     console, began = wide_console(), time.perf_counter()
+    if start or end:
+        console.print(range_text((start, end), (first, last)), soft_wrap=True)
     display = Display(console)
     try:
         named = tables_of(tables)

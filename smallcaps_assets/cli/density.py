@@ -20,6 +20,7 @@ from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts
 from smallcaps_assets.domain.density import TickCost, selected_days
 from smallcaps_assets.domain.density import tick_cost as cost_of
 from smallcaps_assets.lake import Lake, LakeError
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Period, Settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,20 @@ def show_density(
         _show(settings, store, by, is_json)
     else:
         _report(settings, store, by, html, compare, is_json)
+    if other := _made_by_other_rules(settings, store):
+        Console(stderr=True).print(
+            f"{other:,} of {len(store.keys('watchlist')):,} watchlists were made by other rules"
+            " than the present ones; `smallcaps run --until watchlist` makes them anew",
+            soft_wrap=True,
+        )
     return 0
+
+
+def _made_by_other_rules(settings: Settings, store: Lake) -> int:
+    """How many stored watchlists are of other settings than these."""
+    wanted = settings.digest(TABLES["watchlist"].settings)
+    stamps = (store.stamp("watchlist", key) for key in store.keys("watchlist"))
+    return sum(stamp is not None and stamp.config != wanted for stamp in stamps)
 
 
 def _report(

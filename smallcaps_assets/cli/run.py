@@ -10,14 +10,18 @@ from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.setup import (
+    UserError,
     check_lake,
     check_market,
+    range_text,
     ready_lake,
     session_range,
     settings_of,
     ticker_list,
 )
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Settings
 
 _SHOWN_FAILURES = 20
 
@@ -63,6 +67,8 @@ def run_main_job(
     config: str | None,
     start: str | None,
     end: str | None,
+    period: str | None,
+    until: str | None,
     tickers: str | None,
     force: bool,
     is_reported: bool,
@@ -70,6 +76,9 @@ def run_main_job(
     """The command; returns its exit status."""
     began = time.perf_counter()
     settings = settings_of(market, lake, overrides, config, is_new_run=True)
+    _check_until(until)
+    if period is not None:
+        start, end = _period_dates(settings, period, (start, end))
     first, last = session_range(settings, start, end)
     wanted = ticker_list(tickers)
     check_lake(settings)
@@ -80,7 +89,8 @@ def run_main_job(
     from smallcaps_assets.orchestration.instance import open_instance
 
     console = wide_console()
-    console.print(f"market {settings.market.name}, sessions {first} to {last}, lake {store.root}")
+    days = range_text((start, end), (first, last))
+    console.print(f"market {settings.market.name}, {days}, lake {store.root}", soft_wrap=True)
     display = Display(console)
     with open_instance(settings.lake.local) as instance, display:
         job = MainJob(
@@ -93,6 +103,7 @@ def run_main_job(
             force,
             observer=display.partition,
             on_step=display.step,
+            until=until,
         )
         report = job.run()
     renew_catalog(store)
@@ -107,13 +118,35 @@ def run_main_job(
 
     rows = summary_rows(report)
     console.print(summary_table(rows))
-    if store.exists("ml_dataset", "union"):
+    if until is None and store.exists("ml_dataset", "union"):
         console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
-    if is_reported:
+    if until is not None:
+        console.print(f"stopped after {until}, as asked")
+    elif is_reported:
         place = write_report(settings, store, report, rows, first, last)
         console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {time.perf_counter() - began:.1f} s")
     return name_failures(console, report)
+
+
+def _check_until(table: str | None) -> None:
+    """Refuse a table that the main job does not make."""
+    known = [name for name, declared in TABLES.items() if not declared.is_optional]
+    if table is not None and table not in known:
+        raise UserError(f"--until {table!r} is no table of a run; choose from {', '.join(known)}")
+
+
+def _period_dates(
+    settings: Settings, name: str, given: tuple[str | None, str | None]
+) -> tuple[str, str | None]:
+    """First and last date of a period of the settings, as if they had been given."""
+    if any(given):
+        raise UserError(f"--period {name} has dates of its own; leave --from and --to out")
+    periods = {period.name: period for period in settings.dataset.periods}
+    if name not in periods:
+        raise UserError(f"unknown period {name!r}; choose from {', '.join(periods)}")
+    end = periods[name].end
+    return str(periods[name].start), str(end) if end else None
 
 
 def renew_catalog(store: Lake) -> None:
@@ -143,8 +176,6 @@ def name_failures(console: Console, report: Any) -> int:
 
 def summary_rows(report: Any) -> list[tuple[str, int, int, int, float, int]]:
     """Table, partitions, rows, bytes, seconds and failures of a main job, in the graph's order."""
-    from smallcaps_assets.schemas import TABLES
-
     sums: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0])
     for outcome in (*report.done, *report.failed):
         entry = sums[outcome.table]

@@ -12,7 +12,6 @@ from datetime import date
 
 from smallcaps_assets.domain.calendar import (
     CalendarError,
-    is_session,
     nearest_sessions,
     sessions,
     shift_session,
@@ -131,7 +130,10 @@ def _market_overrides(market: str | None) -> list[str]:
 
 
 def session_range(settings: Settings, start: str | None, end: str | None) -> tuple[date, date]:
-    """First and last session of a request. Raises UserError when they are no good."""
+    """First and last session of a request, within its dates and the market's.
+
+    Raises UserError for what is no date, and when no session lies between the two.
+    """
     first, last = market_range(settings)
     usual = (first, last)
     if settings.market.name == "polygon":
@@ -139,19 +141,27 @@ def session_range(settings: Settings, start: str | None, end: str | None) -> tup
         usual = (last, last)
     elif settings.market.name == "recorded":
         usual = recorded_ticks(settings) or usual
-    chosen = (
-        settings.market.start or usual[0] if start is None else _date(start, "--from"),
-        settings.market.end or usual[1] if end is None else _date(end, "--to"),
-    )
-    for name, day in zip(("--from", "--to"), chosen, strict=True):
-        if not first <= day <= last:
-            raise UserError(f"{name} {day} is outside the market; choose from {first} to {last}")
-        if not is_session(day):
-            before, after = nearest_sessions(day)
-            raise UserError(f"{name} {day} is no session; the nearest are {before} and {after}")
-    if chosen[0] > chosen[1]:
-        raise UserError(f"--from {chosen[0]} is after --to {chosen[1]}; exchange them")
-    return chosen
+    begin = settings.market.start or usual[0] if start is None else _date(start, "--from")
+    finish = settings.market.end or usual[1] if end is None else _date(end, "--to")
+    if start and end and begin > finish:
+        raise UserError(f"--from {begin} is after --to {finish}; exchange them")
+    found = sessions(max(begin, first), min(finish, last))
+    if not found:
+        asked = " ".join(
+            f"{option} {given}"
+            for option, given in (("--from", start), ("--to", end))
+            if given is not None
+        )
+        raise UserError(f"{asked}: no session; the market's are {first} to {last}")
+    return found[0], found[-1]
+
+
+def range_text(asked: tuple[str | None, str | None], found: tuple[date, date]) -> str:
+    """A request's sessions in words, with the dates asked for where these are others."""
+    text = f"sessions {found[0]} to {found[1]}"
+    dates = [given or str(day) for given, day in zip(asked, found, strict=True)]
+    is_clipped = dates != [str(day) for day in found]
+    return text + (f" (the sessions within {dates[0]} to {dates[1]})" if is_clipped else "")
 
 
 def _date(text: str, option: str) -> date:

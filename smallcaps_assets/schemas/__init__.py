@@ -11,6 +11,7 @@ from smallcaps_assets.schemas.tables import (  # noqa: E402
     RULES,
     TABLES,
     TICK_CHAIN,
+    lineage,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "ContractError",
     "Partitioning",
     "Table",
+    "lineage",
 ]

@@ -419,3 +419,8 @@ _DECLARED = (
 TABLES: dict[str, Table] = {table.name: table for table in _DECLARED}
 BAR_TABLES = ("dollar_bars", "volume_bars", "dollar_imbalance_bars", "volume_imbalance_bars")
 TICK_CHAIN = ("trades", *BAR_TABLES, "bar_features", "triple_barrier_labels", "sample_weights")
+
+
+def lineage(name: str) -> frozenset[str]:
+    """A table and everything that it is made from."""
+    return frozenset({name}).union(*(lineage(upstream) for upstream in TABLES[name].upstream))

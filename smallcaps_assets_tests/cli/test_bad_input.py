@@ -126,15 +126,14 @@ def test_tickers_without_a_name_are_refused(tickers: str) -> None:
     ("dates", "told"),
     [
         (
-            "2024-09-30 2024-10-02",
-            "--from 2024-09-30 is outside the market; choose from 2024-10-01",
+            "2019-01-01 2019-12-31",
+            "--from 2019-01-01 --to 2019-12-31: no session; the market's are",
         ),
-        ("2024-12-02 2025-02-03", "--to 2025-02-03 is outside the market; choose from 2024-10-01"),
-        ("1700-01-04 2024-12-02", "--from 1700-01-04 is outside the market"),
-        ("2024-12-02 2900-01-02", "--to 2900-01-02 is outside the market"),
+        ("1700-01-04 1700-01-05", ": no session; the market's are 2024-10-01 to 2025-01-10"),
+        ("2900-01-02 2900-01-02", ": no session; the market's are 2024-10-01 to 2025-01-10"),
+        ("2024-12-25 2024-12-25", ": no session; the market's are 2024-10-01 to 2025-01-10"),
+        ("2024-12-07 2024-12-08", ": no session; the market's are 2024-10-01 to 2025-01-10"),
         ("2024-12-10 2024-12-09", "--from 2024-12-10 is after --to 2024-12-09; exchange them"),
-        ("2024-12-25 2024-12-26", "--from 2024-12-25 is no session; the nearest are 2024-12-24"),
-        ("2024-12-02 2024-12-07", "--to 2024-12-07 is no session; the nearest are 2024-12-06"),
         ("2024-13-01 2024-12-09", "--from '2024-13-01' is no date; write it as YYYY-MM-DD"),
         ("2024-12-02 yesterday", "--to 'yesterday' is no date; write it as YYYY-MM-DD"),
     ],
@@ -183,7 +182,7 @@ def test_recorded_file_missing_or_broken_is_refused(
     days = ("--from", str(DAY), "--to", str(DAY))
     found = refusal("--market", "recorded:market", *days)
     if (data_set, damage) == ("day_aggs_v1", "missing"):
-        assert found.startswith(f"smallcaps: --from {DAY} is outside the market; choose from ")
+        assert found.startswith(f"smallcaps: --from {DAY} --to {DAY}: no session; ")
         return
     assert found.startswith(f"smallcaps: {path}: ") and told in found
 
@@ -269,13 +268,14 @@ def test_key_of_nobody_is_refused_without_showing_it(monkeypatch: pytest.MonkeyP
 def test_installed_command_ends_in_two_with_one_line(folder: Path) -> None:
     program = [sys.executable, "-c", "from smallcaps_assets.cli import main; main()"]
     done = subprocess.run(
-        [*program, "run", "--from", "2024-12-25"],
+        [*program, "run", "--from", "2026-01-01"],
         env=environment(),
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    told = "smallcaps: --from 2024-12-25 is no session; the nearest are 2024-12-24 and 2024-12-26\n"
+    market = "the market's are 2024-10-01 to 2025-01-10"
+    told = f"smallcaps: --from 2026-01-01: no session; {market}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
     assert listing(folder) == {}
