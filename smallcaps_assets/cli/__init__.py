@@ -18,6 +18,7 @@ from smallcaps_assets import __version__
 from smallcaps_assets.cli import completion
 
 _OBJECTS = 50_000  # new ones before the collector looks; with 700 it costs a sixth of an import
+_RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")  # as in schemas.RULES
 _MARKET_HELP = "simulated, placebo, recorded:DIR or polygon"
 
 
@@ -25,7 +26,13 @@ def market_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say which lake, market and settings a command is about."""
     for option in (
         click.option("--config", type=click.Path(), help="settings file instead of smallcaps.toml"),
-        click.option("--set", "overrides", multiple=True, metavar="SECTION.FIELD=VALUE"),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="SECTION.FIELD=VALUE",
+            help="a setting, as bars.alpha=0.15; may be repeated",
+        ),
         click.option("--lake", help="folder of the lake; default data"),
         click.option("--market", help=_MARKET_HELP, shell_complete=completion.markets),
     ):
@@ -183,6 +190,7 @@ def show(**options: Any) -> None:
 @main.command()
 @market_options
 @click.argument("day", metavar="[DATE]", required=False)
+@click.option("--rule", "rules", multiple=True, type=click.Choice(_RULES), help="one rule's days")
 @as_json
 @as_csv
 def watchlist(**options: Any) -> None:

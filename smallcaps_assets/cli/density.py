@@ -124,7 +124,7 @@ def _show(settings: Settings, store: Lake, by: str, is_json: bool) -> None:
         echo_json({"selected_days": plain_rows(days), "cost_of_ticks": ticks})
         return
     console = wide_console()
-    console.print(_days_table(days))
+    console.print(_days_table(days, by))
     console.print(_costs_table(costs))
 
 
@@ -161,11 +161,11 @@ def tick_cost(
     return cost_of(days, *pace)
 
 
-def _days_table(days: pl.DataFrame) -> RichTable:
+def _days_table(days: pl.DataFrame, by: str) -> RichTable:
     table = _table("selected days", _DAYS)
     for row in days.iter_rows():
         numbers = (f"{value:,.1f}".removesuffix(".0") for value in row[2:])
-        table.add_row(str(row[0]), row[1], *numbers)
+        table.add_row(f"{row[0]:%Y-%m}" if by == "month" else str(row[0].year), row[1], *numbers)
     return table
 
 

@@ -8,8 +8,10 @@ import polars as pl
 
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
+from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.lake import Lake, scan
 from smallcaps_assets.lake.selection import as_day, stored_keys
+from smallcaps_assets.schemas import RULES
 
 _WATCHED = ("ticker", "rule", "known_at", "price", "change", "relative_volume", "dollar_volume")
 
@@ -20,15 +22,24 @@ def show_watchlist(
     overrides: tuple[str, ...],
     config: str | None,
     day: str | None,
+    rules: tuple[str, ...],
     is_json: bool,
     is_csv: bool,
 ) -> int:
     """The ticker-days that a session's rules have selected, and when each was known."""
     rows, session = _of_session(market, lake, overrides, config, "watchlist", day)
-    named = rows.sort("known_at", "ticker", "rule")
-    shown = named if is_json or is_csv else named.select(_WATCHED)
-    show_rows(shown, f"watchlist of {session}, times in UTC", is_json, is_csv)
+    order = pl.col("rule").cast(pl.Enum(RULES))
+    chosen = rows.filter(pl.col("rule").is_in(rules or RULES)).sort(order, "known_at", "ticker")
+    shown = (
+        chosen if is_json or is_csv else chosen.select(_WATCHED).with_columns(_clock("known_at"))
+    )
+    show_rows(shown, f"watchlist of {session}, times in New York", is_json, is_csv)
     return 0
+
+
+def _clock(name: str) -> pl.Expr:
+    """An instant as the time of day in New York, to the second."""
+    return pl.col(name).dt.convert_time_zone(NEW_YORK.key).dt.strftime("%H:%M:%S")
 
 
 def show_runners(

@@ -69,10 +69,18 @@ def total_of(rows: Sequence[SummaryRow]) -> SummaryRow:
 
 
 def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -> Table:
-    """The table of `smallcaps status`: expected, present, missing and failed partitions."""
+    """The table of `smallcaps status`: expected, present, missing and failed partitions.
+
+    Tables of which nothing is expected and nothing stored share the caption.
+    """
     numbers = ("expected", "present", "missing", "failed", "size", "latest")
     table = _table(title, "table", *numbers)
-    for row in (StatusRow._make(row) for row in rows):
+    items = [StatusRow._make(row) for row in rows]
+    unused = [row.table for row in items if not row.expected and not row.present]
+    if unused:
+        table.caption = f"not asked for: {', '.join(unused)}"
+        table.caption_justify = "left"
+    for row in (row for row in items if row.table not in unused):
         table.add_row(
             escape(row.table),
             human.count(row.expected),

@@ -13,7 +13,7 @@ from click.shell_completion import ShellComplete
 from smallcaps_assets.cli import main
 from smallcaps_assets.cli.completion import GROUPS
 from smallcaps_assets.defs.ops import op_of
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import RULES, TABLES
 from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment
 
 HEAVY = ("dagster", "pandas", "sqlalchemy", "exchange_calendars", "numba", "matplotlib")
@@ -87,6 +87,7 @@ def test_completion_offers_tables_groups_and_markets() -> None:
         *(name for name in TABLES if name.startswith("t")),
         "tick_chain",
     ]
+    assert tuple(offered("watchlist", "--rule", "")) == RULES
     assert offered("run", "--market", "r") == ["recorded:"]
     assert set(GROUPS) <= {op_of(table) for table in TABLES} - TABLES.keys()
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 import smallcaps_assets
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake import Lake, scan
+from smallcaps_assets.schemas import RULES
 from smallcaps_assets_tests.end_to_end.command import INTERRUPTIBLE, environment
 
 README = Path(smallcaps_assets.__file__).parents[1] / "README.md"
@@ -93,6 +94,12 @@ def test_watchlist_and_runners_of_a_session(small_lake: Path) -> None:
     assert sorted((r["ticker"], r["rule"]) for r in rows) == stored.select("ticker", "rule").rows()
     assert re.fullmatch(r"2024-12-30T\d\d:\d\d:\d\d\.000000000.*", rows[0]["known_at"])
     assert answer("watchlist") == rows
+    rules = [row["rule"] for row in rows]
+    assert rules == sorted(rules, key=RULES.index) and len(set(rules)) > 1
+    only = answer("watchlist", "--rule", "info_rich", "--rule", "follow_up")
+    assert only == [row for row in rows if row["rule"] in ("info_rich", "follow_up")] != rows
+    shown = call("watchlist").stdout
+    assert "times in New York" in shown and " 16:00:00 " in shown  # info_rich, known at the close
     ranked = [row["rank"] for row in answer("runners")]
     assert ranked == list(range(1, len(ranked) + 1)) and ranked
     assert "runners of the 12 months to 2024-12-30" in call("runners").stdout

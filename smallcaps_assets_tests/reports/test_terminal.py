@@ -44,6 +44,16 @@ def test_status_table_given_rows_shows_what_is_missing_and_failed():
     assert found[3] == ["splits", "2", "2", "0", "0", "10 B", "–"]
 
 
+def test_status_table_names_tables_that_nothing_is_expected_of_below():
+    rows = [
+        ("splits", "year", 2, 2, 0, 0, 10, ""),
+        ("news", "session", 0, 0, 0, 0, 0, ""),
+        ("income_statements", "year", 0, 0, 0, 0, 0, ""),
+    ]
+    found = cells(status_table(rows))
+    assert [row[0] for row in found[2:]] == ["splits", "not asked for: news, income_statements"]
+
+
 def test_status_table_given_markup_in_a_name_prints_it_as_it_is():
     found = cells(status_table([("[red]x[/red]", "session", 1, 1, 0, 0, 1, "[bold]")]))
     assert found[2][0] == "[red]x[/red]" and found[2][-1] == "[bold]"
