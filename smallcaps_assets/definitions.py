@@ -25,6 +25,7 @@ from smallcaps_assets.defs import (
     ticks,
 )
 from smallcaps_assets.defs.common import Location
+from smallcaps_assets.orchestration.describe import with_descriptions
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -42,19 +43,22 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
     start, end = market_range(settings)
     location = Location(settings, Cuts(start, end, settings.dataset.periods), observer)
     return dg.Definitions(
-        assets=dg.with_source_code_references(
-            [
-                reference.corporate_actions(location),
-                reference.details(location),
-                reference.factors(location),
-                sessions.session_tables(location),
-                sessions.registry(location),
-                *facts.fact_assets(location),
-                ticks.tick_chain(location),
-                coverage.session_coverage(location),
-                dataset.dataset(location),
-                dataset.history(location),
-            ]
+        assets=with_descriptions(
+            dg.with_source_code_references(
+                [
+                    reference.corporate_actions(location),
+                    reference.details(location),
+                    reference.factors(location),
+                    sessions.session_tables(location),
+                    sessions.registry(location),
+                    *facts.fact_assets(location),
+                    ticks.tick_chain(location),
+                    coverage.session_coverage(location),
+                    dataset.dataset(location),
+                    dataset.history(location),
+                ]
+            ),
+            settings,
         ),
         asset_checks=[checks.table_checks(location)],
         jobs=list(jobs.JOBS.values()),

@@ -1,20 +1,18 @@
 """The asset graph: every table is an asset, with the edges, cuts and descriptions declared."""
 
+import re
+
 import dagster as dg
 import pytest
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.fact_schedules import TABLES_SCHEDULED
-from smallcaps_assets.schemas import TABLES, Partitioning
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning
+from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.golden.asset_graph import GRAPH_FILE, asset_graph
 
 DEFINITIONS = build_definitions(Settings())
 NODES = {spec.key.to_user_string(): spec for spec in DEFINITIONS.resolve_all_asset_specs()}
-GROUPS = (
-    *("reference", "market", "metrics", "selection", "ticks", "bars", "labels", "dataset"),
-    *("quality", "short_data", "events", "fundamentals"),
-)
 
 
 def upstream(name: str) -> set[str]:
@@ -29,14 +27,33 @@ def test_definitions_hold_exactly_the_declared_tables():
 @pytest.mark.parametrize("name", TABLES)
 def test_asset_is_described_from_its_table(name: str):
     spec, table = NODES[name], TABLES[name]
-    assert table.meaning in (spec.description or "")
-    assert spec.group_name == table.group
-    assert spec.group_name in GROUPS
+    told = spec.description or ""
+    assert told.startswith(table.meaning) and f"docs/data_dictionary.md#{name}" in told
+    assert not re.search(r"[*{}`_]{2}|[*`{}]", told), "plain text is shown as it is"
+    assert ("Optional" in told) == table.is_optional
+    assert spec.group_name == f"{GROUPS.index(table.group) + 1:02d}_{table.group}"
     assert spec.owners == ["team:data"]
     assert "parquet" in spec.kinds
     schema = spec.metadata["dagster/column_schema"]
     assert isinstance(schema, dg.TableSchema)
     assert [column.name for column in schema.columns] == list(table.columns)
+
+
+def test_descriptions_carry_the_settings_in_force():
+    settings = load_settings(["labels.take_profit=0.2", "selection.tick_rules=info_rich"])
+    told = {
+        spec.key.to_user_string(): spec.description or ""
+        for spec in build_definitions(settings).resolve_all_asset_specs()
+    }
+    assert "+20%, −10%, 15 minutes" in told["triple_barrier_labels"]
+    assert "The days that info_rich select" in told["ticker_sessions"]
+    assert "|change| ≥ 15%, ≥ 5,000,000 USD traded" in told["watchlist"]
+
+
+def test_groups_in_alphabetical_order_follow_the_data():
+    places = [GROUPS.index(TABLES[name].group) for name in ("splits", "daily_bars", "watchlist")]
+    assert places == sorted(places)
+    assert {table.group for table in TABLES.values()} == set(GROUPS)
 
 
 @pytest.mark.parametrize("name", TABLES)

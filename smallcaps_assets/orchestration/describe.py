@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,8 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.orchestration.workspace import Outcome
-from smallcaps_assets.schemas import TABLES, Partitioning, Table
+from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning, Table
+from smallcaps_assets.settings import Settings
 
 OWNER = "team:data"
 _KINDS = {"raw": {"parquet", "bronze"}, "processed": {"parquet", "polars"}}
@@ -63,8 +64,7 @@ def asset_spec(
     return dg.AssetSpec(
         key=name,
         deps=list(deps),
-        description=describe(table),
-        group_name=table.group,
+        group_name=group_name(table),
         kinds=_KINDS[table.layer],
         owners=[OWNER],
         tags={"layer": table.layer, "partitions": str(table.partitioning)},
@@ -79,14 +79,35 @@ def asset_spec(
     )
 
 
-def describe(table: Table) -> str:
-    """Meaning, cut and key of a table as Markdown."""
-    return (
-        f"{table.meaning}\n\n"
-        f"*Partition*: {_CUT_NAMES[table.partitioning]}. "
-        f"*Rows are unique by* `{', '.join(table.key)}`. "
-        f"*Layer*: {table.layer}."
+def group_name(table: Table) -> str:
+    """The group of a table, numbered so that the UI's alphabetical order is that of the data."""
+    return f"{GROUPS.index(table.group) + 1:02d}_{table.group}"
+
+
+def with_descriptions(assets: Iterable[Any], settings: Settings) -> Sequence[Any]:
+    """Assets definitions, described with the settings in force."""
+    return dg.map_asset_specs(
+        lambda spec: spec.replace_attributes(
+            description=describe(TABLES[spec.key.to_user_string()], settings)
+        ),
+        assets,
     )
+
+
+def describe(table: Table, settings: Settings) -> str:
+    """What a table holds, how it is cut, what changes it and where more is told, in plain text."""
+    sentences = [
+        table.described(dict(settings)),
+        f"Partition: {_CUT_NAMES[table.partitioning]}.",
+        f"One row per {', '.join(table.key)}.",
+    ]
+    if table.settings:
+        sentences.append(f"Settings that change it: {', '.join(table.settings)}.")
+    if table.is_optional:
+        sentences.append(
+            "Optional: the main job leaves it out; materialize it here if you want it."
+        )
+    return " ".join([*sentences, f"Columns: docs/data_dictionary.md#{table.name}"])
 
 
 def event_metadata(outcome: Outcome) -> dict[str, Any]:
@@ -95,18 +116,18 @@ def event_metadata(outcome: Outcome) -> dict[str, Any]:
     assert written is not None
     return {
         "dagster/row_count": written.rows,
-        "bytes": written.bytes,
-        "seal": written.seal,
-        "seconds": round(outcome.seconds, 4),
-        "path": written.path,
-        "dagster/column_schema": _plain_schema(outcome.table),
         "preview": dg.MetadataValue.md(preview(outcome.preview)),
         **_values(outcome.metadata),
+        "path": written.path,
+        "bytes": written.bytes,
+        "seconds": round(outcome.seconds, 4),
         **({"is_reused": True} if outcome.is_reused else {}),
+        "dagster/column_schema": _plain_schema(outcome.table),
+        "seal": written.seal,
     }
 
 
-def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 12) -> str:
+def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 8) -> str:
     """The first rows as a Markdown table."""
     if frame is None or frame.is_empty():
         return "*no rows*"

@@ -4,7 +4,7 @@ from smallcaps_assets.schemas.lean import load_dataframely
 
 load_dataframely()
 
-from smallcaps_assets.schemas.table import ContractError, Partitioning, Table  # noqa: E402
+from smallcaps_assets.schemas.table import GROUPS, ContractError, Partitioning, Table  # noqa: E402
 from smallcaps_assets.schemas.tables import (  # noqa: E402
     BAR_TABLES,
     FEATURE_COLUMNS,
@@ -17,6 +17,7 @@ from smallcaps_assets.schemas.tables import (  # noqa: E402
 __all__ = [
     "BAR_TABLES",
     "FEATURE_COLUMNS",
+    "GROUPS",
     "RULES",
     "TABLES",
     "TICK_CHAIN",

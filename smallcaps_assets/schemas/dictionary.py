@@ -5,6 +5,7 @@ python -m smallcaps_assets.schemas.dictionary > docs/data_dictionary.md
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 
@@ -21,9 +22,11 @@ Every table of the lake, in the order of the data flow. This page is made from t
 
 Prices are US dollars per share and unadjusted unless a table says otherwise, volumes are shares,
 instants are UTC nanoseconds, a `date` is a New York session. Rows lie in the order of their key.
-*Known* is the moment from which a row may be used. The [formulas](formulas.md), the
-[sources](sources.md) and the [place of each file](../data/README.md) have pages of their own.
+*Known* is the moment from which a row may be used. Thresholds are named by their settings. The
+[formulas](formulas.md), the [sources](sources.md) and the [place of each file](../data/README.md)
+have pages of their own.
 """
+_SETTING = re.compile(r"\{([\w.]+)[^}]*\}")
 _FOLDERS = {
     Partitioning.NONE: "",
     Partitioning.SESSION: "date=YYYY-MM-DD/",
@@ -53,7 +56,7 @@ def _section(table: Table) -> str:
     lines = [
         f"## {table.name}",
         "",
-        table.meaning,
+        f"{table.meaning} {_by_setting(table.detail)}".strip(),
         "",
         *(f"* {name}: {value}" for name, value in _facts(table)),
         "",
@@ -62,6 +65,11 @@ def _section(table: Table) -> str:
         *_rows(table),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _by_setting(detail: str) -> str:
+    """Rules with the names of the settings that give their values."""
+    return _SETTING.sub(r"`\1`", detail)
 
 
 def _facts(table: Table) -> Iterator[tuple[str, str]]:

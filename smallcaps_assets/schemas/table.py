@@ -7,8 +7,10 @@ views all derive from that declaration. No table is declared here; see `tables.p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import Formatter
 from typing import Any
 
 import dataframely as dy
@@ -80,6 +82,13 @@ def instant(meaning: str, **options: Any) -> dy.Datetime:
     )
 
 
+GROUPS = (
+    *("reference", "market", "short_data", "events", "fundamentals", "metrics"),
+    *("selection", "ticks", "bars", "labels", "dataset", "quality"),
+)
+"""What tables are shown together, in the order of the data flow."""
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of the lake.
@@ -87,8 +96,9 @@ class Table:
     `layer` is raw (immutable vendor facts) or processed. `upstream` names the tables it is made
     from, `settings` the sections of the configuration that change its rows, `version` the contract
     version that is written into every file. The main job leaves out what `is_optional`. Rows are
-    stored in the order of the primary key. `source` says who delivers a raw table, `known` from
-    when a row may be used where no column `known_at` says it.
+    stored in the order of the primary key. `detail` has rules and caveats, with settings in braces
+    that `described` replaces. `source` says who delivers a raw table, `known` from when a row may
+    be used where no column `known_at` says it.
     """
 
     name: str
@@ -97,6 +107,7 @@ class Table:
     schema: type[dy.Schema]
     meaning: str
     group: str
+    detail: str = ""
     source: str = ""
     known: str = ""
     upstream: tuple[str, ...] = ()
@@ -113,6 +124,13 @@ class Table:
     def columns(self) -> dict[str, pl.DataType]:
         """Column names and polars types, in stored order."""
         return {name: _dtype(column) for name, column in self.schema.columns().items()}
+
+    def described(self, sections: Mapping[str, Any]) -> str:
+        """Meaning, rules and caveats in plain text, with the values that the settings give.
+
+        `sections` has the sections of the settings by name; a list of values is named one by one.
+        """
+        return f"{self.meaning} {_Words().vformat(self.detail, (), sections)}".strip()
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""
@@ -147,6 +165,17 @@ class Table:
         broken = ", ".join(f"{rule} ({rows} rows)" for rule, rows in failure.counts().items())
         first = failure.invalid().row(0, named=True)
         raise ContractError(f"{self.name}: contract broken: {broken}; first such row: {first}")
+
+
+class _Words(Formatter):
+    """Formats a tuple as its items with commas between, and seconds as `minutes`."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if isinstance(value, tuple):
+            return ", ".join(map(str, value)) or "none"
+        if format_spec == "minutes":
+            return f"{value / 60:g} minutes"
+        return super().format_field(value, format_spec)
 
 
 def _dtype(column: Any) -> pl.DataType:

@@ -40,6 +40,7 @@ _DECLARED = (
         group="reference",
         schema=columns.Tickers,
         meaning="Everything listed on a session, as of then.",
+        detail="Delisted companies are in the lists of the sessions on which they traded.",
         source="Polygon `/v3/reference/tickers?date=`, paged",
         known="start of the session",
     ),
@@ -50,6 +51,10 @@ _DECLARED = (
         partitioning=Partitioning.MONTH,
         schema=columns.TickerDetails,
         meaning="What the vendor knew of each company 90 days before the month.",
+        detail=(
+            "Dated 90 days back because the vendor files shares outstanding under the end "
+            "of a quarter, weeks before anyone knew them."
+        ),
         source="Polygon `/v3/reference/tickers/{ticker}?date=`, one call a company",
         known="start of the month",
     ),
@@ -60,6 +65,7 @@ _DECLARED = (
         partitioning=Partitioning.YEAR,
         schema=columns.Splits,
         meaning="Splits by year of execution.",
+        detail="Some splits are missing at every vendor; daily_metrics looks for their jumps.",
         source="Polygon `/stocks/v1/splits`, else `/v3/reference/splits`",
         known="start of the execution date",
     ),
@@ -79,15 +85,21 @@ _DECLARED = (
         group="market",
         schema=columns.DailyBars,
         meaning="Unadjusted daily bars of all tickers.",
+        detail="The close is the official one, closing auction included. One call a session.",
         source="Polygon `/v2/aggs/grouped/locale/us/market/stocks/{date}`, one call",
         known="close of the session",
     ),
     _session(
         name="universe",
         layer="processed",
-        group="reference",
+        group="selection",
         schema=columns.Universe,
         meaning="Small caps tradable on the session, later-delisted ones among them.",
+        detail=(
+            "Types {universe.types}, listed on {universe.exchanges}, market cap below "
+            "{universe.max_market_cap:,.0f} USD by the previous close; an unknown size is "
+            "kept and flagged."
+        ),
         known="start of the session; `delisted_date` never",
         upstream=("tickers", "ticker_details", "splits", "dividends", "daily_bars"),
         settings=("universe",),
@@ -98,6 +110,10 @@ _DECLARED = (
         group="market",
         schema=columns.MinuteBars,
         meaning="Unadjusted 1-minute bars of the universe, extended hours included.",
+        detail=(
+            "Minutes without a trade have no row. From the flat file where the plan has it, "
+            "else by REST; the metadata says which."
+        ),
         source="Polygon flat file `minute_aggs_v1`, else `/v2/aggs/ticker/{ticker}/range/1/minute`",
         known="end of the minute",
         row_group_rows=16_384,
@@ -107,9 +123,13 @@ _DECLARED = (
     _session(
         name="short_volume",
         layer="raw",
-        group="market",
+        group="short_data",
         schema=columns.ShortVolume,
         meaning="FINRA off-exchange short volume of the session.",
+        detail=(
+            "Only off-exchange trades that were reported to FINRA: about half of the "
+            "volume. Short volume is no short interest. Nothing before August 2018."
+        ),
         source="FINRA `/equity/regsho/daily/CNMSshvol{date}.txt`",
     ),
     _session(
@@ -118,6 +138,7 @@ _DECLARED = (
         group="short_data",
         schema=facts.FacilityShortVolume,
         meaning="FINRA short volume by facility, of the facilities in the settings.",
+        detail="Facilities: {short.facilities}.",
         source="FINRA `/equity/regsho/daily/{facility}shvol{date}.txt`",
         settings=("short",),
         is_optional=True,
@@ -128,6 +149,7 @@ _DECLARED = (
         group="short_data",
         schema=facts.ExchangeShortVolume,
         meaning="Short volume of exchanges, from files in a local folder.",
+        detail="The exchanges sell or publish these files under terms of their own.",
         source="files in `short.exchange_dir`",
         settings=("short",),
         is_optional=True,
@@ -138,6 +160,7 @@ _DECLARED = (
         group="short_data",
         schema=facts.PolygonShortVolume,
         meaning="The vendor's table of off-exchange short volume.",
+        detail="From 2024 on.",
         source="Polygon `/stocks/v1/short-volume`",
         is_optional=True,
     ),
@@ -148,6 +171,7 @@ _DECLARED = (
         partitioning=Partitioning.HALF_MONTH,
         schema=facts.ShortInterest,
         meaning="Shares short by settlement date, twice a month.",
+        detail="Known on its publication date, by rule some days after settlement.",
         source="Polygon `/stocks/v1/short-interest`, or FINRA's API `consolidatedShortInterest`",
         settings=("short",),
     ),
@@ -158,6 +182,10 @@ _DECLARED = (
         partitioning=Partitioning.HALF_MONTH,
         schema=facts.FailsToDeliver,
         meaning="The SEC's balances of fails to deliver, by half-month file.",
+        detail=(
+            "Balances of a settlement date, published two to five weeks later; not the "
+            "fails of that day."
+        ),
         source="SEC `cnsfails{month}{a,b}.zip`",
     ),
     _session(
@@ -166,6 +194,7 @@ _DECLARED = (
         group="events",
         schema=facts.TradeHalts,
         meaning="Trading halts of all US listing markets, from Nasdaq's feed.",
+        detail="The feed reaches one year back; earlier halts are found on the tape.",
         source="Nasdaq `/rss.aspx?feed=tradehalts`",
     ),
     Table(
@@ -175,6 +204,7 @@ _DECLARED = (
         partitioning=Partitioning.MONTH,
         schema=facts.Filings,
         meaning="EDGAR's S-1, S-3, 424B, 8-K, EFFECT and RW of the listed companies.",
+        detail="Needs a contact in the settings (sec.contact), which the SEC asks for.",
         source="EDGAR's full or daily index, and each company's submissions",
         upstream=("ticker_details",),
     ),
@@ -205,6 +235,7 @@ _DECLARED = (
         partitioning=Partitioning.NONE,
         schema=facts.FreeFloat,
         meaning="Free float: the vendor's newest figures, beside those read before.",
+        detail="The vendor keeps no history: each reading is added to those before.",
         source="Polygon `/stocks/vX/float`",
     ),
     Table(
@@ -244,6 +275,7 @@ _DECLARED = (
         partitioning=Partitioning.NONE,
         schema=columns.AdjustmentFactors,
         meaning="Split and dividend factors by effective date.",
+        detail=("Multiply a raw price by the product of the factors with a later effective date."),
         known="start of the effective date",
         upstream=("splits", "dividends", "daily_bars", "tickers"),
         settings=("universe",),
@@ -254,6 +286,7 @@ _DECLARED = (
         group="metrics",
         schema=columns.SessionSummary,
         meaning="One row per ticker and session from daily and minute bars.",
+        detail="Close and volume are the daily bar's; minutes give the premarket.",
         known="close of the session; premarket columns at its open",
         upstream=("universe", "daily_bars", "minute_bars"),
         settings=("universe",),
@@ -264,6 +297,12 @@ _DECLARED = (
         group="metrics",
         schema=columns.DailyMetrics,
         meaning="Returns, gaps and relative volume on one share basis.",
+        detail=(
+            "Relative volume is the volume over its mean of the last "
+            "{metrics.mean_sessions} sessions with trades, at least {metrics.min_sessions}, "
+            "on today's share basis. A jump that looks like a split the vendor missed is "
+            "flagged."
+        ),
         known="close of the session; premarket columns and the gap at its open",
         upstream=("session_summary", "universe", "splits", "dividends"),
         settings=_METRICS,
@@ -274,6 +313,16 @@ _DECLARED = (
         group="selection",
         schema=columns.Watchlist,
         meaning="Ticker-days selected by rule, and the moment at which each rule was known.",
+        detail=(
+            "info_rich, known at the close: relative volume ≥ "
+            "{selection.min_relative_volume:g}, |change| ≥ {selection.min_change:.0%}, ≥ "
+            "{selection.min_dollar_volume:,.0f} USD traded, price {selection.min_price:.2f} "
+            "to {selection.max_price:.2f} USD. intraday_trigger: the same, as soon as it "
+            "holds at the end of a minute. premarket_gap, known at the open: |gap| ≥ "
+            "{selection.min_gap:.0%}, premarket volume ≥ "
+            "{selection.min_premarket_volume:,.0f}. follow_up, known at 04:00: info-rich on "
+            "the session before, or a runner."
+        ),
         upstream=("daily_metrics", "minute_bars", "universe"),
         settings=_SELECTION,
     ),
@@ -283,6 +332,10 @@ _DECLARED = (
         group="selection",
         schema=columns.Runners,
         meaning="Most often info-rich tickers of 12 months.",
+        detail=(
+            "The {selection.runners} tickers with the most info-rich days of the last "
+            "{selection.runner_sessions} sessions."
+        ),
         known="close of the session",
         upstream=("watchlist",),
         settings=_SELECTION,
@@ -294,6 +347,11 @@ _DECLARED = (
         partitioning=Partitioning.NONE,
         schema=columns.TickerSessions,
         meaning="Registry of the ticker-days worth their ticks.",
+        detail=(
+            "The days that {selection.tick_rules} select. Registers the partition keys of "
+            "ticks and all that follows; keys are never deleted, a day that no longer "
+            "qualifies stays and is left out of the dataset."
+        ),
         known="`eligible_from`",
         upstream=("watchlist",),
         settings=_SELECTION,
@@ -304,6 +362,10 @@ _DECLARED = (
         group="ticks",
         schema=columns.Trades,
         meaning="Every trade of a selected ticker-day.",
+        detail=(
+            "In the order of the tape (SIP time, sequence number), every condition kept. "
+            "Nothing is filtered here."
+        ),
         source="Polygon `/v3/trades/{ticker}`, else flat file `trades_v1`",
         known="`sip_timestamp`",
         upstream=("ticker_sessions",),
@@ -315,6 +377,7 @@ _DECLARED = (
         group="bars",
         schema=columns.DollarBars,
         meaning="Bars of equal dollars.",
+        detail="A bar closes with the trade that completes {bars.dollar_target:,.0f} USD.",
         upstream=("trades", "halts"),
         settings=_BARS,
     ),
@@ -324,6 +387,7 @@ _DECLARED = (
         group="bars",
         schema=columns.VolumeBars,
         meaning="Bars of equal volume.",
+        detail="A bar closes with the trade that completes {bars.volume_target:,.0f} shares.",
         upstream=("trades", "halts"),
         settings=_BARS,
     ),
@@ -333,6 +397,11 @@ _DECLARED = (
         group="bars",
         schema=columns.DollarImbalanceBars,
         meaning="Bars that close when signed dollars leave their expected range.",
+        detail=(
+            "First threshold {bars.dollar_imbalance_target:,.0f} USD, then damped: α "
+            "{bars.alpha:g}, γ {bars.gamma:g}, within a factor of {bars.kappa:g}. A session "
+            "or a halt ends a bar; such a rest makes no features and no label."
+        ),
         upstream=("trades", "halts"),
         settings=_BARS,
     ),
@@ -342,6 +411,10 @@ _DECLARED = (
         group="bars",
         schema=columns.VolumeImbalanceBars,
         meaning="Bars that close when signed volume leaves its expected range.",
+        detail=(
+            "First threshold {bars.volume_imbalance_target:,.0f} shares, damped like the "
+            "dollar imbalance bars."
+        ),
         upstream=("trades", "halts"),
         settings=_BARS,
     ),
@@ -351,6 +424,9 @@ _DECLARED = (
         group="labels",
         schema=columns.BarFeatures,
         meaning="What was known at each dollar imbalance bar's close.",
+        detail=(
+            "Only of bars that their threshold closed. Windows reach back inside the session only."
+        ),
         upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=(*_BARS, "metrics"),
     ),
@@ -360,6 +436,11 @@ _DECLARED = (
         group="labels",
         schema=columns.TripleBarrierLabels,
         meaning="Which barrier the price touched first.",
+        detail=(
+            "+{labels.take_profit:.0%}, −{labels.stop_loss:.0%}, {labels.timeout_seconds:minutes}, "
+            "on every price-forming trade after the bar; the first touch wins, and "
+            "a gap through a barrier keeps its true return. 0 is a timeout."
+        ),
         known="`t1`",
         upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=_LABELS,
@@ -370,6 +451,7 @@ _DECLARED = (
         group="labels",
         schema=columns.SampleWeights,
         meaning="Uniqueness and return attribution of each label.",
+        detail="Labels without a path are left out before concurrency is counted.",
         known="end of the session: for training, no feature",
         upstream=("dollar_imbalance_bars", "triple_barrier_labels"),
         settings=_LABELS,
@@ -380,6 +462,9 @@ _DECLARED = (
         group="quality",
         schema=columns.Coverage,
         meaning="What of each vendor table is there, and why the rest is not.",
+        detail=(
+            "Per session and table: tickers expected, got, empty, not entitled, failed, missing."
+        ),
         known="no fact of the market",
         upstream=(
             *("tickers", "universe", "daily_bars", "minute_bars", "short_volume", "trades"),
@@ -395,6 +480,11 @@ _DECLARED = (
         partitioning=Partitioning.PERIOD,
         schema=columns.MlDatasetWithFeatures,
         meaning="One row per labelled event: features, label, weight factors, selection.",
+        detail=(
+            "Train on rows with is_selection_known; days chosen by their own close are "
+            "descriptive only. Time decay {dataset.time_decay:g}. meta.json beside it "
+            "counts rows and states the bias."
+        ),
         known="features `t0`, labels and returns `t1`, weights at training",
         upstream=(
             *("bar_features", "triple_barrier_labels", "sample_weights"),
@@ -410,6 +500,7 @@ _DECLARED = (
         partitioning=Partitioning.TICKER,
         schema=columns.TickerHistory,
         meaning="One company's adjusted daily history across renames.",
+        detail="Adjusted to the newest session it holds.",
         known="close of the newest session it holds, whose share basis its prices have",
         upstream=("daily_metrics", "adjustment_factors", "watchlist", "tickers"),
         settings=_SELECTION,
