@@ -131,11 +131,14 @@ def _of_dagster(
 ) -> Iterator[Finding]:
     """Where Dagster and the disk disagree; what is marked already is no finding."""
     from smallcaps_assets.defs.expected import failed_keys
-    from smallcaps_assets.orchestration.damage import lost_keys, unreported_keys
+    from smallcaps_assets.orchestration.damage import lost_keys, malformed_keys, unreported_keys
     from smallcaps_assets.orchestration.market import market_range
     from smallcaps_assets.orchestration.partitions import Cuts
 
     cuts = Cuts(*market_range(settings), settings.dataset.periods)
+    for table in _first_of_each_definition(tables):
+        for key in malformed_keys(instance, table):
+            yield Finding("partition key", repr(key), f"is no {TABLES[table].partitioning}")
     for table in tables:
         lost = lost_keys(instance, lake, table)
         marked = failed_keys(instance, cuts, table, lost)
@@ -145,12 +148,27 @@ def _of_dagster(
             yield Finding(table, key, "is not the file of Dagster's newest event")
 
 
+def _first_of_each_definition(tables: Sequence[str]) -> list[str]:
+    """One table for each way in which tables are partitioned."""
+    found: dict[str, str] = {}
+    for table in tables:
+        found.setdefault(TABLES[table].partitioning, table)
+    return list(found.values())
+
+
 def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None:
-    """Files that are bad are set aside; what is good and unknown to Dagster is reported."""
-    from smallcaps_assets.orchestration.damage import report_lost
+    """Files that are bad are set aside; what is good and unknown to Dagster is reported.
+
+    Dynamic partition keys that can't be ones are removed.
+    """
+    from smallcaps_assets.orchestration.damage import remove_malformed, report_lost
     from smallcaps_assets.orchestration.instance import report_stored
     from smallcaps_assets.orchestration.workspace import Outcome, written
 
+    removed = [key for table in TABLES for key in remove_malformed(instance, table)]
+    if removed:
+        keys = ", ".join(map(repr, removed))
+        console.print(f"  partition keys removed: {keys}", soft_wrap=True, markup=False)
     lost = []
     for table, key in done.bad:
         findings, size = check_partition(lake, table, key)

@@ -10,6 +10,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
+from smallcaps_assets.lake.paths import PartitionKeyError, is_key
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import (
     FinraResource,
@@ -19,6 +20,7 @@ from smallcaps_assets.orchestration.resources import (
 )
 from smallcaps_assets.orchestration.runner import RunConfig, done_in
 from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
 RESOURCES = {"lake", "polygon", "finra", "regulators"}
@@ -58,13 +60,24 @@ class Location:
         )
 
 
+def malformed(table: str, key: str) -> PartitionKeyError:
+    """What to tell of a key that is not of its table's form."""
+    cut = TABLES[table].partitioning.replace("_", "-")
+    return PartitionKeyError(
+        f"{key!r} is no {cut}; `smallcaps verify --repair` removes such partition keys"
+    )
+
+
 def make(
     work: Workspace, config: RunConfig, table: str, key: str | None, build: Callable[[], Built]
 ) -> Outcome:
     """Build and store one partition, or find it complete when the run may skip those.
 
-    A retry of the run's op leaves what its first attempt has finished.
+    A retry of the run's op leaves what its first attempt has finished. A key that is none, which
+    somebody has added by hand, fails alone.
     """
+    if key is not None and not is_key(TABLES[table], key):
+        return Outcome(table, key, error=malformed(table, key))
     if (table, key) in work.done:
         return work.reuse(table, key)
     if config.skip_complete and work.is_current(table, key):

@@ -7,7 +7,7 @@ memory; tables that are not selected are read from the lake.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import dagster as dg
@@ -33,6 +33,7 @@ from smallcaps_assets.domain.minute_fallback import (
 from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
 from smallcaps_assets.domain.weights import sample_weights
 from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
@@ -118,7 +119,7 @@ class Chain:
     @cached_property
     def _lacking_by_day(self) -> dict[date, set[str]]:
         found: dict[date, set[str]] = {}
-        for key in self.keys:
+        for key in (key for key in self.keys if is_key(TABLES["trades"], key)):
             if not (self.config.skip_complete and self.work.is_complete("trades", key)):
                 ticker, day = split_ticker_session(key)
                 found.setdefault(day, set()).add(ticker)
@@ -126,10 +127,10 @@ class Chain:
 
     def run(self, key: str) -> list[Outcome]:
         """All selected tables of one ticker-session, ending with the first that fails."""
-        day = TickerDay(self, key)
+        day = cache(lambda: TickerDay(self, key))
         outcomes: list[Outcome] = []
         for table in self.tables:
-            outcome = make(self.work, self.config, table, key, lambda t=table: day.build(t))
+            outcome = make(self.work, self.config, table, key, lambda t=table: day().build(t))
             outcomes.append(outcome)
             if outcome.error is not None:
                 break

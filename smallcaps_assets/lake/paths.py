@@ -71,6 +71,15 @@ def partition_folder(table: Table, key: str | None) -> str:
     return f"{base}/{hive}" if hive else base
 
 
+def is_key(table: Table, key: str) -> bool:
+    """Whether a partition key is of the table's form."""
+    try:
+        hive_keys(table, key)
+    except PartitionKeyError:
+        return False
+    return True
+
+
 def key_of_folder(table: Table, folder: str) -> str:
     """The partition key of hive folders such as `ticker=AAME/date=2021-02-05`."""
     values = [unquote(part.partition("=")[2]) for part in folder.split("/") if part]

@@ -13,8 +13,11 @@ from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.utils import make_new_run_id
 
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.orchestration.launchers import REASON_TAG
+from smallcaps_assets.orchestration.partitions import DYNAMIC
+from smallcaps_assets.schemas import TABLES
 
 JOB = "smallcaps_verify"
 _PAGE = 1000
@@ -29,6 +32,23 @@ def unreported_keys(instance: dg.DagsterInstance, lake: Lake, table: str) -> lis
     """Stored partitions of which Dagster's newest event tells another seal, or none."""
     told = _seals(instance, table)
     return [key for key in lake.keys(table) if told.get(key) != lake.seal(table, key or None)]
+
+
+def malformed_keys(instance: dg.DagsterInstance, table: str) -> list[str]:
+    """Dynamic partition keys of a table's definition that can't be ones; somebody added them."""
+    definition = DYNAMIC.get(TABLES[table].partitioning)
+    if definition is None or definition.name is None:
+        return []
+    keys = instance.get_dynamic_partitions(definition.name)
+    return [key for key in keys if not is_key(TABLES[table], key)]
+
+
+def remove_malformed(instance: dg.DagsterInstance, table: str) -> list[str]:
+    """Remove those keys from their definition; returns them."""
+    found = malformed_keys(instance, table)
+    for key in found:
+        instance.delete_dynamic_partition(DYNAMIC[TABLES[table].partitioning].name or "", key)
+    return found
 
 
 def report_lost(instance: dg.DagsterInstance, keys: Iterable[tuple[str, str]], reason: str) -> None:

@@ -20,6 +20,7 @@ from smallcaps_assets.settings import Period
 
 TICKERS = dg.DynamicPartitionsDefinition(name="ticker")
 TICKER_SESSIONS = dg.DynamicPartitionsDefinition(name="ticker_session")
+DYNAMIC = {Partitioning.TICKER: TICKERS, Partitioning.TICKER_SESSION: TICKER_SESSIONS}
 UNION = "union"
 _TIMEZONE = "America/New_York"
 

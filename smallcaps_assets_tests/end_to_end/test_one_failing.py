@@ -131,3 +131,28 @@ def test_next_run_without_the_fault_makes_only_what_is_missing(
     assert covered == {f"date={failed.day}"}
     assert len(changed) == len(of_bad) + len(others) + len(covered)
     assert set(statuses(root, "trades").values()) == {"MATERIALIZED"}
+
+
+def test_key_that_is_none_fails_alone_and_is_removed_by_verify(own_lake: Path) -> None:
+    good = Lake(own_lake).keys("trades")[:2]
+    with instance_of(own_lake) as instance:
+        instance.add_dynamic_partitions(TICKER_SESSIONS.name or "", ["foo bar"])
+        before = instance.get_latest_storage_id_by_partition(
+            dg.AssetKey("trades"), dg.DagsterEventType.ASSET_MATERIALIZATION, set(good)
+        )
+    keys = ",".join([good[0], "foo bar", good[1]])
+    done = smallcaps("backfill", "--lake", own_lake, "trades", "--keys", keys, cwd=own_lake.parent)
+    assert done.status == 1 and "1 partitions failed; the others are complete" in done.out
+    assert "'foo bar' is no ticker-session; `smallcaps verify --repair` removes" in done.out
+    with instance_of(own_lake) as instance:
+        after = instance.get_latest_storage_id_by_partition(
+            dg.AssetKey("trades"), dg.DagsterEventType.ASSET_MATERIALIZATION, set(good)
+        )
+    assert all(after[key] > before[key] for key in good)
+    assert statuses(own_lake, "trades")["foo bar"] == "FAILED"
+    dry = smallcaps("backfill", "--lake", own_lake, "--failed", "--dry-run", cwd=own_lake.parent)
+    assert "trades: 1 partitions by range, foo bar to foo bar" in dry.out
+    repaired = smallcaps("verify", "--lake", own_lake, "--repair", "trades", cwd=own_lake.parent)
+    assert "partition key 'foo bar': is no ticker_session" in repaired.out
+    assert "partition keys removed: 'foo bar'" in repaired.out
+    assert "foo bar" not in statuses(own_lake, "trades")
