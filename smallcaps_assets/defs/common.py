@@ -11,7 +11,7 @@ import dagster as dg
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.lake.paths import PartitionKeyError, is_key
-from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.partitions import TICKERS, Cuts
 from smallcaps_assets.orchestration.resources import (
     FinraResource,
     LakeResource,
@@ -35,9 +35,10 @@ class Location:
     observer: Observer | None = None
 
     def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
-        """The workspace of one run."""
+        """The workspace of one run. Raises dg.Failure for tickers that there are not."""
         tickers = tuple(sorted(config.tickers))
         work = self.workspace_of(context.resources)
+        _refuse_unknown(tickers, work, context.instance)
         return replace(work, done=done_in(context.run_id), tickers=tickers)
 
     def workspace_of(self, resources: Any) -> Workspace:
@@ -58,6 +59,20 @@ class Location:
             digests=input_digests,
             findings=find,
         )
+
+
+def _refuse_unknown(
+    tickers: tuple[str, ...], work: Workspace, instance: dg.DagsterInstance
+) -> None:
+    """A ticker must have been in the universe, or the vendor must know it."""
+    known = set(instance.get_dynamic_partitions(TICKERS.name or "")) if tickers else set()
+    for ticker in tickers:
+        if ticker not in known and work.polygon.find_ticker(ticker).is_empty():
+            raise dg.Failure(
+                f"unknown ticker {ticker!r} in the run's config; check the spelling, case matters"
+                " (BCpC is not BCPC)",
+                allow_retries=False,
+            )
 
 
 def malformed(table: str, key: str) -> PartitionKeyError:
