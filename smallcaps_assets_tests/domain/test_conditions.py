@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import polars as pl
+import pytest
+from tick_frames import CONDITIONS
 
 from smallcaps_assets.domain.conditions import (
     CLASSES,
@@ -23,9 +25,23 @@ def test_conditions_have_known_classes_and_one_row_per_validity():
     assert table.null_count().sum_horizontal().to_list() == [0]
 
 
-def test_conditions_cover_the_ids_that_old_and_new_tapes_carry():
-    seen = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 20, 22, 25, 29, 30, 32, 35, 37, 38}
-    assert seen | {41, 52, 53, 60} <= set(conditions()["id"])
+def test_conditions_are_those_of_the_golden_table():
+    assert conditions()["id"].sort().to_list() == CONDITIONS["id"].to_list()
+
+
+@pytest.mark.parametrize("case", CONDITIONS.to_dicts(), ids=lambda case: str(case["id"]))
+def test_condition_has_the_class_and_meaning_of_the_golden_table(case):
+    row = conditions().row(by_predicate=pl.col("id") == case["id"], named=True)
+    assert row["class"] == case["class"]
+    assert case["words"] in row["name"].lower()
+    flags = condition_table(date(2024, 5, 3)).flags[:, case["id"]].tolist()
+    assert flags == [CLASSES[case["class"]]] * 4
+
+
+@pytest.mark.parametrize("case", CONDITIONS.drop_nulls("updates").to_dicts(), ids=str)
+def test_golden_class_follows_the_update_rules_of_the_consolidated_tape(case):
+    sets_prices = case["class"] in ("price_forming", "opening", "reopening", "closing", "cross")
+    assert (sets_prices or case["class"] == "neutral") == (case["updates"] == "YYY")
 
 
 def test_table_given_an_id_without_a_row_is_unknown_on_every_tape():

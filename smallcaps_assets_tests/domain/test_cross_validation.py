@@ -66,6 +66,12 @@ def test_purged_train_given_any_test_rows_equals_plain_loops(spans, data):
     assert found.tolist() == brute_purge(*spans, test, embargo)
 
 
+def test_purged_train_given_a_long_first_block_remembers_its_end_over_later_blocks():
+    t0, t1 = [0, 10, 20, 30, 105], [100, 11, 21, 31, 106]
+    assert purged_train(t0, t1, [0, 2], embargo=3).tolist() == [4]
+    assert purged_train(t0, t1, [0, 2], embargo=5).tolist() == []
+
+
 @given(span_lists(), st.integers(2, 4), st.integers(0, 3))
 def test_purged_k_fold_tests_every_row_once_in_contiguous_blocks(spans, folds, embargo):
     splitter = PurgedKFold(*spans, folds=folds, embargo=embargo)

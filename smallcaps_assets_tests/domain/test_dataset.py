@@ -39,7 +39,7 @@ def event(ticker: str, bar_id: int, clock: str, label: int = 0, **values: Any) -
 
 EVENTS = [
     event("A", 0, "09:40", 1, uniqueness=0.5),
-    event("A", 1, "10:00", -1, uniqueness=0.5),
+    event("A", 1, "10:00", -1, uniqueness=0.5, eligible_uniqueness=0.8),
     event("B", 0, "09:50", 0, eligible=instant("16:00")),
     event("C", 0, "10:30", 1),
 ]
@@ -84,7 +84,7 @@ def weights(events: list[dict]) -> pl.DataFrame:
             {
                 **{k: e[k] for k in ("ticker", "date", "bar_id", "uniqueness")},
                 "is_selection_known": known,
-                "uniqueness_eligible": e["uniqueness"] if known else None,
+                "uniqueness_eligible": e.get("eligible_uniqueness", 1.0) if known else None,
             }
         )
     return frame("sample_weights", rows, span_start=0, span_end=1, return_attribution=0.1)
@@ -143,10 +143,10 @@ def test_ml_dataset_decays_on_cumulative_uniqueness_in_order_of_decision():
     factor = {k: 0.5 + 0.5 * c / 3 for k, c in {"A0": 0.5, "B0": 1.5, "A1": 2.0, "C0": 3.0}.items()}
     expected = [factor["A0"], factor["A1"], factor["B0"], factor["C0"]]
     assert rows["time_decay"].to_list() == pytest.approx(expected)
-    # Known rows only: A1 (0.5), C0 (1).
+    # Known rows only, on their uniqueness among themselves: A1 (0.8), C0 (1).
     assert rows["time_decay_eligible"].to_list() == [
         None,
-        pytest.approx(0.5 + 0.5 * 0.5 / 1.5),
+        pytest.approx(0.5 + 0.5 * 0.8 / 1.8),
         None,
         1.0,
     ]
@@ -251,7 +251,7 @@ def test_union_given_nothing_is_empty():
             st.integers(0, 5),
             st.sampled_from("AB"),
             st.sampled_from([0.1, 0.5, 1.0]),
-            st.booleans(),
+            st.sampled_from([None, 0.2, 0.6, 1.0]),
         ),
         max_size=20,
     ),
@@ -264,8 +264,8 @@ def test_with_time_decay_equals_a_plain_loop(rows, oldest):
             "ticker": ticker,
             "bar_id": n,
             "uniqueness": u,
-            "is_selection_known": k,
-            "uniqueness_eligible": u if k else None,
+            "is_selection_known": k is not None,
+            "uniqueness_eligible": k,
         }
         for n, (at, ticker, u, k) in enumerate(rows)
     ]
@@ -282,7 +282,8 @@ def test_with_time_decay_equals_a_plain_loop(rows, oldest):
     assert result["bar_id"].to_list() == [r["bar_id"] for r in ordered]
     everything = plain_decay([r["uniqueness"] for r in ordered], oldest)
     assert result["time_decay"].to_list() == pytest.approx(everything)
-    known = iter(plain_decay([r["uniqueness"] for r in ordered if r["is_selection_known"]], oldest))
+    among_known = [r["uniqueness_eligible"] for r in ordered if r["is_selection_known"]]
+    known = iter(plain_decay(among_known, oldest))
     expected = [next(known) if r["is_selection_known"] else None for r in ordered]
     for found, value in zip(result["time_decay_eligible"], expected, strict=True):
         assert found == (None if value is None else pytest.approx(value))

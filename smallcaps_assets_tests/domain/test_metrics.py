@@ -322,6 +322,19 @@ def test_daily_metrics_short_sale_reference_is_on_its_own_share_basis():
     assert metrics_of(lower, split)["is_ssr_carried"] is True
 
 
+@pytest.mark.parametrize(("low", "carried"), [(0.95, False), (0.90, True)])
+def test_daily_metrics_short_sale_low_given_a_split_today_is_on_the_basis_of_its_reference(
+    low, carried
+):
+    split = {"ticker": "A", "effective_date": DAY, "split_factor": 10.0}
+    rows = [
+        summary("A", back(2), 1.0, 100),
+        summary("A", back(1), 1.0, 100, low=low),
+        summary("A", DAY, 10.0, 100),
+    ]
+    assert metrics_of(rows, split)["is_ssr_carried"] is carried
+
+
 # no look-ahead, and the twin ---------------------------------------------------------------------
 def test_daily_metrics_ignores_everything_later():
     rows = [*quiet_history("A", 12), summary("A", DAY, 11.5, 3000)]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from tick_frames import DAY, EARLY_DAY, SETTINGS, at, tape_of, trade, trades, walk
+from tick_frames import CONDITIONS, DAY, EARLY_DAY, SETTINGS, at, tape_of, trade, trades, walk
 
 from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.conditions import conditions
 from smallcaps_assets.domain.ticks import TickError, prepare_ticks
 from smallcaps_assets.settings import TickSettings
 
 IDS = {
-    kind: conditions().filter(pl.col("class") == kind)["id"].to_list()
-    for kind in conditions()["class"].unique()
+    kind: CONDITIONS.filter(pl.col("class") == kind)["id"].to_list()
+    for kind in CONDITIONS["class"].unique()
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, time
+from pathlib import Path
 
 import polars as pl
 
@@ -15,6 +16,9 @@ DAY = date(2021, 2, 5)
 EARLY_DAY = date(2020, 11, 27)
 SECOND = 1_000_000_000
 SETTINGS = Settings()
+# What each condition id means, told apart from the shipped table: `sip` is the code of the CTA and
+# UTP specifications, `updates` whether it moves high and low, open and close, volume there.
+CONDITIONS = pl.read_csv(Path(__file__).parents[1] / "golden" / "trade_conditions.csv")
 
 
 def at(clock: str, day: date = DAY) -> int:
