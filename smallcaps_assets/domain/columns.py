@@ -14,6 +14,9 @@ import polars as pl
 
 from smallcaps_assets.schemas.table import INSTANT
 
+# 9 September 2001, before the first tape: smaller integers count something else.
+FIRST_NANOSECOND = 10**18
+
 
 def integers(
     values: pl.Series, missing: int = 0, dtype: type[pl.DataType] = pl.Int64
@@ -23,6 +26,13 @@ def integers(
         return values.to_numpy().view(np.int64)  # no copy
     numbers = values.cast(dtype)
     return (numbers.fill_null(missing) if numbers.null_count() else numbers).to_numpy()
+
+
+def session_dates(times: np.ndarray) -> pl.Series | None:
+    """New York dates of UTC nanoseconds; None where a number is too small to be one."""
+    if not times.size or times.min() < FIRST_NANOSECOND:
+        return None
+    return pl.Series(times).cast(INSTANT).dt.convert_time_zone("America/New_York").dt.date()
 
 
 def floats(values: pl.Series) -> np.ndarray:

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from smallcaps_assets.domain.columns import where_known
+from smallcaps_assets.domain.guards import fractions_per_event, times_per_event
 from smallcaps_assets.domain.label_paths import SECOND, Path, decisions
 from smallcaps_assets.kernels.barriers import TOLERANCE
 from smallcaps_assets.settings import LabelSettings
@@ -22,9 +23,9 @@ def forward_return_arrays(
     prices: ArrayLike,
     events: ArrayLike,
     session_end: ArrayLike,
-    horizon: int,
-    take_profit: float,
-    stop_loss: float,
+    horizon: ArrayLike,
+    take_profit: ArrayLike,
+    stop_loss: ArrayLike,
     price_forming: ArrayLike | None = None,
 ) -> pl.DataFrame:
     """Returns to the last print at or before each event plus `horizon`, on plain arrays.
@@ -34,9 +35,16 @@ def forward_return_arrays(
     `timestamps`); null where the horizon lies after the session's end. Raises ArrayError.
     """
     path, _, times, values = decisions(timestamps, prices, events, price_forming)
-    ends = np.broadcast_to(np.asarray(session_end, np.int64), times.shape)
     return pl.DataFrame(
-        forward_outcomes(path, times, values, ends, horizon, take_profit, stop_loss)
+        forward_outcomes(
+            path,
+            times,
+            values,
+            times_per_event("session_end", session_end, times.size),
+            times_per_event("horizon", horizon, times.size),
+            fractions_per_event("take_profit", take_profit, times.size),
+            fractions_per_event("stop_loss", stop_loss, times.size),
+        )
     )
 
 
@@ -65,9 +73,9 @@ def forward_outcomes(
     times: np.ndarray,
     bases: np.ndarray,
     session_ends: np.ndarray,
-    horizon: int,
-    take_profit: float,
-    stop_loss: float,
+    horizon: int | np.ndarray,
+    take_profit: float | np.ndarray,
+    stop_loss: float | np.ndarray,
     age_unit: int = 1,
 ) -> dict[str, pl.Series]:
     """Return, label and age of the last print at or before each time plus the horizon."""

@@ -116,6 +116,33 @@ def same_length(arrays: dict[str, np.ndarray]) -> int:
     return first
 
 
+def per_event(name: str, values: ArrayLike, count: int) -> np.ndarray:
+    """One value for all events, or one for each, as an array of so many. Raises ArrayError."""
+    array = np.asarray(values)
+    if array.size == 1 and array.ndim <= 1:
+        return np.full(count, array.reshape(-1)[0])
+    if array.shape != (count,):
+        raise ArrayError(
+            f"{name} has shape {array.shape}, expected one value or {count}, one for each event"
+        )
+    return array
+
+
+def fractions_per_event(name: str, values: ArrayLike, count: int) -> np.ndarray:
+    """`per_event` of positive fractions, such as the distances of barriers."""
+    return _checked(name, per_event(name, values, count), SMALLEST, "a fraction above 0")
+
+
+def times_per_event(name: str, values: ArrayLike, count: int) -> np.ndarray:
+    """`per_event` of instants or lengths of time, int64; a float must be a whole number."""
+    array = per_event(name, values, count)
+    whole = np.asarray(array, np.float64) % 1 == 0
+    if not whole.all():
+        place = int(np.argmin(whole))
+        raise ArrayError(f"{name}[{place}] is {array[place]}, expected a whole number")
+    return array.astype(np.int64)
+
+
 def span_arrays(bars: int, starts: ArrayLike, ends: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Label spans (i0, i1] as int64 arrays with 0 <= i0 < i1 < bars."""
     first, last = as_spans(starts, ends)

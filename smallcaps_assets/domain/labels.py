@@ -23,7 +23,7 @@ from smallcaps_assets.domain.columns import (
     where_known,
 )
 from smallcaps_assets.domain.forward_returns import forward_columns
-from smallcaps_assets.domain.guards import read_only
+from smallcaps_assets.domain.guards import fractions_per_event, read_only, times_per_event
 from smallcaps_assets.domain.halts import NEVER
 from smallcaps_assets.domain.label_paths import (
     SECOND,
@@ -96,20 +96,23 @@ def triple_barrier_arrays(
     prices: ArrayLike,
     events: ArrayLike,
     session_end: ArrayLike,
-    take_profit: float,
-    stop_loss: float,
-    timeout: int,
+    take_profit: ArrayLike,
+    stop_loss: ArrayLike,
+    timeout: ArrayLike,
     price_forming: ArrayLike | None = None,
 ) -> pl.DataFrame:
     """Triple-barrier labels on plain arrays.
 
-    `events` are tick indices whose price is the base, `session_end` one instant or one per event,
-    `timeout` in the unit of `timestamps`. Columns: label, t1, label_return (null without a path),
-    touch_tick (null on timeout), path_ticks. Raises ArrayError.
+    `events` are tick indices whose price is the base. `session_end`, the barriers (fractions above
+    0) and `timeout`, in the unit of `timestamps`, are one for all or one per event. Columns: label,
+    t1, label_return (null without a path), touch_tick (null on timeout), path_ticks. Raises
+    ArrayError.
     """
     path, chosen, times, values = decisions(timestamps, prices, events, price_forming)
-    verticals = np.minimum(times + timeout, np.asarray(session_end, np.int64))
-    take, stop = np.full(chosen.size, take_profit), np.full(chosen.size, stop_loss)
+    limit = times + times_per_event("timeout", timeout, chosen.size)
+    verticals = np.minimum(limit, times_per_event("session_end", session_end, chosen.size))
+    take = fractions_per_event("take_profit", take_profit, chosen.size)
+    stop = fractions_per_event("stop_loss", stop_loss, chosen.size)
     outcome = judge(path, Events(chosen, times, values, take, stop, verticals))
     return pl.DataFrame(
         {"label": outcome.labels, "t1": outcome.known, **_outcome_columns(path, outcome)}
@@ -139,7 +142,7 @@ def triple_barrier_labels(
     Bars closed by their threshold before the session's end make one each. Raises LabelError when
     the bars are of another ticker-session.
     """
-    _check_bars(bars, tape.ticker, tape.date)
+    check_bars(bars, tape.ticker, tape.date)
     ticks = tape.ticks
     path = path_of(tape.times, ticks["price"].to_numpy(), ticks["in_label_path"].to_numpy())
     rows, take, stop = deciding_bars(bars, tape.session_end, settings)
@@ -179,7 +182,8 @@ def _confirmed(path: Path, events: Events, outcome: Outcome, settings: LabelSett
     )
 
 
-def _check_bars(bars: pl.DataFrame, ticker: str, day: Any) -> None:
+def check_bars(bars: pl.DataFrame, ticker: str, day: Any) -> None:
+    """Raise LabelError unless these are all bars of this ticker-session, in order."""
     if bars.is_empty():
         return
     if not (holds_only(bars["ticker"], ticker) and holds_only(bars["date"], day)):

@@ -17,7 +17,7 @@ from smallcaps_assets.domain.calendar import SessionHours
 from smallcaps_assets.domain.columns import integers
 from smallcaps_assets.domain.guards import price_array, read_only
 from smallcaps_assets.domain.label_paths import SECOND
-from smallcaps_assets.domain.labels import Events, deciding_bars, label_frame
+from smallcaps_assets.domain.labels import Events, check_bars, deciding_bars, label_frame
 from smallcaps_assets.domain.ticks import TICK_COLUMNS, TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
 from smallcaps_assets.schemas import TABLES
@@ -139,8 +139,10 @@ def triple_barrier_on_bars(
     `path` has open, high, low, close and close_timestamp, ascending; without it the bars
     themselves. An open beyond a barrier comes first; both barriers within one bar give the stop,
     flagged ambiguous; a touch inside a bar returns the barrier, known at the bar's close.
-    `path_ticks` counts path bars.
+    `path_ticks` counts path bars. Raises LabelError unless the bars are one whole session.
     """
+    if bars.height:
+        check_bars(bars, bars["ticker"][0], bars["date"][0])
     rows, take, stop = deciding_bars(bars, session_end, settings)
     times = integers(rows["close_timestamp"])
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), session_end)

@@ -61,7 +61,12 @@ TICK_COLUMNS = {
 }
 AUDIT_COLUMNS = {"reason": pl.String(), "trades": pl.Int64(), "volume": pl.Float64()}
 _COUNTED = ("sip_timestamp", "price", "size", "exchange")
-_IDENTITY = ("sip_timestamp", "sequence_number", "exchange", "trf_id", "id")
+_TRADE = ("exchange", "trf_id", "id")
+_IDENTITY = ("sip_timestamp", "sequence_number", *_TRADE)
+# Codes of the tapes' participants: 7 and 8 mark a print as an error and as cancelled, 11 and 10 are
+# the records of that; 1 marks one that has been corrected, 12 is the record of that.
+WITHDRAWALS = (7, 8, 10, 11)
+CORRECTION_RECORD = 12
 
 
 class TickError(ValueError):
@@ -159,8 +164,17 @@ def _distinct(trades: pl.DataFrame) -> pl.DataFrame:
     if not ties.to_series().any():
         return ordered
     # The same ticks whatever the order given; of two versions of a trade the corrected one holds.
-    ordered = ordered.sort(*_IDENTITY, "correction", descending=[*[False] * len(_IDENTITY), True])
+    versions = [*_IDENTITY, _authority(pl.col("correction"))]
+    ordered = ordered.sort(*versions, descending=[*[False] * len(_IDENTITY), True])
     return ordered.unique(_IDENTITY, keep="first", maintain_order=True)
+
+
+def _authority(correction: pl.Expr) -> pl.Expr:
+    """What holds of several versions of a trade: the highest code.
+
+    Only the record of a correction gives way to the trade that it corrected, whose data are new.
+    """
+    return pl.when(correction == CORRECTION_RECORD).then(0.5).otherwise(correction.fill_null(0))
 
 
 def _first_missing(values: pl.Series) -> int:
@@ -206,12 +220,38 @@ def _exclusions(
         read_only(integers(trades["sip_timestamp"])),
         read_only(floats(trades["price"])),
         read_only(floats(trades["size"])),
-        read_only(integers(trades["correction"], dtype=pl.Int16)),
+        read_only(_corrections(trades)),
         read_only(flags),
         read_only(decisive),
         (np.uint16(Flag.UNKNOWN), np.uint16(Flag.FORM_T), np.uint16(Flag.CLOSING)),
         (hours.premarket_open, hours.open, hours.close, session_end, closing_end),
     )
+
+
+def _corrections(trades: pl.DataFrame) -> np.ndarray:
+    """Correction code of each trade in order of publication; null is 0.
+
+    A print has the code of a later record of the same trade (venue, facility and id) that withdraws
+    it: its cancel or error, or its correction where it isn't marked as the corrected trade.
+    """
+    codes = integers(trades["correction"], dtype=pl.Int16)
+    if codes.size == 0 or codes.max() <= kernel.LAWFUL:
+        return codes
+    numbered = trades.select(*_TRADE, code=pl.Series(codes)).with_row_index("place")
+    records = numbered.filter(
+        pl.col("code").is_in([*WITHDRAWALS, CORRECTION_RECORD]), ~pl.col("id").is_in(["", "0"])
+    )
+    withdrawn = (
+        numbered.filter(pl.col("code").is_between(0, kernel.LAWFUL))
+        .join(records, on=_TRADE, suffix="_record")
+        .filter(
+            pl.col("place_record") > pl.col("place"),
+            (pl.col("code") == 0) | (pl.col("code_record") != CORRECTION_RECORD),
+        )
+    )
+    codes = codes.copy()
+    codes[withdrawn["place"].to_numpy()] = withdrawn["code_record"].to_numpy()
+    return codes
 
 
 def _audit(trades: pl.DataFrame, codes: np.ndarray, day: date) -> pl.DataFrame:

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from smallcaps_assets.domain.columns import frame_of, integers, kept
+from smallcaps_assets.domain.columns import frame_of, integers, kept, session_dates
 from smallcaps_assets.domain.guards import (
+    ArrayError,
     as_floats,
     as_spans,
     bad_span,
@@ -35,18 +36,55 @@ class WeightError(ValueError):
     """Labels or parameters that can't be weighted."""
 
 
-def label_spans(close_times: ArrayLike, starts: ArrayLike, end_times: ArrayLike) -> np.ndarray:
-    """Ends i1 of the spans (i0, i1] of one session.
+def label_spans(
+    close_times: ArrayLike,
+    starts: ArrayLike,
+    end_times: ArrayLike,
+    session: ArrayLike | None = None,
+) -> np.ndarray:
+    """Ends i1 of the spans (i0, i1].
 
     `close_times` are the bars' ascending closes, `starts` the labels' bars i0, `end_times` their
-    t1. i1 is the first later bar that closes at or after t1, else the last bar: i0 itself when no
-    bar follows.
+    t1, `session` the session of each bar, which closes of several New York days need. i1 is the
+    first later bar of the session that closes at or after t1, else its last bar: i0 itself when no
+    bar follows. Raises ArrayError.
     """
     closes = time_array("close_times", close_times)
     first = np.ascontiguousarray(starts, np.int64)
     ends = np.ascontiguousarray(end_times, np.int64)
     same_length({"starts": first, "end_times": ends})
-    return kernel.label_spans(read_only(closes), read_only(first), read_only(ends))
+    if first.size and not 0 <= first.min() <= first.max() < closes.size:
+        raise ArrayError(
+            f"starts reach from {first.min()} to {first.max()}, expected bars 0 to "
+            f"{closes.size - 1}; pass the labels of these bars"
+        )
+    last = _last_bars(closes, session)
+    found = kernel.label_spans(read_only(closes), read_only(first), read_only(ends))
+    return np.minimum(found, last[first])
+
+
+def _last_bars(closes: np.ndarray, session: ArrayLike | None) -> np.ndarray:
+    """The last bar of the session of each bar."""
+    if session is None:
+        days = session_dates(closes[[0, -1]]) if closes.size else None
+        if days is not None and days[0] != days[1]:
+            raise ArrayError(
+                f"close_times reach from {days[0]} to {days[1]}, expected one session; pass the "
+                "session of each bar, since a label ends with its own"
+            )
+        return np.full(closes.size, closes.size - 1)
+    names = np.asarray(session)
+    same_length({"close_times": closes, "session": names})
+    is_last = np.append(names[1:] != names[:-1], np.ones(min(names.size, 1), bool))
+    ends = np.flatnonzero(is_last)
+    known, first_run = np.unique(names[ends], return_index=True)
+    if known.size < ends.size:
+        run = int(np.setdiff1d(np.arange(ends.size), first_run)[0])
+        raise ArrayError(
+            f"session {names[ends[run]]} comes back at bar {ends[run - 1] + 1}; sort the bars by "
+            "session, then by close"
+        )
+    return ends[np.cumsum(np.append(False, is_last[:-1]))[: names.size]]
 
 
 def concurrency(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:
@@ -169,8 +207,9 @@ def sample_weights(
 
     `bars` are all bars of the session, in order. Labels without a span or a path are dropped before
     concurrency. `eligible_from` (UTC; nanoseconds if an integer) is when some rule had admitted the
-    day; None: never. Raises WeightError when a label's bar is not among the bars.
+    day; None: never. Raises WeightError unless these are the labels and bars of one session.
     """
+    _check_session(labels, bars)
     closes = integers(bars["close_timestamp"])
     rows = kept(labels, labels["has_path"].to_numpy())
     rows = rows if rows["bar_id"].is_sorted() else rows.sort("bar_id")
@@ -199,6 +238,17 @@ def sample_weights(
         "return_attribution_eligible": _spread(known, attribution_known),
     }
     return frame_of(columns, TABLES[TABLE].columns)
+
+
+def _check_session(labels: pl.DataFrame, bars: pl.DataFrame) -> None:
+    if not np.array_equal(integers(bars["bar_id"], -1), np.arange(bars.height)):
+        raise WeightError(
+            "bars are not one whole session in order of bar_id; pass them all, sorted"
+        )
+    for name in ("ticker", "date"):
+        found = (labels[name].unique().to_list(), bars[name].unique().to_list())
+        if bars.height and not set(found[0]) <= set(found[1]):
+            raise WeightError(f"labels are of {found[0]}, bars of {found[1]}; pass one session's")
 
 
 def _is_known(labels: pl.DataFrame, eligible_from: datetime | int | None) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 from test_activity_bars import minutes_frame
@@ -10,6 +12,8 @@ from tick_frames import DAY, SECOND, at, halts_frame, tape_of, trade, walk
 from smallcaps_assets.domain.bar_arrays import BarKind
 from smallcaps_assets.domain.bars import build_bars, volume_imbalance_bars
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.forward_returns import forward_return_arrays
+from smallcaps_assets.domain.guards import ArrayError
 from smallcaps_assets.domain.label_paths import LabelError
 from smallcaps_assets.domain.labels import triple_barrier_arrays, triple_barrier_labels
 from smallcaps_assets.domain.minute_fallback import (
@@ -223,11 +227,52 @@ def test_bars_of_another_session_or_a_part_are_refused():
         triple_barrier_labels(tape, bars.with_columns(ticker=pl.lit("BB")), LABELS)
     with pytest.raises(LabelError, match="order of bar_id"):
         triple_barrier_labels(tape, bars.tail(1), LABELS)
+    with pytest.raises(LabelError, match="order of bar_id"):
+        triple_barrier_on_bars(pl.concat([bars, bars]), HOURS.close, LABELS)
 
 
 def test_arrays_given_an_event_outside_are_refused():
     with pytest.raises(LabelError, match="indices below 1"):
         triple_barrier_arrays([1], [1.0], [1], 5, 0.1, 0.1, 5)
+
+
+TICKS = [0, 1, 2, 3], [10.0, 10.4, 9.8, 10.0]
+
+
+def test_arrays_given_a_barrier_per_event_equal_the_events_one_by_one():
+    takes, stops, timeouts, ends = [0.03, 0.05], [0.05, 0.01], [9, 2], [3, 9]
+    frame = triple_barrier_arrays(*TICKS, [0, 1], ends, takes, stops, timeouts)
+    forward = forward_return_arrays(*TICKS, [0, 1], ends, [1, 2], takes, stops)
+    for n, (take, stop, timeout, end) in enumerate(zip(takes, stops, timeouts, ends, strict=True)):
+        one = triple_barrier_arrays(*TICKS, [n], end, take, stop, timeout)
+        assert frame[n].rows() == one.rows()
+        one = forward_return_arrays(*TICKS, [n], end, n + 1, take, stop)
+        assert forward[n].rows() == one.rows()
+    assert frame["label"].to_list() == [1, -1]
+    one_for_all = triple_barrier_arrays(*TICKS, [0, 1], [9], [0.03], [0.05], [9.0])
+    assert one_for_all.equals(triple_barrier_arrays(*TICKS, [0, 1], 9, 0.03, 0.05, 9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"take_profit": []}, "take_profit has shape (0,), expected one value or 2"),
+        ({"stop_loss": [0.1, 0.1, 0.1]}, "stop_loss has shape (3,)"),
+        ({"timeout": [[1, 2]]}, "timeout has shape (1, 2)"),
+        ({"session_end": [9, 9, 9]}, "session_end has shape (3,)"),
+        ({"take_profit": [0.1, -0.1]}, "take_profit[1] is -0.1, expected a fraction above 0"),
+        ({"stop_loss": float("nan")}, "stop_loss[0] is nan"),
+        ({"take_profit": 0}, "take_profit[0] is 0.0"),
+        ({"timeout": 1.5}, "timeout[0] is 1.5, expected a whole number"),
+    ],
+)
+def test_arrays_given_barriers_of_another_number_or_nonsense_are_refused(changes, message):
+    given = {"session_end": 9, "take_profit": 0.1, "stop_loss": 0.1, "timeout": 2} | changes
+    with pytest.raises(ArrayError, match=re.escape(message)):
+        triple_barrier_arrays(*TICKS, [0, 1], **given)
+    given["horizon"] = given.pop("timeout")
+    with pytest.raises(ArrayError, match=re.escape(message.replace("timeout", "horizon"))):
+        forward_return_arrays(*TICKS, [0, 1], **given)
 
 
 def minute(clock, bar_open, high, low, close):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import brute_weights as brute
 import numpy as np
 import polars as pl
 import pytest
-from tick_frames import SECOND, at, tape_of, trade
+from tick_frames import DAY, SECOND, at, tape_of, trade
 
 from smallcaps_assets.domain import weights
 from smallcaps_assets.domain.bars import dollar_imbalance_bars
@@ -84,6 +86,43 @@ def test_weights_given_too_few_bars_ask_for_the_session(session):
     bars, labels = session
     with pytest.raises(WeightError, match="pass the whole session"):
         sample_weights(labels, bars.head(5), None)
+
+
+def test_weights_given_bars_of_two_sessions_or_another_ticker_are_refused(session):
+    bars, labels = session
+    later = bars.with_columns(pl.col("date") + pl.duration(days=3))
+    with pytest.raises(WeightError, match="one whole session"):
+        sample_weights(labels, pl.concat([bars, later]), None)
+    with pytest.raises(WeightError, match="labels are of .*BB.*, bars of .*AAME"):
+        sample_weights(labels.with_columns(ticker=pl.lit("BB")), bars, None)
+
+
+def test_label_spans_given_sessions_end_with_their_own():
+    closes = [10, 20, 30, 110, 120]
+    starts, ends = [0, 1, 2, 3], [15, 99, 115, 999]
+    assert weights.label_spans(closes, starts, ends, [0, 0, 0, 1, 1]).tolist() == [1, 2, 2, 4]
+    assert weights.label_spans(closes, starts, ends).tolist() == [1, 3, 4, 4]
+
+
+def test_label_spans_given_two_days_without_sessions_are_refused():
+    closes = [at("15:00:00"), at("15:59:00"), at("09:31:00", DAY + timedelta(days=3))]
+    with pytest.raises(ArrayError, match="2021-02-05 to 2021-02-08.*pass the session of each bar"):
+        weights.label_spans(closes, [0], [at("16:00:00")])
+    assert weights.label_spans(closes, [0], [at("16:00:00")], [5, 5, 8]).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("starts", "session", "message"),
+    [
+        ([3], None, "starts reach from 3 to 3, expected bars 0 to 2"),
+        ([-1], None, "starts reach from -1"),
+        ([0], [1, 1], "session has 2 values, close_times has 3"),
+        ([0], [1, 2, 1], "session 1 comes back at bar 2"),
+    ],
+)
+def test_label_spans_given_nonsense_are_refused(starts, session, message):
+    with pytest.raises(ArrayError, match=message):
+        weights.label_spans([1, 2, 3], starts, [9], session)
 
 
 @pytest.mark.parametrize("oldest", [-1.0, 1.1, float("nan")])

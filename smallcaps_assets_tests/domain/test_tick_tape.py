@@ -164,10 +164,44 @@ def test_duplicates_count_once_and_equal_keys_of_other_venues_stay():
     assert tape_of(rows[::-1]).ticks.equals(tape.ticks)
 
 
-def test_cancelled_version_of_a_trade_holds_whatever_the_order():
-    first = trade("10:00:00", sequence_number=1, id="a")
+@pytest.mark.parametrize("plain", [None, 0, 1])
+def test_cancelled_version_of_a_trade_holds_whatever_the_order(plain):
+    first = trade("10:00:00", sequence_number=1, id="a", correction=plain)
     for rows in ([first, first | {"correction": 8}], [first | {"correction": 8}, first]):
         assert reasons(tape_of(rows)) == {"correction": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("plain", "record", "counts"),
+    [
+        *((plain, record, 0) for plain in (None, 0, 1) for record in (7, 8, 10, 11)),
+        (None, 12, 0),
+        (0, 12, 0),
+        (1, 12, 1),
+        (0, 1, 2),
+    ],
+)
+def test_print_given_a_later_record_of_its_id_is_withdrawn(plain, record, counts):
+    first = trade("10:00:00", 10.0, 70.0, sequence_number=1, id="a", correction=plain)
+    later = first | {"when": "10:04:00", "sequence_number": 9, "correction": record}
+    tape = tape_of([first, later])
+    assert tape.ticks.height == counts
+    assert tape.ticks["size"].sum() + tape.audit["volume"].sum() == 140.0
+    at_once = tape_of([first, first | {"correction": record}])
+    assert at_once.ticks.height == min(counts, 1)
+
+
+def test_cancel_given_another_venue_a_later_print_or_no_id_withdraws_nothing():
+    cancel = trade("10:04:00", sequence_number=5, id="a", correction=8)
+    kept = [
+        cancel | {"when": "10:00:00", "sequence_number": 1, "correction": None, "exchange": 11},
+        cancel | {"when": "10:00:01", "sequence_number": 2, "correction": None, "trf_id": 201},
+        cancel | {"when": "10:05:00", "sequence_number": 6, "correction": None},
+    ]
+    assert tape_of([*kept, cancel]).ticks.height == 3
+    for unnamed in ("", "0"):
+        first = trade("10:00:00", sequence_number=1, id=unnamed)
+        assert tape_of([first, cancel | {"id": unnamed}]).ticks.height == 1
 
 
 def test_order_is_publication_then_sequence_whatever_the_order_given():

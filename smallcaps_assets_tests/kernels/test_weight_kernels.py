@@ -99,6 +99,12 @@ def test_label_spans_given_any_closes_equals_twin(gaps, data):
     end_time = data.draw(st.integers(0, 70))
     wanted = brute_force.label_span(closes.tolist(), start, end_time)
     assert weights.label_spans(closes, [start], [end_time]).tolist() == [wanted]
+    session = np.cumsum(
+        data.draw(st.lists(st.integers(0, 1), min_size=len(gaps), max_size=len(gaps)))
+    )
+    own = [n for n in range(len(gaps)) if session[n] == session[start]]
+    wanted = own[brute_force.label_span(closes[own].tolist(), own.index(start), end_time)]
+    assert weights.label_spans(closes, [start], [end_time], session).tolist() == [wanted]
 
 
 @given(
