@@ -3,14 +3,15 @@
 Purged k-fold, combinatorial purged, walk-forward and unseen-ticker splitters with the protocol of
 scikit-learn (`split`, `get_n_splits`), so that `cross_val_score(model, X, y, cv=splitter)` works;
 scikit-learn itself is not needed. A splitter is made from the spans [t0, t1] of the rows, in any
-order; X must have the same rows. Weights of a fold are in `folds.py`.
+order; X must have the same rows. Blocks of time are made of whole sessions, so that no day of a
+market lies on both sides of a cut. Weights of a fold are in `folds.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from math import comb
 from typing import Any
 
@@ -18,11 +19,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from smallcaps_assets.domain.columns import session_dates
+from smallcaps_assets.domain.guards import ArrayError, session_runs
 from smallcaps_assets.schemas.table import INSTANT
 
 ONE_DAY = timedelta(days=1)
 NO_TIME = timedelta(0)
+MICROSECOND = timedelta(microseconds=1)
 MARKET_ZONE = "America/New_York"
+Length = timedelta | int
 
 
 class SplitError(ValueError):
@@ -31,37 +36,43 @@ class SplitError(ValueError):
 
 # Purging -----------------------------------------------------------------------------------------
 def purged_train(
-    t0: ArrayLike, t1: ArrayLike, test: ArrayLike, embargo: timedelta | int = ONE_DAY
+    t0: ArrayLike,
+    t1: ArrayLike,
+    test: ArrayLike,
+    embargo: Length = ONE_DAY,
+    embargo_before: Length = NO_TIME,
 ) -> np.ndarray:
     """Row numbers that may train a model tested on the rows `test`, ascending (AFML 7.4).
 
-    Left out are the test rows, rows whose [t0, t1] shares an instant with that of a test row, and
-    rows that begin within `embargo` after a contiguous block of test rows has ended. Spans are
-    instants, or integers of any unit that `embargo` has as well. Raises SplitError.
+    Left out are the test rows, rows whose [t0, t1] shares an instant with that of a test row, rows
+    that begin within `embargo` after a contiguous block of test rows has ended, and rows that end
+    within `embargo_before` before one begins. Spans are instants, or integers of any unit that both
+    embargoes have as well. Raises SplitError.
     """
-    spans = Spans(t0, t1, embargo)
+    spans = Spans(t0, t1, embargo, embargo_before)
     is_test = np.zeros(spans.t0.size, bool)
     is_test[np.asarray(test, np.int64)] = True
     return np.flatnonzero(~is_test & ~spans.leaks_from(is_test))
 
 
 class Spans:
-    """When the label of each row begins and is known, and how long to wait after a test block."""
+    """When the label of each row begins and is known, and the buffers around a test block."""
 
-    def __init__(self, t0: ArrayLike, t1: ArrayLike, embargo: timedelta | int) -> None:
+    def __init__(
+        self, t0: ArrayLike, t1: ArrayLike, embargo: Length, embargo_before: Length
+    ) -> None:
         self.t0, self.t1 = _instants("t0", t0), _instants("t1", t1)
         if self.t0.shape != self.t1.shape:
             raise SplitError(f"{self.t0.size} t0 and {self.t1.size} t1; pass columns of one table")
         backward = np.flatnonzero(self.t1 < self.t0)
         if backward.size:
             raise SplitError(f"row {backward[0]} has t1 before t0; drop labels without a span")
-        self.embargo = embargo if isinstance(embargo, int) else _nanoseconds(embargo)
-        if self.embargo < 0:
-            raise SplitError(f"embargo is {embargo}, expected none or a time after the test block")
+        self.after = _length("embargo", embargo)
+        self.before = _length("embargo_before", embargo_before)
         self.order = np.argsort(self.t0, kind="stable")
 
     def leaks_from(self, is_test: np.ndarray) -> np.ndarray:
-        """Whether a row overlaps a test row or lies in the embargo after a block of them.
+        """Whether a row overlaps a test row or lies in the buffers around a block of them.
 
         A block is a run of test rows in order of t0. Rows outside it begin before or after all of
         it, so that they overlap one of its rows just when they overlap [first t0, last t1].
@@ -74,19 +85,43 @@ class Spans:
         starts = self.t0[self.order][edges]
         ends = np.maximum.accumulate(np.maximum.reduceat(known, edges))
         begun = np.searchsorted(starts, self.t0, "right")
-        is_late = (begun > 0) & (self.t0 - self.embargo <= ends[np.maximum(begun - 1, 0)])
+        is_late = (begun > 0) & (self.t0 - self.after <= ends[np.maximum(begun - 1, 0)])
         following = np.append(starts, np.iinfo(np.int64).max)[begun]
-        return is_late | (following <= self.t1)
+        return is_late | (following - self.before <= self.t1)
 
-    def blocks(self, count: int) -> np.ndarray:
-        """Number 0 .. count - 1 of the contiguous block of each row, in order of t0."""
-        if not 2 <= count <= self.t0.size:
+    def blocks(self, count: int, sessions: ArrayLike | None) -> np.ndarray:
+        """Number 0 .. count - 1 of the block of whole sessions that each row lies in.
+
+        Blocks follow each other in time, hold one session or more each, and are cut where the rows
+        before are nearest to an equal share.
+        """
+        runs = self._sessions(sessions)
+        held = np.bincount(runs)
+        if not 2 <= count <= held.size:
             raise SplitError(
-                f"{count} blocks of {self.t0.size} rows; choose from 2 to the number of rows"
+                f"{count} blocks of {held.size} sessions; choose from 2 to the number of sessions"
             )
+        before, steps = np.append(0, held.cumsum()), np.arange(count - 1)
+        wanted = (steps + 1) * runs.size / count
+        cuts = np.searchsorted(before, wanted)
+        cuts -= wanted - before[cuts - 1] < before[cuts] - wanted
+        cuts = np.maximum.accumulate(np.maximum(cuts - steps, 1)) + steps
+        cuts = np.minimum(cuts, held.size - count + 1 + steps)
         numbers = np.empty(self.t0.size, np.int64)
-        numbers[self.order] = np.arange(self.t0.size) * count // self.t0.size
+        numbers[self.order] = np.searchsorted(cuts, runs, "right")
         return numbers
+
+    def _sessions(self, names: ArrayLike | None) -> np.ndarray:
+        """Number of the session of each row, in order of t0."""
+        days = session_dates(self.t0) if names is None else None
+        default = self.t0 if days is None else days.to_physical()
+        given = np.asarray(default if names is None else names)
+        if given.shape != self.t0.shape:
+            raise SplitError(f"{given.size} sessions for {self.t0.size} rows; name one per row")
+        try:
+            return session_runs(given[self.order])
+        except ArrayError as error:
+            raise SplitError(f"in order of t0, {error}") from None
 
 
 def _instants(name: str, values: ArrayLike) -> np.ndarray:
@@ -105,16 +140,26 @@ def _instants(name: str, values: ArrayLike) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _nanoseconds(length: timedelta) -> int:
-    return int(length / timedelta(microseconds=1)) * 1000
+def _length(name: str, value: Length) -> int:
+    """Nanoseconds, or an integer of the spans' own unit."""
+    length = value // MICROSECOND * 1000 if isinstance(value, timedelta) else value
+    if length < 0:
+        raise SplitError(f"{name} is {value}, expected none or a length of time")
+    return length
 
 
 # Splitters ---------------------------------------------------------------------------------------
 class Splitter:
-    """The protocol of scikit-learn over purged test sets."""
+    """The protocol of scikit-learn over purged test sets; buffers as in `purged_train`."""
 
-    def __init__(self, t0: ArrayLike, t1: ArrayLike, embargo: timedelta | int = ONE_DAY) -> None:
-        self.spans = Spans(t0, t1, embargo)
+    def __init__(
+        self,
+        t0: ArrayLike,
+        t1: ArrayLike,
+        embargo: Length = ONE_DAY,
+        embargo_before: Length = NO_TIME,
+    ) -> None:
+        self.spans = Spans(t0, t1, embargo, embargo_before)
 
     def split(
         self,
@@ -153,9 +198,11 @@ class Splitter:
 
 
 class PurgedKFold(Splitter):
-    """k test blocks of equally many rows, contiguous in time, each trained on the rest (AFML 7.4).
+    """k test blocks of whole sessions, contiguous in time, each trained on the rest (AFML 7.4).
 
-    Unlike scikit-learn's, training rows are purged and embargoed around each block.
+    Unlike scikit-learn's, training rows are purged and embargoed around each block. Blocks hold
+    about equally many rows. `sessions` names the session of each row; without, it is the New York
+    date of t0 (instants, or their UTC nanoseconds), or t0 itself where that is another number.
     """
 
     def __init__(
@@ -163,10 +210,12 @@ class PurgedKFold(Splitter):
         t0: ArrayLike,
         t1: ArrayLike,
         folds: int = 5,
-        embargo: timedelta | int = ONE_DAY,
+        embargo: Length = ONE_DAY,
+        embargo_before: Length = NO_TIME,
+        sessions: ArrayLike | None = None,
     ) -> None:
-        super().__init__(t0, t1, embargo)
-        self._numbers = self.spans.blocks(folds)
+        super().__init__(t0, t1, embargo, embargo_before)
+        self._numbers = self.spans.blocks(folds, sessions)
         self.folds = folds
 
     def _masks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -179,6 +228,7 @@ class CombinatorialPurged(Splitter):
     """Every choice of `test_groups` out of `groups` contiguous blocks as a test set (AFML 12.4).
 
     Neighbouring test blocks count as one. `paths` puts the tests together to whole histories.
+    Blocks and `sessions` are those of `PurgedKFold`.
     """
 
     def __init__(
@@ -187,14 +237,16 @@ class CombinatorialPurged(Splitter):
         t1: ArrayLike,
         groups: int = 6,
         test_groups: int = 2,
-        embargo: timedelta | int = ONE_DAY,
+        embargo: Length = ONE_DAY,
+        embargo_before: Length = NO_TIME,
+        sessions: ArrayLike | None = None,
     ) -> None:
-        super().__init__(t0, t1, embargo)
+        super().__init__(t0, t1, embargo, embargo_before)
         if not 1 <= test_groups < groups:
             raise SplitError(
                 f"{test_groups} test groups of {groups}; choose at least 1 and fewer than all"
             )
-        self.group_of_row = self.spans.blocks(groups)
+        self.group_of_row = self.spans.blocks(groups, sessions)
         self.groups, self.test_groups = groups, test_groups
 
     def _masks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -232,42 +284,76 @@ class WalkForward(Splitter):
         train_months: int = 6,
         validate_months: int = 1,
         test_months: int = 1,
-        embargo: timedelta | int = ONE_DAY,
+        embargo: Length = ONE_DAY,
+        embargo_before: Length = NO_TIME,
     ) -> None:
-        super().__init__(t0, t1, embargo)
+        super().__init__(t0, t1, embargo, embargo_before)
         if train_months < 1 or validate_months < 0 or test_months < 1:
             raise SplitError("months to train and to test must be 1 or more, to validate 0 or more")
         self._lengths = (train_months, validate_months, test_months)
         local = pl.Series(self.spans.t0).cast(INSTANT).dt.convert_time_zone(MARKET_ZONE)
         self._months = (local.dt.year() * 12 + local.dt.month()).to_numpy()
-        if not any(True for _ in self._parts()):
+        held = np.unique(self._months)
+        if not _has_window(held, self._lengths):
             raise SplitError(
-                f"rows span {np.unique(self._months).size} months, a window needs "
-                f"{sum(self._lengths)}; take more data or shorter parts"
+                f"{_described(held)}; a window needs {sum(self._lengths)} in a row, with rows in "
+                f"each part; {_advice(held, self._lengths)}"
             )
 
     def windows(self, table: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Row numbers to train, to validate and to test, purged of what comes after them."""
         self._check_rows(table)
-        for is_train, is_valid, is_test in self._parts():
+        for is_train, is_valid, is_test in _windows(self._months, self._lengths):
             trains = is_train & ~self.spans.leaks_from(is_valid | is_test)
             validates = is_valid & ~self.spans.leaks_from(is_test)
             yield np.flatnonzero(trains), np.flatnonzero(validates), np.flatnonzero(is_test)
 
-    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        if not self._months.size:
-            return
-        for first in range(self._months.min(), self._months.max() + 1):
-            edges = first + np.cumsum([0, *self._lengths])
-            train, valid, test = (
-                (self._months >= start) & (self._months < end) for start, end in pairwise(edges)
-            )
-            if train.any() and test.any() and (valid.any() or not self._lengths[1]):
-                yield train, valid, test
-
     def _masks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for train, valid, test in self._parts():
+        for train, valid, test in _windows(self._months, self._lengths):
             yield train & ~self.spans.leaks_from(valid), test
+
+
+_Lengths = tuple[int, int, int]
+
+
+def _windows(
+    months: np.ndarray, lengths: _Lengths
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Which rows, given their months, each window trains, validates and tests on."""
+    if not months.size:
+        return
+    for first in range(months.min(), months.max() + 1):
+        edges = first + np.cumsum([0, *lengths])
+        train, valid, test = ((months >= start) & (months < end) for start, end in pairwise(edges))
+        if train.any() and test.any() and (valid.any() or not lengths[1]):
+            yield train, valid, test
+
+
+def _has_window(held: np.ndarray, lengths: _Lengths) -> bool:
+    return any(True for _ in _windows(held, lengths))
+
+
+def _described(held: np.ndarray) -> str:
+    if not held.size:
+        return "there are no rows"
+    first, last = (f"{(month - 1) // 12}-{(month - 1) % 12 + 1:02}" for month in held[[0, -1]])
+    return f"rows lie in {held.size} months from {first} to {last}"
+
+
+def _advice(held: np.ndarray, asked: _Lengths) -> str:
+    """The longest parts, none longer than asked for, that rows of these months have room for."""
+    room = int(held[-1] - held[0]) + 1 if held.size else 0
+    train, validate, test = asked
+    choices = product(range(1, train + 1), range(validate + 1), range(1, test + 1))
+    fitting = [c for c in choices if sum(c) <= room and _has_window(held, c)]
+    if not fitting:
+        return "no months fit; take PurgedKFold, or more data"
+    # A validation that was asked for goes last; the training set gets what there is.
+    train, validate, test = max(fitting, key=lambda c: (c[1] > 0, sum(c), c))
+    return (
+        f"train_months={train}, validate_months={validate}, test_months={test} would fit, "
+        "or take more data"
+    )
 
 
 class UnseenTickers(Splitter):
@@ -285,9 +371,10 @@ class UnseenTickers(Splitter):
         t1: ArrayLike,
         identities: ArrayLike,
         folds: int = 5,
-        embargo: timedelta | int = NO_TIME,
+        embargo: Length = NO_TIME,
+        embargo_before: Length = NO_TIME,
     ) -> None:
-        super().__init__(t0, t1, embargo)
+        super().__init__(t0, t1, embargo, embargo_before)
         names, members, counts = np.unique(
             np.asarray(identities), return_inverse=True, return_counts=True
         )

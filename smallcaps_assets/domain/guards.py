@@ -116,6 +116,25 @@ def same_length(arrays: dict[str, np.ndarray]) -> int:
     return first
 
 
+def session_runs(names: ArrayLike) -> np.ndarray:
+    """Number of the session of each row, from 0, of the sessions' names row by row.
+
+    Raises ArrayError when a name comes back after another one.
+    """
+    array = np.asarray(names)
+    if not array.size:
+        return np.empty(0, np.int64)
+    is_new = np.append(True, array[1:] != array[:-1])
+    first = np.flatnonzero(is_new)
+    known, places = np.unique(array[first], return_index=True)
+    if known.size < first.size:
+        again = first[np.setdiff1d(np.arange(first.size), places)[0]]
+        raise ArrayError(
+            f"session {array[again]} comes back at row {again}; sort by session, then by time"
+        )
+    return np.cumsum(is_new) - 1
+
+
 def per_event(name: str, values: ArrayLike, count: int) -> np.ndarray:
     """One value for all events, or one for each, as an array of so many. Raises ArrayError."""
     array = np.asarray(values)

@@ -21,6 +21,7 @@ from smallcaps_assets.domain.guards import (
     price_array,
     read_only,
     same_length,
+    session_runs,
     size_array,
     span_arrays,
     time_array,
@@ -73,18 +74,9 @@ def _last_bars(closes: np.ndarray, session: ArrayLike | None) -> np.ndarray:
                 "session of each bar, since a label ends with its own"
             )
         return np.full(closes.size, closes.size - 1)
-    names = np.asarray(session)
-    same_length({"close_times": closes, "session": names})
-    is_last = np.append(names[1:] != names[:-1], np.ones(min(names.size, 1), bool))
-    ends = np.flatnonzero(is_last)
-    known, first_run = np.unique(names[ends], return_index=True)
-    if known.size < ends.size:
-        run = int(np.setdiff1d(np.arange(ends.size), first_run)[0])
-        raise ArrayError(
-            f"session {names[ends[run]]} comes back at bar {ends[run - 1] + 1}; sort the bars by "
-            "session, then by close"
-        )
-    return ends[np.cumsum(np.append(False, is_last[:-1]))[: names.size]]
+    runs = session_runs(session)
+    same_length({"close_times": closes, "session": runs})
+    return np.searchsorted(runs, runs, "right") - 1
 
 
 def concurrency(bars: int, starts: ArrayLike, ends: ArrayLike) -> np.ndarray:

@@ -117,7 +117,7 @@ def test_label_spans_given_two_days_without_sessions_are_refused():
         ([3], None, "starts reach from 3 to 3, expected bars 0 to 2"),
         ([-1], None, "starts reach from -1"),
         ([0], [1, 1], "session has 2 values, close_times has 3"),
-        ([0], [1, 2, 1], "session 1 comes back at bar 2"),
+        ([0], [1, 2, 1], "session 1 comes back at row 2"),
     ],
 )
 def test_label_spans_given_nonsense_are_refused(starts, session, message):
