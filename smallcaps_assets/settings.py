@@ -14,14 +14,26 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
 CONFIG_FILE = "smallcaps.toml"
+
+
+# Fields younger than lakes that hold: at their default they are no part of a digest.
+_YOUNGER = {"labels": {"from": "bar_close"}}
 
 
 class SettingsError(ValueError):
@@ -292,7 +304,7 @@ class BarSettings(Section, frozen=True):
     )
 
 
-class LabelSettings(Section, frozen=True):
+class _LabelSettings(Section, frozen=True):
     take_profit: float = Field(default=0.15, gt=0, description="upper barrier, fraction")
     stop_loss: float = Field(default=0.10, gt=0, lt=1, description="lower barrier, fraction")
     timeout_seconds: float = Field(default=900, gt=0, description="vertical barrier")
@@ -302,6 +314,32 @@ class LabelSettings(Section, frozen=True):
     confirm_seconds: float = Field(default=10, gt=0, description="window of the confirming print")
     volatility_multiple: float = Field(
         default=0, ge=0, description="0 fixed barriers; else multiples of EWMA volatility"
+    )
+
+    @property
+    def is_from_entry(self) -> bool:
+        """Whether barriers and returns are relative to the entry price."""
+        return getattr(self, "from") == "entry"
+
+
+if TYPE_CHECKING:
+    LabelSettings = _LabelSettings
+else:
+    # `from` is a word of Python, which no class can declare as the name of a field.
+    LabelSettings = create_model(
+        "LabelSettings",
+        __base__=_LabelSettings,
+        __module__=__name__,
+        **{
+            "from": (
+                Literal["bar_close", "entry"],
+                Field(
+                    default="bar_close",
+                    description="price that barriers and returns are relative to: the deciding "
+                    "bar's close, or the first print after entry_delay_seconds",
+                ),
+            )
+        },
     )
 
 
@@ -393,6 +431,10 @@ class Settings(Section, frozen=True):
     def digest(self, sections: Iterable[str]) -> str:
         """A hash of the values of some sections; written into the files that depend on them."""
         values = {name: getattr(self, name).model_dump(mode="json") for name in sorted(sections)}
+        for section, fields in _YOUNGER.items():
+            for field, default in fields.items():
+                if section in values and values[section][field] == default:
+                    del values[section][field]
         for period in values.get("dataset", {}).get("periods", ()):
             del period["ticks"]  # says what is fetched, not what a row is
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -81,6 +81,16 @@ def test_digest_changes_with_its_sections_only():
     assert one.digest(["labels"]) == other.digest(["labels"])
 
 
+def test_labels_from_a_value_unknown_is_refused_and_the_default_is_that_of_older_lakes():
+    with pytest.raises(SettingsError, match="labels.from='close'"):
+        load_settings(["labels.from=close"])
+    plain, entry = Settings(), load_settings(["labels.from=entry"])
+    assert (plain.labels.is_from_entry, entry.labels.is_from_entry) == (False, True)
+    assert plain.digest(["labels"]) == "6600957785b9ee73"
+    assert plain.digest(["labels"]) != entry.digest(["labels"])
+    assert load_settings(remembered=explicit(entry, ["labels"])) == entry
+
+
 def test_explicit_holds_only_what_differs_and_loads_back():
     settings = load_settings(["bars.alpha=0.3", "universe.types=CS,ADRC"])
     values = explicit(settings, Settings.model_fields)

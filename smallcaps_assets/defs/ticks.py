@@ -244,6 +244,7 @@ class TickerDay:
             labels = triple_barrier_on_bars(bars, tape.session_end, settings, path)
         counts = dict(labels["label"].value_counts().sort("label").iter_rows())
         metadata = {f"labels {sign}": counts.get(label, 0) for label, sign in _SIGNED.items()}
+        metadata["labels without a path"] = labels.height - labels["has_path"].sum()
         return labels, {"path of price": bars_sparkline(bars, labels), **metadata}
 
     def _weights(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:

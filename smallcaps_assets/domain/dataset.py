@@ -32,7 +32,9 @@ _LABEL_COLUMNS = (
     "label",
     "label_return",
     "price_at_t0",
+    "entry_timestamp",
     "entry_price",
+    "return_from_entry",
     "forward_return_5m",
     "forward_label_5m",
     "forward_return_15m",
@@ -76,7 +78,11 @@ def ml_dataset(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
     frame = TABLES["ml_dataset"].validate(with_time_decay(named, settings.time_decay))
-    meta = {"period": period.name, "periods": _ranges([period])}
+    meta = {
+        "period": period.name,
+        "periods": _ranges([period]),
+        "labels_without_path": _without_path(labels, registry, period),
+    }
     return frame, {**meta, **_meta(frame, settings, config_hash, code_version)}
 
 
@@ -114,6 +120,14 @@ def _selected(weights: pl.DataFrame, registry: pl.DataFrame, period: Period) -> 
     )
     in_period = pl.col("date").is_between(period.start, period.end)
     return weights.filter(in_period).join(qualified, on=["ticker", "date"])
+
+
+def _without_path(labels: pl.DataFrame, registry: pl.DataFrame, period: Period) -> int:
+    """Labels of the period that have no weight and no row, since nothing printed in their time."""
+    qualified = registry.filter("is_qualified")
+    in_period = pl.col("date").is_between(period.start, period.end)
+    found = labels.filter(in_period, ~pl.col("has_path"))
+    return found.join(qualified, on=["ticker", "date"], how="semi").height
 
 
 def _check_joined(joined: pl.DataFrame, featureless: pl.DataFrame) -> None:

@@ -7,7 +7,7 @@ what that makes them worth, in `weights.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,14 @@ TABLE = "triple_barrier_labels"
 
 @dataclass(frozen=True)
 class Events:
-    """Decisions: last tick of the bar, its time, its price, barriers as fractions, vertical."""
+    """Decisions: their time, the path index they look from, base price, barriers, vertical.
 
-    last_ticks: np.ndarray
+    Barriers are fractions; an event without an entry to look from has a base of NaN and no path.
+    """
+
     times: np.ndarray
-    prices: np.ndarray
+    starts: np.ndarray
+    bases: np.ndarray
     take_profit: np.ndarray
     stop_loss: np.ndarray
     verticals: np.ndarray
@@ -56,39 +59,65 @@ class Events:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to each event: path slice, touching path index (-1 none), label, return, t1."""
+    """What happened to each event: path slice, touching and deciding path index, label, t1.
+
+    The indices are -1 where nothing touched a barrier, and where there is no path.
+    """
 
     starts: np.ndarray
     ends: np.ndarray
     touches: np.ndarray
     labels: np.ndarray
-    returns: np.ndarray
+    deciding: np.ndarray
     known: np.ndarray
 
 
-def judge(path: Path, events: Events) -> Outcome:
-    """First touch within (last tick, vertical barrier], inclusive (AFML 3.4).
+def events_of(
+    path: Path,
+    times: np.ndarray,
+    closes: np.ndarray,
+    starts: np.ndarray,
+    entries: np.ndarray | None,
+    barriers: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> Events:
+    """Events from the closes of their bars, or from the path index of their entries if given.
 
-    The return is that of the deciding print: the touch, else the last print in time, else NaN.
+    `starts` is the path index after each bar, `barriers` take profit, stop loss and vertical.
     """
-    starts = np.searchsorted(path.ticks, events.last_ticks, "right")
+    if entries is None:
+        return Events(times, starts, closes, *barriers)
+    bases = np.append(path.prices, np.nan)[entries]
+    return Events(times, np.minimum(entries + 1, path.prices.size), bases, *barriers)
+
+
+def judge(path: Path, events: Events) -> Outcome:
+    """First touch from the start up to the vertical barrier, inclusive (AFML 3.4).
+
+    The deciding print is the touch, else the last in time.
+    """
+    starts = events.starts
     ends = np.maximum(np.searchsorted(path.times, events.verticals, "right"), starts)
     touches, labels = kernel.touch_barriers(
         read_only(path.prices),
         read_only(starts),
         read_only(ends),
-        read_only(events.prices),
+        read_only(events.bases),
         read_only(events.take_profit),
         read_only(events.stop_loss),
     )
     has_touch = touches >= 0
-    deciding = np.where(has_touch, touches, ends - 1)
-    has_price = has_touch | (ends > starts)
-    returns = np.full(starts.size, np.nan)
-    returns[has_price] = path.prices[deciding[has_price]] / events.prices[has_price] - 1.0
+    deciding = np.where(has_touch, touches, np.where(ends > starts, ends - 1, -1))
     known = events.verticals.copy()
     known[has_touch] = path.times[touches[has_touch]]
-    return Outcome(starts, ends, touches, labels, returns, known)
+    return Outcome(starts, ends, touches, labels, deciding, known)
+
+
+def returns_from(path: Path, deciding: np.ndarray, bases: np.ndarray) -> np.ndarray:
+    """Return from each base to the deciding print; NaN where that is -1."""
+    found = deciding >= 0
+    returns = np.full(deciding.size, np.nan)
+    returns[found] = path.prices[deciding[found]] / bases[found] - 1.0
+    return returns
 
 
 def triple_barrier_arrays(
@@ -100,12 +129,15 @@ def triple_barrier_arrays(
     stop_loss: ArrayLike,
     timeout: ArrayLike,
     price_forming: ArrayLike | None = None,
+    entry_delay: int | None = None,
 ) -> pl.DataFrame:
     """Triple-barrier labels on plain arrays.
 
     `events` are tick indices whose price is the base. `session_end`, the barriers (fractions above
     0) and `timeout`, in the unit of `timestamps`, are one for all or one per event. Columns: label,
-    t1, label_return (null without a path), touch_tick (null on timeout), path_ticks. Raises
+    t1, label_return (null without a path), touch_tick (null on timeout), path_ticks. With an
+    `entry_delay` the base is the first price-forming tick at least that long after the event, the
+    path begins after it, and there is a column entry_tick (null: none, and no path). Raises
     ArrayError.
     """
     path, chosen, times, values = decisions(timestamps, prices, events, price_forming)
@@ -113,13 +145,20 @@ def triple_barrier_arrays(
     verticals = np.minimum(limit, times_per_event("session_end", session_end, chosen.size))
     take = fractions_per_event("take_profit", take_profit, chosen.size)
     stop = fractions_per_event("stop_loss", stop_loss, chosen.size)
-    outcome = judge(path, Events(chosen, times, values, take, stop, verticals))
-    return pl.DataFrame(
-        {"label": outcome.labels, "t1": outcome.known, **_outcome_columns(path, outcome)}
+    starts = np.searchsorted(path.ticks, chosen, "right")
+    entries = None if entry_delay is None else entries_of(path, times, starts, entry_delay)
+    decided = events_of(path, times, values, starts, entries, (take, stop, verticals))
+    outcome = judge(path, decided)
+    frame = pl.DataFrame(
+        {"label": outcome.labels, "t1": outcome.known, **_outcome_columns(path, decided, outcome)}
     ).drop("has_path")
+    if entries is None:
+        return frame
+    found, ticks = entries < path.ticks.size, np.append(path.ticks, -1)[entries]
+    return frame.with_columns(where_known(found, ticks, pl.Int64()).alias("entry_tick"))
 
 
-def _outcome_columns(path: Path, outcome: Outcome) -> dict[str, Any]:
+def _outcome_columns(path: Path, events: Events, outcome: Outcome) -> dict[str, Any]:
     has_touch = outcome.touches >= 0
     if path.ticks.size:
         touch_ticks = path.ticks[np.maximum(outcome.touches, 0)]
@@ -127,10 +166,12 @@ def _outcome_columns(path: Path, outcome: Outcome) -> dict[str, Any]:
         touch_ticks = np.full(has_touch.size, -1)
     looked = np.where(has_touch, outcome.touches + 1, outcome.ends) - outcome.starts
     return {
-        "label_return": pl.Series(outcome.returns, nan_to_null=True),
+        "label_return": pl.Series(
+            returns_from(path, outcome.deciding, events.bases), nan_to_null=True
+        ),
         "touch_tick": where_known(has_touch, touch_ticks, pl.Int64()),
         "path_ticks": looked,
-        "has_path": ~np.isnan(outcome.returns),
+        "has_path": outcome.deciding >= 0,
     }
 
 
@@ -148,8 +189,11 @@ def triple_barrier_labels(
     rows, take, stop = deciding_bars(bars, tape.session_end, settings)
     times = integers(rows["close_timestamp"])
     verticals = np.minimum(times + int(settings.timeout_seconds * SECOND), tape.session_end)
-    prices = rows["close"].to_numpy()
-    events = Events(rows["last_tick"].to_numpy(), times, prices, take, stop, verticals)
+    closes = rows["close"].to_numpy()
+    starts = np.searchsorted(path.ticks, rows["last_tick"].to_numpy(), "right")
+    entries = entries_of(path, times, starts, int(settings.entry_delay_seconds * SECOND))
+    basis = entries if settings.is_from_entry else None
+    events = events_of(path, times, closes, starts, basis, (take, stop, verticals))
     outcome, is_halt_cut = _after_halts(path, events, judge(path, events), tape.halts)
     confirmed = _confirmed(path, events, outcome, settings)
     return label_frame(
@@ -162,9 +206,9 @@ def triple_barrier_labels(
             "is_touch_confirmed": where_known(outcome.touches >= 0, confirmed, pl.Boolean()),
             "is_halt_cut": is_halt_cut,
             "is_ambiguous": np.zeros(times.size, bool),
-            **_outcome_columns(path, outcome),
-            **_entries(path, events, outcome.starts, settings),
-            **forward_columns(path, times, prices, tape.session_end, settings),
+            **_outcome_columns(path, events, outcome),
+            **entry_columns(path, entries, outcome.deciding),
+            **forward_columns(path, times, closes, tape.session_end, settings),
         },
     )
 
@@ -175,7 +219,7 @@ def _confirmed(path: Path, events: Events, outcome: Outcome, settings: LabelSett
         read_only(path.prices),
         read_only(outcome.touches),
         read_only(outcome.labels),
-        read_only(events.prices),
+        read_only(events.bases),
         read_only(events.take_profit),
         read_only(events.stop_loss),
         int(settings.confirm_seconds * SECOND),
@@ -218,38 +262,41 @@ def _volatility(closes: pl.Series) -> np.ndarray:
 def _after_halts(
     path: Path, events: Events, outcome: Outcome, halts: pl.DataFrame
 ) -> tuple[Outcome, np.ndarray]:
-    """Timeouts that fall into a halt are settled at the first print after it."""
+    """Timeouts that fall into a halt are settled at the first print after it.
+
+    One whose path begins after that print has none.
+    """
     is_cut = np.zeros(events.times.size, bool)
     starts, ends = integers(halts["halt_start"]), integers(halts["halt_end"], NEVER)
-    returns, known = outcome.returns.copy(), outcome.known.copy()
+    deciding, known = outcome.deciding.copy(), outcome.known.copy()
     for start, end in zip(starts, ends, strict=True):
         covered = (events.verticals > start) & (events.verticals < end) & (outcome.touches < 0)
         is_cut |= covered
         reopening = int(np.searchsorted(path.times, end, "left"))
         if reopening < path.times.size:
-            returns[covered] = path.prices[reopening] / events.prices[covered] - 1.0
+            covered &= outcome.starts <= reopening
+            deciding[covered] = reopening
             known[covered] = path.times[reopening]
-    settled = Outcome(outcome.starts, outcome.ends, outcome.touches, outcome.labels, returns, known)
-    return settled, is_cut
+    return replace(outcome, deciding=deciding, known=known), is_cut
 
 
-def _entries(
-    path: Path, events: Events, starts: np.ndarray, settings: LabelSettings
-) -> dict[str, pl.Series]:
-    """The first print that an order sent at t0 could get."""
-    earliest = events.times + int(settings.entry_delay_seconds * SECOND)
-    places = np.maximum(np.searchsorted(path.times, earliest, "left"), starts)
-    found = places < path.times.size
-    if not found.any():
-        empty = np.full(places.size, 0)
-        return {
-            "entry_timestamp": where_known(found, empty, pl.Int64()),
-            "entry_price": where_known(found, empty, pl.Float64()),
-        }
-    places = np.minimum(places, path.times.size - 1)
+def entries_of(path: Path, times: np.ndarray, starts: np.ndarray, delay: int) -> np.ndarray:
+    """Path index of the first print that an order sent at each time could get.
+
+    That is the first at least `delay` later, from `starts` on; the path's length if there is none.
+    """
+    return np.maximum(np.searchsorted(path.times, times + delay, "left"), starts)
+
+
+def entry_columns(path: Path, entries: np.ndarray, deciding: np.ndarray) -> dict[str, pl.Series]:
+    """When and at what price the entry was, and the return from it to a later deciding print."""
+    found = entries < path.times.size
+    prices = np.append(path.prices, np.nan)[entries]
+    returns = returns_from(path, np.where(deciding > entries, deciding, -1), prices)
     return {
-        "entry_timestamp": where_known(found, path.times[places], pl.Int64()),
-        "entry_price": where_known(found, path.prices[places], pl.Float64()),
+        "entry_timestamp": where_known(found, np.append(path.times, 0)[entries], pl.Int64()),
+        "entry_price": pl.Series(prices, nan_to_null=True),
+        "return_from_entry": pl.Series(returns, nan_to_null=True),
     }
 
 
@@ -264,6 +311,7 @@ def label_frame(
             "bar_id": rows["bar_id"],
             "t0": rows["close_timestamp"],
             "price_at_t0": rows["close"],
+            "base_price": pl.Series(events.bases, nan_to_null=True),
             "take_profit": events.take_profit,
             "stop_loss": events.stop_loss,
             "vertical_barrier": events.verticals,

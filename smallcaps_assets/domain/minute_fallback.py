@@ -14,10 +14,17 @@ import polars as pl
 from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.domain.bars import conform_bars, default_target
 from smallcaps_assets.domain.calendar import SessionHours
-from smallcaps_assets.domain.columns import integers
+from smallcaps_assets.domain.columns import integers, where_known
 from smallcaps_assets.domain.guards import price_array, read_only
-from smallcaps_assets.domain.label_paths import SECOND
-from smallcaps_assets.domain.labels import Events, check_bars, deciding_bars, label_frame
+from smallcaps_assets.domain.label_paths import SECOND, Path
+from smallcaps_assets.domain.labels import (
+    check_bars,
+    deciding_bars,
+    entries_of,
+    entry_columns,
+    events_of,
+    label_frame,
+)
 from smallcaps_assets.domain.ticks import TICK_COLUMNS, TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
 from smallcaps_assets.schemas import TABLES
@@ -138,7 +145,8 @@ def triple_barrier_on_bars(
 
     `path` has open, high, low, close and close_timestamp, ascending; without it the bars
     themselves. An open beyond a barrier comes first; both barriers within one bar give the stop,
-    flagged ambiguous; a touch inside a bar returns the barrier, known at the bar's close.
+    flagged ambiguous; a touch inside a bar returns the barrier, known at the bar's close. An entry
+    is a close, the first after the entry delay, and the path from it begins with the next bar.
     `path_ticks` counts path bars. Raises LabelError unless the bars are one whole session.
     """
     if bars.height:
@@ -153,11 +161,19 @@ def triple_barrier_on_bars(
     else:
         starts = np.searchsorted(closes, times, "right")
     prices = {name: steps[name].to_numpy() for name in ("open", "high", "low", "close")}
-    found = bar_outcomes(prices, closes, starts, rows["close"].to_numpy(), verticals, take, stop)
-    events = Events(starts, times, rows["close"].to_numpy(), take, stop, verticals)
-    return label_frame(
-        rows, events, session_end, found | {"is_halt_cut": np.zeros(times.size, bool)}
-    )
+    last = Path(closes, prices["close"], np.arange(closes.size))
+    entries = entries_of(last, times, starts, int(settings.entry_delay_seconds * SECOND))
+    basis = entries if settings.is_from_entry else None
+    barriers = take, stop, verticals
+    events = events_of(last, times, rows["close"].to_numpy(), starts, basis, barriers)
+    found = bar_outcomes(prices, closes, events.starts, events.bases, verticals, take, stop)
+    columns = entry_columns(last, entries, np.full(times.size, -1))
+    deciding = events.starts + found["path_ticks"] - 1
+    returns = pl.Series(found["exit_price"]).fill_nan(None) / columns["entry_price"] - 1.0
+    is_later = found["has_path"] & (deciding > entries)
+    columns["return_from_entry"] = where_known(is_later, returns.to_numpy(), pl.Float64())
+    no_halts = {"is_halt_cut": np.zeros(times.size, bool)}
+    return label_frame(rows, events, session_end, found | columns | no_halts)
 
 
 def bar_outcomes(
@@ -169,7 +185,10 @@ def bar_outcomes(
     take_profit: np.ndarray,
     stop_loss: np.ndarray,
 ) -> dict[str, Any]:
-    """Outcome of events on bars: label, t1, label_return, path_ticks, has_path, is_ambiguous.
+    """Outcome of events on bars.
+
+    It has label, t1, exit_price (NaN without a path), label_return, path_ticks, has_path and
+    is_ambiguous.
 
     `prices` holds open, high, low and close of the path, `closes` its times; event k starts at
     path bar starts[k] with the base price bases[k].
@@ -193,6 +212,7 @@ def bar_outcomes(
     return {
         "label": labels,
         "t1": known,
+        "exit_price": exits,
         "label_return": pl.Series(exits / bases - 1.0).fill_nan(None),
         "path_ticks": np.where(has_touch, touches + 1, ends) - starts,
         "has_path": has_path,

@@ -262,7 +262,7 @@ def _with_bars(view: DayView, bars: pl.DataFrame) -> DayView:
 def _barriers(axes: Axes, event: Mapping[str, Any], clock: Clock, is_detailed: bool) -> None:
     """The box of an event: take profit above, stop loss below, time barrier at its right."""
     start, end = clock(event["t0"]), clock(event["vertical_barrier"])
-    entry, outcome = event["price_at_t0"], OUTCOMES[event["label"]]
+    entry, outcome = event["base_price"], OUTCOMES[event["label"]]
     top, bottom = entry * (1 + event["take_profit"]), entry * (1 - event["stop_loss"])
     box = Rectangle((start, bottom), end - start, top - bottom)
     box.set(facecolor=outcome.colour, alpha=0.1, linewidth=0, zorder=1)
@@ -280,7 +280,7 @@ def _barriers(axes: Axes, event: Mapping[str, Any], clock: Clock, is_detailed: b
 def _result(axes: Axes, event: Mapping[str, Any], clock: Clock, marker: float) -> None:
     if event["label_return"] is None:
         return
-    outcome, entry = OUTCOMES[event["label"]], event["price_at_t0"]
+    outcome, entry = OUTCOMES[event["label"]], event["base_price"]
     ends = [clock(event["t0"]), clock(event["t1"])]
     prices = [entry, entry * (1 + event["label_return"])]
     axes.plot(ends, prices, color=outcome.colour, lw=1, zorder=4)

@@ -381,13 +381,18 @@ class TripleBarrierLabels(dy.Schema):
     t1 = instant("when the label became known")
     vertical_barrier = instant("t0 + 15 minutes, at most the scheduled close")
     price_at_t0 = price("close of the bar")
-    label = dy.Int8(description="+1 take profit, -1 stop loss, 0 neither", min=-1, max=1)
-    label_return = number(
-        "price of the deciding print / price_at_t0 - 1", "fraction", nullable=True
+    base_price = price(
+        "what barriers and label_return are relative to: price_at_t0, or with labels.from = entry "
+        "the entry_price; null: no entry",
+        nullable=True,
     )
+    label = dy.Int8(description="+1 take profit, -1 stop loss, 0 neither", min=-1, max=1)
+    label_return = number("price of the deciding print / base_price - 1", "fraction", nullable=True)
     touch_tick = integer("index of the touching tick; null on timeout", "", nullable=True, min=0)
     path_ticks = integer("price-forming ticks looked at", "trades", min=0)
-    has_path = flag("some price-forming tick followed in time")
+    has_path = flag(
+        "some price-forming tick followed in time; with labels.from = entry, after the entry"
+    )
     is_touch_confirmed = flag(
         "a second print at or beyond within 10 s; null on timeout", nullable=True
     )
@@ -396,6 +401,12 @@ class TripleBarrierLabels(dy.Schema):
     is_ambiguous = flag("both barriers within one bar; bars-only fallback")
     entry_timestamp = instant("first eligible print at least 1 s after t0", nullable=True)
     entry_price = price("its price", nullable=True)
+    return_from_entry = number(
+        "price of the deciding print / entry_price - 1, known at t1; null: no print by t1 came "
+        "after the entry",
+        "fraction",
+        nullable=True,
+    )
     take_profit = number("upper barrier", "fraction", min_exclusive=0)
     stop_loss = number("lower barrier", "fraction", min_exclusive=0)
     forward_return_5m = number("last print by t0 + 5 minutes / price_at_t0 - 1", nullable=True)
@@ -434,7 +445,13 @@ class MlDataset(dy.Schema):
     label = dy.Int8(description="+1, 0, -1", min=-1, max=1)
     label_return = number("return of the deciding print", "fraction")
     price_at_t0 = price("close of the bar")
-    entry_price = price("first eligible print at least 1 s after t0", nullable=True)
+    entry_timestamp = instant("first eligible print at least 1 s after t0", nullable=True)
+    entry_price = price("its price, known at entry_timestamp", nullable=True)
+    return_from_entry = number(
+        "price of the deciding print / entry_price - 1, a label; null: none came after the entry",
+        "fraction",
+        nullable=True,
+    )
     forward_return_5m = number("5-minute forward return", "fraction", nullable=True)
     forward_label_5m = dy.Int8(description="+1, 0, -1", nullable=True)
     forward_return_15m = number("15-minute forward return", "fraction", nullable=True)

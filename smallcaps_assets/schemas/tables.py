@@ -444,6 +444,7 @@ _DECLARED = (
         known="`t1`",
         upstream=("trades", "dollar_imbalance_bars", "halts"),
         settings=_LABELS,
+        version=2,
     ),
     _ticker_session(
         name="sample_weights",
@@ -492,6 +493,7 @@ _DECLARED = (
             *("filings", "halts", "splits", "universe"),
         ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
+        version=2,
     ),
     Table(
         name="ticker_history",

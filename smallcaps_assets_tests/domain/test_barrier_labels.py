@@ -182,6 +182,75 @@ def test_entry_is_the_first_eligible_print_a_second_later():
     assert labels_of(rows[:2])["entry_price"].to_list() == [None]
 
 
+ENTRY = label_settings(**{"from": "entry"})
+
+
+def test_return_from_entry_is_that_of_the_deciding_print_after_it():
+    rows = [trade("10:00:03", 10.5, 1.0), trade("10:06:00", 11.8, 1.0)]
+    row = labels_of(rows).row(0, named=True)
+    assert (row["label"], row["base_price"], row["entry_price"]) == (1, 10.0, 10.5)
+    assert row["label_return"] == pytest.approx(0.18)
+    assert row["return_from_entry"] == pytest.approx(11.8 / 10.5 - 1)
+
+
+def test_labels_from_entry_put_barriers_and_return_on_the_entry_price():
+    rows = [
+        trade("10:00:01.5", 11.6, 1.0),
+        trade("10:00:03", 11.0, 1.0),
+        trade("10:05:00", 11.8, 1.0),
+        trade("10:06:00", 9.8, 1.0),
+    ]
+    frame = labels_of(rows, settings=ENTRY)
+    row = frame.row(0, named=True)
+    assert (row["label"], row["touch_tick"], row["path_ticks"]) == (-1, 5, 2)
+    assert (row["price_at_t0"], row["base_price"], row["entry_price"]) == (10.0, 11.0, 11.0)
+    assert row["label_return"] == row["return_from_entry"] == pytest.approx(9.8 / 11 - 1)
+    assert instant_of(frame, "vertical_barrier") == at("10:15:01")
+    assert row["forward_return_5m"] == pytest.approx(0.18)
+    plain = labels_of(rows).row(0, named=True)
+    assert (plain["label"], plain["touch_tick"], plain["return_from_entry"]) == (1, 2, None)
+
+
+def test_labels_from_entry_begin_strictly_after_the_entry_print():
+    instant = START + 2 * SECOND
+    rows = [trade(instant, 10.0, 1.0), trade(instant, 11.6, 1.0)]
+    assert first(rows, "label", "touch_tick", settings=ENTRY) == (1, 3)
+    assert first(rows[1:], "label", "has_path", settings=ENTRY) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "entry"),
+    [
+        ([], None),
+        ([("10:00:01.5", 12.0)], None),
+        ([("10:20:00", 12.0), ("10:21:00", 9.0)], 12.0),
+        ([("10:15:00", 10.2)], 10.2),
+    ],
+)
+def test_labels_given_nothing_after_the_entry_in_time_are_kept_without_a_return(rows, entry):
+    tape = [trade(when, price, 1.0) for when, price in rows]
+    names = ("label", "has_path", "label_return", "return_from_entry", "base_price", "path_ticks")
+    assert first(tape, *names, settings=ENTRY) == (0, False, None, None, entry, 0)
+    row = labels_of(tape).row(0, named=True)
+    assert (row["entry_price"], row["return_from_entry"]) == (entry, None)
+
+
+def test_labels_from_entry_given_a_halt_settle_only_what_was_entered_before_it():
+    halt = halts_frame(("10:10:00", "10:20:00"))
+    after = [trade("10:20:03", 8.0, 1.0), trade("10:20:04", 9.0, 1.0)]
+    frame = labels_of([trade("10:09:00", 12.0, 1.0), *after], settings=ENTRY, halts=halt)
+    assert frame["label_return"].to_list() == [pytest.approx(8 / 12 - 1)]
+    assert instant_of(frame, "t1") == at("10:20:03")
+    late = labels_of(after, settings=ENTRY, halts=halt).row(0, named=True)
+    assert (late["is_halt_cut"], late["has_path"], late["base_price"]) == (True, False, 8.0)
+
+
+def test_labels_up_to_the_entry_know_nothing_of_what_follows():
+    rows = [trade("10:00:03", 10.5, 1.0), trade("10:06:00", 12.8, 1.0)]
+    names = ("base_price", "entry_price", "take_profit")
+    assert first(rows[:1], *names, settings=ENTRY) == first(rows, *names, settings=ENTRY)
+
+
 def test_forward_labels_take_the_last_print_in_time_with_its_age():
     rows = [trade("10:04:01", 11.5, 1.0), trade("10:05:02", 8.0, 1.0), trade("10:15:01", 9.0, 1.0)]
     row = labels_of(rows).row(0, named=True)
@@ -279,12 +348,12 @@ def minute(clock, bar_open, high, low, close):
     return (clock, bar_open, high, low, close, 100.0, close)
 
 
-def fallback(*later, use_path=True):
+def fallback(*later, use_path=True, settings=LABELS):
     rows = [minute("10:00:00", 9.9, 10.0, 9.9, 9.9), minute("10:01:00", 9.9, 10.0, 9.9, 10.0)]
     minutes = minutes_frame([*rows, *(minute(*row) for row in later)])
     bars = bars_from_minutes(minutes, HOURS, BarKind.VOLUME_IMBALANCE, BARS, 100)
     path = minute_path(minutes, HOURS) if use_path else None
-    found = triple_barrier_on_bars(bars, HOURS.close, LABELS, path)
+    found = triple_barrier_on_bars(bars, HOURS.close, settings, path)
     return TABLES["triple_barrier_labels"].validate(found)
 
 
@@ -295,7 +364,8 @@ def test_bars_fallback_stops_out_when_both_barriers_are_in_one_bar(use_path):
     assert (row["label"], row["is_ambiguous"]) == (-1, True)
     assert row["label_return"] == pytest.approx(-0.10)
     assert instant_of(frame, "t1") == at("10:06:00")
-    assert (row["path_ticks"], row["touch_tick"], row["entry_price"]) == (1, None, None)
+    assert (row["path_ticks"], row["touch_tick"], row["entry_price"]) == (1, None, 10.1)
+    assert row["return_from_entry"] is None
 
 
 def test_bars_fallback_takes_an_open_beyond_the_barrier_first():
@@ -303,6 +373,20 @@ def test_bars_fallback_takes_an_open_beyond_the_barrier_first():
     row = frame.row(0, named=True)
     assert (row["label"], row["is_ambiguous"]) == (1, False)
     assert row["label_return"] == pytest.approx(0.2)
+
+
+def test_bars_fallback_enters_at_the_first_close_a_second_later():
+    later = [("10:02:00", 10.0, 10.1, 9.9, 10.1), ("10:05:00", 10.2, 11.7, 10.0, 11.0)]
+    row = fallback(*later).row(0, named=True)
+    assert (row["label"], row["base_price"], row["entry_price"]) == (1, 10.0, 10.1)
+    assert row["return_from_entry"] == pytest.approx(11.5 / 10.1 - 1)
+    frame = fallback(*later, settings=ENTRY)
+    row = frame.row(0, named=True)
+    assert (row["label"], row["base_price"], row["path_ticks"]) == (1, 10.1, 1)
+    assert row["label_return"] == row["return_from_entry"] == pytest.approx(0.15)
+    assert instant_of(frame, "entry_timestamp") == at("10:03:00")
+    alone = fallback(settings=ENTRY).row(0, named=True)
+    assert (alone["has_path"], alone["base_price"], alone["label_return"]) == (False, None, None)
 
 
 def test_bars_fallback_times_out_at_the_last_close():

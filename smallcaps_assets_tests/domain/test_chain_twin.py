@@ -35,7 +35,7 @@ def random_tape(seed):
     return tape_of(rows, halts=HALTS)
 
 
-def label_of(bar, ticks):
+def label_of(bar, ticks, basis):
     """One label from the definition, as a dictionary of what the table holds."""
     t0, base = bar["close_timestamp"], bar["close"]
     vertical = min(t0 + 900 * SECOND, END)
@@ -44,30 +44,39 @@ def label_of(bar, ticks):
         for n, (t, p, is_path) in enumerate(ticks)
         if is_path and n > bar["last_tick"] and t <= END
     ]
+    entry = next(((n, t, p) for n, t, p in path if t >= t0 + SECOND), None)
+    printed = path
+    if basis == "entry":
+        base = entry and entry[2]
+        path = [(n, t, p) for n, t, p in path if entry and n > entry[0]]
     inside = [(n, t, p) for n, t, p in path if t <= vertical]
     touches = [
         (n, t, p) for n, t, p in inside if p >= base * 1.03 - 1e-9 or p <= base * 0.98 + 1e-9
     ]
     result = {"label": 0, "t1": vertical, "touch_tick": None, "is_halt_cut": False}
-    price = inside[-1][2] if inside else None
+    place, _, price = inside[-1] if inside else (None, None, None)
     if touches:
-        n, t, price = touches[0]
+        place, t, price = touches[0]
+        n = place
         result |= {"label": 1 if price > base else -1, "t1": t, "touch_tick": n}
     else:
         for start, end in HALTS.select(pl.all().to_physical()).rows():
             if start < vertical and (end is None or vertical < end):
                 result["is_halt_cut"] = True
-                after = [(t, p) for _, t, p in path if end is not None and t >= end]
-                if after:
-                    result["t1"], price = after[0]
-    entry = [(t, p) for _, t, p in path if t >= t0 + SECOND]
+                after = [tick for tick in printed if end is not None and tick[1] >= end]
+                # A position that was entered after the halt did not live through it.
+                if after and after[0] in path:
+                    place, result["t1"], price = after[0]
+    is_later = entry is not None and place is not None and place > entry[0]
     return result | {
+        "base_price": base,
         "label_return": None if price is None else price / base - 1,
+        "return_from_entry": price / entry[2] - 1 if is_later else None,
         "has_path": price is not None,
-        "entry_timestamp": entry[0][0] if entry else None,
-        "entry_price": entry[0][1] if entry else None,
-        **forward_of(t0, base, ticks, 5),
-        **forward_of(t0, base, ticks, 15),
+        "entry_timestamp": entry and entry[1],
+        "entry_price": entry and entry[2],
+        **forward_of(t0, bar["close"], ticks, 5),
+        **forward_of(t0, bar["close"], ticks, 15),
     }
 
 
@@ -83,11 +92,12 @@ def forward_of(t0, base, ticks, minutes):
     return dict(zip(names, (change, label, (target - time) / SECOND), strict=True))
 
 
+@pytest.mark.parametrize("basis", ["bar_close", "entry"])
 @pytest.mark.parametrize("seed", range(4))
-def test_labels_given_a_random_tape_equal_plain_loops(seed):
+def test_labels_given_a_random_tape_equal_plain_loops(seed, basis):
     tape = random_tape(seed)
     bars = dollar_imbalance_bars(tape, SETTINGS.bars, 6_000)
-    found = triple_barrier_labels(tape, bars, LABELS)
+    found = triple_barrier_labels(tape, bars, LABELS.model_copy(update={"from": basis}))
     ticks = tape.ticks.select(
         pl.col("sip_timestamp").to_physical(),
         "price",
@@ -101,7 +111,7 @@ def test_labels_given_a_random_tape_equal_plain_loops(seed):
     assert found["is_halt_cut"].any()
     physical = found.with_columns(pl.col(pl.Datetime("ns", "UTC")).to_physical()).to_dicts()
     for row, bar in zip(physical, events.to_dicts(), strict=True):
-        wanted = label_of(bar, ticks)
+        wanted = label_of(bar, ticks, basis)
         numbers = {n: v for n, v in wanted.items() if isinstance(v, float)}
         others = {n: v for n, v in wanted.items() if not isinstance(v, float)}
         assert {n: row[n] for n in others} == others

@@ -63,6 +63,8 @@ def labels(events: list[dict]) -> pl.DataFrame:
         {
             **{k: e[k] for k in ("ticker", "date", "bar_id", "t0", "label")},
             "t1": e["t0"] + timedelta(minutes=15),
+            "has_path": e.get("has_path", True),
+            "return_from_entry": e.get("return_from_entry"),
         }
         for e in events
     ]
@@ -183,6 +185,17 @@ def test_ml_dataset_meta_states_counts_balance_and_bias():
     assert meta["features"] == list(FEATURE_COLUMNS)
     assert (meta["config_hash"], meta["code_version"]) == ("c", "v")
     assert json.loads(json.dumps(meta)) == meta
+
+
+def test_ml_dataset_tells_the_return_from_entry_as_a_label_and_counts_labels_without_a_path():
+    aside = event("C", 1, "10:40", has_path=False)
+    outside = event("D", 0, "10:40", has_path=False)
+    events = [{**EVENTS[0], "return_from_entry": -0.02}, *EVENTS[1:]]
+    told = labels([*events, aside, outside])
+    rows, meta = build(events, labels=told)
+    assert rows["return_from_entry"].to_list() == [-0.02, None, None, None]
+    assert "return_from_entry" not in [*meta["features"], *meta["features_as_of_t0"]]
+    assert meta["labels_without_path"] == 1
 
 
 def test_ml_dataset_given_no_rows_is_empty():

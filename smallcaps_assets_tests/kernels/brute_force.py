@@ -158,10 +158,24 @@ def bar_row(ticks, signs, members, last_forming):
     }
 
 
-def triple_barrier(times, prices, forming, event, take, stop, vertical):
-    """Label, t1, return (None without a path), touching tick (None), path ticks of one event."""
-    base, looked, last = prices[event], 0, None
+def entry(times, forming, event, delay):
+    """The first price-forming tick after the event and at least `delay` after its time, or None."""
     for i in range(event + 1, len(times)):
+        if forming[i] and times[i] >= times[event] + delay:
+            return i
+    return None
+
+
+def triple_barrier(times, prices, forming, event, take, stop, vertical, delay=None):
+    """Label, t1, return (None without a path), touching tick (None), path ticks of one event.
+
+    Barriers and return are from the event's price; with a delay from that of the entry.
+    """
+    begin = event if delay is None else entry(times, forming, event, delay)
+    if begin is None:
+        return 0, vertical, None, None, 0
+    base, looked, last = prices[begin], 0, None
+    for i in range(begin + 1, len(times)):
         if not forming[i] or times[i] > vertical:
             continue
         looked, last = looked + 1, i

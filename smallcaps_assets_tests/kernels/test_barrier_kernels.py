@@ -38,6 +38,27 @@ def test_triple_barrier_given_any_ticks_equals_twin(ticks, take, stop, timeout, 
         assert row == wanted
 
 
+@given(
+    brute_force.tick_lists(),
+    *(WIDTHS, WIDTHS, st.integers(0, 40), st.integers(0, 120), st.integers(0, 12)),
+)
+def test_triple_barrier_from_the_entry_given_any_ticks_equals_twin(
+    ticks, take, stop, timeout, session_end, delay
+):
+    times, prices, forming = ticks["times"], ticks["prices"], np.array(ticks["forming"], bool)
+    events, limits = list(range(len(times))), (session_end, take, stop, timeout)
+    frame = triple_barrier_arrays(
+        np.array(times, np.int64), prices, events, *limits, forming, entry_delay=delay
+    )
+    names = ("label", "t1", "label_return", "touch_tick", "path_ticks", "entry_tick")
+    for event, row in zip(events, frame.select(names).rows(), strict=True):
+        vertical = min(times[event] + timeout, session_end)
+        wanted = brute_force.triple_barrier(
+            times, prices, forming, event, take, stop, vertical, delay
+        )
+        assert row == (*wanted, brute_force.entry(times, forming, event, delay))
+
+
 @given(brute_force.tick_lists(), st.integers(0, 40), st.integers(0, 120))
 def test_forward_returns_given_any_ticks_equal_twin(ticks, horizon, session_end):
     times, prices, events = ticks["times"], ticks["prices"], range(len(ticks["times"]))

@@ -161,6 +161,7 @@ def _label(
         "t1": limit if at is None else int(times[start + 1 + at]),
         "vertical_barrier": limit,
         "price_at_t0": entry,
+        "base_price": entry,
         "label": label,
         "label_return": float(moves[last]) if len(moves) else None,
         "touch_tick": None if at is None else start + 1 + at,
@@ -172,6 +173,7 @@ def _label(
         "is_ambiguous": False,
         "entry_timestamp": None,
         "entry_price": None,
+        "return_from_entry": None,
         "take_profit": 0.15,
         "stop_loss": 0.10,
         **dict.fromkeys(
