@@ -129,7 +129,7 @@ def triple_barrier_arrays(
     stop_loss: ArrayLike,
     timeout: ArrayLike,
     price_forming: ArrayLike | None = None,
-    entry_delay: int | None = None,
+    entry_delay: ArrayLike | None = None,
 ) -> pl.DataFrame:
     """Triple-barrier labels on plain arrays.
 
@@ -137,16 +137,19 @@ def triple_barrier_arrays(
     0) and `timeout`, in the unit of `timestamps`, are one for all or one per event. Columns: label,
     t1, label_return (null without a path), touch_tick (null on timeout), path_ticks. With an
     `entry_delay` the base is the first price-forming tick at least that long after the event, the
-    path begins after it, and there is a column entry_tick (null: none, and no path). Raises
-    ArrayError.
+    path begins after it, and there is a column entry_tick (null: none by the session's end, and no
+    path). Raises ArrayError.
     """
     path, chosen, times, values = decisions(timestamps, prices, events, price_forming)
-    limit = times + times_per_event("timeout", timeout, chosen.size)
-    verticals = np.minimum(limit, times_per_event("session_end", session_end, chosen.size))
+    ends = times_per_event("session_end", session_end, chosen.size)
+    verticals = np.minimum(times + times_per_event("timeout", timeout, chosen.size), ends)
     take = fractions_per_event("take_profit", take_profit, chosen.size)
     stop = fractions_per_event("stop_loss", stop_loss, chosen.size)
     starts = np.searchsorted(path.ticks, chosen, "right")
-    entries = None if entry_delay is None else entries_of(path, times, starts, entry_delay)
+    entries = None
+    if entry_delay is not None:
+        delays = times_per_event("entry_delay", entry_delay, chosen.size)
+        entries = entries_of(path, times, starts, delays)
     decided = events_of(path, times, values, starts, entries, (take, stop, verticals))
     outcome = judge(path, decided)
     frame = pl.DataFrame(
@@ -154,8 +157,9 @@ def triple_barrier_arrays(
     ).drop("has_path")
     if entries is None:
         return frame
-    found, ticks = entries < path.ticks.size, np.append(path.ticks, -1)[entries]
-    return frame.with_columns(where_known(found, ticks, pl.Int64()).alias("entry_tick"))
+    in_session = np.append(path.times, NEVER)[entries] <= ends
+    ticks = np.append(path.ticks, -1)[entries]
+    return frame.with_columns(where_known(in_session, ticks, pl.Int64()).alias("entry_tick"))
 
 
 def _outcome_columns(path: Path, events: Events, outcome: Outcome) -> dict[str, Any]:
@@ -280,7 +284,9 @@ def _after_halts(
     return replace(outcome, deciding=deciding, known=known), is_cut
 
 
-def entries_of(path: Path, times: np.ndarray, starts: np.ndarray, delay: int) -> np.ndarray:
+def entries_of(
+    path: Path, times: np.ndarray, starts: np.ndarray, delay: int | np.ndarray
+) -> np.ndarray:
     """Path index of the first print that an order sent at each time could get.
 
     That is the first at least `delay` later, from `starts` on; the path's length if there is none.
