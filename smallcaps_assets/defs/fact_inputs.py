@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
+from smallcaps_assets.domain.acceptance import ERA
 from smallcaps_assets.domain.asof import LOOKBACK
 from smallcaps_assets.orchestration.market import last_day
 from smallcaps_assets.orchestration.workspace import Workspace
@@ -45,9 +46,12 @@ def fact_keys(work: Workspace, table: str, period: Period) -> list[str]:
 
 
 def _of_filings(work: Workspace, key: str) -> Iterator[str]:
-    """The companies asked for, and how far into its month the filings go."""
+    """The companies asked for, how far into its month the filings go, and from where they tell
+    the clock of their acceptance."""
+    reach = month_reach(work, key)
     yield work.lake.digest("ticker_details", key)
-    yield str(month_reach(work, key))
+    yield str(reach)
+    yield f"clocks since {reach - ERA}"
 
 
 def _of_news(work: Workspace, key: str) -> Iterator[str]:

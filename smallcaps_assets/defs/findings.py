@@ -64,6 +64,11 @@ def _halts(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[F
     return [fact_checks.halts_have_ended(frame), fact_checks.known_not_before(frame, "date")]
 
 
+def _filings(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    early = fact_checks.known_not_before(frame, "filing_date")
+    return [fact_checks.clocks_told(frame), early]
+
+
 def _dated(column: str) -> Find:
     """Facts of a day that count as known on that day or later."""
 
@@ -158,6 +163,7 @@ _FINDS: dict[str, Find] = {
     "short_interest": _dated("settlement_date"),
     "fails_to_deliver": _dated("settlement_date"),
     "halts": _halts,
+    "filings": _filings,
     "news": _dated("month"),
     "ticker_events": _dated("date"),
     "free_float": _dated("effective_date"),

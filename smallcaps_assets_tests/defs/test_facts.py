@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 
 import polars as pl
@@ -15,10 +15,12 @@ from smallcaps_assets.defs.fact_places import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
+from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.orchestration.runner import RunConfig
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.errors import (
     BadAnswer,
@@ -73,6 +75,32 @@ def test_fact_table_expected_rows_with_known_at_and_resume(work: Workspace, tabl
     assert stored["known_at"].null_count() == 0
     assert TABLES[table].validate(stored).equals(stored)
     assert made(work, table, key).is_reused
+
+
+def test_filings_expected_at_their_true_moment_on_either_clock(tmp_path: Path) -> None:
+    """Against the wall clock of the simulation, which the client never sees."""
+    work = workspace(tmp_path / "lake", sandbox={"end": "2024-10-31", "tickers": 40})
+    reference(work)
+    outcome = made(work, "filings", "2024-10")
+    assert outcome.error is None
+    (told,) = [f.found for f in outcome.findings if f.name == "acceptance"]
+    assert "accepted by UTC" in told and "0 without a time" in told
+    values = {**work.settings.sandbox.model_dump(), "faults": ()}
+    truth = {
+        (x.cik, x.accession): (x.accepted.replace(tzinfo=NEW_YORK), x.is_utc)
+        for x in SimulatedMarket(SandboxConfig(kind="simulated", **values)).facts.submissions()
+    }
+    late: dict[str, list[bool]] = {}
+    for row in work.lake.read("filings", "2024-10").to_dicts():
+        accepted, is_utc = truth[row["cik"], row["accession_number"]]
+        clock = row["accepted_clock"]
+        assert clock == "unknown" or (clock == "utc") == is_utc
+        late.setdefault(clock, []).append(row["accepted_at"] > accepted)
+        opening = datetime.combine(row["filing_date"], time(6), NEW_YORK)
+        assert row["accepted_at"] >= accepted
+        assert row["known_at"] == max(row["accepted_at"], opening)
+    assert len(late["utc"]) > len(late["new_york"]) > 0
+    assert not any(late["utc"] + late["new_york"])
 
 
 def test_coverage_expected_to_tell_of_the_facts_that_a_session_can_know(work: Workspace) -> None:
