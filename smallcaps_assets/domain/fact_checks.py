@@ -67,6 +67,19 @@ def halts_have_ended(frame: pl.DataFrame) -> Finding:
     )
 
 
+def halts_usable(frame: pl.DataFrame, unusable: Collection[str]) -> Finding:
+    """Rows of the feed that end before they begin are named; they are not in the table."""
+    return Finding(
+        "halts end after they begin",
+        not unusable,
+        f"{len(unusable):,} of {frame.height + len(unusable):,} halts end before they begin and"
+        f" were left out: {'; '.join(unusable) or 'none'}",
+        "materialize the session again once the feed has mended them; until then the halts of"
+        " these tickers come from the tape",
+        is_error=False,
+    )
+
+
 def volume_after_halts(metrics: pl.DataFrame, halted: Collection[str]) -> Finding:
     """High relative volumes of tickers that were halted long in the sessions of their mean.
 

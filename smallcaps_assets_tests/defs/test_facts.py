@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from smallcaps_assets.orchestration.runner import RunConfig
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import TickSettings
 from smallcaps_assets.sources.errors import (
     BadAnswer,
     MissingContact,
@@ -30,7 +32,10 @@ from smallcaps_assets.sources.errors import (
 )
 from smallcaps_assets.sources.halts import HaltFeed
 from smallcaps_assets.sources.sec import SecClient
+from smallcaps_assets.sources.throttle import Throttle
 from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
+from smallcaps_assets_tests.sources import test_halts
+from smallcaps_assets_tests.sources.loopback import Loopback, Reply
 
 LONG = {"sandbox": {"end": "2024-12-06", "tickers": 20, "pump_days": 4}}
 KEYS = {
@@ -146,7 +151,10 @@ def test_halts_expected_from_the_feed_for_the_tape(work: Workspace) -> None:
     assert found is not None and found.height >= 1
     nobody = halts_of(work.lake, "NOBODY", day)
     assert nobody is not None and nobody.is_empty()
-    assert halts_digest(work.lake, ticker, day) != halts_digest(work.lake, "NOBODY", day)
+    ticks = work.settings.ticks
+    assert halts_digest(work.lake, ticker, day, ticks) != halts_digest(
+        work.lake, "NOBODY", day, ticks
+    )
 
 
 def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
@@ -158,7 +166,8 @@ def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
     outcome = made(later, "halts", "2024-11-01")
     assert outcome.error is None
     assert halts_of(later.lake, "GEVO", date(2024, 11, 1)) is None
-    assert halts_digest(later.lake, "GEVO", date(2024, 11, 1)) == "no halt feed"
+    ticks = later.settings.ticks
+    assert halts_digest(later.lake, "GEVO", date(2024, 11, 1), ticks) == "no halt feed"
 
     key = next(k for k in work.lake.keys("halts") if work.lake.rows("halts", k))
     again = workspace(work.lake.root, short={"facilities": "FNSQ,FNRA"}, **LONG)  # type: ignore[arg-type]
@@ -286,3 +295,68 @@ def test_halt_left_open_expected_read_again_until_it_has_its_end(work: Workspace
     assert made(work, "halts", halted, is_resumed=False).error is None
     assert work.lake.read("halts", halted).equals(whole)
     assert halted not in open_halts(work, newest)
+
+
+def of_the_feed(work: Workspace, body: bytes, key: str) -> Outcome:
+    """`halts` of a session made from a feed's answer."""
+    with Loopback(Reply(body)) as server:
+        feed = HaltFeed(url=server.url, throttle=Throttle(1000.0), today=lambda: date(2026, 7, 2))
+        work.get_regulators = lambda: Regulators(SecClient(contact="a b@c.de"), feed)
+        return made(replace(work), "halts", key, is_resumed=False)
+
+
+def test_halt_that_ends_before_it_begins_expected_named_beside_the_others(tmp_path: Path) -> None:
+    work, day = workspace(tmp_path / "lake", **LONG), date(2026, 7, 2)
+    backward = test_halts.item("BRK/B", ResumptionTradeTime="09:00:00")
+    outcome = of_the_feed(work, test_halts.feed(test_halts.item(), backward), str(day))
+    assert outcome.error is None
+    assert work.lake.read("halts", str(day))["ticker"].to_list() == ["GEVO"]
+    name = "BRK.B 2026-07-02 09:35:44 to 2026-07-02 09:00:00"
+    assert name in outcome.metadata["source"]
+    for found in (outcome, made(work, "halts", str(day))):  # when made, and when found there
+        (finding,) = [f for f in found.findings if f.name == "halts end after they begin"]
+        assert (finding.is_good, finding.is_error, name in finding.found) == (False, False, True)
+    # The feed can't be believed for that ticker: its halts come from the tape.
+    assert halts_of(work.lake, "BRK.B", day) is None
+    assert halts_digest(work.lake, "BRK.B", day, work.settings.ticks) == "no halt feed"
+    assert halts_of(work.lake, "BRK", day) is not None
+    assert open_halts(work, day)[-1:] == [str(day)]  # looked at again in the evenings
+
+    work.get_regulators = lambda: Regulators(
+        SecClient(contact="a b@c.de"), HaltFeed(today=lambda: date(2028, 1, 3))
+    )
+    outcome = made(replace(work), "halts", str(day), is_resumed=False)
+    assert outcome.error is None
+    assert halts_of(work.lake, "BRK.B", day) is None
+
+    outcome = of_the_feed(
+        work, test_halts.feed(test_halts.item(), test_halts.item("BRK/B")), str(day)
+    )
+    assert work.lake.rows("halts", str(day)) == 2
+    assert open_halts(work, day) == []
+    assert all(f.is_good for f in outcome.findings)
+
+
+def test_digest_of_halts_expected_to_change_only_with_the_tape(tmp_path: Path) -> None:
+    work, day = workspace(tmp_path / "lake", **LONG), date(2026, 7, 2)
+    ticks = work.settings.ticks
+
+    def digest(*items: str, settings: TickSettings = ticks) -> str:
+        of_the_feed(work, test_halts.feed(*items), str(day))
+        return halts_digest(work.lake, "GEVO", day, settings)
+
+    nothing = digest()
+    assert nothing != "no halt feed"
+    evening = test_halts.item(HaltTime="19:50:00", ResumptionTradeTime="20:00:00")
+    assert digest(evening) == nothing
+    assert digest(test_halts.item("AAME")) == nothing
+    open_end = {"ResumptionTradeTime": "", "ResumptionQuoteTime": ""}
+    until_tomorrow = {"ResumptionDate": "07/06/2026"}
+    still_on = digest(test_halts.item(**open_end))
+    assert still_on != nothing
+    assert digest(test_halts.item(**until_tomorrow)) == still_on
+    assert digest(test_halts.item()) not in (nothing, still_on)
+    late = ticks.model_copy(update={"after_hours": True})
+    assert digest(evening, settings=late) != digest(settings=late)
+    no_feed = ticks.model_copy(update={"halt_sources": ("inferred",)})
+    assert digest(test_halts.item(), settings=no_feed) == "no halt feed"
