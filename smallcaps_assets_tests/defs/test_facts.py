@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, tzinfo
 from pathlib import Path
 
 import polars as pl
@@ -360,3 +360,26 @@ def test_digest_of_halts_expected_to_change_only_with_the_tape(tmp_path: Path) -
     assert digest(evening, settings=late) != digest(settings=late)
     no_feed = ticks.model_copy(update={"halt_sources": ("inferred",)})
     assert digest(test_halts.item(), settings=no_feed) == "no halt feed"
+
+
+def test_halts_read_during_the_session_expected_read_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smallcaps_assets.defs import fact_inputs
+
+    work, key = workspace(tmp_path / "lake", **LONG), "2024-11-01"
+
+    def at(clock: str) -> None:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:
+                return datetime.fromisoformat(f"{key}T{clock}").replace(tzinfo=tz)
+
+        monkeypatch.setattr(fact_inputs, "datetime", Clock)
+
+    at("18:45")
+    assert not made(work, "halts", key).is_reused
+    assert made(work, "halts", key).is_reused
+    at("20:30")
+    assert not made(work, "halts", key).is_reused
+    assert made(work, "halts", key).is_reused
