@@ -265,6 +265,9 @@ class SelectionSettings(Section, frozen=True):
         return value
 
 
+HALT_SOURCES = ("feed", "market_wide", "reopening", "inferred")
+
+
 class TickSettings(Section, frozen=True):
     after_hours: bool = Field(default=False, description="include trades after the scheduled close")
     closing_print_minutes: float = Field(
@@ -277,6 +280,24 @@ class TickSettings(Section, frozen=True):
     halt_prior_prints: int = Field(
         default=60, ge=1, description="prints needed in the 5 minutes before"
     )
+    halt_sources: tuple[str, ...] = Field(
+        default=HALT_SOURCES,
+        description="where halts may come from; without reopening and inferred none is inferred",
+    )
+
+    @field_validator("halt_sources", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
+
+    @field_validator("halt_sources")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [source for source in value if source not in HALT_SOURCES]
+        if unknown:
+            valid = ", ".join(HALT_SOURCES)
+            raise ValueError(f"unknown source of halts {unknown[0]!r}; choose from {valid}")
+        return tuple(source for source in HALT_SOURCES if source in value)
 
 
 class BarSettings(Section, frozen=True):

@@ -47,6 +47,7 @@ def test_load_settings_later_source_wins(tmp_path: Path):
         ("bars.alpha", ["section.field=value"]),
         ("market.name=nyse", ["market.name", "nyse", "simulated"]),
         ("selection.tick_rules=info_rich,moon", ["moon", "premarket_gap"]),
+        ("ticks.halt_sources=feed,silence", ["silence", "feed, market_wide, reopening, inferred"]),
     ],
 )
 def test_load_settings_wrong_override_is_refused_naming_it(override: str, words: list[str]):

@@ -7,12 +7,15 @@
 * A short-volume file that FINRA has corrected (another hash): its session's short volume.
 * A row of the condition table: bars, features, labels and weights of ticker-sessions on or after
   the day from which the row is valid.
+* Halts read after the ticks, or read again: the ticker-sessions whose tape they cut otherwise.
+* Halts, filings and other facts of the dataset that come after it was made: the periods that they
+  can be known in.
 
 Runs skip what is complete, so a table of these sessions whose inputs came out the same stays.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
@@ -28,15 +31,28 @@ from smallcaps_assets.orchestration.cursor import (
     remember_frame,
     remembered_frame,
 )
-from smallcaps_assets.orchestration.launchers import REASON_TAG, job_name, plan, run_request
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
+from smallcaps_assets.orchestration.launchers import (
+    REASON_TAG,
+    Launch,
+    digest_of,
+    job_name,
+    keys_in_flight,
+    plan,
+    run_request,
+)
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 from smallcaps_assets.sources.errors import SourceError
 
 FROM_METRICS = ("daily_metrics", "watchlist", "runners")
 FROM_MINUTES = SESSION_TABLES[SESSION_TABLES.index("minute_bars") :]
-OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain")
+OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
+CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)
+LATE_FACTS = ("halts", "filings", "short_interest", "fails_to_deliver", "free_float")
+"""What comes out in the evening, when the dataset of the day may have been made."""
+HALTS_WATCHED = 25
+"""Sessions whose halts are looked at by the first evaluation: the newest ones."""
 SHORT_FILES_WATCHED = 5
 FILES_WATCHED = 20
 """Sessions whose flat files are compared at each evaluation: the newest ones."""
@@ -66,9 +82,8 @@ def _of_splits(
     work: Workspace, instance: dg.DagsterInstance, rows: pl.DataFrame, name: str
 ) -> Iterator[dg.RunRequest]:
     pairs = rows.select("ticker", "execution_date").unique(maintain_order=True).rows()
-    shown = ", ".join(f"{ticker} on {day}" for ticker, day in pairs[:SHOWN])
-    more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-    reason = f"sensor corrections: splits of {shown}{more}"
+    shown = _shown([f"{ticker} on {day}" for ticker, day in pairs])
+    reason = f"sensor corrections: splits of {shown}"
     windows = {key for _, day in pairs for key in _stored_window(work, "daily_metrics", day)}
     yield from _of_sessions(work, FROM_METRICS, sorted(windows), reason, name)
     yield dg.RunRequest(
@@ -142,6 +157,86 @@ def condition_changes(
         )
 
 
+def late_halts(
+    work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
+) -> Iterator[dg.RunRequest]:
+    """Requests for the stored ticker-sessions that were made of other halts than the feed has now.
+
+    Those whose ticks are being made are looked at again at the next evaluation.
+    """
+    event, seen = newest_event(instance, "halts")[0], cursor.get("halts event")
+    if event == (seen or 0):
+        return
+    read = instance.get_materialized_partitions(dg.AssetKey("halts"), after_cursor=seen)
+    sessions = set(read if seen is not None else sorted(read)[-HALTS_WATCHED:])
+    order = instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
+    asked = [key for key in order if date_of(key) in sessions]
+    busy = keys_in_flight(instance, "tick_chain", order).intersection(asked)
+    stale = [key for key in asked if key not in busy and _has_other_halts(work, key)]
+    if not busy:
+        cursor.set("halts event", event)
+    reason = f"sensor corrections: the feed has other halts of {_shown(stale)}"
+    for launch in plan(stale, order):
+        run_key = f"halts {event} {digest_of(launch.keys)}"
+        yield run_request("tick_chain", TICK_CHAIN[1:], launch, reason, run_key, _SKIP)
+
+
+def _has_other_halts(work: Workspace, key: str) -> bool:
+    """Whether a stored table of a ticker-session that halts cut is made of other inputs."""
+    stamps = {table: work.lake.stamp(table, key) for table in CUT_BY_HALTS}
+    return any(
+        found is not None and found.inputs != work.stamp(table, key).inputs
+        for table, found in stamps.items()
+    )
+
+
+def late_facts(
+    work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
+) -> Iterator[dg.RunRequest]:
+    """Requests for the stored periods of the dataset that facts have come for since it was made.
+
+    Once per quiet interval at most, as by the sensor `dataset`.
+    """
+    events = {table: newest_event(instance, table)[0] for table in LATE_FACTS}
+    seen, now = cursor.get("facts events"), datetime.now(UTC).timestamp()
+    if seen is None:
+        cursor.set("facts events", events)
+    if seen is None or events == seen:
+        return
+    if now - cursor.get("facts asked", 0.0) < work.settings.run.quiet_minutes * 60:
+        return
+    stored = [period.name for period in work.cuts.periods if _has_other_facts(work, period.name)]
+    cursor.set("facts events", events)
+    if stored:
+        cursor.set("facts asked", now)
+        come = "; ".join(
+            f"{table} of {_shown(sorted(_read_since(instance, table, seen.get(table, 0))))}"
+            for table in LATE_FACTS
+            if events[table] != seen.get(table, 0)
+        )
+        yield run_request(
+            "ml_dataset",
+            ["ml_dataset"],
+            Launch((*stored, UNION), is_range=False),
+            f"sensor corrections: read since: {come}",
+            f"facts {sorted(events.values())}",
+        )
+
+
+def _has_other_facts(work: Workspace, period: str) -> bool:
+    found = work.lake.stamp("ml_dataset", period)
+    return found is not None and found.inputs != work.stamp("ml_dataset", period).inputs
+
+
+def _read_since(instance: dg.DagsterInstance, table: str, event: int) -> set[str]:
+    return instance.get_materialized_partitions(dg.AssetKey(table), after_cursor=event)
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
 def _changed(
     work: Workspace, cursor: Cursor, name: str, now: pl.DataFrame
 ) -> tuple[pl.DataFrame, str]:
@@ -179,4 +274,6 @@ FINDERS: tuple[Finder, ...] = (
     replaced_files,
     corrected_short_volume,
     condition_changes,
+    late_halts,
+    late_facts,
 )

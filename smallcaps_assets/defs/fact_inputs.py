@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 
+from smallcaps_assets.domain.acceptance import ERA
 from smallcaps_assets.domain.asof import LOOKBACK
+from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.orchestration.market import last_day
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -21,6 +23,10 @@ AS_OF_TABLES = (
     *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
     *("filings", "halts", "splits", "universe"),
 )
+
+
+HALTS_OVER = time(20)
+"""When the market has closed after its extended hours: New York."""
 
 
 def month_reach(work: Workspace, key: str) -> date:
@@ -45,9 +51,18 @@ def fact_keys(work: Workspace, table: str, period: Period) -> list[str]:
 
 
 def _of_filings(work: Workspace, key: str) -> Iterator[str]:
-    """The companies asked for, and how far into its month the filings go."""
+    """The companies asked for, how far into its month the filings go, and from where they tell
+    the clock of their acceptance."""
+    reach = month_reach(work, key)
     yield work.lake.digest("ticker_details", key)
-    yield str(month_reach(work, key))
+    yield str(reach)
+    yield f"clocks since {reach - ERA}"
+
+
+def _of_halts(work: Workspace, key: str) -> Iterator[str]:
+    """That the session was still on when its halts were read; they are read once more then."""
+    if datetime.now(NEW_YORK) < datetime.combine(date.fromisoformat(key), HALTS_OVER, NEW_YORK):
+        yield "the session was still on"
 
 
 def _of_news(work: Workspace, key: str) -> Iterator[str]:
@@ -72,6 +87,7 @@ def _of_float(work: Workspace, key: str) -> Iterator[str]:
 FACT_INPUTS: dict[str, Callable[[Workspace, str], Iterator[str]]] = {
     "filings": _of_filings,
     "news": _of_news,
+    "halts": _of_halts,
     "free_float": _of_float,
     "exchange_short_volume": _of_exchange_files,
 }

@@ -1,8 +1,8 @@
 """The schedules of the facts beside prices: each evening what has come out since.
 
-Halts of the newest sessions, and again of those that left one open, half-months as they are
-published, filings, news and float of the running month (and of the one before in its first days).
-The SEC's are asked for only when it can be told who asks. What a session itself needs is in
+Halts of the newest sessions, and again of those that left one open or unusable, half-months as they
+are published, filings, news and float of the running month (and of the one before in its first
+days). The SEC's are asked for only when it can be told who asks. What a session itself needs is in
 `schedules.py`.
 """
 
@@ -13,6 +13,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.fact_places import published_halves
+from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.orchestration.launchers import REASON_TAG, plan, run_request
 from smallcaps_assets.orchestration.partitions import month_keys
@@ -75,10 +76,14 @@ def facts_due(work: Workspace, newest: date) -> dict[str, list[str]]:
 
 
 def open_halts(work: Workspace, newest: date) -> list[str]:
-    """Stored sessions whose feed left a halt open: its resumption may be known by now."""
+    """Stored sessions whose feed left a halt open or unusable: its end may be known by now."""
     sessions = [*work.sessions_before(newest, REOPENINGS_LOOKED_AT - 1), newest.isoformat()]
-    ends = {key: work.lake.read_many("halts", [key], ["halt_end"])["halt_end"] for key in sessions}
-    return [key for key, end in ends.items() if end.null_count()]
+    feeds = {key: session_halts(work.lake, date.fromisoformat(key)) for key in sessions}
+    return [
+        key
+        for key, feed in feeds.items()
+        if feed is not None and (feed.rows["halt_end"].null_count() or feed.unusable)
+    ]
 
 
 def _requests(work: Workspace, newest: date, table: str) -> Iterator[dg.RunRequest]:

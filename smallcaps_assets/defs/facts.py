@@ -94,16 +94,18 @@ def op_groups() -> dict[str, tuple[str, ...]]:
 # By session --------------------------------------------------------------------------------------
 def _halts(work: Workspace, table: str, key: str) -> Built:
     day, feed = date.fromisoformat(key), work.regulators.halts
+    told, session = "none: the feed reaches one year back", halt_feed.session_halts(work.lake, day)
     if feed.reaches(day):
-        rows, told = feed.halts(day), {"source": halt_feed.SOURCE}
-        # Whole even in a run of some tickers: a ticker without rows has had no halt.
-        return Built(rows, told, asked=Scope(), source=halt_feed.SOURCE)
-    kept = halt_feed.session_halts(work.lake, day)
-    if kept is not None:  # read when the feed still had it
-        told = {"source": "as stored before"}
-        return Built(kept, told, asked=Scope(), source=halt_feed.SOURCE)
-    told = {"source": "none: the feed reaches one year back"}
-    return Built(TABLES[table].empty(), told, asked=Scope())
+        refused: list[str] = []
+        rows = feed.halts(day, refused.append)
+        session = halt_feed.SessionFeed(rows, tuple(dict.fromkeys(refused)))  # asked twice at times
+        told = session.source
+    elif session is not None:  # read when the feed still had it
+        told = "as stored before"
+    source = session.source if session else ""
+    rows = session.rows if session else TABLES[table].empty()
+    # Whole even in a run of some tickers: a ticker without rows has had no halt.
+    return Built(rows, {"source": told}, asked=Scope(), source=source)
 
 
 def _facility_short_volume(work: Workspace, table: str, key: str) -> Built:

@@ -61,7 +61,15 @@ def _short_volume(work: Workspace, table: str, key: str, frame: pl.DataFrame) ->
 
 
 def _halts(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    return [fact_checks.halts_have_ended(frame), fact_checks.known_not_before(frame, "date")]
+    feed = session_halts(work.lake, date.fromisoformat(key))
+    usable = fact_checks.halts_usable(frame, feed.unusable if feed else ())
+    early = fact_checks.known_not_before(frame, "date")
+    return [fact_checks.halts_have_ended(frame), usable, early]
+
+
+def _filings(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    early = fact_checks.known_not_before(frame, "filing_date")
+    return [fact_checks.clocks_told(frame), early]
 
 
 def _dated(column: str) -> Find:
@@ -113,7 +121,7 @@ def _long_halts(work: Workspace, key: str) -> set[str]:
     if held is None:
         hours = session_hours(date.fromisoformat(key))
         feed = session_halts(work.lake, date.fromisoformat(key))
-        held = set() if feed is None else set(long_halts(feed, hours))
+        held = set() if feed is None else set(long_halts(feed.rows, hours))
         work.notes["long halts", key] = held
     return held
 
@@ -158,6 +166,7 @@ _FINDS: dict[str, Find] = {
     "short_interest": _dated("settlement_date"),
     "fails_to_deliver": _dated("settlement_date"),
     "halts": _halts,
+    "filings": _filings,
     "news": _dated("month"),
     "ticker_events": _dated("date"),
     "free_float": _dated("effective_date"),

@@ -113,7 +113,7 @@ def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
     ticker, day = split_ticker_session(key)
     for name in TABLES[table].upstream:
         if name == "halts":
-            yield halts_digest(work.lake, ticker, day)
+            yield halts_digest(work.lake, ticker, day, work.settings.ticks)
         else:
             yield work.lake.digest(name, key)
     if table == "bar_features" or work.settings.bars.activity_scale:

@@ -6,15 +6,14 @@
   and of periods with `ticks = true`.
 * `dataset`, when weights have been made, not more than once per quiet interval: the periods they
   fall in, then the union.
-* `corrections`, when a split or the condition table has changed or a flat file was replaced: the
-  partitions touched, see `corrections.py`.
+* `corrections`, when a split or the condition table has changed, a flat file was replaced, or halts
+  and filings came late: the partitions touched, see `corrections.py`.
 * `upkeep`, once a day: puts the instance in order (`upkeep.py`, `pools.py`). Requests no run, and
   is on from the start.
 
 All others are off until switched on. Runs skip what is complete, so asking twice costs little.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -29,6 +28,7 @@ from smallcaps_assets.orchestration.cursor import Cursor, newest_event
 from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
     Launch,
+    digest_of,
     keys_in_flight,
     plan,
     run_request,
@@ -131,7 +131,7 @@ def _tick_requests(
             TICK_CHAIN,
             launch,
             "sensor ticks: ticker-sessions of the registry without weights",
-            f"ticks {event} {_digest(launch.keys)}",
+            f"ticks {event} {digest_of(launch.keys)}",
             {"skip_complete": True},
         )
         for launch in launches[:MOST_RUNS]
@@ -214,7 +214,7 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
         jobs=[JOBS[op] for op in corrections.OPS],
         minimum_interval_seconds=900,
         required_resource_keys=RESOURCES,
-        description="Splits, flat files or conditions have changed: rebuild what they touch.",
+        description="Splits, flat files, conditions, halts or filings: rebuild what they touch.",
     )
     def _corrections(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = Cursor(context.cursor)
@@ -245,7 +245,3 @@ def upkeep(location: Location) -> dg.SensorDefinition:
 def _all(finders: Sequence[corrections.Finder], *arguments: object) -> Iterator[dg.RunRequest]:
     for finder in finders:
         yield from finder(*arguments)  # type: ignore[arg-type]
-
-
-def _digest(keys: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]

@@ -42,6 +42,19 @@ def known_not_before(frame: pl.DataFrame, column: str) -> Finding:
     )
 
 
+def clocks_told(frame: pl.DataFrame) -> Finding:
+    """Filings whose time of acceptance can't be read for certain are told: they may count late."""
+    of = dict(frame["accepted_clock"].value_counts().iter_rows())
+    timeless = frame["accepted_at"].null_count()
+    return Finding(
+        "acceptance",
+        True,
+        f"{frame.height:,} filings: {of.get('utc', 0):,} accepted by UTC, {of.get('new_york', 0):,}"
+        f" by New York time, {of.get('unknown', 0) - timeless:,} as the later of both,"
+        f" {timeless:,} without a time",
+    )
+
+
 def halts_have_ended(frame: pl.DataFrame) -> Finding:
     """Halts of the session that had not ended when the feed was read are told."""
     still = frame.filter(pl.col("halt_end").is_null())
@@ -51,6 +64,19 @@ def halts_have_ended(frame: pl.DataFrame) -> Finding:
         True,
         f"{frame.height:,} halts, {still.height:,} of them without an end{': ' if shown else ''}"
         f"{shown}",
+    )
+
+
+def halts_usable(frame: pl.DataFrame, unusable: Collection[str]) -> Finding:
+    """Rows of the feed that end before they begin are named; they are not in the table."""
+    return Finding(
+        "halts end after they begin",
+        not unusable,
+        f"{len(unusable):,} of {frame.height + len(unusable):,} halts end before they begin and"
+        f" were left out: {'; '.join(unusable) or 'none'}",
+        "materialize the session again once the feed has mended them; until then the halts of"
+        " these tickers come from the tape",
+        is_error=False,
     )
 
 

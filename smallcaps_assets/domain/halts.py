@@ -1,7 +1,8 @@
 """Trading halts of one ticker-session: where they come from and how ticks are cut by them.
 
 Sources, in this order: the halts feed, the market-wide halts of March 2020, re-opening prints, and
-inference from silence. Bars are cut elsewhere; here are only the intervals.
+inference from silence; `ticks.halt_sources` names those allowed. Bars are cut elsewhere; here are
+only the intervals.
 """
 
 from __future__ import annotations
@@ -71,10 +72,12 @@ def find_halts(
     `times` are the sorted tick times (int64 ns), `is_reopening` marks re-opening prints. A feed
     that is given speaks for the whole day, even if it is empty; None means that there is none.
     """
-    found = _from_feed(feed, session_end) + _market_wide(hours)
-    if feed is None:
-        silent = _silences(times, session_end, settings)
-        found = _add(found, _reopenings(times, is_reopening, silent))
+    allowed, told = settings.halt_sources, feed_halts(feed, session_end, settings)
+    found = (told or []) + (_market_wide(hours) if "market_wide" in allowed else [])
+    if told is None:
+        silent = _silences(times, session_end, settings) if "inferred" in allowed else []
+        if "reopening" in allowed:
+            found = _add(found, _reopenings(times, is_reopening, silent))
         found = _add(found, silent)
     found = [h for h in _distinct(found) if h.start <= session_end]
     found.sort(key=lambda h: h.start)
@@ -94,18 +97,35 @@ def blocks_of(times: np.ndarray, halts: pl.DataFrame) -> np.ndarray:
     return np.repeat(np.arange(first.size, dtype=np.int32), np.diff(first, prepend=0))
 
 
-def _from_feed(feed: pl.DataFrame | None, session_end: int) -> list[Halt]:
-    """The feed's halts; one that ends on a later day or after the session has no end in it."""
-    if feed is None or feed.is_empty():
+def session_end_of(hours: SessionHours, settings: TickSettings) -> int:
+    """When the session's tape ends, in UTC nanoseconds."""
+    return hours.postmarket_close if settings.after_hours else hours.close
+
+
+def feed_halts(
+    feed: pl.DataFrame | None, session_end: int, settings: TickSettings
+) -> list[Halt] | None:
+    """What the feed says of a session's tape; None when there is none, or it is not allowed.
+
+    A halt that ends on a later day or after the session has no end in it; those that begin after it
+    are left out. Raises HaltError.
+    """
+    if feed is None or "feed" not in settings.halt_sources:
+        return None
+    if feed.is_empty():
         return []
     missing = [n for n in ("halt_start", "halt_end") if n not in feed.columns]
     if missing:
         raise HaltError(f"halts have no column {missing[0]!r}; expected {', '.join(HALT_COLUMNS)}")
     starts, ends = (feed[n].cast(INSTANT).to_physical() for n in ("halt_start", "halt_end"))
-    if starts.null_count() or (ends < starts).any():
-        raise HaltError("a halt has no start or ends before it; drop or mend that row of the feed")
+    wrong = feed.filter(starts.is_null() | (ends < starts).fill_null(False))
+    if wrong.height:
+        start, end = wrong.select("halt_start", "halt_end").row(0)
+        raise HaltError(
+            f"a halt has no start or ends before it, {start} to {end}; drop or mend that row"
+        )
     inside = [e if e is not None and e <= session_end else None for e in ends]
-    return [Halt(s, e, s, "feed") for s, e in zip(starts, inside, strict=True)]
+    return [Halt(s, e, s, "feed") for s, e in zip(starts, inside, strict=True) if s <= session_end]
 
 
 def _market_wide(hours: SessionHours) -> list[Halt]:

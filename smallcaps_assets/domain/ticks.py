@@ -31,7 +31,7 @@ from smallcaps_assets.domain.conditions import (
     condition_table,
 )
 from smallcaps_assets.domain.guards import read_only
-from smallcaps_assets.domain.halts import blocks_of, find_halts
+from smallcaps_assets.domain.halts import blocks_of, find_halts, session_end_of
 from smallcaps_assets.kernels import ticks as kernel
 from smallcaps_assets.kernels.checks import LOWEST, first_outside
 from smallcaps_assets.schemas.table import INSTANT
@@ -118,7 +118,7 @@ def prepare_ticks(
     """
     ticker = _one_ticker(trades, ticker, hours.date)
     ordered = _distinct(in_one_piece(trades))
-    session_end = hours.postmarket_close if settings.after_hours else hours.close
+    session_end = session_end_of(hours, settings)
     flags, decisive = _flags(ordered, condition_table(hours.date))
     codes = _exclusions(ordered, flags, decisive, session_end, hours, settings)
     _limit_unknown(ordered, codes, settings, f"{ticker} {hours.date}")

@@ -7,6 +7,7 @@ first and last; what is scattered goes by a list of keys in the run's configurat
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,11 @@ def plan(keys: Iterable[str], order: Sequence[str], most: int = KEYS_PER_RUN) ->
     scattered = [key for block in blocks if len(block) < shortest for key in block]
     lists = [Launch(part, is_range=len(part) == 1) for part in _parts(scattered, most)]
     return sorted([*map(Launch, ranges), *lists], key=lambda launch: place[launch.keys[0]])
+
+
+def digest_of(keys: Iterable[str]) -> str:
+    """A short name of these keys, for a run key."""
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
 
 
 def job_name(op: str) -> str:

@@ -2,25 +2,31 @@
 
 Filings are drawn independently of prices, except that a published reverse split has an 8-K of the
 evening before. An index serves what was filed up to the market's last day; the quarter's lags
-behind by some days, which the daily ones fill.
+behind by some days, which the daily ones fill. Most companies' times of acceptance are UTC, some
+are New York time, some have changed from one to the other; all are marked Z, as the SEC has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 
+from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.sandbox.actions import Split
 from smallcaps_assets.sandbox.companies import Listing
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.randomness import uniform
 
-STREAM_EDGAR = 541
+STREAM_EDGAR, STREAM_EARLIER, STREAM_CLOCK = 541, 542, 543
 RECENT = 10
 """Filings in a company's newest page, so that small companies have older pages too."""
 QUARTER_LAG = timedelta(days=4)
 _ROUTINE = 0.03  # share of company-sessions with some filing
+_EARLIER = ("10-Q", "4", "DEF 14A", "10-K")  # what a company filed in turn before the market begins
+_EARLIER_COUNT, _EARLIER_STEP = 14, timedelta(days=21)
+_IN_UTC, _IN_NEW_YORK = 0.7, 0.22  # shares of the companies; the others changed to UTC
+_CHANGED_BEFORE = timedelta(days=150)
 _KINDS: tuple[tuple[float, str, str, str], ...] = (
     (0.55, "8-K", "8.01,9.01", "CURRENT REPORT"),
     (0.68, "8-K", "1.01,9.01", "CURRENT REPORT"),
@@ -54,6 +60,13 @@ class Submission:
     description: str
     accepted: datetime
     accession: str
+    is_utc: bool
+
+    @property
+    def accepted_raw(self) -> str:
+        """The time of acceptance as EDGAR writes it."""
+        there = self.accepted.replace(tzinfo=NEW_YORK)
+        return f"{there.astimezone(UTC) if self.is_utc else there:%Y-%m-%dT%H:%M:%S}.000Z"
 
     @property
     def filed(self) -> date:
@@ -68,37 +81,63 @@ def make_submissions(
     seed: int, listings: Iterable[Listing], splits: Sequence[Split], days: Sequence[date]
 ) -> list[Submission]:
     """All filings of companies, by acceptance."""
-    found: dict[tuple[str, datetime], Submission] = {}
+    found = _Found(seed, days[0] - _CHANGED_BEFORE)
     reverse = {(s.number, s.day) for s in splits if s.is_published and s.split_from > s.split_to}
     for listing in listings:
         if listing.cik is None or listing.is_test or listing.type not in ("CS", "ADRC"):
             continue
+        if listing.ticker_on(days[0]) is not None:
+            for number in range(_EARLIER_COUNT):
+                _add_earlier(found, listing, days[0], number)
         for day, following in zip(days, [*days[1:], None], strict=True):
             if listing.ticker_on(day) is None:
                 continue
             if (listing.number, following) in reverse:
                 moment = datetime.combine(day, time(16, 31))
-                _add(found, listing, moment, ("8-K", "3.03,5.03,9.01", "CURRENT REPORT"))
+                found.add(listing, moment, ("8-K", "3.03,5.03,9.01", "CURRENT REPORT"))
             u = [uniform(seed, STREAM_EDGAR, listing.number, day.toordinal(), n) for n in (0, 1, 2)]
             if u[0] < _ROUTINE:
                 kind = next(rest for limit, *rest in _KINDS if u[1] < limit)
-                seconds = int(u[2] * 15.9 * 3600)
-                moment = datetime.combine(day, time(6)) + timedelta(seconds=seconds)
-                _add(found, listing, moment, tuple(kind))
-    return sorted(found.values(), key=lambda x: (x.accepted, x.cik))
+                found.add(listing, _in_hours(day, u[2]), tuple(kind))
+    return sorted(found.by_moment.values(), key=lambda x: (x.accepted, x.cik))
 
 
-def _add(
-    found: dict[tuple[str, datetime], Submission],
-    listing: Listing,
-    moment: datetime,
-    kind: tuple[str, ...],
-) -> None:
-    cik, (form, items, description) = listing.cik or "", kind
-    number = f"{int(moment.timestamp()) % 1_000_000:06d}"
-    accession = f"{cik}-{moment:%y}-{number}"
-    submission = Submission(cik, listing.name, form, items, description, moment, accession)
-    found.setdefault((cik, moment), submission)
+def _add_earlier(found: _Found, listing: Listing, first: date, number: int) -> None:
+    """One of the filings of the year before the market's first day, on a weekday."""
+    u = [uniform(found.seed, STREAM_EARLIER, listing.number, number, n) for n in (0, 1)]
+    day = first - _EARLIER_STEP * number - timedelta(1 + int(u[0] * 14))
+    day -= timedelta(max(0, day.weekday() - 4))
+    form = _EARLIER[number % len(_EARLIER)]
+    found.add(listing, _in_hours(day, u[1]), (form, "", form))
+
+
+def _in_hours(day: date, u: float) -> datetime:
+    """A moment between 06:00 and 22:00."""
+    return datetime.combine(day, time(6)) + timedelta(seconds=int(u * 15.9 * 3600))
+
+
+@dataclass
+class _Found:
+    """Filings by company and moment; those that changed their clock did so on `change`."""
+
+    seed: int
+    change: date
+    by_moment: dict[tuple[str, datetime], Submission] = field(default_factory=dict)
+
+    def add(self, listing: Listing, moment: datetime, kind: tuple[str, ...]) -> None:
+        cik, (form, items, description) = listing.cik or "", kind
+        number = f"{int(moment.replace(tzinfo=UTC).timestamp()) % 1_000_000:06d}"
+        accession = f"{cik}-{moment:%y}-{number}"
+        is_utc = self._is_utc(cik, moment.date())
+        submission = Submission(
+            cik, listing.name, form, items, description, moment, accession, is_utc
+        )
+        self.by_moment.setdefault((cik, moment), submission)
+
+    def _is_utc(self, cik: str, day: date) -> bool:
+        u = uniform(self.seed, STREAM_CLOCK, int(cik))
+        has_changed = u >= _IN_UTC + _IN_NEW_YORK and day >= self.change
+        return u < _IN_UTC or has_changed
 
 
 def index_text(rows: Iterable[Submission], last: date, *, is_daily: bool) -> str:
@@ -138,8 +177,7 @@ def _columns(rows: Sequence[Submission]) -> Row:
     return {
         "accessionNumber": [x.accession for x in rows],
         "filingDate": [str(x.filed) for x in rows],
-        # Marked Z and New York time, as the SEC has it.
-        "acceptanceDateTime": [f"{x.accepted:%Y-%m-%dT%H:%M:%S}.000Z" for x in rows],
+        "acceptanceDateTime": [x.accepted_raw for x in rows],
         "form": [x.form for x in rows],
         "items": [x.items for x in rows],
         "primaryDocument": ["document.htm" for _ in rows],

@@ -66,6 +66,9 @@ class NoFacts:
     def submissions(self) -> list[Submission]:
         return []
 
+    def submissions_of(self, cik: str) -> list[Submission]:
+        return []
+
     def halts(self, day: date) -> list[FeedHalt]:
         return []
 
@@ -210,6 +213,16 @@ class SimulatedFacts:
     def _submissions(self) -> list[Submission]:
         market = self._market
         return make_submissions(self._seed, market.listings, market.split_events, market.sessions)
+
+    def submissions_of(self, cik: str) -> list[Submission]:
+        return self._by_company.get(cik, [])
+
+    @cached_property
+    def _by_company(self) -> dict[str, list[Submission]]:
+        found: dict[str, list[Submission]] = {}
+        for submission in self._submissions:
+            found.setdefault(submission.cik, []).append(submission)
+        return found
 
     def halts(self, day: date) -> list[FeedHalt]:
         return self._halts.get(day, [])

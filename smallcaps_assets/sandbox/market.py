@@ -127,6 +127,10 @@ class MarketFacts(Protocol):
         """Filings with the SEC, by acceptance."""
         ...
 
+    def submissions_of(self, cik: str) -> list[Submission]:
+        """Those of one company, by acceptance."""
+        ...
+
     def halts(self, day: date) -> list[FeedHalt]:
         """The halts of a session, by time."""
         ...

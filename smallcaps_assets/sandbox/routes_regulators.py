@@ -142,7 +142,7 @@ def edgar_company(market: Market, request: Request) -> Answer:
     """A company's submissions, or a page of its older ones."""
     name = request.path_params["name"]
     match = re.fullmatch(r"CIK(\d{10})(-submissions-\d{3})?\.json", name)
-    rows = [x for x in market.facts.submissions() if match and x.cik == match[1]]
+    rows = market.facts.submissions_of(match[1]) if match else []
     pages = edgar.company_pages(match[1], rows) if match and rows else {}
     return json_answer(pages[name]) if name in pages else _missing()
 

@@ -22,6 +22,7 @@ from smallcaps_assets.schemas.table import (
 
 OFFERINGS = ("registration", "shelf", "takedown", "at_the_market")
 INTEREST_SOURCES = ("polygon", "finra")
+CLOCKS = ("utc", "new_york", "unknown")
 
 
 # Short data --------------------------------------------------------------------------------------
@@ -121,8 +122,13 @@ class Filings(dy.Schema):
         nullable=True,
         check=lambda c: c.is_in(list(OFFERINGS)),
     )
+    accepted_raw = text("time of acceptance as EDGAR writes it; null: none", nullable=True)
+    accepted_clock = text(
+        "clock that accepted_raw is read by: utc, new_york; unknown: as the later of both",
+        check=lambda c: c.is_in(list(CLOCKS)),
+    )
     accepted_at = instant("acceptance by EDGAR; null: unknown", nullable=True)
-    known_at = instant("accepted_at, else 22:00 New York on the filing date")
+    known_at = instant("accepted_at or 06:00 New York on the filing date, the later; else 22:00")
 
 
 class News(dy.Schema):

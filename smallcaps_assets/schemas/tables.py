@@ -207,6 +207,7 @@ _DECLARED = (
         detail="Needs a contact in the settings (sec.contact), which the SEC asks for.",
         source="EDGAR's full or daily index, and each company's submissions",
         upstream=("ticker_details",),
+        version=2,
     ),
     Table(
         name="news",

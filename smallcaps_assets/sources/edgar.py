@@ -1,8 +1,8 @@
 """EDGAR's indexes and companies' submissions, read and joined to the table `filings`.
 
 An index says which form a company filed on a date; the company's submissions say when it was
-accepted, and the items of an 8-K. `acceptanceDateTime` is marked Z but is New York time. How they
-are fetched is in `sec.py`.
+accepted, and the items of an 8-K. How they are fetched is in `sec.py`, on which clock the time of
+acceptance is in `domain/acceptance.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from datetime import date, datetime
 import msgspec
 import polars as pl
 
-from smallcaps_assets.domain.calendar import NEW_YORK
-from smallcaps_assets.domain.publication import filed_known_at
-from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.domain.acceptance import filing_known_at, shown_clock
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import decode, text_tables
 from smallcaps_assets.sources.errors import BadAnswer, WrongContent
@@ -64,7 +62,10 @@ class Submissions(msgspec.Struct):
 
 SUBMISSION = {
     "accession_number": pl.String,
-    "accepted_at": INSTANT,
+    "form": pl.String,
+    "filing_date": pl.Date,
+    "accepted_raw": pl.String,
+    "shown_clock": pl.String,
     "items": pl.String,
     "is_at_the_market": pl.Boolean,
 }
@@ -97,7 +98,7 @@ def parse_index(body: bytes, path: str = "") -> pl.DataFrame:
 
 def wanted_forms(index: pl.DataFrame) -> pl.DataFrame:
     """The rows of an index whose form the table keeps."""
-    return index.filter(pl.col("form").str.contains(FORMS))
+    return index.filter(_is_kept())
 
 
 def read_submissions(answer: Answer, cik: str) -> Submissions:
@@ -109,51 +110,64 @@ def read_submissions(answer: Answer, cik: str) -> Submissions:
 
 
 def submission_frame(answer: Answer, columns: Columns) -> pl.DataFrame:
-    """A page's filings of the forms kept, as SUBMISSION.
+    """A page's filings as SUBMISSION: of the forms kept, and others that show the clock.
 
-    Raises BadAnswer when its arrays differ in length.
+    Raises BadAnswer when its arrays differ in length, or a date or time makes no sense.
     """
     count = len(columns.accessionNumber)
     texts = (columns.items, columns.primaryDocument, columns.primaryDocDescription)
-    arrays = (columns.acceptanceDateTime, columns.form, *(x for x in texts if x))
-    if any(len(array) != count for array in arrays):
+    arrays = (columns.filingDate, columns.acceptanceDateTime, columns.form)
+    if any(len(array) != count for array in (*arrays, *(x for x in texts if x))):
         raise answer.problem(BadAnswer, "the arrays of the filings differ in length")
     try:
-        moments = [_accepted(text) for text in columns.acceptanceDateTime]
+        days = [date.fromisoformat(text) for text in columns.filingDate]
+        accepted = [_accepted(text) for text in columns.acceptanceDateTime]
     except ValueError as problem:
-        raise answer.problem(BadAnswer, f"an acceptance time makes no sense: {problem}") from None
+        raise answer.problem(BadAnswer, f"a filing's time makes no sense: {problem}") from None
     told = [" ".join(parts) for parts in zip(*(x for x in texts[1:] if x), strict=True)]
     flags = [bool(_AT_THE_MARKET.search(x)) for x in told] or [False] * count
     found = pl.DataFrame(
         {
             "accession_number": columns.accessionNumber,
-            "accepted_at": pl.Series(moments, dtype=INSTANT),
+            "form": columns.form,
+            "filing_date": days,
+            "accepted_raw": accepted,
+            "shown_clock": [None] * count,
             "items": columns.items or [""] * count,
             "is_at_the_market": flags,
         },
         schema=SUBMISSION,
-    )
-    return found.filter(pl.Series(columns.form, dtype=pl.String).str.contains(FORMS))
+    ).with_columns(shown_clock().alias("shown_clock"))
+    return found.filter(_is_kept() | pl.col("shown_clock").is_not_null())
 
 
-def _accepted(text: str) -> datetime:
-    """New York time, whatever its mark says."""
-    return datetime.fromisoformat(text.rstrip("Z")).replace(tzinfo=NEW_YORK)
+def _is_kept() -> pl.Expr:
+    return pl.col("form").str.contains(FORMS)
+
+
+def _accepted(text: str) -> str:
+    """A time of acceptance as it came. Raises ValueError for what is none of EDGAR's."""
+    if text:
+        moment = datetime.fromisoformat(text.removesuffix("Z"))
+        if moment.tzinfo is not None or not 1993 <= moment.year <= 2100:
+            raise ValueError(f"{text!r} is not of EDGAR's years and marked Z")
+    return text
 
 
 def filings(index: pl.DataFrame, submissions: pl.DataFrame, month: date) -> pl.DataFrame:
     """The table `filings` of a month: rows of its index with what the submissions add.
 
-    A filing that the submissions lack counts as known at the latest moment of its date.
+    `submissions` are those of `with_acceptance`. A filing that they lack has no time of acceptance.
     """
-    joined = index.join(submissions, on="accession_number", how="left")
+    key = ["cik", "accession_number"]
+    joined = index.join(submissions.drop("form", "filing_date"), on=key, how="left")
     form = pl.col("form").str.replace("/A", "", literal=True)
-    latest = {day: filed_known_at(day) for day in index["filing_date"].unique().sort()}
-    fallback = pl.col("filing_date").replace_strict(latest, return_dtype=INSTANT, default=None)
     is_atm = pl.col("is_at_the_market").fill_null(False) & form.str.contains("^(S-3|424B)")
     found = joined.with_columns(
         pl.lit(month).alias("month"),
         pl.col("items").replace("", None),
+        pl.col("accepted_raw").replace("", None),
+        pl.col("accepted_clock").fill_null("unknown"),
         pl.col("form").str.ends_with("/A").alias("is_amendment"),
         pl.when(is_atm)
         .then(pl.lit("at_the_market"))
@@ -164,6 +178,6 @@ def filings(index: pl.DataFrame, submissions: pl.DataFrame, month: date) -> pl.D
         .when(form.str.starts_with("424B"))
         .then(pl.lit("takedown"))
         .alias("offering"),
-        pl.coalesce("accepted_at", fallback).alias("known_at"),
+        filing_known_at().alias("known_at"),
     )
-    return TABLES["filings"].conform(found.unique(["cik", "accession_number"]))
+    return TABLES["filings"].conform(found.unique(key))

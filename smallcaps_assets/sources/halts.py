@@ -26,6 +26,7 @@ PATH = "/rss.aspx"
 REACH = timedelta(days=365)
 """How far back the feed goes."""
 _SPACE = "{http://www.nasdaqtrader.com/}"
+Refused = Callable[[str], None]
 _FORMATS = ("%m/%d/%Y %H:%M:%S.%f", "%m/%d/%Y %H:%M:%S")
 
 
@@ -66,8 +67,8 @@ class HaltFeed:
         """Whether the feed still has a session."""
         return self._today() - REACH <= day
 
-    def halts(self, day: date) -> pl.DataFrame:
-        """The table `halts` of a session.
+    def halts(self, day: date, refused: Refused = lambda row: None) -> pl.DataFrame:
+        """The table `halts` of a session; `refused` as in `parse_halts`.
 
         Raises NotFound for one the feed no longer has, and as `parse_halts`.
         """
@@ -80,14 +81,18 @@ class HaltFeed:
         params = {"feed": "tradehalts", "haltdate": f"{day:%m%d%Y}"}
 
         def read(answer: Answer) -> pl.DataFrame:
-            return parse_halts(answer.body, day, answer.request.shown)
+            return parse_halts(answer.body, day, answer.request.shown, refused)
 
         return self._transport.fetch(Request(PATH, params, accept="application/rss+xml"), read)
 
 
-def parse_halts(body: bytes, day: date, path: str = "") -> pl.DataFrame:
+def parse_halts(
+    body: bytes, day: date, path: str = "", refused: Refused = lambda row: None
+) -> pl.DataFrame:
     """The feed of a day as the table `halts`, each halt once.
 
+    A halt that ends before it begins is left out, and `refused` called with its ticker, begin and
+    end (New York) as text.
     Raises WrongContent when it is no RSS or a halt is of another day, TruncatedAnswer when it is
     cut or the items differ from their number, BadAnswer when a time makes no sense.
     """
@@ -101,8 +106,13 @@ def parse_halts(body: bytes, day: date, path: str = "") -> pl.DataFrame:
     table = TABLES["halts"]
     schema = {name: dtype for name, dtype in table.columns.items() if name != "ticker"}
     frame = pl.DataFrame(rows, schema=schema).with_columns(from_finra("symbol").alias("ticker"))
+    is_backward = (pl.col("halt_end") < pl.col("halt_start")).fill_null(False)
     # The feed repeats a halt when its resumption becomes known: the last row has the most.
-    return table.conform(frame.sort("halt_end").unique(table.key, keep="last"))
+    found = frame.filter(~is_backward).sort("halt_end").unique(table.key, keep="last")
+    for row in frame.filter(is_backward).join(found, on=table.key, how="anti").to_dicts():
+        begin, end = (row[name].astimezone(NEW_YORK) for name in ("halt_start", "halt_end"))
+        refused(f"{row['ticker']} {begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}")
+    return table.conform(found)
 
 
 def _items(body: bytes, path: str) -> tuple[list[ElementTree.Element], int | None]:
@@ -132,9 +142,6 @@ def _row(item: ElementTree.Element, day: date, path: str) -> dict[str, Any]:
         raise BadAnswer("a halt without symbol, date or time", path=path)
     resumed = cell("ResumptionDate")
     price = cell("PauseThresholdPrice")
-    end = _moment(resumed, cell("ResumptionTradeTime"), path)
-    if end is not None and end < start:
-        raise BadAnswer(f"the halt of {symbol} at {start} ends before it, at {end}", path=path)
     return {
         "date": start.date(),
         "halt_start": start,
@@ -144,7 +151,7 @@ def _row(item: ElementTree.Element, day: date, path: str) -> dict[str, Any]:
         "market": cell("Market", "Mkt"),
         "pause_threshold_price": _price(price, path),
         "quotes_resumed": _moment(resumed, cell("ResumptionQuoteTime"), path),
-        "halt_end": end,
+        "halt_end": _moment(resumed, cell("ResumptionTradeTime"), path),
         "halt_source": "feed",
         "known_at": start,
     }

@@ -15,10 +15,11 @@ from datetime import date, timedelta
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 
+from smallcaps_assets.domain.acceptance import ERA, with_acceptance
 from smallcaps_assets.settings import SecSettings
 from smallcaps_assets.sources import decode, edgar
 from smallcaps_assets.sources.errors import (
@@ -43,6 +44,13 @@ FOLDERS = (
     "/files/node/add/data_distribution",
 )
 T = TypeVar("T")
+
+
+class _Submitted(NamedTuple):
+    """A company's filings as edgar.SUBMISSION, all of them from `since` on."""
+
+    rows: pl.DataFrame
+    since: date = date.min
 
 
 class SecClient:
@@ -81,7 +89,7 @@ class SecClient:
         self._data = make(data_url or url or settings.data_url)
         self._names: dict[str, str] = {}
         self._quarters: dict[str, pl.DataFrame] = {}
-        self._submissions: dict[str, pl.DataFrame] = {}
+        self._submissions: dict[str, _Submitted] = {}
 
     def __enter__(self) -> SecClient:
         return self
@@ -172,25 +180,31 @@ class SecClient:
         return pl.concat([edgar.wanted_forms(found), newest]).unique(maintain_order=True)
 
     def filings(self, month: date, ciks: Collection[str], last: date) -> pl.DataFrame:
-        """The table `filings` of a month up to `last`, of the companies of `ciks`."""
+        """The table `filings` of a month up to `last`, of the companies of `ciks`.
+
+        Filings dated after `last` change nothing in it.
+        """
         index = edgar.wanted_forms(self.index(month, last))
         index = index.filter(pl.col("cik").is_in(list(ciks)))
         companies = index["cik"].unique().sort().to_list()
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="edgar") as pool:
-            pages = list(pool.map(lambda cik: self._of_company(cik, index), companies))
-        empty = pl.DataFrame(schema=edgar.SUBMISSION)
-        return edgar.filings(index, pl.concat([empty, *pages]), month)
+            pages = list(pool.map(lambda cik: self._of_company(cik, index, last - ERA), companies))
+        empty = pl.DataFrame(schema=edgar.SUBMISSION | {"cik": pl.String})
+        return edgar.filings(index, with_acceptance(pl.concat([empty, *pages]), last), month)
 
-    def _of_company(self, cik: str, index: pl.DataFrame) -> pl.DataFrame:
-        """What a company's submissions say of the filings in an index; read once per client."""
+    def _of_company(self, cik: str, index: pl.DataFrame, first: date) -> pl.DataFrame:
+        """A company's submissions with those of an index and all since `first`.
+
+        Read once per client, unless they don't reach as far.
+        """
         wanted = index.filter(pl.col("cik") == cik)
         held = self._submissions.get(cik)
-        if held is None or not _has_all(held, wanted):
-            held = self._submissions[cik] = self.submissions(cik, wanted)
-        return held.join(wanted, on="accession_number", how="semi")
+        if held is None or held.since > first or not _has_all(held.rows, wanted):
+            held = self._submissions[cik] = self._read_submissions(cik, wanted, first)
+        return held.rows.with_columns(pl.lit(cik).alias("cik"))
 
-    def submissions(self, cik: str, wanted: pl.DataFrame | None = None) -> pl.DataFrame:
-        """A company's filings as edgar.SUBMISSION; with pages of older ones as far as `wanted`."""
+    def _read_submissions(self, cik: str, wanted: pl.DataFrame, first: date) -> _Submitted:
+        """A company's filings, with pages of older ones as far as `wanted` and `first`."""
         path = f"/submissions/CIK{cik}.json"
         newest: list[pl.DataFrame] = []
 
@@ -202,13 +216,14 @@ class SecClient:
         try:
             found = self._get(Request(path), read, self._data)
         except NotFound:
-            return pl.DataFrame(schema=edgar.SUBMISSION)
-        frames = [*newest]
+            return _Submitted(pl.DataFrame(schema=edgar.SUBMISSION))
+        frames, since = [*newest], date.min
         for file in found.filings.files:
-            if wanted is not None and _has_all(pl.concat(frames), wanted):
+            if "" < file.filingTo < str(first) and _has_all(pl.concat(frames), wanted):
+                since = first
                 break
             frames.append(self._get(Request(_page_path(file.name, cik)), _page, self._data))
-        return pl.concat(frames).unique("accession_number", maintain_order=True)
+        return _Submitted(pl.concat(frames).unique("accession_number", maintain_order=True), since)
 
     def _get(self, request: Request, read: Any, transport: Transport | None = None) -> Any:
         if not self._contact:

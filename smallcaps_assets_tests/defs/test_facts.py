@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime, time, tzinfo
 from pathlib import Path
 
 import polars as pl
@@ -15,11 +16,14 @@ from smallcaps_assets.defs.fact_places import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
+from smallcaps_assets.domain.calendar import NEW_YORK
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.orchestration.runner import RunConfig
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import TickSettings
 from smallcaps_assets.sources.errors import (
     BadAnswer,
     MissingContact,
@@ -28,7 +32,10 @@ from smallcaps_assets.sources.errors import (
 )
 from smallcaps_assets.sources.halts import HaltFeed
 from smallcaps_assets.sources.sec import SecClient
+from smallcaps_assets.sources.throttle import Throttle
 from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
+from smallcaps_assets_tests.sources import test_halts
+from smallcaps_assets_tests.sources.loopback import Loopback, Reply
 
 LONG = {"sandbox": {"end": "2024-12-06", "tickers": 20, "pump_days": 4}}
 KEYS = {
@@ -75,6 +82,32 @@ def test_fact_table_expected_rows_with_known_at_and_resume(work: Workspace, tabl
     assert made(work, table, key).is_reused
 
 
+def test_filings_expected_at_their_true_moment_on_either_clock(tmp_path: Path) -> None:
+    """Against the wall clock of the simulation, which the client never sees."""
+    work = workspace(tmp_path / "lake", sandbox={"end": "2024-10-31", "tickers": 40})
+    reference(work)
+    outcome = made(work, "filings", "2024-10")
+    assert outcome.error is None
+    (told,) = [f.found for f in outcome.findings if f.name == "acceptance"]
+    assert "accepted by UTC" in told and "0 without a time" in told
+    values = {**work.settings.sandbox.model_dump(), "faults": ()}
+    truth = {
+        (x.cik, x.accession): (x.accepted.replace(tzinfo=NEW_YORK), x.is_utc)
+        for x in SimulatedMarket(SandboxConfig(kind="simulated", **values)).facts.submissions()
+    }
+    late: dict[str, list[bool]] = {}
+    for row in work.lake.read("filings", "2024-10").to_dicts():
+        accepted, is_utc = truth[row["cik"], row["accession_number"]]
+        clock = row["accepted_clock"]
+        assert clock == "unknown" or (clock == "utc") == is_utc
+        late.setdefault(clock, []).append(row["accepted_at"] > accepted)
+        opening = datetime.combine(row["filing_date"], time(6), NEW_YORK)
+        assert row["accepted_at"] >= accepted
+        assert row["known_at"] == max(row["accepted_at"], opening)
+    assert len(late["utc"]) > len(late["new_york"]) > 0
+    assert not any(late["utc"] + late["new_york"])
+
+
 def test_coverage_expected_to_tell_of_the_facts_that_a_session_can_know(work: Workspace) -> None:
     day = "2024-10-31"
     keys = work.cuts.session_keys(work.cuts.start, date.fromisoformat(day))
@@ -118,7 +151,10 @@ def test_halts_expected_from_the_feed_for_the_tape(work: Workspace) -> None:
     assert found is not None and found.height >= 1
     nobody = halts_of(work.lake, "NOBODY", day)
     assert nobody is not None and nobody.is_empty()
-    assert halts_digest(work.lake, ticker, day) != halts_digest(work.lake, "NOBODY", day)
+    ticks = work.settings.ticks
+    assert halts_digest(work.lake, ticker, day, ticks) != halts_digest(
+        work.lake, "NOBODY", day, ticks
+    )
 
 
 def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
@@ -130,7 +166,8 @@ def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
     outcome = made(later, "halts", "2024-11-01")
     assert outcome.error is None
     assert halts_of(later.lake, "GEVO", date(2024, 11, 1)) is None
-    assert halts_digest(later.lake, "GEVO", date(2024, 11, 1)) == "no halt feed"
+    ticks = later.settings.ticks
+    assert halts_digest(later.lake, "GEVO", date(2024, 11, 1), ticks) == "no halt feed"
 
     key = next(k for k in work.lake.keys("halts") if work.lake.rows("halts", k))
     again = workspace(work.lake.root, short={"facilities": "FNSQ,FNRA"}, **LONG)  # type: ignore[arg-type]
@@ -258,3 +295,91 @@ def test_halt_left_open_expected_read_again_until_it_has_its_end(work: Workspace
     assert made(work, "halts", halted, is_resumed=False).error is None
     assert work.lake.read("halts", halted).equals(whole)
     assert halted not in open_halts(work, newest)
+
+
+def of_the_feed(work: Workspace, body: bytes, key: str) -> Outcome:
+    """`halts` of a session made from a feed's answer."""
+    with Loopback(Reply(body)) as server:
+        feed = HaltFeed(url=server.url, throttle=Throttle(1000.0), today=lambda: date(2026, 7, 2))
+        work.get_regulators = lambda: Regulators(SecClient(contact="a b@c.de"), feed)
+        return made(replace(work), "halts", key, is_resumed=False)
+
+
+def test_halt_that_ends_before_it_begins_expected_named_beside_the_others(tmp_path: Path) -> None:
+    work, day = workspace(tmp_path / "lake", **LONG), date(2026, 7, 2)
+    backward = test_halts.item("BRK/B", ResumptionTradeTime="09:00:00")
+    outcome = of_the_feed(work, test_halts.feed(test_halts.item(), backward), str(day))
+    assert outcome.error is None
+    assert work.lake.read("halts", str(day))["ticker"].to_list() == ["GEVO"]
+    name = "BRK.B 2026-07-02 09:35:44 to 2026-07-02 09:00:00"
+    assert name in outcome.metadata["source"]
+    for found in (outcome, made(work, "halts", str(day))):  # when made, and when found there
+        (finding,) = [f for f in found.findings if f.name == "halts end after they begin"]
+        assert (finding.is_good, finding.is_error, name in finding.found) == (False, False, True)
+    # The feed can't be believed for that ticker: its halts come from the tape.
+    assert halts_of(work.lake, "BRK.B", day) is None
+    assert halts_digest(work.lake, "BRK.B", day, work.settings.ticks) == "no halt feed"
+    assert halts_of(work.lake, "BRK", day) is not None
+    assert open_halts(work, day)[-1:] == [str(day)]  # looked at again in the evenings
+
+    work.get_regulators = lambda: Regulators(
+        SecClient(contact="a b@c.de"), HaltFeed(today=lambda: date(2028, 1, 3))
+    )
+    outcome = made(replace(work), "halts", str(day), is_resumed=False)
+    assert outcome.error is None
+    assert halts_of(work.lake, "BRK.B", day) is None
+
+    outcome = of_the_feed(
+        work, test_halts.feed(test_halts.item(), test_halts.item("BRK/B")), str(day)
+    )
+    assert work.lake.rows("halts", str(day)) == 2
+    assert open_halts(work, day) == []
+    assert all(f.is_good for f in outcome.findings)
+
+
+def test_digest_of_halts_expected_to_change_only_with_the_tape(tmp_path: Path) -> None:
+    work, day = workspace(tmp_path / "lake", **LONG), date(2026, 7, 2)
+    ticks = work.settings.ticks
+
+    def digest(*items: str, settings: TickSettings = ticks) -> str:
+        of_the_feed(work, test_halts.feed(*items), str(day))
+        return halts_digest(work.lake, "GEVO", day, settings)
+
+    nothing = digest()
+    assert nothing != "no halt feed"
+    evening = test_halts.item(HaltTime="19:50:00", ResumptionTradeTime="20:00:00")
+    assert digest(evening) == nothing
+    assert digest(test_halts.item("AAME")) == nothing
+    open_end = {"ResumptionTradeTime": "", "ResumptionQuoteTime": ""}
+    until_tomorrow = {"ResumptionDate": "07/06/2026"}
+    still_on = digest(test_halts.item(**open_end))
+    assert still_on != nothing
+    assert digest(test_halts.item(**until_tomorrow)) == still_on
+    assert digest(test_halts.item()) not in (nothing, still_on)
+    late = ticks.model_copy(update={"after_hours": True})
+    assert digest(evening, settings=late) != digest(settings=late)
+    no_feed = ticks.model_copy(update={"halt_sources": ("inferred",)})
+    assert digest(test_halts.item(), settings=no_feed) == "no halt feed"
+
+
+def test_halts_read_during_the_session_expected_read_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smallcaps_assets.defs import fact_inputs
+
+    work, key = workspace(tmp_path / "lake", **LONG), "2024-11-01"
+
+    def at(clock: str) -> None:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:
+                return datetime.fromisoformat(f"{key}T{clock}").replace(tzinfo=tz)
+
+        monkeypatch.setattr(fact_inputs, "datetime", Clock)
+
+    at("18:45")
+    assert not made(work, "halts", key).is_reused
+    assert made(work, "halts", key).is_reused
+    at("20:30")
+    assert not made(work, "halts", key).is_reused
+    assert made(work, "halts", key).is_reused

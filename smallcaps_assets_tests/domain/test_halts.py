@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from tick_frames import SECOND, at, halts_frame, tape_of, trade, walk
+from tick_frames import SECOND, SETTINGS, at, halts_frame, tape_of, trade, walk
 
 from smallcaps_assets.domain.halts import HaltError
 
@@ -99,7 +99,7 @@ def test_weaker_source_given_an_overlap_gives_way():
 
 
 def test_feed_given_an_end_before_its_start_is_refused():
-    with pytest.raises(HaltError, match="ends before"):
+    with pytest.raises(HaltError, match="ends before it, 2021-02-05 15:30:00"):
         tape_of([trade("10:00:00")], halts=halts_frame(("10:30:00", "10:25:00")))
 
 
@@ -114,3 +114,37 @@ def test_feed_given_an_end_after_the_session_has_no_end_in_it():
     start = at("15:53:57")
     assert intervals(tape) == [(start, None, start, "feed")]
     assert tape.ticks["block"].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        (("feed", "market_wide", "reopening", "inferred"), ["inferred", "reopening"]),
+        (("feed", "market_wide", "reopening"), ["reopening"]),
+        (("feed", "inferred"), ["inferred"]),
+        (("feed", "market_wide"), []),
+        ((), []),
+    ],
+)
+def test_tape_without_a_feed_infers_only_by_the_sources_allowed(sources, found):
+    rows = [
+        *busy("10:00:00"),
+        *(trade("10:09:00"), trade("10:59:00"), trade("11:00:00", conditions=[28])),
+    ]
+    settings = SETTINGS.ticks.model_copy(update={"halt_sources": sources})
+    assert tape_of(rows, settings=settings).halts["halt_source"].to_list() == found
+
+
+def test_feed_and_market_wide_halts_can_be_left_out_by_name():
+    feed = halts_frame(("12:00:00", "12:05:00"), day=PANIC)
+    for source in ("feed", "market_wide"):
+        settings = SETTINGS.ticks.model_copy(update={"halt_sources": (source,)})
+        tape = tape_of([trade("11:00:00")], PANIC, settings, feed)
+        assert tape.halts["halt_source"].to_list() == [source]
+
+
+def test_feed_that_is_left_out_leaves_the_day_to_the_tape():
+    rows = [*busy("10:00:00"), trade("10:09:00")]
+    settings = SETTINGS.ticks.model_copy(update={"halt_sources": ("inferred",)})
+    tape = tape_of(rows, settings=settings, halts=halts_frame(("10:30:00", "10:35:00")))
+    assert tape.halts["halt_source"].to_list() == ["inferred"]

@@ -286,6 +286,85 @@ def test_corrected_short_volume_touches_its_session(daemon: Daemon) -> None:
     assert lake.stamp("short_volume", day) == stamp
 
 
+def read_halts_again(daemon: Daemon, day: str, rows: pl.DataFrame, source: str) -> None:
+    """As the evening's schedule would store them."""
+    stamp = daemon.lake.stamp("halts", day)
+    assert stamp is not None
+    daemon.lake.write("halts", day, rows, replace(stamp, source=source))
+    daemon.instance.report_runless_asset_event(dg.AssetMaterialization("halts", partition=day))
+
+
+def test_late_halts_touch_the_ticker_sessions_whose_tape_they_cut(daemon: Daemon) -> None:
+    lake = daemon.lake
+    assert daemon.sensor("corrections") == []
+    rows = lake.read("ticker_sessions").filter("is_qualified").sort("date", "ticker")
+    day = rows["date"].mode().sort()[-1]
+    keys = rows.filter(pl.col("date") == day)["partition_key"].to_list()
+    assert len(keys) > 1
+    (key, *others), tables_of_bars = keys, TICK_CHAIN[1:]
+    feed, before = lake.read("halts", str(day)), {k: lake.digest("dollar_bars", k) for k in keys}
+    stamp = lake.stamp("halts", str(day))
+    assert stamp is not None
+    start = lake.read("trades", key)["sip_timestamp"].quantile(0.5, "nearest")
+    halt = pl.DataFrame({"date": [day], "ticker": [key.rpartition("_")[0]], "halt_start": [start]})
+    late = TABLES["halts"].conform(
+        halt.with_columns(
+            pl.lit("T1").alias("reason_code"),
+            pl.col("ticker").alias("symbol"),
+            (pl.col("halt_start") + pl.duration(minutes=20)).alias("halt_end"),
+            pl.lit("feed").alias("halt_source"),
+            pl.col("halt_start").alias("known_at"),
+            *(pl.lit(None).alias(name) for name in ("name", "market", "pause_threshold_price")),
+            pl.lit(None).alias("quotes_resumed"),
+        )
+    )
+    read_halts_again(daemon, str(day), pl.concat([feed, late]), stamp.source)
+
+    requests = daemon.sensor("corrections", is_cursor_kept=False)
+    assert daemon.sensor("corrections") == []  # asked again after the restart, started once
+    made = {tables(r): keys_of(r) for r in requests}
+    assert made.pop(tables_of_bars) == [key]
+    both = ["before_christmas", "after_christmas", "union"]  # halts count for 45 days
+    assert made == {("ml_dataset",): both if str(day) <= "2024-12-26" else both[1:]}
+    reasons = {tables(r): r.tags[REASON_TAG] for r in requests}
+    assert reasons[tables_of_bars] == f"sensor corrections: the feed has other halts of {key}"
+    assert reasons["ml_dataset",] == f"sensor corrections: read since: halts of {day}"
+    (request,) = [r for r in requests if tables(r) == tables_of_bars]
+    assert daemon.run(request).success
+    assert lake.digest("dollar_bars", key) != before[key]
+    assert "feed" in set(lake.read("bar_features", key)["halt_source"])
+    assert all(lake.digest("dollar_bars", k) == before[k] for k in others)
+    assert daemon.sensor("corrections") == []
+
+    # A feed that comes after the ticks speaks for all the session's tapes.
+    read_halts_again(daemon, str(day), feed.clear(), "")
+    assert {k for r in daemon.sensor("corrections") if "dollar_bars" in tables(r)
+            for k in keys_of(r)} == set(keys)  # fmt: skip
+
+
+def test_late_filings_touch_the_periods_of_the_dataset(daemon: Daemon) -> None:
+    lake, month = daemon.lake, "2024-12"
+    assert daemon.sensor("corrections") == []
+    event = dg.AssetMaterialization("filings", partition=month)
+    daemon.instance.report_runless_asset_event(event)
+    assert daemon.sensor("corrections") == []  # read again, and the same
+    stamp, rows = lake.stamp("filings", month), lake.read("filings", month)
+    assert stamp is not None
+    for count in (-1, -2):
+        lake.write("filings", month, rows.head(count), stamp)
+        daemon.instance.report_runless_asset_event(event)
+        if count == -2:
+            assert daemon.sensor("corrections") == []  # within the quiet interval
+            daemon.given = ("run.quiet_minutes=0",)
+            daemon.__post_init__()
+        (request,) = daemon.sensor("corrections")
+        assert tables(request) == ("ml_dataset",)
+        assert keys_of(request) == ["before_christmas", "after_christmas", "union"]
+        assert request.tags[REASON_TAG] == f"sensor corrections: read since: filings of {month}"
+    assert daemon.run(request).success
+    assert daemon.sensor("corrections") == []
+
+
 def test_upkeep_needs_no_switch_and_puts_the_instance_in_order(daemon: Daemon) -> None:
     old = Path(daemon.instance.root_directory) / "storage" / "gone" / "compute_logs"
     old.mkdir(parents=True)

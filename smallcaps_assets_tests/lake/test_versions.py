@@ -126,6 +126,28 @@ def test_migrate_without_a_step_or_with_a_wrong_one_leaves_the_file(
     assert lake.read_bytes("daily_bars", KEY) == before
 
 
+def test_migrate_of_filings_keeps_the_later_moment_and_the_text(tmp_path: Path):
+    """Version 1 read every time as New York's and left evenings and 00:00:00 as they were."""
+    moments = [("2024-07-01", "2024-07-01 11:00"), ("2024-07-02", "2024-07-01 23:00"),
+               ("2024-07-03", "2024-07-03 04:00"), ("2024-07-05", None)]  # fmt: skip
+    old = pl.DataFrame(
+        {"filing_date": [day for day, _ in moments], "accepted_at": [at for _, at in moments]}
+    ).with_columns(
+        pl.col("filing_date").str.to_date(),
+        pl.col("accepted_at").str.to_datetime("%Y-%m-%d %H:%M", time_unit="ns", time_zone="UTC"),
+    )
+    new = MIGRATIONS["filings", 1](old)
+    assert new["accepted_raw"].to_list() == [
+        *("2024-07-01T07:00:00.000Z", "2024-07-01T19:00:00.000Z", "2024-07-03T00:00:00.000Z", None)
+    ]
+    assert set(new["accepted_clock"]) == {"unknown"}
+    assert new["accepted_at"].to_list() == [*old["accepted_at"][:2], None, None]
+    assert new["known_at"].dt.to_string("%m-%d %H:%M").to_list() == [
+        *("07-01 11:00", "07-02 10:00", "07-04 02:00", "07-06 02:00")
+    ]
+    assert new["known_at"].dtype == TABLES["filings"].columns["known_at"]
+
+
 def test_migrate_of_a_later_version_is_refused(lake: Lake, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(TABLES, "daily_bars", replace(TABLES["daily_bars"], version=0))
     with pytest.raises(UnknownContractError, match="update the project"):

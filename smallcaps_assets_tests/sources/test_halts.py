@@ -68,6 +68,22 @@ def test_parse_given_resumption_on_a_later_day_expected_that_day() -> None:
     assert found["halt_end"][0] == datetime(2026, 7, 6, 13, 40, 44, tzinfo=UTC)
 
 
+def test_parse_given_a_halt_that_ends_before_it_begins_expected_the_others_and_its_name() -> None:
+    backward = item("BRK/B", ResumptionTradeTime="09:00:00")
+    refused: list[str] = []
+    found = parse_halts(feed(item(), backward, item("AAME")), DAY, refused=refused.append)
+    assert found["ticker"].to_list() == ["AAME", "GEVO"]
+    assert refused == ["BRK.B 2026-07-02 09:35:44 to 2026-07-02 09:00:00"]
+    assert parse_halts(feed(backward), DAY).is_empty()
+
+
+def test_parse_given_a_halt_mended_further_down_expected_no_complaint() -> None:
+    refused: list[str] = []
+    body = feed(item(ResumptionTradeTime="09:00:00"), item())
+    assert parse_halts(body, DAY, refused=refused.append).height == 1
+    assert refused == []
+
+
 def test_parse_given_no_halts_expected_empty() -> None:
     assert parse_halts(feed(), DAY).is_empty()
 
@@ -87,7 +103,6 @@ def test_parse_given_no_halts_expected_empty() -> None:
         (feed(item(HaltTime="25:99:00")), BadAnswer),
         (feed(item(HaltTime="")), BadAnswer),
         (feed(item(symbol="")), BadAnswer),
-        (feed(item(ResumptionTradeTime="09:00:00")), BadAnswer),
         (feed(item(PauseThresholdPrice="high")), BadAnswer),
     ],
 )

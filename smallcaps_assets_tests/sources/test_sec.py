@@ -32,6 +32,7 @@ CONTACT = "Jane Doe jane@example.com"
 CIK = "0001318605"
 HEAD = "Description: Master Index\nComments: webmaster@sec.gov\n\n"
 COLUMNS = "CIK|Company Name|Form Type|Date Filed|Filename\n" + "-" * 40 + "\n"
+Rows = dict[str, dict[str, object]]
 MISSING = Reply(b"<html>404</html>", 404)
 
 
@@ -171,14 +172,18 @@ def edgar_pages(**others: Reply) -> dict[str, Reply]:
     }
 
 
-def test_filings_expected_acceptance_in_new_york_items_and_offerings() -> None:
+def test_filings_expected_acceptance_items_and_offerings() -> None:
     with Loopback(site(edgar_pages())) as server, client(server.url) as sec:
         found = sec.filings(date(2023, 1, 1), [CIK], date(2023, 1, 5))
     frame = TABLES["filings"].validate(found)
     rows = {row["form"]: row for row in frame.to_dicts()}
     assert list(rows) == ["8-K", "S-3/A", "424B5"]
-    # Marked Z, and New York time all the same: 18:05 there is 23:05 UTC in winter.
-    assert rows["8-K"]["known_at"] == datetime(2022, 12, 30, 23, 5, tzinfo=UTC)
+    # One filing shows no clock: 18:05 may be of New York, where it is the later moment, 23:05 UTC.
+    assert rows["8-K"]["accepted_at"] == datetime(2022, 12, 30, 23, 5, tzinfo=UTC)
+    assert rows["8-K"]["accepted_raw"] == "2022-12-30T18:05:00.000Z"
+    assert rows["8-K"]["accepted_clock"] == "unknown"
+    # After 17:30 it has the next business day's date and is public from 06:00 of it.
+    assert rows["8-K"]["known_at"] == datetime(2023, 1, 3, 11, tzinfo=UTC)
     assert rows["8-K"]["items"] == "1.01,9.01"
     assert [rows[form]["offering"] for form in rows] == [None, "shelf", "at_the_market"]
     assert [rows[form]["is_amendment"] for form in rows] == [False, True, False]
@@ -190,8 +195,91 @@ def test_filings_given_no_submission_expected_known_at_22_00_of_the_date() -> No
     del pages[f"/submissions/CIK{CIK}.json"]
     with Loopback(site(pages)) as server, client(server.url) as sec:
         found = sec.filings(date(2023, 1, 1), [CIK], date(2023, 1, 5))
-    assert found["accepted_at"].null_count() == 3
+    assert found["accepted_at"].null_count() == found["accepted_raw"].null_count() == 3
     assert found["known_at"].min() == datetime(2023, 1, 4, 3, tzinfo=UTC)
+
+
+Shown = tuple[str, str, str]
+"""Form, filing date and time of acceptance."""
+UTC_EVENINGS: tuple[Shown, ...] = (
+    ("8-K", "2023-01-05", "2023-01-05T01:30:00.000Z"),  # 20:30 of the evening before
+    ("10-Q", "2023-01-06", "2023-01-06T02:45:00.000Z"),
+    ("8-K", "2023-01-09", "2023-01-09T21:10:00.000Z"),  # 21:10 would have the next day's date
+)
+NEW_YORK_MORNINGS: tuple[Shown, ...] = (
+    ("8-K", "2023-01-05", "2023-01-05T06:30:00.000Z"),  # 01:30 if it were UTC
+    ("10-Q", "2023-01-06", "2023-01-06T07:45:00.000Z"),
+    ("8-K", "2023-01-10", "2023-01-09T18:10:00.000Z"),  # 13:10 would have the day's own date
+)
+
+
+def january(*shown: Shown, last: date = date(2023, 1, 31), old: tuple[Shown, ...] = ()) -> Rows:
+    """The rows of January by filing date that one company's submissions make of the index."""
+    told = [
+        (f"0001318605-23-{n:06d}", day, accepted, form, "", "")
+        for n, (form, day, accepted) in enumerate((*shown, *old), 1)
+    ]
+    listed = [
+        f"{int(CIK)}|Müller & Co|{form}|{day}|edgar/data/1/{accession}.txt"
+        for accession, day, _, form, *_ in told
+        if day <= str(last)
+    ] + [f"7|Other|8-K|{last}|edgar/data/7/0000000007-23-000001.txt"]
+    page = json.dumps(columns(told[len(shown) :])).encode()
+    pages = edgar_pages(**{
+        "/Archives/edgar/full-index/2023/QTR1/master.idx": index(*listed),
+        f"/submissions/CIK{CIK}.json": company(told[: len(shown)], *([PAGE] if old else [])),
+        f"/submissions/{PAGE}": Reply(page),
+    })  # fmt: skip
+    with Loopback(site(pages)) as server, client(server.url) as sec:
+        found = sec.filings(date(2023, 1, 1), [CIK], last)
+    return {str(row["filing_date"]): row for row in TABLES["filings"].validate(found).to_dicts()}
+
+
+MORNING: Shown = ("8-K", "2023-01-11", "2023-01-11T12:00:00.000Z")
+
+
+def test_filings_of_a_filer_in_utc_expected_known_hours_earlier() -> None:
+    row = january(*UTC_EVENINGS, MORNING)["2023-01-11"]
+    assert row["accepted_clock"] == "utc"
+    assert row["accepted_at"] == row["known_at"] == datetime(2023, 1, 11, 12, tzinfo=UTC)
+    row = january(*NEW_YORK_MORNINGS, MORNING)["2023-01-11"]
+    assert row["accepted_clock"] == "new_york"
+    assert row["accepted_at"] == row["known_at"] == datetime(2023, 1, 11, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("shown", [UTC_EVENINGS, NEW_YORK_MORNINGS])
+def test_filings_given_too_few_that_show_a_clock_expected_the_later_moment(
+    shown: tuple[Shown, ...],
+) -> None:
+    row = january(*shown[:2], MORNING)["2023-01-11"]
+    assert row["accepted_clock"] == "unknown"
+    assert row["known_at"] == datetime(2023, 1, 11, 17, tzinfo=UTC)
+
+
+def test_filings_expected_the_same_whatever_is_filed_after_the_last_day() -> None:
+    later = tuple((f, d.replace("-01-", "-02-"), a.replace("-01-", "-02-"))
+                  for f, d, a in UTC_EVENINGS)  # fmt: skip
+    alone = january(*UTC_EVENINGS[:2], MORNING)
+    assert january(*UTC_EVENINGS[:2], MORNING, *later) == alone
+    assert january(*UTC_EVENINGS[:2], MORNING, UTC_EVENINGS[2])["2023-01-11"] != alone["2023-01-11"]
+
+
+def test_filings_expected_evidence_from_older_pages_of_the_same_years() -> None:
+    old = tuple((f, d.replace("2023", "2021"), a.replace("2023", "2021"))
+                for f, d, a in (("8-K", "2023-01-07", "2023-01-07T01:30:00.000Z"),
+                                ("4", "2023-01-08", "2023-01-08T02:30:00.000Z"),
+                                ("8-K", "2023-01-12", "2023-01-12T21:10:00.000Z")))  # fmt: skip
+    assert january(MORNING, old=old)["2023-01-11"]["accepted_clock"] == "utc"
+    ancient = tuple((f, d.replace("2021", "2017"), a.replace("2021", "2017")) for f, d, a in old)
+    assert january(MORNING, old=ancient)["2023-01-11"]["accepted_clock"] == "unknown"
+
+
+def test_filings_given_midnight_expected_unknown_until_the_day_ends() -> None:
+    midnight = ("8-K", "2023-01-11", "2023-01-11T00:00:00.000Z")
+    row = january(*UTC_EVENINGS, midnight)["2023-01-11"]
+    assert (row["accepted_at"], row["accepted_clock"]) == (None, "unknown")
+    assert row["accepted_raw"] == "2023-01-11T00:00:00.000Z"
+    assert row["known_at"] == datetime(2023, 1, 12, 3, tzinfo=UTC)
 
 
 def test_index_given_a_quarter_that_lags_expected_daily_ones() -> None:
@@ -219,6 +307,9 @@ def test_submissions_expected_read_once_for_several_months() -> None:
         (Reply(b"<html>"), BadAnswer),
         (Reply(b'{"cik":"1318605"'), BadAnswer),
         (company([(*RECENT[0][:2], "yesterday", *RECENT[0][3:])]), BadAnswer),
+        (company([(*RECENT[0][:2], "2023-01-05T16:42:36-05:00", *RECENT[0][3:])]), BadAnswer),
+        (company([(*RECENT[0][:2], "9999-01-05T16:42:36.000Z", *RECENT[0][3:])]), BadAnswer),
+        (company([(RECENT[0][0], "soon", *RECENT[0][2:])]), BadAnswer),
         (Reply(b"", 503), SourceError),
     ],
 )
