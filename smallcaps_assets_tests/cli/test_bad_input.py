@@ -233,7 +233,19 @@ def test_lake_of_another_market_is_refused(folder: Path, command: str) -> None:
 def test_lake_with_an_unreadable_identity_is_refused(folder: Path) -> None:
     (folder / "lake").mkdir()
     (folder / "lake" / "lake.json").write_text("{")
-    assert "lake.json is not readable" in refusal("--lake", "lake")
+    assert "lake.json is damaged" in refusal("--lake", "lake")
+
+
+@pytest.mark.parametrize("command", ["run", "status", "verify", "ui", "coverage", "sql"])
+def test_lake_whose_identity_was_changed_is_damaged(folder: Path, command: str) -> None:
+    """Neither used without a word nor taken for another market."""
+    lake = open_lake(folder / "lake", market_identity(load_settings()), {})
+    file = Path(str(lake.root)) / "lake.json"
+    file.write_text(file.read_text().replace('"seed": 7', '"seed": 8'))
+    query = ["select 1"] if command == "sql" else []
+    told = "smallcaps: lake/lake.json is damaged: its bytes are not those that were written;"
+    found = refusal("--lake", "lake", *query, command=command)
+    assert found == f"{told} put its copy lake/state/lake.json in its place"
 
 
 def test_status_of_an_empty_lake_is_refused() -> None:
