@@ -73,6 +73,23 @@ def test_config_malformed_is_refused_by_every_command(folder: Path, command: str
     assert "smallcaps.toml is not valid TOML" in refusal(command=command)
 
 
+@pytest.mark.parametrize("arguments", [("--config", "folder"), ()], ids=["option", "cwd"])
+def test_config_that_is_a_folder_is_refused(folder: Path, arguments: tuple[str, ...]) -> None:
+    (folder / (arguments[1] if arguments else "smallcaps.toml")).mkdir()
+    named = arguments[1] if arguments else "smallcaps.toml"
+    found = refusal(*arguments, command="status")
+    assert found == f"smallcaps: {named} is a folder; name a settings file in it with --config"
+
+
+def test_config_with_a_byte_order_mark_is_read(folder: Path) -> None:
+    """As editors on Windows write it."""
+    (folder / "smallcaps.toml").write_bytes(b"\xef\xbb\xbf[bars]\r\nalpha = 7\r\n")
+    assert "setting bars.alpha=7 is invalid" in refusal()
+    (folder / "other.toml").write_text("\ufeff[lake]\nroot = 'nowhere'\n", encoding="utf-8")
+    told = "smallcaps: lake nowhere is empty; fill it with `smallcaps run`"
+    assert refusal("--config", "other.toml", command="status") == told
+
+
 # Single settings ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("setting", "told"),
