@@ -102,9 +102,10 @@ def _conclude(
     done: Verified,
     is_repaired: bool,
 ) -> int:
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import instance_to_read, open_instance
 
-    with open_instance(settings.lake.local) as instance:
+    opened = open_instance if is_repaired else instance_to_read
+    with opened(settings.lake.local) as instance:
         done.findings += _of_dagster(settings, instance, lake, tables)
         if not done.findings:
             console.print("nothing is wrong")
