@@ -74,7 +74,7 @@ def _row(
         expected=len(expected),
         present=len(present),
         missing=len(missing),
-        failed=len(failed_keys(instance, cuts, table, missing)),
+        failed=len(failed_keys(instance, cuts, table, expected)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),
     )
