@@ -75,16 +75,34 @@ class Step:
 
 @dataclass
 class Report:
-    """What a main job did."""
+    """What a main job did, each partition once."""
 
-    done: list[Outcome] = field(default_factory=list)
-    failed: list[Outcome] = field(default_factory=list)
+    outcomes: dict[tuple[str, str | None], Outcome] = field(default_factory=dict)
     known: list[Outcome] = field(default_factory=list)
     runs: int = 0
 
+    @property
+    def done(self) -> list[Outcome]:
+        """Partitions that are as they should be."""
+        return [outcome for outcome in self.outcomes.values() if outcome.error is None]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Partitions whose last try failed, or of which tickers are missing."""
+        return [outcome for outcome in self.outcomes.values() if outcome.error is not None]
+
+    def failed_since(self, before: Sequence[Outcome]) -> list[Outcome]:
+        """Failures that were none of those before."""
+        known = set(map(id, before))
+        return [outcome for outcome in self.failed if id(outcome) not in known]
+
     def observe(self, outcome: Outcome) -> None:
-        """Count one partition. Its preview is let go: it would keep the whole frame in memory."""
-        (self.failed if outcome.error else self.done).append(replace(outcome, preview=None))
+        """Count one try of a partition, of which the last tells. Its preview is let go: it would
+        keep the whole frame in memory."""
+        place = (outcome.table, outcome.key)
+        before = self.outcomes[place].seconds if place in self.outcomes else 0.0
+        seconds = before + outcome.seconds
+        self.outcomes[place] = replace(outcome, preview=None, seconds=seconds)
 
 
 StepStarted = Callable[[Step, int], None]
@@ -253,13 +271,13 @@ class MainJob:
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
         """The runs that cover the keys; returns the keys that failed."""
-        before = len(self.report.failed)
+        before = self.report.failed
         tables = step.tables if self.is_forced else self._outdated(step, keys)
         for launch in plan(keys, step.order):
             self._launch(step, tables, launch)
         if whole and not any(self._is_blocked(name) for name in whole):
             self._launch(step, tuple(whole), None)
-        return {outcome.key or "" for outcome in self.report.failed[before:]}
+        return {outcome.key or "" for outcome in self.report.failed_since(before)}
 
     def _outdated(self, step: Step, keys: list[str]) -> tuple[str, ...]:
         """Tables of a step of which some key is incomplete, and those made from them."""
@@ -283,7 +301,7 @@ class MainJob:
         }
         config |= launch.config if launch else {}
         self.report.runs += 1
-        failed_before = len(self.report.failed)
+        before = self.report.failed
         result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             run_config={"ops": {op: {"config": config} for op in ops}, **_QUIET},
             instance=self.instance,
@@ -296,7 +314,7 @@ class MainJob:
         kind, reason = _cause(result)
         if kind == dg.DagsterExecutionInterruptedError.__name__:
             raise KeyboardInterrupt
-        if len(self.report.failed) == failed_before:
+        if not self.report.failed_since(before):
             raise RunError(f"the run for {step.title} failed: {reason}")
 
     def _observe(self, outcome: Outcome) -> None:

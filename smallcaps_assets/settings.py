@@ -488,9 +488,13 @@ def load_settings(
 def read_config(path: Path) -> Nested:
     """The tables of a TOML file. Raises SettingsError when it is missing or malformed."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist; create it or leave the option out") from None
+    except IsADirectoryError:
+        raise SettingsError(
+            f"{path} is a folder; name a settings file in it with --config"
+        ) from None
     except (ValueError, RecursionError, OSError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}; mend or remove it") from None
     loose = [name for name, value in values.items() if not isinstance(value, dict)]

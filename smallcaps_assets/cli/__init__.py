@@ -212,10 +212,14 @@ def runners(**options: Any) -> None:
 @market_options
 @click.argument("query")
 @click.argument("values", nargs=-1)
+@click.option("--unsafe", "is_unsafe", is_flag=True, help="let it write and read other files")
 @as_json
 @as_csv
 def sql(**options: Any) -> None:
-    """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY."""
+    """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY.
+
+    One statement that reads: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN.
+    """
     _exit("query", "run_sql", options)
 
 

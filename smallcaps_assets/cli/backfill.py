@@ -103,7 +103,7 @@ def _keys(text: str | None) -> tuple[str, ...]:
         return ()
     if text.startswith("@"):
         try:
-            text = Path(text[1:]).read_text(encoding="utf-8").replace("\n", ",")
+            text = Path(text[1:]).read_text(encoding="utf-8-sig").replace("\n", ",")
         except OSError as error:
             raise UserError(f"--keys {text}: {error.strerror}; name a readable file") from None
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -17,7 +17,7 @@ from smallcaps_assets.cli.quality_figures import (
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.cli.spans import check_page, chosen_spans
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.orchestration.instance import instance_to_read
 from smallcaps_assets.reports.quality_measures import QualityFigures, quality_measures
 from smallcaps_assets.reports.quality_page import quality_page
 from smallcaps_assets.reports.sections import measures_grid, terminal_table
@@ -62,7 +62,7 @@ def _gather(settings: Settings, store: Lake, spans: list[Span], tapes: int) -> l
     """The figures of each span, with a bar that tells how far it is."""
     with (
         progress_bar(Console(stderr=True)) as progress,
-        open_instance(settings.lake.local) as instance,
+        instance_to_read(settings.lake.local) as instance,
     ):
         total = sum(partitions_to_read(store, span, tapes) for span in spans)
         task = progress.add_task("partitions", total=total, note="")

@@ -12,7 +12,9 @@ import polars as pl
 
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import UserError, settings_of
+from smallcaps_assets.lake import Lake, RequestError
 from smallcaps_assets.lake.catalog import ask, connect
+from smallcaps_assets.lake.query_locks import ALLOWED, check_reads, lock
 
 
 def run_sql(
@@ -24,10 +26,17 @@ def run_sql(
     values: tuple[str, ...],
     is_json: bool,
     is_csv: bool,
+    is_unsafe: bool,
 ) -> int:
-    """Run a query on the catalog; `values` stand for its parameters `?` or `$1`."""
+    """Run a query on the catalog; `values` stand for its parameters `?` or `$1`.
+
+    It can only read, and only the lake, unless it `is_unsafe`.
+    """
     root = settings_of(market, lake, overrides, config).lake.root
     with connect(root) as connection, ThreadPoolExecutor(1) as worker:
+        connection.execute(f"set enable_progress_bar = {sys.stdout.isatty()}")
+        if not is_unsafe:
+            _confine(connection, root, query)
         asked = worker.submit(_ask, connection, query, values)
         try:
             rows = asked.result()
@@ -42,12 +51,22 @@ def run_sql(
     return 0
 
 
+def _confine(connection: duckdb.DuckDBPyConnection, root: str, query: str) -> None:
+    """Lock the connection, and refuse a query that does more than read."""
+    lock(connection, Lake(root))
+    try:
+        check_reads(connection, query)
+    except RequestError as error:
+        raise UserError(f"SQL: {error}") from None
+
+
 def _ask(
     connection: duckdb.DuckDBPyConnection, query: str, values: tuple[str, ...]
 ) -> pl.DataFrame | str:
     """The answer, or why there is none; an exception that is kept would keep the connection."""
-    connection.execute(f"set enable_progress_bar = {sys.stdout.isatty()}")
     try:
         return ask(connection, query, values)
+    except duckdb.PermissionException as error:
+        return f"{error}; {ALLOWED}"
     except duckdb.Error as error:
         return str(error).partition("LINE 1:")[0]

@@ -45,7 +45,7 @@ def write_report(
         meta=_meta(lake),
         pump=day_view(settings, lake, pump),
         fader=day_view(settings, lake, fader),
-        failures=list(dict.fromkeys(explain(outcome) for outcome in report.failed)),
+        failures=[explain(outcome) for outcome in report.failed],
         settings=remembered_settings(settings),
         dataset_path=str(lake.path("ml_dataset", UNION)),
     )

@@ -163,13 +163,13 @@ def name_failures(console: Console, report: Any) -> int:
         return 0
     from smallcaps_assets.orchestration.runner import explain
 
-    failed = {explain(outcome): outcome for outcome in report.failed}
-    partial = sum(outcome.written is not None for outcome in failed.values())
+    failed = report.failed
+    partial = sum(outcome.written is not None for outcome in failed)
     what = [(len(failed) - partial, "failed"), (partial, "lack tickers")]
     told = " and ".join(f"{count} partitions {fate}" for count, fate in what if count)
     console.print(f"{told}; the others are complete", style="bold red")
-    for line in list(failed)[:_SHOWN_FAILURES]:
-        console.print(f"  {line}", soft_wrap=True, markup=False)
+    for outcome in failed[:_SHOWN_FAILURES]:
+        console.print(f"  {explain(outcome)}", soft_wrap=True, markup=False)
     console.print("mend the cause and run the same command again; only what is missing is done")
     return 1
 

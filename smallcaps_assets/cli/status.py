@@ -12,7 +12,7 @@ from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.orchestration.instance import instance_to_read
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
@@ -30,7 +30,7 @@ def show_status(
     """Print the table; nothing is contacted and nothing is changed."""
     settings = settings_of(market, lake, overrides, config)
     store = stored_lake(settings)
-    with open_instance(settings.lake.local) as instance:
+    with instance_to_read(settings.lake.local) as instance:
         rows = status_rows(settings, store, instance)
     if is_json:
         echo_json([row._asdict() for row in rows])
@@ -74,7 +74,7 @@ def _row(
         expected=len(expected),
         present=len(present),
         missing=len(missing),
-        failed=len(failed_keys(instance, cuts, table, missing)),
+        failed=len(failed_keys(instance, cuts, table, expected)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),
     )

@@ -23,13 +23,7 @@ from rich.progress import (
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.lake.verify import (
-    BAD,
-    Finding,
-    check_identity_file,
-    check_partition,
-    set_aside,
-)
+from smallcaps_assets.lake.verify import BAD, Finding, check_partition, set_aside
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
@@ -94,7 +88,6 @@ def run_verify(
             progress.update(size, advance=bytes_)
 
         done = verify_files(store, named, settings.run.threads, is_deep, tell)
-    done.findings += check_identity_file(store)
     seconds = time.perf_counter() - began
     rate = done.bytes / 1e6 / seconds
     console.print(f"{done.files} files, {done.bytes / 1e6:,.1f} MB, {rate:,.0f} MB/s")
@@ -109,9 +102,10 @@ def _conclude(
     done: Verified,
     is_repaired: bool,
 ) -> int:
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import instance_to_read, open_instance
 
-    with open_instance(settings.lake.local) as instance:
+    opened = open_instance if is_repaired else instance_to_read
+    with opened(settings.lake.local) as instance:
         done.findings += _of_dagster(settings, instance, lake, tables)
         if not done.findings:
             console.print("nothing is wrong")

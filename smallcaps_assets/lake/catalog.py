@@ -123,7 +123,7 @@ def statements(lake: Lake) -> Iterator[str]:
     for table in TABLES.values():
         rows = _rows(lake, table) if lake.has(table.name) else _nothing(table)
         yield f"create view {table.name} as {rows}"
-        yield f"comment on view {table.name} is {_text(table.meaning)}"
+        yield f"comment on view {table.name} is {sql_text(table.meaning)}"
         yield from _comments(table, table.name)
     yield from _union(lake)
     yield from _hourly()
@@ -146,7 +146,7 @@ def _stored(path: Path, digest: str) -> duckdb.DuckDBPyConnection | None:
 def _attached(path: Path) -> duckdb.DuckDBPyConnection:
     """A connection of its own; DuckDB would share one to the same path, of the file before."""
     connection = duckdb.connect()
-    connection.execute(f"attach {_text(str(path))} as catalog (read_only)")
+    connection.execute(f"attach {sql_text(str(path))} as catalog (read_only)")
     connection.execute("use catalog")
     return connection
 
@@ -163,18 +163,24 @@ def _rows(lake: Lake, table: Table, key: str = "*") -> str:
 
 def _files(lake: Lake, table: Table, key: str = "*") -> str:
     """The table function over the files of a table."""
-    base = str(lake.root) if not lake.is_local else str(Path(str(lake.root)).resolve())
     hive = _HIVE.get(table.partitioning, {})
     levels = {Partitioning.NONE: "", Partitioning.TICKER_SESSION: "*/*/"}
     folders = levels.get(table.partitioning, f"{key}/")
-    place = f"{_literal_glob(base)}/{table.layer}/{table.name}/{folders}{table.name}.parquet"
+    place = (
+        f"{literal_glob(base_of(lake))}/{table.layer}/{table.name}/{folders}{table.name}.parquet"
+    )
     options = f"hive_partitioning = {'true' if hive else 'false'}"
     if hive:
         types = ", ".join(f"{name}: {kind}" for name, kind in hive.items())
         options += f", hive_types = {{{types}}}"
     if table.partitioning is Partitioning.PERIOD:
         options += ", filename = true"
-    return f"read_parquet({_text(place)}, {options})"
+    return f"read_parquet({sql_text(place)}, {options})"
+
+
+def base_of(lake: Lake) -> str:
+    """The lake's place as it stands in the views."""
+    return str(Path(str(lake.root)).resolve() if lake.is_local else lake.root)
 
 
 def _nothing(table: Table) -> str:
@@ -187,7 +193,7 @@ def _comments(table: Table, view: str) -> Iterator[str]:
     for name, column in table.schema.columns().items():
         unit = (column.metadata or {}).get("unit")
         meaning = f"{column.description or ''}{f' ({unit})' if unit else ''}"
-        yield f"comment on column {view}.{_name(name)} is {_text(meaning)}"
+        yield f"comment on column {view}.{_name(name)} is {sql_text(meaning)}"
 
 
 def _type(kind: Any) -> str:
@@ -201,12 +207,12 @@ def _name(column: str) -> str:
     return f'"{column}"'
 
 
-def _text(value: str) -> str:
+def sql_text(value: str) -> str:
     """A SQL literal; these statements take no parameters."""
     return "'" + value.replace("'", "''") + "'"
 
 
-def _literal_glob(path: str) -> str:
+def literal_glob(path: str) -> str:
     """A path in a glob that matches only itself."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in path)
 
@@ -239,7 +245,7 @@ def _hourly() -> Iterator[str]:
     yield "comment on view hourly_bars is 'Unadjusted bars of clock hours, from minute_bars.'"
     for name in ("date", "ticker", "open", "high", "low", "close", "volume", "transactions"):
         column = TABLES["minute_bars"].schema.columns()[name]
-        yield f"comment on column hourly_bars.{name} is {_text(column.description or '')}"
+        yield f"comment on column hourly_bars.{name} is {sql_text(column.description or '')}"
 
 
 _FACTORS = """

@@ -2,6 +2,7 @@
 
 `lake.json` in the root names the market, the settings that make it what it is, and the settings
 of earlier runs that differ from the defaults, so that the web server sees the same configuration.
+It can't be made again from anything else, so that a copy lies in `state`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.lake.errors import LakeError
+from smallcaps_assets.lake.errors import DamagedFileError, LakeError
 from smallcaps_assets.lake.paths import open_root
+from smallcaps_assets.lake.seal import is_intact
 from smallcaps_assets.lake.store import Lake
 
 FILE = "lake.json"
+COPY = "state/lake.json"
 FORMAT = 1
 
 
@@ -33,7 +36,11 @@ class LakeIdentity:
 
 
 def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | None:
-    """Identity and remembered settings of a lake, or None when it has none yet."""
+    """Identity and remembered settings of a lake, or None when it has none yet.
+
+    Raises DamagedFileError when lake.json is not as it was written, LakeError for one that is not
+    readable or of a later format.
+    """
     try:
         path = open_root(root) / FILE
         if not path.exists():
@@ -41,7 +48,9 @@ def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | Non
     except (ImportError, ValueError, OSError) as error:
         raise LakeError(f"lake {root} can't be opened: {error}; name another with --lake") from None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        _check_seal(root, data)
+        values = json.loads(data)
         form, market = values["format"], values["market"]
         identity = LakeIdentity(market, values["parameters"])
         remembered = values["settings"]
@@ -54,6 +63,21 @@ def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | Non
             f"{path} has format {form}, this version reads {FORMAT}; update the project"
         )
     return identity, remembered
+
+
+def _check_seal(root: str | Path, data: bytes) -> None:
+    """Raises DamagedFileError, which says where lake.json can be had again."""
+    if is_intact(data):
+        return
+    file, copy = open_root(root) / FILE, open_root(root) / COPY
+    remedy = (
+        "restore it from a backup, or move it away and run with the settings that made the lake"
+    )
+    if copy.exists() and is_intact(copy.read_bytes()):
+        remedy = f"put its copy {copy} in its place"
+    raise DamagedFileError(
+        f"{file} is damaged: its bytes are not those that were written; {remedy}"
+    )
 
 
 def check_identity(
@@ -78,8 +102,9 @@ def open_lake(
     """
     known = check_identity(root, identity)
     lake = Lake(root)
-    if known is None or (settings is not None and settings != known[1]):
-        _remember(lake, identity, settings or {})
+    remembered = known[1] if known else {}
+    if known is None or settings not in (None, remembered) or not (lake.root / COPY).exists():
+        _remember(lake, identity, remembered if settings is None else settings)
     return lake
 
 
@@ -91,7 +116,8 @@ def _remember(lake: Lake, identity: LakeIdentity, settings: dict[str, Any]) -> N
         "settings": settings,
     }
     try:
-        lake.write_json(FILE, values)
+        for place in (COPY, FILE):
+            lake.write_json(place, values)
     except OSError as error:
         raise LakeError(
             f"lake {lake.root} can't be written: {error.strerror or error};"

@@ -16,7 +16,6 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.lake.errors import LakeError
-from smallcaps_assets.lake.identity import FILE
 from smallcaps_assets.lake.paths import hive_keys
 from smallcaps_assets.lake.seal import is_intact
 from smallcaps_assets.lake.stamp import check_contract, footer_of, stamp_in
@@ -53,14 +52,6 @@ def check_partition(
     if path.exists() and not is_intact(path.read_bytes()):
         problems.append(f"its {META} is damaged: the bytes are not those that were written")
     return [Finding(name, key, problem) for problem in problems], len(data)
-
-
-def check_identity_file(lake: Lake) -> list[Finding]:
-    """What is wrong with lake.json; it can't be made again, restore it from a copy."""
-    path = lake.root / FILE
-    if path.exists() and is_intact(path.read_bytes()):
-        return []
-    return [Finding(FILE, "", "is damaged or absent; restore it from a copy")]
 
 
 def set_aside(lake: Lake, name: str, key: str) -> str:

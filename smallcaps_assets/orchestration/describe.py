@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,9 @@ from smallcaps_assets.settings import Settings
 
 OWNER = "team:data"
 _KINDS = {"raw": {"parquet", "bronze"}, "processed": {"parquet", "polars"}}
+_MOST_CHARACTERS = 60
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~&]")
+_IMAGE = re.compile(r"!\[[^\[\]<>]*\]\(data:image/svg\+xml,[^\s()<>]*\)")
 _CUT_NAMES = {
     Partitioning.NONE: "not partitioned: small and made whole",
     Partitioning.SESSION: "session (New York date)",
@@ -139,15 +143,16 @@ def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 8) -> str:
 
 
 def _cell(value: object) -> str:
+    """A value as text: what a vendor sends may hold signs of Markdown and HTML."""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")[:60]
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split())[:_MOST_CHARACTERS])
 
 
 def _values(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Markdown images stay images; other values as Dagster finds them."""
+    """Images drawn here stay images; other values as Dagster finds them."""
     return {
         name: dg.MetadataValue.md(value)
-        if isinstance(value, str) and value.startswith("![")
+        if isinstance(value, str) and _IMAGE.fullmatch(value)
         else value
         for name, value in metadata.items()
     }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import dagster as dg
 import yaml
@@ -18,6 +23,8 @@ from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError
 
 POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _DRIVER = "postgresql+psycopg2://"
 _CONFIG = {
     "telemetry": {"enabled": False},
@@ -110,6 +117,51 @@ def open_instance(root: str | Path) -> dg.DagsterInstance:
         for _ in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
             pass
     return instance
+
+
+@contextmanager
+def instance_to_read(root: str | Path) -> Iterator[dg.DagsterInstance]:
+    """The instance of a lake; where that may not be written a copy, which is gone afterwards.
+
+    Dagster opens its databases for writing only.
+    """
+    with ExitStack() as stack:
+        try:
+            instance = open_instance(root)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            copy = Path(stack.enter_context(TemporaryDirectory()))
+            _copy_history(Path(root) / "dagster", copy / "dagster")
+            instance = open_instance(copy)
+        yield stack.enter_context(instance)
+
+
+def _copy_history(home: Path, copy: Path) -> None:
+    """The settings and databases of an instance, without the single runs' events."""
+    copy.mkdir()
+    if (home / "dagster.yaml").exists():
+        shutil.copyfile(home / "dagster.yaml", copy / "dagster.yaml")
+    for name in _DATABASES:
+        if (home / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            _copy_database(home / name, copy / name)
+
+
+def _copy_database(source: Path, copy: Path) -> None:
+    """A database as it is at one moment. One that nobody has open can't be opened read-only; then
+    its files are copied, with what the write-ahead log may hold."""
+    address = f"file:{quote(str(source.resolve()))}?mode=ro"
+    try:
+        with (
+            closing(sqlite3.connect(address, uri=True)) as old,
+            closing(sqlite3.connect(copy)) as new,
+        ):
+            old.backup(new)
+    except sqlite3.OperationalError:
+        for end in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(f"{source}{end}", f"{copy}{end}")
 
 
 @contextmanager

@@ -187,7 +187,7 @@ class RecordedMarket:
         if not path.exists():
             return []
         try:
-            rows = json.loads(path.read_text())
+            rows = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise RecordedDataError(
                 path, f"not valid JSON ({error})", "copy the file again"

@@ -203,7 +203,7 @@ def csv_frame(
     """
     if not body.endswith(b"\n"):
         raise problem(TruncatedAnswer, "the CSV does not end with a newline")
-    header = body[: body.index(b"\n")].decode("utf-8", "replace").strip().split(",")
+    header = body[: body.index(b"\n")].decode("utf-8-sig", "replace").strip().split(",")
     missing = [name for name in required if name not in header]
     if missing:
         raise problem(BadAnswer, f"column {missing[0]!r} is missing from {header[:20]}")

@@ -19,7 +19,7 @@ import polars as pl
 
 from smallcaps_assets.sources import decode, pages
 from smallcaps_assets.sources.errors import BadAnswer
-from smallcaps_assets.sources.transport import Answer, Request, Transport
+from smallcaps_assets.sources.transport import LARGEST_BODY, Answer, Request, Transport
 
 _PYTHON: dict[Any, Any] = {
     pl.String: str,
@@ -71,9 +71,9 @@ class Facts:
             params |= {f"{self.order}.gte": str(span[0]), f"{self.order}.lte": str(span[1])}
             scope = f"{self.path} {span[0]} {span[1]}"
         check = self._check(ticker, span)
-        rows = collect_in_order(
-            transport, Request(self.path, params, scope=scope), self.row_type, self.order, check
-        )
+        # A statement has forty figures, so that a page of them is larger than one of trades.
+        request = Request(self.path, params, scope=scope, largest=LARGEST_BODY // 2)
+        rows = collect_in_order(transport, request, self.row_type, self.order, check)
         found = decode.frame(rows, self.columns).unique(maintain_order=True)
         return found.sort(self.order, *(name for name in self.key if name != self.order))
 

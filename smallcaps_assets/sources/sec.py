@@ -31,7 +31,13 @@ from smallcaps_assets.sources.errors import (
 )
 from smallcaps_assets.sources.fails import parse_fails, unzipped
 from smallcaps_assets.sources.throttle import Throttle, Window
-from smallcaps_assets.sources.transport import Answer, Request, Transport, error_of
+from smallcaps_assets.sources.transport import (
+    LARGEST_BODY,
+    Answer,
+    Request,
+    Transport,
+    error_of,
+)
 
 PACE = Window(8, 1.0)
 """Below the ten a second that the SEC allows: requests may bunch on their way."""
@@ -116,7 +122,7 @@ class SecClient:
 
         for path in self._fails_paths(name):
             try:
-                return self._get(Request(path, accept="*/*"), read)
+                return self._get(Request(path, accept="*/*", largest=LARGEST_BODY), read)
             except NotFound:
                 continue
         raise NotFound(
@@ -173,7 +179,7 @@ class SecClient:
             return edgar.parse_index(answer.body, path)
 
         try:
-            found = self._get(Request(path, accept="text/plain"), read)
+            found = self._get(Request(path, accept="text/plain", largest=LARGEST_BODY), read)
         except NotFound:
             return None
         newest = found.filter(pl.col("filing_date") == pl.col("filing_date").max()).head(1)

@@ -36,13 +36,16 @@ from smallcaps_assets.sources.errors import (
     SourceUnavailable,
     TruncatedAnswer,
     Unauthorized,
+    WrongContent,
     redact,
 )
 from smallcaps_assets.sources.throttle import Throttle
 
 T = TypeVar("T")
 CHUNK = 1 << 18
-LARGEST_BODY = 1 << 28  # bytes, raw and decompressed; the largest page has about 2^24
+LARGEST_BODY = 1 << 28  # bytes, raw and decompressed, of a file
+LARGEST_PAGE = 1 << 25  # of a page of rows; the largest have about 2^24, and a row takes more room
+MOST_MEMBERS = 100  # of a gzip stream; servers send one
 SECRET_LENGTH = 16
 BAD_ANSWERS = 6
 BAD_GZIP: tuple[Any, ...] = (EOFError, OSError, isal_zlib.error)
@@ -54,7 +57,8 @@ USER_AGENT = "smallcaps-assets (research; python-requests)"
 class Request:
     """What to ask for. `scope` names the endpoint and date range that a 403 is remembered for.
 
-    With a `body`, which is JSON, it is posted.
+    With a `body`, which is JSON, it is posted. An answer of more bytes than `largest`, as sent or
+    decompressed, is refused.
     """
 
     path: str
@@ -62,6 +66,7 @@ class Request:
     accept: str = "application/json"
     scope: str = ""
     body: bytes | None = None
+    largest: int = LARGEST_PAGE
 
     @property
     def shown(self) -> str:
@@ -270,22 +275,25 @@ class Transport:
                 stream=True,
                 allow_redirects=False,
             ) as response:
-                raw = self._read(response)
+                raw = self._read(response, request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as failure:
             kind = type(failure).__name__
             return SourceUnavailable(f"no complete answer: {kind}", path=request.shown)
         return self._unpack(request, response, raw)
 
-    def _read(self, response: requests.Response) -> bytes:
-        """The raw body. A sender that trickles is cut off after ten read timeouts."""
+    def _read(self, response: requests.Response, request: Request) -> bytes:
+        """The raw body. A sender that trickles is cut off after ten read timeouts.
+
+        Raises WrongContent when it is larger than the request allows.
+        """
         chunks, size, deadline = [], 0, self._clock() + 10 * self._timeouts[1]
         while chunk := response.raw.read1(CHUNK, decode_content=False):
             chunks.append(chunk)
             size += len(chunk)
             if self._clock() > deadline:
                 raise requests.Timeout("the body took too long")
-            if size > LARGEST_BODY:
-                raise requests.exceptions.ContentDecodingError("the body is too large")
+            if size > request.largest:
+                raise _too_large(request, response.status_code, "body")
         raw = b"".join(chunks)
         self._count(received=len(raw))
         return raw
@@ -299,7 +307,9 @@ class Transport:
             found = f"{len(raw)} of {declared} bytes arrived"
             return TruncatedAnswer(found, status=answer.status, path=request.shown)
         try:
-            body = decompress(raw, response.headers.get("Content-Encoding", ""))
+            body = decompress(raw, response.headers.get("Content-Encoding", ""), request.largest)
+        except BombError:
+            return _too_large(request, answer.status, "gzip stream")
         except ValueError as problem:
             if answer.status != 200:
                 return Answer(request, answer.status, b"", response.headers)
@@ -333,10 +343,20 @@ def _session(url: str, key: str, workers: int, user_agent: str) -> requests.Sess
     return session
 
 
-def decompress(raw: bytes, encoding: str) -> bytes:
+def _too_large(request: Request, status: int, what: str) -> WrongContent:
+    found = f"the {what} has more than {request.largest:,} bytes"
+    return WrongContent(found, status=status, path=request.shown)
+
+
+class BombError(ValueError):
+    """A body that decompresses beyond all reason."""
+
+
+def decompress(raw: bytes, encoding: str, largest: int = LARGEST_BODY) -> bytes:
     """The content of a body.
 
-    Raises ValueError when it is cut, damaged, of unknown encoding or beyond all reason in size.
+    Raises ValueError when it is cut, damaged or of unknown encoding, BombError when it is larger
+    than `largest` bytes.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
@@ -346,23 +366,25 @@ def decompress(raw: bytes, encoding: str) -> bytes:
     if not raw:
         raise ValueError("an empty gzip stream")
     try:
-        return _gunzip(raw)
+        return _gunzip(raw, largest)
     except BAD_GZIP as problem:
         raise ValueError(f"the gzip stream is cut or damaged: {problem}") from None
 
 
-def _gunzip(raw: bytes) -> bytes:
+def _gunzip(raw: bytes, largest: int) -> bytes:
     """All members of a gzip stream; a few bytes can stand for gigabytes, so it stops in time."""
     parts, size = [], 0
     while raw:
         member = isal_zlib.decompressobj(31)
-        parts.append(member.decompress(raw, LARGEST_BODY + 1 - size))
+        parts.append(member.decompress(raw, largest + 1 - size))
         size += len(parts[-1])
-        if size > LARGEST_BODY:
-            raise ValueError(f"the gzip stream holds more than {LARGEST_BODY} bytes")
+        if size > largest:
+            raise BombError(f"the gzip stream holds more than {largest:,} bytes")
         if not member.eof:
             raise EOFError("the end is missing")
         raw = member.unused_data
+        if raw and len(parts) == MOST_MEMBERS:
+            raise BombError(f"the gzip stream has more than {MOST_MEMBERS} members")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

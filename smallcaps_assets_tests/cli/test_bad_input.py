@@ -73,6 +73,23 @@ def test_config_malformed_is_refused_by_every_command(folder: Path, command: str
     assert "smallcaps.toml is not valid TOML" in refusal(command=command)
 
 
+@pytest.mark.parametrize("arguments", [("--config", "folder"), ()], ids=["option", "cwd"])
+def test_config_that_is_a_folder_is_refused(folder: Path, arguments: tuple[str, ...]) -> None:
+    (folder / (arguments[1] if arguments else "smallcaps.toml")).mkdir()
+    named = arguments[1] if arguments else "smallcaps.toml"
+    found = refusal(*arguments, command="status")
+    assert found == f"smallcaps: {named} is a folder; name a settings file in it with --config"
+
+
+def test_config_with_a_byte_order_mark_is_read(folder: Path) -> None:
+    """As editors on Windows write it."""
+    (folder / "smallcaps.toml").write_bytes(b"\xef\xbb\xbf[bars]\r\nalpha = 7\r\n")
+    assert "setting bars.alpha=7 is invalid" in refusal()
+    (folder / "other.toml").write_text("\ufeff[lake]\nroot = 'nowhere'\n", encoding="utf-8")
+    told = "smallcaps: lake nowhere is empty; fill it with `smallcaps run`"
+    assert refusal("--config", "other.toml", command="status") == told
+
+
 # Single settings ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("setting", "told"),
@@ -233,7 +250,19 @@ def test_lake_of_another_market_is_refused(folder: Path, command: str) -> None:
 def test_lake_with_an_unreadable_identity_is_refused(folder: Path) -> None:
     (folder / "lake").mkdir()
     (folder / "lake" / "lake.json").write_text("{")
-    assert "lake.json is not readable" in refusal("--lake", "lake")
+    assert "lake.json is damaged" in refusal("--lake", "lake")
+
+
+@pytest.mark.parametrize("command", ["run", "status", "verify", "ui", "coverage", "sql"])
+def test_lake_whose_identity_was_changed_is_damaged(folder: Path, command: str) -> None:
+    """Neither used without a word nor taken for another market."""
+    lake = open_lake(folder / "lake", market_identity(load_settings()), {})
+    file = Path(str(lake.root)) / "lake.json"
+    file.write_text(file.read_text().replace('"seed": 7', '"seed": 8'))
+    query = ["select 1"] if command == "sql" else []
+    told = "smallcaps: lake/lake.json is damaged: its bytes are not those that were written;"
+    found = refusal("--lake", "lake", *query, command=command)
+    assert found == f"{told} put its copy lake/state/lake.json in its place"
 
 
 def test_status_of_an_empty_lake_is_refused() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.lake.paths import PartitionKeyError, key_of_folder, partition_folder
+from smallcaps_assets.lake.seal import BLANK, seal
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError, load_settings
 from smallcaps_assets_tests.fuzz.decoder import Decoder, file_named
@@ -16,7 +18,10 @@ TOML = (
     b'[market]\nstart = 2024-05-03\n[[dataset.periods]]\nname = "a"\nstart = 2024-01-01\n'
     b"end = 2024-12-31\n"
 )
-LAKE = b'{"format": 1, "market": "simulated", "parameters": {"seed": 7}, "settings": {}}'
+LAKE = (
+    b'{"format": 1, "market": "simulated", "parameters": {"seed": 7}, "settings": {},'
+    b' "smallcaps_seal": "%b"}' % BLANK.encode()
+)
 
 
 def _keys(body: bytes) -> None:
@@ -42,6 +47,9 @@ def _settings(body: bytes) -> None:
 
 
 def _identity(body: bytes) -> None:
+    """Sealed where it still has a place for one, or nothing behind the seal would be tried."""
+    with suppress(ValueError):
+        body = seal(body)
     with file_named("lake.json", body) as file:
         read_identity(file.parent)
 

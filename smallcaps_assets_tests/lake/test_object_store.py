@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,29 +12,8 @@ from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, open_lak
 from smallcaps_assets.lake.diff import compare
 from smallcaps_assets.lake.verify import check_partition, set_aside
 from smallcaps_assets.settings import LakeSettings
+from smallcaps_assets_tests.lake.conftest import SECRET
 from smallcaps_assets_tests.lake.frames import KEY, STAMP, bars
-
-pytest.importorskip("s3fs")
-boto3 = pytest.importorskip("boto3")
-server = pytest.importorskip("moto.server")
-
-SECRET = "a-secret-of-the-test"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The address of an S3 API with one bucket."""
-    with pytest.MonkeyPatch.context() as patch:
-        moto = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        moto.start()
-        host, port = moto.get_host_and_port()
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        boto3.client("s3").create_bucket(Bucket="desk")
-        yield f"http://{host}:{port}"
-        moto.stop()
 
 
 @pytest.fixture

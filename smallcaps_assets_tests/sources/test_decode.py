@@ -101,6 +101,12 @@ def test_csv_frame_given_columns_in_any_order_expected_read_by_name() -> None:
     assert found.rows() == [(7, 1.5, None)]
 
 
+def test_csv_frame_given_a_byte_order_mark_expected_first_column_found() -> None:
+    body, types = b"\xef\xbb\xbfa,b\n1,2\n", {"a": pl.Int64, "b": pl.Int64}
+    found = decode.csv_frame(body, types, ["a"], answer(b"").problem)
+    assert found.rows() == [(1, 2)]
+
+
 def test_csv_frame_given_no_newline_at_the_end_expected_truncated() -> None:
     with pytest.raises(TruncatedAnswer):
         decode.csv_frame(b"a\n1\n2", {"a": pl.Int64}, ("a",), answer(b"").problem)

@@ -6,6 +6,7 @@ import gzip
 import logging
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -20,10 +21,12 @@ from smallcaps_assets.sources.errors import (
     SourceUnavailable,
     TruncatedAnswer,
     Unauthorized,
+    WrongContent,
     redact,
 )
 from smallcaps_assets.sources.transport import (
     LARGEST_BODY,
+    LARGEST_PAGE,
     Answer,
     Request,
     decompress,
@@ -252,6 +255,38 @@ def test_decompress_given_a_bomb_expected_refused_before_it_is_unpacked() -> Non
     assert len(bomb) < 400_000
     with pytest.raises(ValueError, match="holds more than"):
         decompress(bomb, "gzip")
+
+
+GZIPPED = gzip.compress(b'{"status":"OK","results":[' + b"{}," * (LARGEST_PAGE // 3), 1, mtime=0)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        Reply(GZIPPED, headers={"Content-Encoding": "gzip"}),
+        Reply(b'{"status":"OK","results":[' + b"{}," * (LARGEST_PAGE // 3)),
+        Reply(b" " * (LARGEST_PAGE + 1), framing="close"),
+        Reply(GZIPPED, 500, headers={"Content-Encoding": "gzip"}),
+    ],
+    ids=["gzip", "plain", "endless", "error"],
+)
+def test_transport_given_a_bomb_expected_refused_at_once_in_little_memory(
+    serve: Serve, bomb: Reply
+) -> None:
+    client, server = serve(bomb, retry_budget=5)
+    tracemalloc.start()
+    with pytest.raises(WrongContent, match=f"more than {LARGEST_PAGE:,} bytes"):
+        client.daily_bars(DAY)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(server.asked) == 1
+    # What the server holds of it, which is in this process too, and the parts joined.
+    assert peak < len(bomb.body) + 2.5 * LARGEST_PAGE
+
+
+def test_decompress_given_members_without_end_expected_refused() -> None:
+    with pytest.raises(ValueError, match="more than 100 members"):
+        decompress(gzip.compress(b"", mtime=0) * 100_000, "gzip")
 
 
 def test_decompress_given_each_cut_of_a_stream_expected_refused() -> None:
