@@ -233,8 +233,10 @@ def full(disk: Path, lake: Path) -> Iterator[Callable[[], None] | None]:
     with (disk / "filler").open("wb") as filler:
         free = os.statvfs(disk)
         os.posix_fallocate(filler.fileno(), 0, (free.f_bavail - 40) * free.f_frsize)
-    yield None
-    (disk / "filler").unlink()
+    try:
+        yield None
+    finally:
+        (disk / "filler").unlink()
 
 
 @contextmanager
@@ -242,17 +244,21 @@ def read_only(disk: Path, lake: Path) -> Iterator[None]:
     """Nothing can be written: permissions say so, or for root the file system."""
     if disk.is_mount():
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        yield
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         return
     if not os.getuid():
         pytest.skip("root may write everywhere, and mounting is not allowed here")
     folders = [lake, *(path for path in lake.rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)
-    yield
-    for folder in folders:
-        folder.chmod(0o755)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
 
 
 def assert_refused(done: Finished, *reasons: str) -> None:
