@@ -44,7 +44,7 @@ class Location:
         tickers = tuple(sorted(config.tickers))
         work = self.workspace_of(context.resources)
         _refuse_unknown(tickers, work, context.instance)
-        return replace(work, done=done_in(context.run_id), tickers=tickers)
+        return replace(work, done=done_in(context.run.run_id), tickers=tickers)
 
     def workspace_of(self, resources: Any) -> Workspace:
         """A workspace over some resources; a sensor's or schedule's has no run."""
