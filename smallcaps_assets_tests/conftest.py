@@ -25,3 +25,12 @@ def no_state_of_instances_past() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DefsStateStorage, "get", staticmethod(lambda: None))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders_above_are_left_as_they_are(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test opens or closes a folder above its own, which may be somebody's private home."""
+    parents = tmp_path_factory.getbasetemp().parents
+    before = {parent: oct(parent.stat().st_mode) for parent in parents}
+    yield
+    assert {parent: oct(parent.stat().st_mode) for parent in parents} == before

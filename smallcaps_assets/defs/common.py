@@ -19,6 +19,7 @@ from smallcaps_assets.orchestration.resources import (
     RegulatorsResource,
 )
 from smallcaps_assets.orchestration.runner import RunConfig, done_in
+from smallcaps_assets.orchestration.upkeep import claim
 from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
@@ -35,11 +36,15 @@ class Location:
     observer: Observer | None = None
 
     def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
-        """The workspace of one run. Raises dg.Failure for tickers that there are not."""
+        """The workspace of one run, which is known from then on as this process's.
+
+        Raises dg.Failure for tickers that there are not.
+        """
+        claim(context.instance, context.run)
         tickers = tuple(sorted(config.tickers))
         work = self.workspace_of(context.resources)
         _refuse_unknown(tickers, work, context.instance)
-        return replace(work, done=done_in(context.run_id), tickers=tickers)
+        return replace(work, done=done_in(context.run.run_id), tickers=tickers)
 
     def workspace_of(self, resources: Any) -> Workspace:
         """A workspace over some resources; a sensor's or schedule's has no run."""

@@ -65,7 +65,7 @@ def latest_materialization(
     if found is None:
         return None
     return AssetCheckEvaluationTargetMaterializationData(
-        storage_id=found, run_id=context.run_id, timestamp=time.time()
+        storage_id=found, run_id=context.run.run_id, timestamp=time.time()
     )
 
 

@@ -17,6 +17,7 @@ from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.orchestration.partitions import DYNAMIC
+from smallcaps_assets.orchestration.upkeep import process_tag
 from smallcaps_assets.schemas import TABLES
 
 JOB = "smallcaps_verify"
@@ -57,7 +58,7 @@ def report_lost(instance: dg.DagsterInstance, keys: Iterable[tuple[str, str]], r
         job_name=JOB,
         run_id=make_new_run_id(),
         status=dg.DagsterRunStatus.STARTED,
-        tags={REASON_TAG: "smallcaps verify"},
+        tags={REASON_TAG: "smallcaps verify", **process_tag()},
     )
     instance.add_run(run)
     for table, key in keys:

@@ -109,7 +109,7 @@ def materialize(
     That is asked for here and not by a retry policy, which would also retry what somebody stopped.
     """
     failed: list[Outcome] = []
-    progress, done = _Progress(context), done_in(context.run_id)
+    progress, done = _Progress(context), done_in(context.run.run_id)
     for outcome in outcomes:
         if observer is not None:
             observer(outcome)
@@ -195,7 +195,7 @@ def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(
             context.job_name, step, planned
         )
-        context.instance.report_dagster_event(event, context.run_id)
+        context.instance.report_dagster_event(event, context.run.run_id)
 
 
 def _is_planned(context: dg.AssetExecutionContext, key: str) -> bool:

@@ -26,6 +26,13 @@ def process_tag() -> dict[str, str]:
     return {PROCESS_TAG: f"{os.getpid()}@{socket.gethostname()}"}
 
 
+def claim(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Tag a run with this process, if need be: who launched it doesn't know which one runs it."""
+    tag = process_tag()
+    if not run.tags.items() >= tag.items():
+        instance.add_run_tags(run.run_id, tag)
+
+
 def put_in_order(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[int, int]:
     """Pools, dead runs and old captured output. Returns how many runs ended and folders went."""
     apply_pools(instance, settings)

@@ -22,6 +22,7 @@ from smallcaps_assets.defs.schedules import MARKET_TABLES, SELECTION_TABLES
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.orchestration.location import location_settings
+from smallcaps_assets.orchestration.upkeep import process_tag
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
@@ -376,6 +377,14 @@ def test_upkeep_needs_no_switch_and_puts_the_instance_in_order(daemon: Daemon) -
     assert not old.exists()
     limits = {p.name: p.limit for p in daemon.instance.event_log_storage.get_pool_limits()}
     assert limits["ticks"] == 2
+
+
+def test_run_that_nobody_has_tagged_is_known_by_the_process_that_runs_it(daemon: Daemon) -> None:
+    day = daemon.lake.keys("runners")[-1]
+    tags = {"dagster/partition": day}
+    request = dg.RunRequest(asset_selection=[dg.AssetKey("runners")], tags=tags)
+    made = daemon.instance.get_run_by_id(daemon.run(request).run_id)
+    assert made is not None and made.tags.items() >= process_tag().items()
 
 
 def test_changed_condition_table_touches_ticker_sessions_since_it_is_valid(

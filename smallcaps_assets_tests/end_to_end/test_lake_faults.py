@@ -12,19 +12,18 @@ import resource
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 import pytest
 
 from benchmarks import chaos
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import known_keys
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.migrations import MIGRATIONS
 from smallcaps_assets_tests.end_to_end.command import (
     PROGRAM,
@@ -38,7 +37,6 @@ from smallcaps_assets_tests.end_to_end.command import (
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
 LAST = ("coverage", "ml_dataset", "ticker_history")
-FROM_TRADES = (*TICK_CHAIN, *LAST)
 
 
 def on_lake(command: str, lake: Path, *arguments: str) -> Finished:
@@ -57,27 +55,30 @@ def tables_of(lake: Path) -> dict[str, str]:
     return {name: one for name, one in digests(lake).items() if not name.startswith("state/")}
 
 
-def begin_again(lake: Path, tables: Sequence[str] = LAST) -> Path:
-    """Take the last tables out of a lake and of Dagster's history."""
-    with instance_of(lake) as instance:
-        instance.wipe_assets([dg.AssetKey(table) for table in tables])
-    for table in tables:
-        shutil.rmtree(lake / TABLES[table].layer / table)
-    return lake
-
-
 @pytest.fixture
 def begun(own_lake: Path) -> Path:
     """A lake whose last tables are still to be made."""
-    return begin_again(own_lake)
+    chaos.begin_again(own_lake, LAST)
+    return own_lake
 
 
 # Kills -------------------------------------------------------------------------------------------
-def test_killed_jobs_lose_nothing_and_do_nothing_twice(own_lake: Path, small_lake: Path) -> None:
-    """The small version of `python benchmarks/chaos.py --kills 100`."""
-    begun = begin_again(own_lake, FROM_TRADES)
-    result = chaos.kill_and_finish(begun, chaos.files(small_lake), 2, random.Random(5))
-    assert result.kills
+def test_killed_commands_lose_nothing_and_do_nothing_twice(
+    own_lake: Path, small_lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The small version of `python benchmarks/chaos.py`: five kills a scene, all on one lake.
+
+    The daemon is not waited for until it has work, which takes it many seconds.
+    """
+    monkeypatch.setattr(chaos, "LAUNCH", 1.0)
+    monkeypatch.setattr(chaos, "DAMAGED", 3)
+    rng, result = random.Random(5), chaos.Result()
+    chaos.switch_on(own_lake)
+    for name in ("ticks", "daemon", "together", "backfill", "repair"):
+        killed = chaos.kill_often(chaos.SCENES[name], own_lake, 5, 3, rng)
+        assert killed.kills, name
+        result.add(killed)
+    result.add(chaos.complete_and_inspect(chaos.SCENES["repair"], own_lake, small_lake))
     assert result.is_good, result
 
 
@@ -233,8 +234,10 @@ def full(disk: Path, lake: Path) -> Iterator[Callable[[], None] | None]:
     with (disk / "filler").open("wb") as filler:
         free = os.statvfs(disk)
         os.posix_fallocate(filler.fileno(), 0, (free.f_bavail - 40) * free.f_frsize)
-    yield None
-    (disk / "filler").unlink()
+    try:
+        yield None
+    finally:
+        (disk / "filler").unlink()
 
 
 @contextmanager
@@ -242,17 +245,21 @@ def read_only(disk: Path, lake: Path) -> Iterator[None]:
     """Nothing can be written: permissions say so, or for root the file system."""
     if disk.is_mount():
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        yield
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         return
     if not os.getuid():
         pytest.skip("root may write everywhere, and mounting is not allowed here")
     folders = [lake, *(path for path in lake.rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(0o555)
-    yield
-    for folder in folders:
-        folder.chmod(0o755)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
 
 
 def assert_refused(done: Finished, *reasons: str) -> None:

@@ -186,7 +186,7 @@ def test_retry_after_a_transient_fault_does_only_what_is_missing(instance: dg.Da
         can_subset=True,
     )
     def chain(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
-        done = done_in(context.run_id)
+        done = done_in(context.run.run_id)
         keys = [k for k in partition_keys(context, config) if ("trades", k) not in done]
         asked.extend(keys)
         is_down = len(asked) <= 6

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from smallcaps_assets.orchestration.damage import report_lost
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.orchestration.upkeep import (
@@ -68,6 +69,24 @@ def test_end_orphans_ends_only_runs_whose_process_is_gone(instance: dg.DagsterIn
     statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses[dead] is dg.DagsterRunStatus.FAILURE
     assert all(statuses[run] is dg.DagsterRunStatus.STARTED for run in others)
+
+
+def test_marking_of_lost_files_that_is_killed_is_ended_by_the_next_start(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    def killed() -> Iterator[tuple[str, str]]:
+        yield "daily_bars", "2024-12-09"
+        raise SystemExit
+
+    def gone(number: int, signal: int) -> None:
+        raise ProcessLookupError
+
+    with pytest.raises(SystemExit):
+        report_lost(instance, killed(), "one was lost")
+    assert end_orphans(instance) == 0
+    monkeypatch.setattr(os, "kill", gone)
+    assert end_orphans(instance) == 1
+    assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
 
 
 def test_purge_compute_logs_leaves_new_ones_and_everything_else(tmp_path: Path):
