@@ -33,7 +33,7 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 
-PROGRAM = [sys.executable, "-c", "from smallcaps_assets.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "smallcaps_assets"]
 HEEDED = ("SMALLCAPS_", "POLYGON_", "DAGSTER_")
 TICKERS, GROWN_TICKERS = 120, 480
 KILOBYTE = 1 if sys.platform == "darwin" else 1024

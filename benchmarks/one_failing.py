@@ -30,7 +30,7 @@ from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TICK_CHAIN
 
 TICKERS, TRADES_SCALE = 200, 0.1
-PROGRAM = "from smallcaps_assets.cli import main; main()"
+PROGRAM = [sys.executable, "-m", "smallcaps_assets"]
 
 
 def bad_ticker_session(config: SandboxConfig) -> tuple[str, str]:
@@ -52,7 +52,7 @@ def run(root: Path, *settings: str) -> tuple[int, float]:
     """Exit status and seconds of the main job on a lake; its table goes to standard output."""
     options = [part for setting in settings for part in ("--set", setting)]
     began = time.perf_counter()
-    command = [sys.executable, "-c", PROGRAM, "run", "--no-report"]
+    command = [*PROGRAM, "run", "--no-report"]
     status = subprocess.run([*command, "--lake", str(root), *options], check=False).returncode
     return status, time.perf_counter() - began
 

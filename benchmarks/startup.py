@@ -16,7 +16,7 @@ import tempfile
 import time
 
 ROUNDS = 5
-COMMAND = "from smallcaps_assets.cli import main; main()"
+PROGRAM = [sys.executable, "-m", "smallcaps_assets"]
 PLAIN = (
     ["sql", "select 1"],
     ["watchlist"],
@@ -43,9 +43,9 @@ def main() -> None:
     print(f"{'':28}{'CPU s':>8}{'wall s':>8}")
     for name, code in ALONE.items():
         show(name, [sys.executable, "-c", code])
-    show("smallcaps --help", [sys.executable, "-c", COMMAND, "--help"])
+    show("smallcaps --help", [*PROGRAM, "--help"])
     for arguments in PLAIN:
-        show(f"smallcaps {arguments[0]}", [sys.executable, "-c", COMMAND, *arguments])
+        show(f"smallcaps {arguments[0]}", [*PROGRAM, *arguments])
 
 
 def show(name: str, command: list[str]) -> None:

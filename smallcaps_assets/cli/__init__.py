@@ -8,13 +8,13 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
-from smallcaps_assets import __version__
+from smallcaps_assets import __version__, interrupts
 from smallcaps_assets.cli import completion
 
 _OBJECTS = 50_000  # new ones before the collector looks; with 700 it costs a sixth of an import
@@ -53,7 +53,17 @@ as_comparison = click.option(
 as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.Group):
+    """The commands; called without arguments they are the whole program, which heeds signals."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """As click has it."""
+        if args is None:
+            interrupts.install()
+        return super().main(args, *others, **options)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """US small-cap market data, from vendor files to a labelled dataset.
@@ -263,16 +273,25 @@ def _exit(module: str, command: str, options: dict[str, Any]) -> None:
         loaded = import_module(f"{__name__}.{module}")
         # polars installs a handler that restarts system calls: a waiting thread would sleep on
         signal.siginterrupt(signal.SIGINT, True)
-        status = getattr(loaded, command)(**options)
+        with interrupts.working():
+            status = getattr(loaded, command)(**options)
     except KeyboardInterrupt:
-        click.echo("smallcaps: interrupted; run the same command again to go on", err=True)
-        status = 130
+        status = None
     except Exception as error:
-        from smallcaps_assets.cli.setup import line_of
-
-        line = line_of(error)
-        if line is None:
-            raise
-        click.echo(f"smallcaps: {line}", err=True)
         status = 2
+        if not interrupts.is_received() and not _is_told(error):
+            raise
+    if status is None or interrupts.is_received():
+        click.echo(interrupts.tell(), err=True)
+        status = interrupts.status()
     sys.exit(status)
+
+
+def _is_told(error: Exception) -> bool:
+    """Tell in one line what the user can mend; a defect is not told."""
+    from smallcaps_assets.cli.setup import line_of
+
+    line = line_of(error)
+    if line is not None:
+        click.echo(f"smallcaps: {line}", err=True)
+    return line is not None

@@ -12,10 +12,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
 import yaml
+from dagster._core.instance.ref import InstanceRef
 
 from smallcaps_assets.lake import files
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
@@ -26,7 +28,13 @@ POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _DRIVER = "postgresql+psycopg2://"
+_COMPUTE_LOGS = {
+    "module": "smallcaps_assets.orchestration.compute_logs",
+    "class": "ComputeLogs",
+    "config": {"base_dir": {"env": "DAGSTER_HOME"}},
+}
 _CONFIG = {
+    "compute_logs": _COMPUTE_LOGS,
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
     # Of a pool that `pools.py` does not name; by run, so that a killed run holds no slot for ever.
@@ -40,6 +48,7 @@ _CONFIG = {
         "sensor": {"purge_after_days": {"skipped": 7, "success": 90, "failure": 90}},
     },
 }
+_OF_COMMANDS = {"compute_logs": {**_COMPUTE_LOGS, "class": "Uncaptured"}}
 _SQLITE = {
     "custom": {
         "module": "smallcaps_assets.orchestration.sqlite",
@@ -71,18 +80,33 @@ _WORKSPACE = {
 def instance_home(root: str | Path) -> Path:
     """The instance's folder, with its dagster.yaml, made if need be. The lake must be local.
 
-    Its storage is chosen then: PostgreSQL where DAGSTER_POSTGRES_URL is set, else SQLite.
+    Its storage is chosen then: PostgreSQL where DAGSTER_POSTGRES_URL is set, else SQLite. A file
+    made by an earlier version gets the sections that it lacks.
     Raises SettingsError when the variable is missing for a lake made with it, or is no good.
     """
     home = Path(root).resolve() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     file, address = home / "dagster.yaml", os.environ.get(POSTGRES_VARIABLE, "")
-    if not file.exists():
-        config = {**_CONFIG, "storage": _POSTGRES if address else _SQLITE}
+    stored = _stored_config(file)
+    config = {"storage": _POSTGRES if address else _SQLITE, **_CONFIG, **stored}
+    if config != stored:
         files.publish(file, yaml.safe_dump(config, sort_keys=True).encode())
     if POSTGRES_VARIABLE in file.read_text(encoding="utf-8"):
         _check_postgres(address, root)
     return home
+
+
+def _stored_config(file: Path) -> dict[str, Any]:
+    """What a dagster.yaml says; nothing while there is none. Raises SettingsError."""
+    if not file.exists():
+        return {}
+    try:
+        found = yaml.safe_load(file.read_bytes())
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{file} is damaged; remove it, the next command writes it again")
+    return found
 
 
 def _check_postgres(address: str, root: str | Path) -> None:
@@ -111,7 +135,8 @@ def open_instance(root: str | Path) -> dg.DagsterInstance:
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home):
         os.environ["DAGSTER_HOME"] = str(instance_home(root))
-        instance = dg.DagsterInstance.get()
+        place = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides=_OF_COMMANDS)
+        instance = dg.DagsterInstance.from_ref(place)
         # Each makes its tables when it is first asked for. Two processes that do so at once leave
         # a database that no one can open again.
         for _ in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import shutil
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings
-from smallcaps_assets_tests.end_to_end.command import environment, listing
+from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment, listing
 from smallcaps_assets_tests.end_to_end.recording import DAY, place, write_recording
 
 SECTIONS = f"valid sections are {', '.join(Settings.model_fields)}"
@@ -295,9 +294,8 @@ def test_key_of_nobody_is_refused_without_showing_it(monkeypatch: pytest.MonkeyP
 
 # As the shell sees it ----------------------------------------------------------------------------
 def test_installed_command_ends_in_two_with_one_line(folder: Path) -> None:
-    program = [sys.executable, "-c", "from smallcaps_assets.cli import main; main()"]
     done = subprocess.run(
-        [*program, "run", "--from", "2026-01-01"],
+        [*PROGRAM, "run", "--from", "2026-01-01"],
         env=environment(),
         cwd=folder,
         capture_output=True,

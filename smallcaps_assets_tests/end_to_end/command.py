@@ -17,10 +17,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.schemas import TABLES
 
-PROGRAM = [sys.executable, "-c", "from smallcaps_assets.cli import main; main()"]
-# A shell's background jobs ignore SIGINT, and so would a child of tests that run in one.
-HEEDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-INTERRUPTIBLE = [*PROGRAM[:2], HEEDING + PROGRAM[2]]
+PROGRAM = [sys.executable, "-m", "smallcaps_assets"]
 # Wild days come after twelve sessions; this is the smallest market with four of them.
 SMALL_MARKET = {
     "sandbox.tickers": "20",

@@ -20,7 +20,7 @@ import smallcaps_assets
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake import Lake, scan
 from smallcaps_assets.schemas import RULES
-from smallcaps_assets_tests.end_to_end.command import INTERRUPTIBLE, environment
+from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment
 
 README = Path(smallcaps_assets.__file__).parents[1] / "README.md"
 
@@ -220,7 +220,7 @@ def cpu_seconds(pid: int) -> float:
 def running(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A command as a child, killed at the end if it is still there."""
     pipes: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [*INTERRUPTIBLE, *arguments]
+    command = [*PROGRAM, *arguments]
     with subprocess.Popen(command, cwd=folder, env=environment(), **pipes) as child:
         try:
             yield child

@@ -19,7 +19,7 @@ from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.schemas import FEATURE_COLUMNS, TABLES, Partitioning
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import (
-    INTERRUPTIBLE,
+    PROGRAM,
     SMALL_MARKET,
     TIMEOUT,
     changed_tables,
@@ -287,20 +287,24 @@ def test_tickers_on_a_fresh_lake_restrict_the_market(small_lake: Path, tmp_path:
     assert (again.status, COMPLETE in again.out) == (0, True)
 
 
-def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+def test_run_that_is_asked_to_end_says_how_to_go_on_and_dagster_shows_its_end(
+    tmp_path: Path,
+) -> None:
     child = start_job(tmp_path / "lake", settings(SMALL_MARKET))
     wait_until_stored(child, tmp_path / "lake", "raw/tickers")
-    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGTERM)
     # Lines before the last are those of libraries that the signal met inside a destructor.
     last = child.communicate(timeout=TIMEOUT)[1].splitlines()[-1]
     told = "smallcaps: interrupted; run the same command again to go on"
-    assert (last, child.returncode) == (told, 130)
+    assert (last, child.returncode) == (told, 143)
+    with instance_of(tmp_path / "lake") as instance:
+        assert all(run.is_finished for run in instance.get_runs())
 
 
 def start_job(lake: Path, options: list[str]) -> subprocess.Popen[str]:
     """Start the main job in the background."""
     return subprocess.Popen(
-        [*INTERRUPTIBLE, "run", "--no-report", "--lake", str(lake), *options],
+        [*PROGRAM, "run", "--no-report", "--lake", str(lake), *options],
         cwd=lake.parent,
         env=environment(),
         stdout=subprocess.DEVNULL,

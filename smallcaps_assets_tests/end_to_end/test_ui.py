@@ -306,7 +306,7 @@ def _is_launch(request: Any) -> bool:
 
 
 def _smallcaps(command: str) -> list[str]:
-    return [sys.executable, "-c", "from smallcaps_assets.cli import main; main()", command]
+    return [sys.executable, "-m", "smallcaps_assets", command]
 
 
 def _environment() -> dict[str, str]:
