@@ -104,8 +104,9 @@ def _keys(text: str | None) -> tuple[str, ...]:
     if text.startswith("@"):
         try:
             text = Path(text[1:]).read_text(encoding="utf-8-sig").replace("\n", ",")
-        except OSError as error:
-            raise UserError(f"--keys {text}: {error.strerror}; name a readable file") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UserError(f"--keys {text}: {reason}; name a readable file") from None
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not found:
         raise UserError("--keys names no partition; give some or leave the option out")

@@ -7,7 +7,7 @@ import threading
 import click
 
 from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import UserError, settings_of
+from smallcaps_assets.cli.setup import UserError, check_port, settings_of
 from smallcaps_assets.orchestration.market import embedded_market
 
 
@@ -20,6 +20,7 @@ def serve_sandbox(
     is_json: bool,
 ) -> int:
     """Serve the market on loopback until it is interrupted."""
+    check_port(port, 0)
     settings = settings_of(market or "simulated", lake, overrides, config)
     if settings.market.name == "polygon":
         raise UserError("market polygon is the vendor's own; choose simulated or recorded:DIR")

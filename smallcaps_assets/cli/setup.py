@@ -52,6 +52,13 @@ _REFUSED_TEXTS = (
     "disk I/O",
     *(os.strerror(number) for number in _REFUSALS),
 )
+_DAMAGED_TEXTS = (
+    "malformed",
+    "not a database",
+    "no such table",
+    "no such column",
+    "dagster instance migrate",  # a table is missing
+)
 
 
 _LATE_ERRORS = {
@@ -91,12 +98,28 @@ def reason_of(error: BaseException | None) -> str | None:
         text = " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             return text
+        is_run = type(error).__name__ == "RunError"
+        kinds = (
+            *_loaded("sqlite3", "DatabaseError"),
+            *_loaded("dagster._core.errors", "DagsterError"),
+        )
+        if (is_run or isinstance(error, kinds)) and any(told in text for told in _DAMAGED_TEXTS):
+            return _damaged_history(text)
         if isinstance(error, _loaded("sqlite3", "OperationalError")):
             return f"Dagster's database: {text} (is the disk full, or the folder read-only?)"
-        if type(error).__name__ == "RunError" and any(told in text for told in _REFUSED_TEXTS):
+        if is_run and any(told in text for told in _REFUSED_TEXTS):
             return text
         error = error.__cause__ or error.__context__
     return None
+
+
+def _damaged_history(text: str) -> str:
+    """What helps where Dagster's database is damaged: the lake itself can do without."""
+    folder = os.environ.get("DAGSTER_HOME", "LAKE/dagster")
+    return (
+        f"Dagster's history is damaged ({text}); move the folder {folder} away:"
+        " `smallcaps run` reports every stored partition to a new history, and makes none again"
+    )
 
 
 def settings_of(
@@ -169,6 +192,12 @@ def _date(text: str, option: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UserError(f"{option} {text!r} is no date; write it as YYYY-MM-DD") from None
+
+
+def check_port(port: int, least: int) -> None:
+    """Refuse a number that is no port. Raises UserError."""
+    if not least <= port <= 65_535:
+        raise UserError(f"--port {port} is no port; choose one from {least} to 65535")
 
 
 def stored_lake(settings: Settings) -> Lake:

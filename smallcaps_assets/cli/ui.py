@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from smallcaps_assets.cli.setup import ready_lake, settings_of
+from smallcaps_assets import interrupts
+from smallcaps_assets.cli.setup import UserError, check_port, ready_lake, settings_of
 from smallcaps_assets.settings import LakeSettings
+
+_LAST_SECONDS = 5.0
 
 
 def open_ui(
@@ -22,17 +29,41 @@ def open_ui(
     host: str,
 ) -> int:
     """Run `dagster dev` on the lake's own instance until it is interrupted."""
+    settings = settings_of(market, lake, overrides, config)
+    check_address(host, port)
+    ready_lake(settings)
+
     from smallcaps_assets.orchestration.instance import open_instance, workspace_file
     from smallcaps_assets.orchestration.upkeep import put_in_order
 
-    settings = settings_of(market, lake, overrides, config)
-    ready_lake(settings)
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         put_in_order(instance, settings.run)
     environment = {**os.environ, "DAGSTER_HOME": str(home), **_places(settings.lake)}
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file(home))]
-    return _serve([*command, "--host", host, "--port", str(port)], environment)
+    return Service().run([*command, "--host", host, "--port", str(port)], environment)
+
+
+def check_address(host: str, port: int) -> None:
+    """Listen on an address for a moment. Raises UserError when that can't be."""
+    check_port(port, 1)
+    try:
+        if not host:
+            raise socket.gaierror(socket.EAI_NONAME, "it is empty")
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in found:
+            with socket.create_server(address[:2], family=family):
+                pass
+    except (socket.gaierror, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--host {host!r} is no address: {reason}; give one of this machine, such as 127.0.0.1"
+        ) from None
+    except OSError as error:
+        is_taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "choose another --port" if is_taken else "give an address of this machine"
+        reason = os.strerror(error.errno or 0)
+        raise UserError(f"can't listen on {host} port {port}: {reason}; {remedy}") from None
 
 
 def _places(lake: LakeSettings) -> dict[str, str]:
@@ -45,15 +76,39 @@ def _places(lake: LakeSettings) -> dict[str, str]:
     }
 
 
-def _serve(command: list[str], environment: Mapping[str, str]) -> int:
-    """Dagster's exit status; it stops its own children, so it is always waited for.
+class Service:
+    """Dagster's web server and daemon as a group of processes, of which none is left at the end."""
 
-    Ctrl-C reaches it through the terminal, a termination is passed on.
-    """
-    with subprocess.Popen(command, env=environment) as child:
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        while True:
-            try:
-                return child.wait()
-            except KeyboardInterrupt:
-                continue
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._is_over = False
+
+    def run(self, command: list[str], environment: Mapping[str, str]) -> int:
+        """Serve until a signal comes, or a part ends by itself; 0 or Dagster's exit status."""
+        interrupts.hand_over(self._stop)
+        signal.signal(signal.SIGHUP, self._stop)  # the terminal is closed
+        self._child = subprocess.Popen(command, env=environment, start_new_session=True)
+        if self._is_over:
+            self._child.terminate()
+        status = self._child.wait()
+        _end_group(self._child.pid)
+        if self._is_over:
+            return 0
+        raise UserError(f"the web server or the daemon has ended by itself (status {status})")
+
+    def _stop(self, *_: object) -> None:
+        """Dagster ends its own children first."""
+        self._is_over = True
+        if self._child is not None:
+            self._child.terminate()
+
+
+def _end_group(group: int) -> None:
+    """End what is left of a group of processes: at first with a word, then without."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _LAST_SECONDS
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)
+            while number is signal.SIGTERM and time.monotonic() < deadline:
+                os.killpg(group, 0)
+                time.sleep(0.05)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
+from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.schemas import Partitioning, Table
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _HIVE_NAME = {
 }
 
 
-class PartitionKeyError(ValueError):
+class PartitionKeyError(LakeError, ValueError):
     """A partition key that is not of the table's form."""
 
 
