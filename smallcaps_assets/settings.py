@@ -29,7 +29,11 @@ from pydantic import (
 
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
+FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
+STORE_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 CONFIG_FILE = "smallcaps.toml"
+_KINDS = {" ": "blank", "\t": "tab", "\r": "line break", "\n": "line break"}
+_IN_A_URL = re.compile(r"(?<=//)[^@\s]*(?=@)|(?<=\?)[^'\"\s]+")
 
 
 # Fields younger than lakes that hold: at their default they are no part of a digest.
@@ -84,6 +88,8 @@ def _is_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("give a URL such as https://api.massive.com")
+    if "@" in value or parts.query:
+        raise ValueError("a URL here has no user, password or parameters: it is stored and shown")
     return value
 
 
@@ -160,6 +166,8 @@ class SecSettings(Section, frozen=True):
     def _reachable(cls, value: str) -> str:
         if value and not re.search(r"\S+@\S+\.\S+", value):
             raise ValueError("give a name and an e-mail address, such as Jane Doe jane@example.com")
+        if not value.strip().isprintable() or max(value, default="") > "ÿ":
+            raise ValueError("it is sent as a header: one line of Latin letters")
         return value.strip()
 
 
@@ -520,7 +528,7 @@ def from_overrides(overrides: Iterable[str]) -> Nested:
         name, equals, value = item.partition("=")
         section, dot, field = name.strip().partition(".")
         if not equals or not dot:
-            raise SettingsError(f"--set {item!r} is not of the form section.field=value")
+            raise SettingsError(f"--set {name!r} is not of the form section.field=value")
         values.setdefault(section, {})[field] = value.strip()
     return values
 
@@ -561,10 +569,33 @@ def _merge(merged: dict[str, dict[str, Any]], source: str, layer: Nested) -> Non
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"setting {place}={first.get('input')!r} is invalid: {first['msg']}"
+    shown = _IN_A_URL.sub("***", repr(first.get("input")))
+    return f"setting {place}={shown} is invalid: {first['msg']}"
 
 
 def api_key(environment: Mapping[str, str]) -> SecretStr | None:
-    """The vendor's key, if there is one."""
-    value = environment.get(KEY_VARIABLE, "").strip()
+    """The vendor's key, if there is one. Raises as `secret_of`."""
+    return secret_of(environment, KEY_VARIABLE)
+
+
+def secret_of(environment: Mapping[str, str], name: str) -> SecretStr | None:
+    """A secret of the environment, if there is one; blanks and line ends around it don't count.
+
+    Raises SettingsError, which never tells the value, when it can't be a key.
+    """
+    value = environment.get(name, "").strip()
+    if problem := secret_problem(value):
+        raise SettingsError(f"{name} {problem}; copy it again")
     return SecretStr(value) if value else None
+
+
+def secret_problem(value: str) -> str:
+    """What makes a text no key, without telling it: keys go into headers. Empty when it is good."""
+    for number, character in enumerate(value, 1):
+        if not "!" <= character <= "~":
+            kind = (
+                _KINDS.get(character)
+                or ("control character", "letter outside ASCII")[character.isprintable()]
+            )
+            return f"can't be a key: its character {number} of {len(value)} is a {kind}"
+    return ""

@@ -10,6 +10,7 @@ from smallcaps_assets.settings import (
     api_key,
     explicit,
     load_settings,
+    secret_of,
 )
 
 
@@ -105,3 +106,47 @@ def test_api_key_is_not_shown():
     assert key.get_secret_value() == "secret"
     assert "secret" not in repr(key)
     assert api_key({"POLYGON_API_KEY": "  "}) is None
+
+
+BAD_KEYS = {
+    "abc\r\nX-Injected: 1": "character 4 of 18 is a line break",
+    "geheimer schlüssel": "character 9 of 18 is a blank",
+    "schlüssel": "character 5 of 9 is a letter outside ASCII",
+    "schl\x00ssel": "character 5 of 9 is a control character",
+}
+
+
+@pytest.mark.parametrize("name", ["POLYGON_API_KEY", "POLYGON_S3_SECRET_KEY"])
+@pytest.mark.parametrize("value", BAD_KEYS)
+def test_secret_that_can_be_no_key_is_refused_without_telling_it(name: str, value: str):
+    with pytest.raises(SettingsError) as error:
+        secret_of({name: value}, name)
+    assert str(error.value) == f"{name} can't be a key: its {BAD_KEYS[value]}; copy it again"
+
+
+def test_secret_may_have_blanks_and_line_ends_around_it():
+    found = secret_of({"POLYGON_API_KEY": " abc-DEF_123\r\n"}, "POLYGON_API_KEY")
+    assert found is not None and found.get_secret_value() == "abc-DEF_123"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "polygon.url=https://me:hunter2@api.massive.com",
+        "polygon.url=https://me:hun/hunter2@api.massive.com",
+        "finra.url=https://cdn.finra.org?token=hunter2",
+        "polygon.flatfiles_url=ftp://me:hunter2@files.massive.com",
+        "POLYGON_API_KEY=hunter2",
+    ],
+)
+def test_setting_that_holds_a_secret_is_refused_without_telling_it(override: str):
+    with pytest.raises(SettingsError) as error:
+        load_settings([override])
+    assert "hunter2" not in str(error.value)
+
+
+def test_contact_that_no_header_can_hold_is_refused():
+    for contact in ("Łukasz lukasz@example.com", "Jane\r\nX: y jane@example.com"):
+        with pytest.raises(SettingsError, match="one line of Latin letters"):
+            load_settings([f"sec.contact={contact}"])
+    assert load_settings(["sec.contact=Jürgen j@example.com"]).sec.contact == "Jürgen j@example.com"

@@ -107,6 +107,8 @@ def reason_of(error: BaseException | None) -> str | None:
             return _damaged_history(text)
         if isinstance(error, _loaded("sqlite3", "OperationalError")):
             return f"Dagster's database: {text} (is the disk full, or the folder read-only?)"
+        if isinstance(error, _loaded("psycopg2", "OperationalError")):
+            return f"Dagster's database: {text} (is the server up, and its address right?)"
         if is_run and any(told in text for told in _REFUSED_TEXTS):
             return text
         error = error.__cause__ or error.__context__

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-/]{0,19}")
 _PERIOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
 _PLAIN = re.compile(r"[A-Z0-9.\-]")
+_WITH_KEYS = re.compile(r"\w+://([^@]*:[^@]*)@")
 _HIVE_NAME = {
     Partitioning.SESSION: "date",
     Partitioning.HALF_MONTH: "half_month",
@@ -43,6 +44,11 @@ def open_root(root: str | Path | UPath) -> UPath:
     """
     if isinstance(root, Path) or (isinstance(root, str) and "://" not in root):
         return cast("UPath", Path(root))
+    if isinstance(root, str) and (found := _WITH_KEYS.match(root)):
+        raise LakeError(
+            f"lake {root.replace(found[1], '***', 1)}: keys are no part of an address;"
+            " set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     from upath import UPath
 
     place = UPath(root)

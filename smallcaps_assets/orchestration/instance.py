@@ -18,6 +18,8 @@ from urllib.parse import quote
 import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from smallcaps_assets.lake import files
 from smallcaps_assets.orchestration.workspace import Outcome, Workspace
@@ -115,6 +117,15 @@ def _check_postgres(address: str, root: str | Path) -> None:
         raise SettingsError(
             f"lake {root} keeps its events in PostgreSQL and {POSTGRES_VARIABLE} holds {found};"
             f" set it to {_DRIVER}USER:PASSWORD@HOST:PORT/DATABASE"
+        )
+    try:
+        host = make_url(address).host or ""
+    except (ArgumentError, ValueError):
+        host = "@"
+    if "@" in host or not address.isprintable():
+        raise SettingsError(
+            f"{POSTGRES_VARIABLE} is no address: write it as {_DRIVER}USER:PASSWORD@HOST:PORT/"
+            "DATABASE, with other characters than letters and digits of the password as %XX"
         )
     if find_spec("dagster_postgres") is None:
         raise SettingsError(

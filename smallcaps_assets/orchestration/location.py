@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.lake.identity import read_identity
-from smallcaps_assets.settings import CONFIG_FILE, Settings, api_key, explicit, load_settings
+from smallcaps_assets.settings import (
+    CONFIG_FILE,
+    FLATFILE_KEY_VARIABLES,
+    KEY_VARIABLE,
+    STORE_KEY_VARIABLES,
+    Settings,
+    api_key,
+    explicit,
+    load_settings,
+    secret_of,
+)
 
 # A range is a run's own, faults are a test's, and secrets are in no setting at all.
 _FORGOTTEN = {"market": ("start", "end"), "sandbox": ("faults",)}
@@ -27,18 +37,30 @@ def location_settings(
 ) -> Settings:
     """Settings of a lake. `given` are `section.field=value`, `config` another settings file.
 
-    Raises SettingsError for a wrong name or value, LakeError for an unreadable lake.json.
+    Raises SettingsError for a wrong name or value and for an impossible key, LakeError for an
+    unreadable lake.json.
     """
     file = Path(config) if config else Path(CONFIG_FILE)
     sources: dict[str, Any] = {"environment": environment}
     if config or file.exists():
         sources["config_file"] = file
     first = load_settings(given, **sources)
+    if "://" in first.lake.root:
+        _check_secrets(environment, STORE_KEY_VARIABLES)
     known = read_identity(first.lake.root)
     is_named = "name" in first.market.model_fields_set
     if not is_named and api_key(environment) and (is_new_run or known is None):
         given = [*given, "market.name=polygon"]
-    return load_settings(given, remembered=known[1] if known else None, **sources)
+    settings = load_settings(given, remembered=known[1] if known else None, **sources)
+    if settings.market.name == "polygon":
+        _check_secrets(environment, (KEY_VARIABLE, *FLATFILE_KEY_VARIABLES))
+    return settings
+
+
+def _check_secrets(environment: Mapping[str, str], names: Sequence[str]) -> None:
+    """Refuse what can't be a key before it is sent: errors of libraries quote what they refuse."""
+    for name in names:
+        secret_of(environment, name)
 
 
 def remembered_settings(settings: Settings) -> dict[str, Any]:

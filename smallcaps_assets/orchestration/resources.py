@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from smallcaps_assets.lake import Lake, open_lake
 from smallcaps_assets.orchestration.market import endpoints, last_day, market_identity
 from smallcaps_assets.orchestration.shared import shared
-from smallcaps_assets.settings import Settings, explicit
+from smallcaps_assets.settings import FLATFILE_KEY_VARIABLES, Settings, explicit, secret_of
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.flatfiles import make_flat_files
 from smallcaps_assets.sources.halts import HaltFeed
@@ -31,7 +31,6 @@ from smallcaps_assets.sources.throttle import Throttle
 
 EMBEDDED_PACE = 1000.0
 EMBEDDED_CONTACT = "embedded market sandbox@localhost.invalid"
-FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
 
 
 @dataclass(frozen=True)
@@ -179,8 +178,8 @@ def spool(settings: Settings) -> Spool:
 def router(settings: Settings) -> Router:
     """The choice between flat files and REST, over the shared client."""
     client = polygon_client(settings)
-    keys = [os.environ.get(name) for name in FLATFILE_KEY_VARIABLES]
-    secrets = [SecretStr(key) for key in keys if key]
+    keys = [secret_of(os.environ, name) for name in FLATFILE_KEY_VARIABLES]
+    secrets = [key for key in keys if key]
     has_keys = settings.market.name == "polygon" and len(secrets) == 2
     flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
     return Router(client, flat_files, client.settings, spool(settings))

@@ -52,6 +52,8 @@ class EventLog(CheckStates, SqliteEventLogStorage):
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
+        with self.index_connection():  # makes the tables of an empty file, which a look does not
+            pass
         self._watcher = SqlPollingEventWatcher(self)
 
     def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 from pydantic import SecretStr
 
-from smallcaps_assets.settings import PolygonSettings
+from smallcaps_assets.settings import PolygonSettings, secret_problem
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.bars import Bars
 from smallcaps_assets.sources.conditions import trade_conditions
@@ -59,6 +59,8 @@ class PolygonClient:
         secret = key.get_secret_value() if isinstance(key, SecretStr) else (key or "")
         if not secret.strip():
             raise Unauthorized("no key was given", remedy="set POLYGON_API_KEY")
+        if problem := secret_problem(secret):
+            raise Unauthorized(f"what was given {problem}", remedy="copy the key again")
         self.settings = settings or PolygonSettings.model_validate({})
         self.throttle = throttle or make_throttle(self.settings, clock, sleep)
         if state_path is not None:

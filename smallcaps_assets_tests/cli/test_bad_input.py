@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import socket
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -290,6 +291,72 @@ def test_key_of_nobody_is_refused_without_showing_it(monkeypatch: pytest.MonkeyP
         found = refusal("--from", "2024-12-09", "--to", "2024-12-10")
     assert "HTTP 401" in found and "set POLYGON_API_KEY to a valid key" in found
     assert "wrong-secret" not in found
+
+
+@pytest.mark.parametrize(
+    "name", ["POLYGON_API_KEY", "POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY"]
+)
+@pytest.mark.parametrize("secret", ["hunter2\r\nhunter2", "hunter2 hunter2", "hunter2é"])
+@pytest.mark.parametrize("command", ["run", "ui"])
+def test_secret_that_can_be_no_key_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, secret: str, command: str
+) -> None:
+    monkeypatch.setenv("POLYGON_API_KEY", "sandbox")
+    monkeypatch.setenv(name, secret)
+    found = refusal("--market", "polygon", command=command)
+    assert found.startswith(f"smallcaps: {name} can't be a key: its character ")
+    assert "hunter" not in found
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_secret_of_an_object_store_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "hunter2\nhunter2")
+    found = refusal("--lake", "s3://bucket/lake")
+    assert found.startswith(f"smallcaps: {name} can't be a key: ") and "hunter" not in found
+
+
+@pytest.mark.parametrize("keys", ["AKIA:hunter2", "AKIA:hun/hunter2"])
+def test_address_of_a_lake_with_keys_is_refused_without_showing_them(keys: str) -> None:
+    found = refusal("--lake", f"s3://{keys}@bucket/lake")
+    assert found.startswith("smallcaps: lake s3://***@bucket/lake: keys are no part of an address")
+
+
+# Options of single commands ----------------------------------------------------------------------
+@pytest.mark.parametrize("command", ["ui", "sandbox"])
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_port_that_is_none_is_refused(command: str, port: str) -> None:
+    assert f"--port {port} is no port; choose one from " in refusal("--port", port, command=command)
+
+
+def test_port_that_is_taken_is_refused_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "is taken (" in refusal("--port", port, command="sandbox")
+        told = f"smallcaps: can't listen on 127.0.0.1 port {port}: Address already in use"
+        assert refusal("--port", port, command="ui").startswith(told)
+
+
+@pytest.mark.parametrize("host", ["", "no host", "203.0.113.9", "a" * 64])
+def test_host_that_is_not_of_this_machine_is_refused(host: str) -> None:
+    assert "address" in refusal("--host", host, command="ui")
+
+
+def test_keys_in_a_file_that_is_no_text_are_refused(folder: Path) -> None:
+    open_lake(folder / "data", market_identity(load_settings()), {})
+    (folder / "keys").write_bytes(b"\x7fELF\xff\xfe")
+    told = "smallcaps: --keys @keys: it is no text; name a readable file"
+    assert refusal("splits", "--keys", "@keys", command="backfill") == told
+
+
+@pytest.mark.parametrize("key", ["../../../etc", "/etc", "", "2024-13-01"])
+@pytest.mark.parametrize("version", [(), ("--version", "2")], ids=["list", "put back"])
+def test_partition_that_can_not_be_is_refused(
+    folder: Path, key: str, version: tuple[str, ...]
+) -> None:
+    open_lake(folder / "data", market_identity(load_settings()), {})
+    assert "partition key" in refusal("daily_bars", key, *version, command="restore")
 
 
 # As the shell sees it ----------------------------------------------------------------------------

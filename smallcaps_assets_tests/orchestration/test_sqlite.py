@@ -100,3 +100,15 @@ def test_second_process_sees_what_the_first_has_committed(home: Path, instance: 
         assert other.get_materialized_partitions(dg.AssetKey("table")) == {"first"}
         report(other, "second")
     assert instance.get_materialized_partitions(dg.AssetKey("table")) == {"first", "second"}
+
+
+def test_empty_file_is_a_new_history(instance: dg.DagsterInstance, home: Path):
+    report(instance, "first")
+    instance.dispose()
+    index = home / "history" / "runs" / "index.db"
+    for file in (index, *index.parent.glob("index.db-*")):
+        file.unlink()
+    index.touch()
+    with dg.DagsterInstance.from_config(str(home)) as again:
+        assert again.get_dynamic_partitions("none") == []
+        assert again.get_materialized_partitions(dg.AssetKey("table")) == set()

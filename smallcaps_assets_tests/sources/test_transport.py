@@ -306,3 +306,10 @@ def test_error_of_given_endless_brackets_expected_the_status_told() -> None:
 def test_redact_given_secrets_expected_stars() -> None:
     text = "GET /x?apiKey=abc&limit=1 Authorization: Bearer s3cret and s3cret"
     assert redact(text, "s3cret") == "GET /x?apiKey=***&limit=1 Authorization: Bearer *** and ***"
+
+
+@pytest.mark.parametrize("key", ["hunter2\r\nX: hunter2", "hunter2 hunter2", "hunter2é"])
+def test_client_with_a_key_that_no_header_can_hold_is_refused_without_showing_it(key: str):
+    with pytest.raises(Unauthorized, match="can't be a key: its character") as error:
+        PolygonClient("http://127.0.0.1:1", key)
+    assert "hunter2" not in str(error.value)
