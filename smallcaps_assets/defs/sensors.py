@@ -174,7 +174,7 @@ def dataset(location: Location) -> dg.SensorDefinition:
             return dg.SkipReason("no weights were made since")
         quiet = location.settings.run.quiet_minutes * 60
         waited = now - cursor.get("requested", 0.0)
-        if waited < quiet:
+        if 0 <= waited < quiet:  # less than nothing: the clock has been set back since
             return dg.SkipReason(f"the dataset was asked for {waited / 60:.0f} minutes ago")
         keys = context.instance.get_materialized_partitions(
             dg.AssetKey("sample_weights"), after_cursor=cursor.get("event")

@@ -8,6 +8,7 @@ tables are not kept, they can be made again.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,10 @@ KEEP_DAYS = 30.0
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Version:
     """A file that was replaced at an instant (UTC); `name` is what it is asked for by."""
@@ -32,12 +37,18 @@ class Version:
     path: UPath
 
 
-def keep(root: UPath, path: UPath, old: str, new: str) -> None:
-    """Keep a stored file that is about to be replaced by one with another seal."""
+def keep(
+    root: UPath, path: UPath, old: str, new: str, clock: Callable[[], datetime] = _now
+) -> None:
+    """Keep a stored file that is about to be replaced by one with another seal.
+
+    Its instant is later than that of every version before, also if the clock has been set back.
+    """
     if not path.exists() or old == new:
         return
-    now = datetime.now(UTC).strftime(_TIME)
-    place = _folder(root, path) / f"{now}-{old[:12] or 'unsealed'}.parquet"
+    earlier = [version.replaced_at for version in versions(root, path)]
+    now = max([clock(), *(moment + timedelta(microseconds=1) for moment in earlier)])
+    place = _folder(root, path) / f"{now.strftime(_TIME)}-{old[:12] or 'unsealed'}.parquet"
     if isinstance(path, Path):
         place.parent.mkdir(parents=True, exist_ok=True)
         _link(path, Path(str(place)))

@@ -139,8 +139,11 @@ def _retry(
     """Raise the request to try again, if that may help and has not been done often enough."""
     number = context.retry_number
     if number < settings.retries and any(isinstance(o.error, _TRANSIENT) for o in failed):
-        pause = settings.retry_seconds * 2**number
-        raise dg.RetryRequested(settings.retries, pause) from _failure(failed)
+        seconds = settings.retry_seconds * 2**number
+        context.log.warning(f"a source is out of reach; trying again in {seconds:.0f} s")
+        # Waited for here: Dagster counts by the wall clock, which may be set back meanwhile.
+        time.sleep(seconds)
+        raise dg.RetryRequested(settings.retries) from _failure(failed)
 
 
 class _Progress:

@@ -189,8 +189,9 @@ class Throttle:
         with _locked(self._state_path):
             self.load(self._state_path)
             wait = self._take()
-            if wait <= 0:
-                self.save(self._state_path)
+            # Saved while it waits too: calls of the future, from before the clock was set back,
+            # then count from now on once, and not from each next look.
+            self.save(self._state_path)
         return wait
 
     def _take(self) -> float:

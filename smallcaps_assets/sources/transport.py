@@ -253,7 +253,8 @@ class Transport:
         if isinstance(outcome, SourceError):
             raise outcome
         if outcome.status == 429:
-            self.throttle.refused(retry_after(outcome.headers.get("Retry-After")))
+            asked, now = outcome.headers.get("Retry-After"), outcome.headers.get("Date")
+            self.throttle.refused(retry_after(asked, now))
         else:
             self.throttle.accepted()
         error = self._classify(outcome)
@@ -388,15 +389,27 @@ def _gunzip(raw: bytes, largest: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as a date; None when absent or odd."""
+def retry_after(value: str | None, now: str | None = None) -> float | None:
+    """Seconds of a Retry-After header, given as seconds or as a date; None when absent or odd.
+
+    `now` is the answer's Date header: two dates of the host's clock need none of ours.
+    """
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        moment = _epoch(value)
+        if moment is None:
             return None
+        told = _epoch(now or "")
+        seconds = moment - (time.time() if told is None else told)
     return None if math.isnan(seconds) else min(max(seconds, 0.0), 300.0)
+
+
+def _epoch(text: str) -> float | None:
+    """Seconds since the epoch of a date in a header; None when it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None

@@ -43,6 +43,15 @@ def test_replaced_raw_file_is_kept_until_its_time_is_over(lake: Lake):
     assert kept(lake) == []
 
 
+def test_versions_keep_their_order_when_the_clock_is_set_back(lake: Lake):
+    path, noon = lake.path("daily_bars", KEY), datetime(2026, 11, 20, 12, tzinfo=UTC)
+    moments = [noon, noon - timedelta(hours=1), noon - timedelta(minutes=59)]
+    for seal, moment in zip("abc", moments, strict=True):
+        replaced.keep(lake.root, path, seal * 12, "new", clock=lambda moment=moment: moment)
+    assert [version.name[-12] for version in kept(lake)] == ["a", "b", "c"]
+    assert all(noon <= v.replaced_at < noon + timedelta(seconds=1) for v in kept(lake))
+
+
 def test_replaced_version_can_be_put_back(lake: Lake):
     first = lake.read_bytes("daily_bars", KEY)
     lake.write("daily_bars", KEY, bars("A"), STAMP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,35 @@ def test_throttle_given_two_processes_on_free_plan_expected_one_window(tmp_path:
         clock.now += 0.01
     for start in times:
         assert sum(start <= t < start + 60.999 for t in times) <= 5
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_throttle_given_wall_clock_set_expected_no_pause_longer_than_a_window(
+    tmp_path: Path, jump: float
+) -> None:
+    """Whoever starts after the clock was set finds calls of an hour ahead in the shared state."""
+    clock, path, shift = FakeClock(), tmp_path / "pace.json", 0.0
+
+    def start() -> Throttle:
+        throttle = Throttle(
+            window=FREE_PLAN,
+            clock=clock,
+            sleep=clock.sleep,
+            wall_clock=lambda: clock() + 1e9 + shift,
+        )
+        throttle.remember_in(path)
+        return throttle
+
+    first, times = start(), []
+    for number in range(20):
+        if number == 7:
+            shift, second = jump, start()
+        (first if number < 7 or number % 2 else second).acquire()
+        times.append(clock.now)
+    assert max(b - a for a, b in pairwise(times)) <= 122
+    if jump < 0:
+        for begin in times:
+            assert sum(begin <= t < begin + 60.999 for t in times) <= 5
 
 
 def test_throttle_given_saved_pace_expected_it_starts_there(tmp_path: Path) -> None:

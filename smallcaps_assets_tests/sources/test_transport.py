@@ -8,6 +8,8 @@ import time
 import traceback
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -248,6 +250,13 @@ def test_retry_after_given_header_expected_seconds(
 
 def test_retry_after_given_past_date_expected_zero() -> None:
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_retry_after_given_dates_of_the_host_expected_no_use_of_our_clock(hours: int) -> None:
+    now = datetime.now(UTC) + timedelta(hours=hours)
+    asked = format_datetime(now + timedelta(seconds=7), usegmt=True)
+    assert retry_after(asked, format_datetime(now, usegmt=True)) == 7.0
 
 
 def test_decompress_given_a_bomb_expected_refused_before_it_is_unpacked() -> None:
