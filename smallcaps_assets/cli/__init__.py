@@ -6,6 +6,7 @@ Bad input ends in one line (what, value, remedy) and exit status 2; failed parti
 from __future__ import annotations
 
 import gc
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -269,6 +270,7 @@ def ui(**options: Any) -> None:
 def _exit(module: str, command: str, options: dict[str, Any]) -> None:
     """Load a command and run it; an error that the user can mend becomes one line and status 2."""
     gc.set_threshold(_OBJECTS)
+    _accept_all_characters()
     try:
         loaded = import_module(f"{__name__}.{module}")
         # polars installs a handler that restarts system calls: a waiting thread would sleep on
@@ -285,6 +287,13 @@ def _exit(module: str, command: str, options: dict[str, Any]) -> None:
         click.echo(interrupts.tell(), err=True)
         status = interrupts.status()
     sys.exit(status)
+
+
+def _accept_all_characters() -> None:
+    """Show as ? what a terminal has no character for; in a pipe or file it becomes an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if stream.isatty() else "backslashreplace")
 
 
 def _is_told(error: Exception) -> bool:

@@ -22,6 +22,7 @@ import polars as pl
 
 LONGEST_KEPT = 86_400.0  # seconds
 _SUFFIXES = ("", "-wal", "-shm")
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLE = """
 CREATE TABLE IF NOT EXISTS pages
     (part TEXT, leaf TEXT, body BLOB, digest BLOB, PRIMARY KEY (leaf, part))
@@ -86,8 +87,14 @@ class Pages:
     def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         if not self._is_there():
             return []
-        with self._lock, self._opened() as file:
-            return file.execute(query, values).fetchall()
+        try:
+            with self._lock, self._opened() as file:
+                return file.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                raise
+            self.drop()
+            return []
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

@@ -97,3 +97,17 @@ for number in range(10**6):
     found = Pages(path).frames("")
     assert len(found) > written
     assert all(frame["row"].to_list() == [int(part)] * 1000 for part, frame in found.items())
+
+
+@pytest.mark.parametrize("start", [0, 4096], ids=["header", "pages"])
+def test_pages_given_a_damaged_file_expected_it_is_begun_anew(tmp_path: Path, start: int) -> None:
+    path = tmp_path / "pages.sqlite"
+    first = Pages(path)
+    first.add("A", {"monday": pl.DataFrame({"x": list(range(5000))})})
+    first.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + bytes(byte ^ 0x5A for byte in data[start:]))
+    pages = Pages(path)
+    assert pages.frames("monday") == {} and pages.names() == set()
+    pages.add("A", {"monday": FRAME})
+    assert pages.frames("monday")["A"].equals(FRAME)
