@@ -22,7 +22,6 @@ SHORT_MEAN_SESSIONS = 20
 SSR_DECLINE = 0.10
 SUSPECT_LOG_CHANGE = math.log(3)
 RELATIVE_TOLERANCE = 1e-9
-_TYPICAL = (pl.col("high") + pl.col("low") + pl.col("close")) / 3
 
 
 def at_least(value: pl.Expr, threshold: float | pl.Expr) -> pl.Expr:
@@ -37,9 +36,13 @@ def at_most(value: pl.Expr, threshold: float | pl.Expr) -> pl.Expr:
     return value <= bound + bound.abs() * RELATIVE_TOLERANCE
 
 
-def minute_price() -> pl.Expr:
-    """Average price of a minute: its vwap, else (high + low + close) / 3 (flat files)."""
-    return pl.coalesce(pl.col("vwap"), _TYPICAL)
+def typical_price() -> pl.Expr:
+    """(high + low + close) / 3: the average price of a minute, whichever way it came.
+
+    Minutes over REST have a vwap and those of flat files none. Taking it where it is there would
+    make the dollars of a minute, and with them the moment of a trigger, depend on the route.
+    """
+    return (pl.col("high") + pl.col("low") + pl.col("close")) / 3
 
 
 # One session --------------------------------------------------------------------------------------
@@ -81,8 +84,7 @@ def _minute_totals(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
     return minutes.group_by("ticker").agg(
         pl.col("volume").sum().alias("minute_volume"),
         pl.len().alias("minute_count"),
-        (minute_price() * pl.col("volume")).sum().alias("m_dollars"),
-        pl.col("vwap").is_not_null().all().alias("m_has_vwap"),
+        (typical_price() * pl.col("volume")).sum().alias("m_dollars"),
         pl.col("transactions").sum().alias("m_transactions"),
         pl.col("high").filter(is_premarket).max().alias("premarket_high"),
         pl.col("volume").filter(is_premarket).sum().alias("premarket_volume"),
@@ -126,7 +128,7 @@ def _merge_sources(joined: pl.DataFrame) -> pl.DataFrame:
 def _dollar_volume() -> pl.Expr:
     """vwap x volume of the daily bar, else the sum over minutes, else the typical price's."""
     return pl.coalesce(
-        pl.col("vwap") * pl.col("volume"), pl.col("m_dollars"), _TYPICAL * pl.col("volume")
+        pl.col("vwap") * pl.col("volume"), pl.col("m_dollars"), typical_price() * pl.col("volume")
     ).alias("dollar_volume")
 
 
@@ -134,8 +136,6 @@ def _dollar_volume_source() -> pl.Expr:
     return (
         pl.when(pl.col("vwap").is_not_null())
         .then(pl.lit("daily_vwap"))
-        .when(pl.col("m_has_vwap"))
-        .then(pl.lit("minute_vwap"))
         .when(pl.col("m_dollars").is_not_null())
         .then(pl.lit("minute_typical"))
         .otherwise(pl.lit("daily_typical"))

@@ -25,6 +25,7 @@ from smallcaps_assets.domain.labels import (
     events_of,
     label_frame,
 )
+from smallcaps_assets.domain.metrics import typical_price
 from smallcaps_assets.domain.ticks import TICK_COLUMNS, TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
 from smallcaps_assets.schemas import TABLES
@@ -44,12 +45,12 @@ def bars_from_minutes(
     """The same bars where there are no trades: each minute bar is one tick.
 
     `minutes` are the rows of minute_bars of one ticker-session, in any order; those from 04:00 to
-    the scheduled close count. A minute is known at its end, its amount is volume x vwap (typical
-    price without one), its sign that of close against the previous close. `source` is minutes.
+    the scheduled close count. A minute is known at its end, its amount is volume x typical price,
+    its sign that of close against the previous close. `source` is minutes.
     """
     kind = BarKind(kind)
     rows = _counted(minutes, hours)
-    prices = rows["vwap"].fill_null(rows.select(_typical()).to_series())
+    prices = rows.select(typical_price()).to_series()
     starts = integers(rows["window_start"].cast(INSTANT))
     signs = tick_rule(price_array("close", rows["close"].to_numpy()))
     frame, _ = bars_from_arrays(
@@ -85,7 +86,7 @@ def minute_tape(
     signs = tick_rule(price_array("close", rows["close"].to_numpy()))
     ticks = rows.select(
         known.alias("sip_timestamp"),
-        pl.coalesce("vwap", _typical()).alias("price"),
+        typical_price().alias("price"),
         pl.col("volume").alias("size"),
         is_price_forming=pl.lit(True),
         is_auction=pl.lit(False),
@@ -106,10 +107,6 @@ def _counted(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
     start = pl.col("window_start").cast(INSTANT).to_physical()
     inside = (start >= hours.premarket_open) & (start < hours.close) & (pl.col("volume") > 0)
     return minutes.filter(inside).sort("window_start")
-
-
-def _typical() -> pl.Expr:
-    return (pl.col("high") + pl.col("low") + pl.col("close")) / 3
 
 
 def _minute_prices(frame: pl.DataFrame, rows: pl.DataFrame, starts: np.ndarray) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours, shift_session
-from smallcaps_assets.domain.metrics import SUSPECT_LOG_CHANGE, at_least, at_most, minute_price
+from smallcaps_assets.domain.metrics import SUSPECT_LOG_CHANGE, at_least, at_most, typical_price
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import MetricsSettings, SelectionSettings
 
@@ -161,7 +161,7 @@ def _running(
             "ticker",
             "start",
             pl.col("close").alias("minute_close"),
-            (minute_price() * pl.col("volume")).alias("dollars"),
+            (typical_price() * pl.col("volume")).alias("dollars"),
             "volume",
         )
         .join(judgeable, on="ticker")

@@ -165,7 +165,9 @@ class MinuteBars(dy.Schema):
     low = price("lowest eligible price")
     close = price("last eligible price")
     volume = shares("shares traded")
-    vwap = price("volume-weighted average price; flat files have none", nullable=True)
+    vwap = price(
+        "volume-weighted average price; flat files have none, so nothing uses it", nullable=True
+    )
     transactions = integer("number of trades", "trades", nullable=True, min=0)
 
     @dy.rule()
@@ -196,12 +198,12 @@ class SessionSummary(dy.Schema):
     close_source = text("daily or minute", check=lambda c: c.is_in(["daily", "minute"]))
     volume = shares("shares traded in the session")
     volume_source = text("daily or minute", check=lambda c: c.is_in(["daily", "minute"]))
-    vwap = price("volume-weighted average price", nullable=True)
+    vwap = price("average price of the daily bar, else dollar_volume / volume", nullable=True)
     transactions = integer("number of trades", "trades", nullable=True, min=0)
     dollar_volume = number("dollars traded", "USD", min=0)
     dollar_volume_source = text(
-        "daily_vwap, minute_vwap or minute_typical",
-        check=lambda c: c.is_in(["daily_vwap", "minute_vwap", "minute_typical", "daily_typical"]),
+        "daily_vwap; minute_typical, daily_typical: typical price x volume of minutes, of the day",
+        check=lambda c: c.is_in(["daily_vwap", "minute_typical", "daily_typical"]),
     )
     premarket_high = price("highest price before 09:30", nullable=True)
     premarket_volume = shares("shares before 09:30", nullable=True)

@@ -291,6 +291,7 @@ _DECLARED = (
         known="close of the session; premarket columns at its open",
         upstream=("universe", "daily_bars", "minute_bars"),
         settings=("universe",),
+        version=2,
     ),
     _session(
         name="daily_metrics",
@@ -326,6 +327,7 @@ _DECLARED = (
         ),
         upstream=("daily_metrics", "minute_bars", "universe"),
         settings=_SELECTION,
+        version=2,
     ),
     _session(
         name="runners",
@@ -381,6 +383,7 @@ _DECLARED = (
         detail="A bar closes with the trade that completes {bars.dollar_target:,.0f} USD.",
         upstream=("trades", "halts"),
         settings=_BARS,
+        version=2,
     ),
     _ticker_session(
         name="volume_bars",
@@ -391,6 +394,7 @@ _DECLARED = (
         detail="A bar closes with the trade that completes {bars.volume_target:,.0f} shares.",
         upstream=("trades", "halts"),
         settings=_BARS,
+        version=2,
     ),
     _ticker_session(
         name="dollar_imbalance_bars",
@@ -405,6 +409,7 @@ _DECLARED = (
         ),
         upstream=("trades", "halts"),
         settings=_BARS,
+        version=2,
     ),
     _ticker_session(
         name="volume_imbalance_bars",
@@ -418,6 +423,7 @@ _DECLARED = (
         ),
         upstream=("trades", "halts"),
         settings=_BARS,
+        version=2,
     ),
     _ticker_session(
         name="bar_features",

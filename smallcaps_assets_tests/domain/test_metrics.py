@@ -94,9 +94,16 @@ def test_session_summary_given_daily_without_vwap_sums_the_minutes():
     assert row["dollar_volume"] == pytest.approx(12.0 * 100 + 10.0 * 200)
     assert row["dollar_volume_source"] == "minute_typical"
     assert row["close_source"] == "daily"
+
+
+@pytest.mark.parametrize("bars", [daily([]), daily([{"ticker": "A", "vwap": None}])])
+def test_session_summary_given_minutes_with_and_without_a_vwap_is_the_same(bars):
+    mins = minutes(
+        minute("A", "09:30", 12.0, 100, high=15.0, low=9.5), minute("A", "10:00", 10.0, 200)
+    )
     with_vwap = mins.with_columns(vwap=pl.lit(11.0))
-    row = session_summary(members("A"), bars, with_vwap, HOURS).row(0, named=True)
-    assert (row["dollar_volume"], row["dollar_volume_source"]) == (3300.0, "minute_vwap")
+    plain = session_summary(members("A"), bars, mins, HOURS)
+    assert plain.equals(session_summary(members("A"), bars, with_vwap, HOURS))
 
 
 def test_session_summary_given_daily_without_vwap_and_no_minutes_uses_the_typical_price():

@@ -181,9 +181,11 @@ def test_intraday_trigger_compares_with_the_price_range_and_the_dollars():
     assert select(cheap, mins=minutes(minute("A", "10:00", 0.50, 9_999_999))).is_empty()
 
 
-def test_intraday_trigger_prices_minutes_by_vwap_where_there_is_one():
-    mins = minutes(minute("A", "10:00", 11.5, 500_000, vwap=9.99))
-    assert select(metric(), mins=mins).is_empty()
+@pytest.mark.parametrize("vwap", [None, 9.99, 11.6])
+def test_intraday_trigger_prices_minutes_alike_with_and_without_a_vwap(vwap):
+    mins = minutes(minute("A", "10:00", 11.5, 500_000, high=11.7, low=11.3, vwap=vwap))
+    row = select(metric(), mins=mins).row(0, named=True)
+    assert row["dollar_volume"] == (11.7 + 11.3 + 11.5) / 3 * 500_000
 
 
 @pytest.mark.parametrize("change", [{"previous_close": None}, {"mean_volume30": None}])
