@@ -232,7 +232,7 @@ class MetricsSettings(Section, frozen=True):
         default=0.05, gt=0, description="share of price subtracted from the base"
     )
     split_tolerance: float = Field(
-        default=0.03, gt=0, lt=0.5, description="closeness to an integer ratio"
+        default=0.03, gt=0, lt=0.5, description="closeness of a jump to a split ratio"
     )
 
 

@@ -148,8 +148,8 @@ def _suspects(source: Source, span: Span) -> tuple[pl.DataFrame, int]:
     """Suspect ticker-days, newest first, and the number of all."""
     keys = dated_keys(source.lake, "daily_metrics", span)
     found, count = [], 0
-    for part in parts(source.lake, "daily_metrics", keys, [*_SUSPECTS, "is_suspect_action"]):
-        found.append(part.filter("is_suspect_action").select(_SUSPECTS))
+    for part in parts(source.lake, "daily_metrics", keys, _SUSPECTS):
+        found.append(part.filter(pl.col("suspect_reason").is_not_null()))
         count += len(part)
         source.advance(part["date"].n_unique())
     return pl.concat(found).sort("date", "ticker", descending=[True, False]), count

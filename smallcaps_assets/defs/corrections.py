@@ -2,6 +2,8 @@
 
 * A split that is new, gone or corrected: the sessions whose windows cross it (60 sessions from its
   day: daily metrics, and the selection made from them), the adjustment factors, one ticker history.
+* A line of the lake's suspects.csv that is new, gone or changed: the session's daily metrics, and
+  the selection of the sessions after it.
 * A flat file published anew (another ETag): the minutes of its session, and the session tables
   whose windows hold it.
 * A short-volume file that FINRA has corrected (another hash): its session's short volume.
@@ -25,6 +27,7 @@ from smallcaps_assets.defs.inputs import METRICS_WINDOW
 from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.domain.conditions import conditions
+from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.cursor import (
     Cursor,
     newest_event,
@@ -97,6 +100,20 @@ def _of_splits(
     for number, launch in enumerate(plan(tickers, order)):
         key = f"{name} history {number}"
         yield run_request("ticker_history", ["ticker_history"], launch, reason, key, _SKIP)
+
+
+def decision_changes(
+    work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
+) -> Iterator[dg.RunRequest]:
+    """Requests for the sessions that changed lines of suspects.csv touch."""
+    changed, digest = _changed(work, cursor, "decisions", decisions(work.lake))
+    if changed.is_empty():
+        return
+    pairs = changed.select("ticker", "date").unique().sort("date", "ticker").rows()
+    shown = _shown([f"{ticker} on {day}" for ticker, day in pairs])
+    reason = f"sensor corrections: suspects.csv says otherwise of {shown}"
+    touched = {key for _, day in pairs for key in _stored_window(work, "daily_metrics", day)}
+    yield from _of_sessions(work, FROM_METRICS, sorted(touched), reason, f"decisions {digest}")
 
 
 def replaced_files(
@@ -271,6 +288,7 @@ def _of_sessions(
 
 FINDERS: tuple[Finder, ...] = (
     split_changes,
+    decision_changes,
     replaced_files,
     corrected_short_volume,
     condition_changes,

@@ -17,6 +17,7 @@ from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.domain.fact_checks import long_halts
 from smallcaps_assets.lake import Scope, split_ticker_session
+from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.workspace import Workspace
 
 Find = Callable[[Workspace, str, str, pl.DataFrame], list[Finding]]
@@ -53,7 +54,9 @@ def _summary(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
 
 def _metrics(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     halted = fact_checks.volume_after_halts(frame, _halted_long(work, date.fromisoformat(key)))
-    return [checks.suspect_actions(frame), checks.outliers(frame), halted]
+    told = decisions(work.lake).filter(pl.col("date") == date.fromisoformat(key))
+    found = [checks.decisions_found(frame, told)] if told.height else []
+    return [checks.suspect_actions(frame), checks.outliers(frame), *found, halted]
 
 
 def _short_volume(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:

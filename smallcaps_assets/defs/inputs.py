@@ -17,6 +17,7 @@ from smallcaps_assets.defs.fact_inputs import FACT_INPUTS, of_facts
 from smallcaps_assets.defs.fact_places import COVERED, told_facts
 from smallcaps_assets.defs.halt_feed import halts_digest
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
+from smallcaps_assets.lake.decisions import decisions_digest
 from smallcaps_assets.orchestration.partitions import UNION, year_keys
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -71,6 +72,8 @@ def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
             before = work.sessions_before(day, count) if count else []
             keys = [*before, day.isoformat()] if is_today_in else before
         yield from (lake.digest(name, k) for k in keys)
+    if table == "daily_metrics" and (told := decisions_digest(lake, day)):
+        yield told
 
 
 def _actions_until(lake: Lake, table: str, year: str, day: date) -> str:

@@ -6,8 +6,8 @@
   and of periods with `ticks = true`.
 * `dataset`, when weights have been made, not more than once per quiet interval: the periods they
   fall in, then the union.
-* `corrections`, when a split or the condition table has changed, a flat file was replaced, or halts
-  and filings came late: the partitions touched, see `corrections.py`.
+* `corrections`, when a split, a line of suspects.csv or the condition table has changed, a flat
+  file was replaced, or halts and filings came late: the partitions touched, see `corrections.py`.
 * `upkeep`, once a day: puts the instance in order (`upkeep.py`, `pools.py`). Requests no run, and
   is on from the start.
 

@@ -19,6 +19,7 @@ from smallcaps_assets.domain.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.calendar import session_hours, sessions
 from smallcaps_assets.domain.universe import universe
 from smallcaps_assets.lake import Scope
+from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
@@ -287,6 +288,7 @@ class Stages:
             sessions(date.fromisoformat(keys[0]), day),
             day,
             self.work.settings.metrics,
+            decisions(self.work.lake),
         )
         return Built(frame, {"sessions looked at": len(present), **day_metadata(frame)})
 
@@ -304,7 +306,6 @@ class Stages:
             selection.runners(history, previous, self.work.settings.selection),
             session_hours(day),
             self.work.settings.selection,
-            self.work.settings.metrics.split_tolerance,
         )
         counts = frame["rule"].value_counts(sort=True).sort("rule").iter_rows()
         return Built(frame, {f"days by {rule}": count for rule, count in counts})

@@ -14,8 +14,9 @@ import polars as pl
 
 from smallcaps_assets.schemas.tables import TABLES
 
-PRICE_COLUMNS = ("open", "high", "low", "close", "vwap", "premarket_high", "previous_close")
-VOLUME_COLUMNS = ("volume", "premarket_volume", "minute_volume")
+_PRICES = ("first_price", "open", "high", "low", "close", "vwap")
+PRICE_COLUMNS = (*_PRICES, "premarket_high", "previous_close")
+VOLUME_COLUMNS = ("volume", "premarket_volume", "premarket_minute_volumes", "minute_volume")
 MAX_LISTING_GAP = timedelta(days=10)
 _RATIO_DIGITS = 12
 

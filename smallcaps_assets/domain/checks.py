@@ -119,14 +119,30 @@ def tape_reconciles(bars: pl.DataFrame, minute_volume: float | None) -> Finding:
 
 
 def suspect_actions(metrics: pl.DataFrame) -> Finding:
-    """No jump that looks like a split which the vendor's list lacks."""
-    suspects = metrics.filter("is_suspect_action")
+    """No undecided jump that looks like a split which the vendor's list lacks."""
+    open_ones = metrics.filter(pl.col("suspect_decision").is_null())
+    suspects = open_ones.filter(pl.col("is_suspect_at_open") | pl.col("is_suspect_at_close"))
+    at_open, at_close = suspects["is_suspect_at_open"].sum(), suspects["is_suspect_at_close"].sum()
     return Finding(
         "suspect actions",
         suspects.is_empty(),
-        f"{suspects.height:,} tickers look like an unrecorded split{_first(suspects)}",
-        "compare with the company's filings; they stay out of the watchlist until the split is"
-        " listed and splits of this year is materialized again",
+        f"{suspects.height:,} tickers look like a missing split, {at_open:,} at the open,"
+        f" {at_close:,} at the close{_first(suspects)}",
+        "the rules judged then leave them out; compare with the company's filings and write real or"
+        " split into suspects.csv, or materialize splits of this year again once it is listed",
+        is_error=False,
+    )
+
+
+def decisions_found(metrics: pl.DataFrame, decisions: pl.DataFrame) -> Finding:
+    """Every decision on a day of the session is about a ticker that traded."""
+    lost = decisions.join(metrics, on=["ticker", "date"], how="anti")
+    return Finding(
+        "decisions",
+        lost.is_empty(),
+        f"{decisions.height:,} decisions of suspects.csv, {lost.height:,} of them on tickers"
+        f" without a row{_first(lost)}",
+        "mend the ticker or the date in suspects.csv",
         is_error=False,
     )
 
@@ -134,16 +150,17 @@ def suspect_actions(metrics: pl.DataFrame) -> Finding:
 def outliers(metrics: pl.DataFrame) -> Finding:
     """No relative volume or change beyond belief that is not marked as suspect."""
     wild = metrics.filter(
-        ~pl.col("is_suspect_action"),
-        (pl.col("rvol30") > MAX_RELATIVE_VOLUME) | (pl.col("log_return").abs() > math.log(3)),
+        ~(pl.col("is_suspect_at_open") | pl.col("is_suspect_at_close")),
+        (pl.col("rvol30") > MAX_RELATIVE_VOLUME)
+        | ((pl.col("log_return").abs() > math.log(3)) & (pl.col("suspect_decision").is_null())),
     )
     return Finding(
         "outliers of change and volume",
         wild.is_empty(),
         f"{wild.height:,} tickers beyond a factor of 3 in price or"
         f" {MAX_RELATIVE_VOLUME:,.0f} in volume{_first(wild)}",
-        "look at their splits and halts in ticker_history; a wrong share basis or a long halt"
-        " in the mean explains most",
+        "look at their splits, news and halts; a wrong share basis or a long halt in the mean"
+        " explains most, and real in suspects.csv says that it is none",
         is_error=False,
     )
 

@@ -2,17 +2,18 @@
 
 Holds the summary of a session from its daily and minute bars, and the daily metrics that compare
 a session with the 60 before it on one share basis and within one listing identity. Thresholds and
-rules that pick days belong to `selection`; factors come from `adjustment`.
+rules that pick days belong to `selection`, days that look like a missing split to `suspects`;
+factors come from `adjustment`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
+from smallcaps_assets.domain import suspects
 from smallcaps_assets.domain.adjustment import split_factor_between
 from smallcaps_assets.domain.calendar import SessionHours
 from smallcaps_assets.schemas.tables import TABLES
@@ -20,8 +21,9 @@ from smallcaps_assets.settings import MetricsSettings
 
 SHORT_MEAN_SESSIONS = 20
 SSR_DECLINE = 0.10
-SUSPECT_LOG_CHANGE = math.log(3)
 RELATIVE_TOLERANCE = 1e-9
+MINUTE_NS = 60_000_000_000
+_PREMARKET_LISTS = ("premarket_minutes", "premarket_minute_volumes")
 
 
 def at_least(value: pl.Expr, threshold: float | pl.Expr) -> pl.Expr:
@@ -57,6 +59,7 @@ def session_summary(
     Prices and volume come from the daily bar; without one, from the minutes: prices from regular
     minutes, volume from all. Premarket columns are null when the session has no minutes at hand,
     or the ticker none at all; a ticker with minutes but none before 09:30 had 0 premarket shares.
+    first_price is the first one before 09:30, else the open.
     """
     members = universe.filter(pl.col("date") == hours.date).select("date", "ticker", "identity")
     bars = daily.filter(pl.col("date") == hours.date).drop("date")
@@ -80,14 +83,22 @@ def _day_minutes(minutes: pl.DataFrame | None, hours: SessionHours) -> pl.DataFr
 
 def _minute_totals(minutes: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
     """Per ticker: volume, dollars and trades of all minutes, and what came before the open."""
-    is_premarket = pl.col("_start") < hours.open
-    return minutes.group_by("ticker").agg(
-        pl.col("volume").sum().alias("minute_volume"),
-        pl.len().alias("minute_count"),
-        (typical_price() * pl.col("volume")).sum().alias("m_dollars"),
-        pl.col("transactions").sum().alias("m_transactions"),
-        pl.col("high").filter(is_premarket).max().alias("premarket_high"),
-        pl.col("volume").filter(is_premarket).sum().alias("premarket_volume"),
+    is_premarket = pl.col("_start").is_between(hours.premarket_open, hours.open, closed="left")
+    number = ((pl.col("_start") - hours.premarket_open) // MINUTE_NS).cast(pl.Int16)
+    return (
+        minutes.sort("ticker", "_start")
+        .group_by("ticker", maintain_order=True)
+        .agg(
+            pl.col("volume").sum().alias("minute_volume"),
+            pl.len().alias("minute_count"),
+            (typical_price() * pl.col("volume")).sum().alias("m_dollars"),
+            pl.col("transactions").sum().alias("m_transactions"),
+            pl.col("high").filter(is_premarket).max().alias("premarket_high"),
+            pl.col("volume").filter(is_premarket).sum().alias("premarket_volume"),
+            pl.col("open").filter(is_premarket).first().alias("m_first"),
+            number.filter(is_premarket).alias("premarket_minutes"),
+            pl.col("volume").filter(is_premarket).alias("premarket_minute_volumes"),
+        )
     )
 
 
@@ -121,7 +132,7 @@ def _merge_sources(joined: pl.DataFrame) -> pl.DataFrame:
     }
     dollars = joined.select(_dollar_volume(), _dollar_volume_source())
     return joined.with_columns(**chosen, close_source=source, volume_source=source).with_columns(
-        dollars.get_columns()
+        pl.coalesce("m_first", "open").alias("first_price"), *dollars.get_columns()
     )
 
 
@@ -169,6 +180,7 @@ def daily_metrics(
     sessions: list[date],
     day: date,
     settings: MetricsSettings,
+    decisions: pl.DataFrame = suspects.NO_DECISIONS,
 ) -> pl.DataFrame:
     """The table `daily_metrics` of the session `day`.
 
@@ -177,19 +189,24 @@ def daily_metrics(
     them. Earlier rows are joined by identity, so history follows a rename and restarts with a new
     listing; `universe` supplies listing dates for symbols whose identity is the bare ticker.
     All earlier prices and volumes are brought onto the day's share basis by splits effective up
-    to the day; later events change nothing.
+    to the day; later events change nothing. `decisions` (ticker, date, verdict) settle suspicions.
     """
     window = _Window.of(sessions, day, settings)
-    today, earlier = _chained(summaries, day)
+    today, earlier = _chained(summaries.drop(_PREMARKET_LISTS), day)
     history = _history(today, _listed_only(earlier, universe, day), factors, window)
     joined = (
         today.join(_previous(history, settings), on="chain", how="left")
         .join(_events_of_day(factors, day), on="identity", how="left")
         .join(_means(history, settings), on="chain", how="left")
+        .join(_premarket_means(history, settings), on="chain", how="left")
+        .join(_of_day(decisions, day), on="ticker", how="left")
     )
     based = _with_base(joined, has_history=not earlier.is_empty(), settings=settings)
-    ratios = _with_ratios(_with_changes(based))
-    return TABLES["daily_metrics"].validate(_with_suspects(ratios, settings))
+    judged = suspects.with_verdicts(_with_ratios(_with_changes(based)), settings)
+    jumped = history.join(judged.drop_nulls("jump_ratio"), on="chain", how="semi")
+    minutes = summaries.select("date", "ticker", *_PREMARKET_LISTS)
+    usual = suspects.premarket_means(suspects.premarket_history(jumped), minutes, settings)
+    return TABLES["daily_metrics"].validate(judged.join(usual, on="chain", how="left"))
 
 
 def _chained(summaries: pl.DataFrame, day: date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -268,6 +285,7 @@ def _previous(history: pl.DataFrame, settings: MetricsSettings) -> pl.DataFrame:
         (pl.col("raw_close") * pl.col("factor_before")).alias("close_before_events"),
         pl.col("factor").alias("last_factor"),
         pl.col("volume").alias("last_volume"),
+        pl.col("dollar_volume").alias("last_dollar_volume"),
         (is_comparable & is_down & is_recent).fill_null(False).alias("is_ssr_carried"),
     )
 
@@ -303,6 +321,19 @@ def _means(history: pl.DataFrame, settings: MetricsSettings) -> pl.DataFrame:
         .alias("median_dollar_volume20"),
         pl.when(enough).then(pl.col("volume").filter(short).mean()).alias("mean_volume20"),
     )
+
+
+def _premarket_means(history: pl.DataFrame, settings: MetricsSettings) -> pl.DataFrame:
+    """Mean premarket volume of 20 sessions, whatever the source of the day's volume."""
+    enough = pl.len() >= suspects.fewest_sessions(settings)
+    mean = pl.when(enough).then(pl.col("premarket_volume").mean())
+    known = suspects.premarket_history(history)
+    return known.group_by("chain").agg(mean.alias("mean_premarket_volume20"))
+
+
+def _of_day(decisions: pl.DataFrame, day: date) -> pl.DataFrame:
+    told = decisions.filter(pl.col("date") == day)
+    return told.select("ticker", pl.col("verdict").alias("suspect_decision"))
 
 
 def _with_base(joined: pl.DataFrame, has_history: bool, settings: MetricsSettings) -> pl.DataFrame:
@@ -351,35 +382,3 @@ def _with_ratios(metrics: pl.DataFrame) -> pl.DataFrame:
         .then(pl.col("premarket_volume") / premarket_mean)
         .alias("premarket_rvol30"),
     )
-
-
-def _with_suspects(metrics: pl.DataFrame, settings: MetricsSettings) -> pl.DataFrame:
-    """Flags changes that look like a split which the vendor's table lacks."""
-    is_known = pl.col("split_factor") != 1.0
-    is_huge = pl.col("log_return").abs() > SUSPECT_LOG_CHANGE
-    reason = (
-        pl.when(~is_known & is_huge)
-        .then(pl.lit("change beyond a factor of 3 without a known split"))
-        .when(~is_known & _is_integer_ratio(settings))
-        .then(pl.lit("price near an integer ratio, volume moved inversely"))
-    )
-    return metrics.with_columns(
-        reason.is_not_null().alias("is_suspect_action"), reason.alias("suspect_reason")
-    )
-
-
-def _is_integer_ratio(settings: MetricsSettings) -> pl.Expr:
-    """Price near n or 1/n (n >= 2), with volume moved the other way as a split moves it.
-
-    Up by n with volume below normal is a reverse split: real rallies trade more. Down to 1/n with
-    volume up is a forward split only while volume grew at most twice as much as n: a crash trades
-    many times the normal. Normal is the mean volume, else the previous session's.
-    """
-    growth = pl.col("close") / pl.col("previous_close")
-    ratio = pl.max_horizontal(growth, 1 / growth)
-    nearest = ratio.round()
-    is_near = (nearest >= 2) & ((ratio / nearest - 1).abs() <= settings.split_tolerance)
-    volume_ratio = pl.col("volume") / pl.coalesce("mean_volume30", "last_volume")
-    moved_down = (growth > 1) & (volume_ratio < 1)
-    moved_up = (growth < 1) & (volume_ratio > 1) & (volume_ratio <= 2 * nearest)
-    return (is_near & (moved_down | moved_up)).fill_null(False)

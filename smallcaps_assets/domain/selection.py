@@ -12,13 +12,19 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.calendar import SessionHours, shift_session
-from smallcaps_assets.domain.metrics import SUSPECT_LOG_CHANGE, at_least, at_most, typical_price
+from smallcaps_assets.domain.metrics import MINUTE_NS, at_least, at_most, typical_price
+from smallcaps_assets.domain.suspects import SPLIT, decided, premarket_suspicion
 from smallcaps_assets.schemas.tables import TABLES
-from smallcaps_assets.settings import MetricsSettings, SelectionSettings
+from smallcaps_assets.settings import SelectionSettings
 
-MINUTE_NS = 60_000_000_000
-SPLIT_TOLERANCE = MetricsSettings().split_tolerance
 _COLUMNS = tuple(TABLES["watchlist"].columns)
+_SUSPICION = (
+    "jump_ratio",
+    "split_factor",
+    "premarket_mean_so_far",
+    "suspect_decision",
+    "is_suspect_at_open",
+)
 
 
 # Watchlist ---------------------------------------------------------------------------------------
@@ -30,34 +36,24 @@ def watchlist(
     runners: pl.DataFrame,
     hours: SessionHours,
     settings: SelectionSettings,
-    split_tolerance: float = SPLIT_TOLERANCE,
 ) -> pl.DataFrame:
     """The table `watchlist` of one session: a row per ticker and rule that holds.
 
     `metrics`, `minutes` and `universe` are the session's own (minutes may be None), the other two
     the previous session's watchlist and runners (may be empty). Thresholds are inclusive unless
-    a rule says otherwise. Tickers outside the universe and suspect actions are out.
+    a rule says otherwise. Tickers outside the universe are out.
 
-    is_suspect_action compares the close, which nobody knows at a trigger: with it the triggered
-    days that went on to a third would be missing, and on driftless days the running return would
-    foretell a reversal (AUC 0.491). intraday_trigger therefore judges suspicion at its own minute,
-    with metrics.split_tolerance as `split_tolerance`.
+    Each rule judges by itself whether the day looks like a split that the vendor's list lacks, and
+    only by what is known at its moment: a day left out for how it went on would leave those that
+    came back, and the running return would seem to foretell them.
     """
     members = universe.filter(pl.col("date") == hours.date)
     traded = metrics.filter(pl.col("date") == hours.date).join(members, on="ticker", how="semi")
-    sound = traded.filter(~pl.col("is_suspect_action"))
-    suspect = traded.filter(pl.col("is_suspect_action"))
     rules = [
-        info_rich(sound, hours, settings),
-        intraday_trigger(traded, minutes, hours, settings, split_tolerance),
-        premarket_gap(sound, minutes, members, hours, settings),
-        follow_up(
-            members.join(suspect, on="ticker", how="anti"),
-            traded,
-            previous_watchlist,
-            runners,
-            hours,
-        ),
+        info_rich(traded, hours, settings),
+        intraday_trigger(traded, minutes, hours, settings),
+        premarket_gap(traded, minutes, members, hours, settings),
+        follow_up(members, traded, previous_watchlist, runners, hours),
     ]
     return TABLES["watchlist"].validate(pl.concat(rules, how="vertical_relaxed"))
 
@@ -79,8 +75,12 @@ def _is_priced(price: str, settings: SelectionSettings) -> pl.Expr:
 def info_rich(
     metrics: pl.DataFrame, hours: SessionHours, settings: SelectionSettings
 ) -> pl.DataFrame:
-    """Days that moved on volume from close to close; known only at the scheduled close."""
+    """Days that moved on volume from close to close; known only at the scheduled close.
+
+    Suspicion is that of the close.
+    """
     held = metrics.filter(
+        ~pl.col("is_suspect_at_close"),
         at_least(pl.col("rvol30"), settings.min_relative_volume),
         at_least(pl.col("pct_change").abs(), settings.min_change),
         at_least(pl.col("dollar_volume"), settings.min_dollar_volume),
@@ -102,13 +102,13 @@ def intraday_trigger(
     minutes: pl.DataFrame | None,
     hours: SessionHours,
     settings: SelectionSettings,
-    split_tolerance: float = SPLIT_TOLERANCE,
 ) -> pl.DataFrame:
     """First minute at whose end the running figures hold together; known at that end.
 
     Compared are the minute's close with previous_close, dollars and volume since 04:00, and the
-    minute's close with the price range. Minutes from the scheduled close on are ignored. If the
-    change at that minute looks like a split that the vendor's table lacks, the day is out.
+    minute's close with the price range. Minutes from the scheduled close on are ignored, and those
+    at which the day looks like a missing split: before 09:30 by the premarket volume until then,
+    from then on by all of it.
     """
     judged = _running(metrics, minutes, hours).filter(
         at_least(pl.col("change").abs(), settings.min_change),
@@ -116,9 +116,11 @@ def intraday_trigger(
         at_least(pl.col("relative"), settings.min_relative_volume),
         _is_priced("minute_close", settings),
     )
-    first = judged.unique("ticker", keep="first", maintain_order=True).drop("dollar_volume")
+    sound = judged.join(metrics.select("ticker", *_SUSPICION), on="ticker", how="left").filter(
+        ~_is_suspect_by_then(hours)
+    )
     return _rows(
-        first.filter(~_looks_like_split(split_tolerance)),
+        sound.unique("ticker", keep="first", maintain_order=True).drop("dollar_volume"),
         "intraday_trigger",
         pl.col("start") + MINUTE_NS,
         price=pl.col("minute_close"),
@@ -127,23 +129,22 @@ def intraday_trigger(
     )
 
 
-def _looks_like_split(split_tolerance: float) -> pl.Expr:
-    """is_suspect_action of daily_metrics on the running figures, for a change without known split.
-
-    Volume below normal, which goes with a missing reverse split, can't have triggered.
-    """
-    growth = 1.0 + pl.col("change")
-    nearest = (1.0 / growth).round()
-    is_near = (nearest >= 2) & ((1.0 / growth / nearest - 1).abs() <= split_tolerance)
-    is_forward = is_near & (pl.col("relative") > 1) & (pl.col("relative") <= 2 * nearest)
-    is_huge = growth.log().abs() > SUSPECT_LOG_CHANGE
-    return (pl.col("split_factor") == 1.0) & (is_huge | is_forward)
+def _is_suspect_by_then(hours: SessionHours) -> pl.Expr:
+    """Whether the day looks like a missing split at the end of a minute of `_running`."""
+    number = (pl.col("start") - hours.premarket_open) // MINUTE_NS
+    usual = pl.col("premarket_mean_so_far").list.get(number, null_on_oob=True)
+    before_open = decided(premarket_suspicion(pl.col("so_far"), usual))
+    return (
+        pl.when(pl.col("start") < hours.open)
+        .then(before_open)
+        .otherwise(pl.col("is_suspect_at_open"))
+    )
 
 
 def _running(
     metrics: pl.DataFrame, minutes: pl.DataFrame | None, hours: SessionHours
 ) -> pl.DataFrame:
-    """Per minute of the session: its close, and change, dollars and relative volume so far."""
+    """Per minute of the session: its close, and change, dollars and volume so far."""
     judgeable = metrics.filter(
         pl.col("previous_close").is_not_null(), pl.col("mean_volume30") > 0
     ).select(
@@ -151,7 +152,6 @@ def _running(
         "ticker",
         "identity",
         "previous_close",
-        "split_factor",
         "mean_volume30",
         "dollar_volume",
     )
@@ -169,8 +169,9 @@ def _running(
         .with_columns(
             (pl.col("minute_close") / pl.col("previous_close") - 1).alias("change"),
             pl.col("dollars").cum_sum().over("ticker"),
-            (pl.col("volume").cum_sum().over("ticker") / pl.col("mean_volume30")).alias("relative"),
+            pl.col("volume").cum_sum().over("ticker").alias("so_far"),
         )
+        .with_columns((pl.col("so_far") / pl.col("mean_volume30")).alias("relative"))
     )
 
 
@@ -196,10 +197,11 @@ def premarket_gap(
     Known at the open print: 09:30:00 for a ticker that prints in the first regular minute, the
     end of its first regular minute when it opens later. The float is taken from a `free_float`
     column of the universe if there is one; shares outstanding are only its upper bound, so
-    without it the float counts as unknown and doesn't exclude.
+    without it the float counts as unknown and doesn't exclude. Suspicion is that of the open.
     """
     relative = settings.min_premarket_relative_volume * pl.col("mean_premarket_volume30")
     held = metrics.filter(
+        ~pl.col("is_suspect_at_open"),
         at_least(pl.col("gap").abs(), settings.min_gap),
         at_least(pl.col("premarket_volume"), settings.min_premarket_volume),
         pl.col("premarket_volume") > relative,
@@ -239,14 +241,17 @@ def follow_up(
 ) -> pl.DataFrame:
     """Identities info-rich on the previous session, or among its runners; known at 04:00.
 
-    Whether the ticker trades today plays no part. The price is the previous close on today's
+    Whether and how the ticker trades today plays no part, for nobody knows it then: only a split
+    that somebody has entered in suspects.csv excludes. The price is the previous close on today's
     basis where it is known, else as it was traded.
     """
     rich = previous_watchlist.filter(pl.col("rule") == "info_rich")
     followed = pl.concat([rich.select("identity"), runners.select("identity")]).unique()
     today = metrics.select("ticker", pl.col("previous_close").alias("close_today_basis"))
     last = rich.group_by("identity").agg(pl.col("price").min().alias("rich_close"))
-    held = universe.join(followed, on="identity", how="semi").join(today, on="ticker", how="left")
+    split = metrics.filter(pl.col("suspect_decision") == SPLIT, pl.col("split_factor") == 1.0)
+    members = universe.join(split, on="ticker", how="anti")
+    held = members.join(followed, on="identity", how="semi").join(today, on="ticker", how="left")
     return _rows(
         held.join(last, on="identity", how="left"),
         "follow_up",

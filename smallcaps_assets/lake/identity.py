@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.errors import DamagedFileError, LakeError
 from smallcaps_assets.lake.paths import open_root
 from smallcaps_assets.lake.seal import is_intact
@@ -98,10 +99,12 @@ def open_lake(
 ) -> Lake:
     """The lake at `root`, created if need be. `settings` is remembered when given.
 
-    Raises LakeError when the place can't be written or holds another market.
+    Raises LakeError when the place can't be written or holds another market, or when its
+    suspects.csv can't be understood.
     """
     known = check_identity(root, identity)
     lake = Lake(root)
+    decisions(lake)
     remembered = known[1] if known else {}
     if known is None or settings not in (None, remembered) or not (lake.root / COPY).exists():
         _remember(lake, identity, remembered if settings is None else settings)

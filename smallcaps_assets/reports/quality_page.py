@@ -189,8 +189,9 @@ def _suspects(found: Sequence[QualityFigures]) -> Section:
     return Section(
         "suspects",
         "Suspect corporate actions",
-        "Jumps that look like a split which the vendor's list lacks. They stay out of the watchlist"
-        " until the split is listed: compare them with the company's filings.",
+        "Jumps between sessions that look like a split which the vendor's list lacks. Rules leave"
+        " out what was suspect at their moment; compare with the company's filings, and write real"
+        " or split into the lake's suspects.csv.",
         grids=[grids],
         empty="None.",
     )

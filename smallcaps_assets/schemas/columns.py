@@ -166,7 +166,8 @@ class MinuteBars(dy.Schema):
     close = price("last eligible price")
     volume = shares("shares traded")
     vwap = price(
-        "volume-weighted average price; flat files have none, so nothing uses it", nullable=True
+        "volume-weighted average price; flat files have none, so no table is made from it",
+        nullable=True,
     )
     transactions = integer("number of trades", "trades", nullable=True, min=0)
 
@@ -191,6 +192,7 @@ class SessionSummary(dy.Schema):
     date = day("session", primary_key=True)
     ticker = text("symbol", primary_key=True)
     identity = text("listing identity")
+    first_price = price("first price before 09:30, else the open", nullable=True)
     open = price("first regular price", nullable=True)
     high = price("highest price of the daily bar")
     low = price("lowest price of the daily bar")
@@ -207,6 +209,12 @@ class SessionSummary(dy.Schema):
     )
     premarket_high = price("highest price before 09:30", nullable=True)
     premarket_volume = shares("shares before 09:30", nullable=True)
+    premarket_minutes = dy.List(
+        dy.Int16(), description="minutes with trades before 09:30, 0 is 04:00", nullable=True
+    )
+    premarket_minute_volumes = dy.List(
+        dy.Float64(), description="shares in each of premarket_minutes", nullable=True
+    )
     minute_volume = shares("sum over the minutes", nullable=True)
     minute_count = integer("minutes with a bar", "minutes", nullable=True, min=0)
 
@@ -215,6 +223,7 @@ class DailyMetrics(dy.Schema):
     date = day("session", primary_key=True)
     ticker = text("symbol", primary_key=True)
     identity = text("listing identity")
+    first_price = price("first price before 09:30, else the open; known then", nullable=True)
     open = price("first regular price", nullable=True)
     high = price("highest price")
     low = price("lowest price")
@@ -240,8 +249,25 @@ class DailyMetrics(dy.Schema):
     premarket_rvol30 = number("premarket volume / its mean", "ratio", nullable=True, min=0)
     median_dollar_volume20 = number("of the previous 20 traded sessions", "USD", nullable=True)
     mean_volume20 = shares("mean volume of the previous 20 traded sessions", nullable=True)
-    is_suspect_action = flag("looks like an unrecorded split; kept out of the watchlist")
-    suspect_reason = text("why it is suspect", nullable=True)
+    mean_premarket_volume20 = shares(
+        "mean premarket volume of the latest 20 sessions that have one", nullable=True
+    )
+    jump_ratio = number(
+        "split ratio near first_price / previous_close without a listed split; known with"
+        " first_price",
+        "ratio",
+        nullable=True,
+    )
+    premarket_mean_so_far = dy.List(
+        dy.Float64(),
+        description="of those 20 sessions the mean shares from 04:00 to the end of each of the 330"
+        " premarket minutes; null without a jump_ratio",
+        nullable=True,
+    )
+    suspect_decision = text("verdict of suspects.csv: real or split", nullable=True)
+    is_suspect_at_open = flag("looks like a missing split; known at the open print")
+    is_suspect_at_close = flag("looks like a missing split; known at the close")
+    suspect_reason = text("why it is suspect; known at the close", nullable=True)
     is_ssr_carried = flag("previous session traded 10 % below its reference: SSR holds all day")
 
 

@@ -308,6 +308,7 @@ _DECLARED = (
         known="close of the session; premarket columns and the gap at its open",
         upstream=("session_summary", "universe", "splits", "dividends"),
         settings=_METRICS,
+        version=2,
     ),
     _session(
         name="watchlist",

@@ -56,6 +56,26 @@ def test_sessions_given_a_split_of_the_day_expected_out_of_date(tmp_path: Path) 
     assert not work.is_complete("daily_metrics", EARLY)
 
 
+def test_sessions_given_a_decision_expected_that_one_out_of_date_and_made_by_it(
+    tmp_path: Path,
+) -> None:
+    work = stored(tmp_path)
+    ticker = work.lake.read("daily_metrics", EARLY)["ticker"][0]
+    decisions = tmp_path / "suspects.csv"
+    decisions.write_text(f"ticker,date,verdict\n{ticker},{EARLY},split\nNOPE,{EARLY},real\n")
+    keys = work.lake.keys("daily_metrics")
+    assert [key for key in keys if not work.is_complete("daily_metrics", key)] == [EARLY]
+    made = make_sessions(work, ["daily_metrics"], [EARLY])["daily_metrics", EARLY]
+    row = made.preview.row(0, named=True) if made.preview is not None else {}
+    assert (row["suspect_decision"], row["is_suspect_at_open"]) == ("split", True)
+    (finding,) = (found for found in made.findings if found.name == "decisions")
+    assert "1 of them" in finding.found and "NOPE" in finding.found
+    assert not work.is_complete("watchlist", LATE)  # follow_up and runners look back
+    make_sessions(work, list(SESSION_TABLES))
+    decisions.unlink()
+    assert [key for key in keys if not work.is_complete("daily_metrics", key)] == [EARLY]
+
+
 def test_sessions_given_the_same_actions_written_anew_expected_complete(tmp_path: Path) -> None:
     work = stored(tmp_path)
     reference(work)

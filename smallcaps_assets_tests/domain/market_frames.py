@@ -111,7 +111,7 @@ def summary(ticker: str, day: date, close: float, volume: float, **values: Any) 
         "date": day,
         "ticker": ticker,
         "identity": f"FIGI-{ticker}",
-        **dict.fromkeys(("open", "high", "low", "close", "vwap"), close),
+        **dict.fromkeys(("first_price", "open", "high", "low", "close", "vwap"), close),
         "volume": float(volume),
         "close_source": "daily",
         "volume_source": "daily",

@@ -212,6 +212,18 @@ def test_adjust_bars_applies_events_after_the_bar_up_to_as_of():
     assert result["volume"].to_list() == [30.0, 600.0, 600.0]
 
 
+def test_adjust_bars_of_summaries_leaves_no_price_and_no_volume_on_the_old_basis():
+    lists = {"premarket_minutes": [[5, 9]], "premarket_minute_volumes": [[100.0, 500.0]]}
+    volumes = {"volume": 900.0, "premarket_volume": 600.0, "minute_volume": 900.0}
+    row = {"ticker": "A", "identity": "FIGI-A", "date": back(2), "first_price": 2.0, "close": 2.0}
+    rows = pl.DataFrame({**{k: [v] for k, v in (row | volumes).items()}, **lists})
+    result = adjust_bars(rows, EVENTS, DAY).row(0, named=True)
+    assert (result["first_price"], result["close"], result["volume"]) == (40.0, 40.0, 45.0)
+    assert result["premarket_minute_volumes"] == [5.0, 25.0]
+    assert sum(result["premarket_minute_volumes"]) == result["premarket_volume"]
+    assert result["premarket_minutes"] == [5, 9]
+
+
 def test_adjust_bars_given_as_of_before_the_event_changes_nothing():
     assert adjust_bars(BARS, EVENTS, back(2)).equals(BARS)
 

@@ -41,7 +41,9 @@ def metrics(**columns: object) -> pl.DataFrame:
     base = {
         "ticker": ["AA", "BB"],
         "date": [DAY, DAY],
-        "is_suspect_action": [False, False],
+        "is_suspect_at_open": [False, False],
+        "is_suspect_at_close": [False, False],
+        "suspect_decision": [None, None],
         "rvol30": [1.0, None],
         "log_return": [0.1, None],
     }
@@ -86,19 +88,34 @@ def test_tape_reconciles_with_the_minutes(minutes: float | None, is_good: bool):
     assert found.is_good is is_good
 
 
-def test_suspect_actions_say_what_to_do():
+@pytest.mark.parametrize("moment", ["open", "close"])
+def test_suspect_actions_say_what_to_do(moment: str):
     assert checks.suspect_actions(metrics()).is_good
-    bad = checks.suspect_actions(metrics(is_suspect_action=[True, False]))
+    flag = {f"is_suspect_at_{moment}": [True, False]}
+    bad = checks.suspect_actions(metrics(**flag))
     assert not bad.is_good and not bad.is_error
-    assert "first AA" in bad.text() and "materialize" in bad.text()
+    assert (
+        "first AA" in bad.text()
+        and "suspects.csv" in bad.text()
+        and f"1 at the {moment}" in bad.found
+    )
+    assert checks.suspect_actions(metrics(**flag, suspect_decision=["split", None])).is_good
 
 
-def test_outliers_leave_out_what_is_suspect_already():
+def test_decisions_are_about_tickers_that_traded():
+    told = pl.DataFrame({"ticker": ["AA", "ZZ"], "date": [DAY, DAY], "verdict": ["real", "split"]})
+    assert checks.decisions_found(metrics(), told.head(1)).is_good
+    bad = checks.decisions_found(metrics(), told)
+    assert not bad.is_good and not bad.is_error
+    assert "2 decisions" in bad.found and "first ZZ" in bad.found
+
+
+def test_outliers_leave_out_what_is_suspect_or_decided():
     assert checks.outliers(metrics()).is_good
     assert not checks.outliers(metrics(log_return=[1.2, 0.0])).is_good
     assert not checks.outliers(metrics(rvol30=[1.0, 2000.0])).is_good
-    known = metrics(log_return=[1.2, 0.0], is_suspect_action=[True, False])
-    assert checks.outliers(known).is_good
+    for known in ({"is_suspect_at_open": [True, False]}, {"suspect_decision": ["real", None]}):
+        assert checks.outliers(metrics(log_return=[1.2, 0.0], **known)).is_good
 
 
 def test_known_in_time_finds_a_row_known_after_its_decision_or_without_one():

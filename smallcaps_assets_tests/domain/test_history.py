@@ -25,7 +25,8 @@ def metric(day, ticker: str, close: float, identity: str = "X", **values) -> dic
         "split_factor": 1.0,
         "cash_dividend": 0.0,
         "volume_sessions": 0,
-        "is_suspect_action": False,
+        "is_suspect_at_open": False,
+        "is_suspect_at_close": False,
         "is_ssr_carried": False,
         **values,
     }

@@ -66,6 +66,8 @@ def test_session_summary_given_daily_and_minutes_takes_close_and_dollars_from_da
     assert (row["volume"], row["dollar_volume"]) == (5000.0, 50_000.0)
     assert row["dollar_volume_source"] == "daily_vwap"
     assert (row["premarket_high"], row["premarket_volume"]) == (9.9, 500.0)
+    assert (row["premarket_minutes"], row["premarket_minute_volumes"]) == ([240, 329], [300, 200])
+    assert row["first_price"] == 9.5
     assert (row["minute_volume"], row["minute_count"]) == (3500.0, 5)
 
 
@@ -117,6 +119,8 @@ def test_session_summary_given_no_minutes_leaves_premarket_null(mins):
     row = session_summary(members("A"), daily([{"ticker": "A"}]), mins, HOURS).row(0, named=True)
     assert row["premarket_high"] is None
     assert row["premarket_volume"] is None
+    assert row["premarket_minutes"] is None
+    assert row["first_price"] == row["open"]
     assert row["minute_volume"] is None
 
 
@@ -124,6 +128,7 @@ def test_session_summary_given_regular_minutes_only_has_zero_premarket_volume():
     mins = minutes(minute("A", "09:30", 10.0, 100))
     row = session_summary(members("A"), daily([{"ticker": "A"}]), mins, HOURS).row(0, named=True)
     assert (row["premarket_high"], row["premarket_volume"]) == (None, 0.0)
+    assert (row["premarket_minutes"], row["first_price"]) == ([], row["open"])
 
 
 def test_session_summary_given_early_close_ends_regular_minutes_at_thirteen():
@@ -159,37 +164,8 @@ def test_daily_metrics_given_reverse_split_does_not_see_a_rise():
     row = metrics_of([*history, summary("A", DAY, 10.5, 2000)], split)
     assert row["previous_close"] == 10.0
     assert row["pct_change"] == pytest.approx(0.05)
-    assert (row["split_factor"], row["is_suspect_action"]) == (20.0, False)
+    assert (row["split_factor"], row["jump_ratio"]) == (20.0, None)
     assert (row["mean_volume30"], row["rvol30"]) == (1000.0, 2.0)
-
-
-def test_daily_metrics_given_missing_split_flags_it():
-    history = quiet_history("A", 12, close=0.5, volume=20_000)
-    row = metrics_of([*history, summary("A", DAY, 10.0, 1000)])
-    assert row["is_suspect_action"]
-    assert "factor of 3" in row["suspect_reason"]
-
-
-@pytest.mark.parametrize(
-    ("close", "volume", "is_suspect"),
-    [
-        (20.0, 500, True),  # reverse 1:2: price doubles, volume halves
-        (20.59, 500, True),  # within 3 %
-        (20.61, 500, False),
-        (20.0, 50_000, False),  # a rally doubles on volume
-        (5.0, 2000, True),  # 2:1: price halves, volume doubles
-        (5.0, 30_000, False),  # a crash
-        (5.0, 900, False),
-        (10.0, 500, False),
-        (30.0, 5000, False),  # exactly ln 3 is not beyond
-        (30.1, 5000, True),
-        (3.3, 50_000, True),  # beyond a factor of 3 downwards
-    ],
-)
-def test_daily_metrics_suspects_integer_ratios_with_inverse_volume(close, volume, is_suspect):
-    row = metrics_of([*quiet_history("A", 12), summary("A", DAY, close, volume)])
-    assert row["is_suspect_action"] is is_suspect
-    assert (row["suspect_reason"] is not None) is is_suspect
 
 
 def test_daily_metrics_given_rename_joins_by_identity():

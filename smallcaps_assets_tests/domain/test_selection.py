@@ -55,7 +55,8 @@ def metric(ticker: str = "A", **values) -> dict:
         "volume_sessions": 30,
         "mean_volume30": 250_000.0,
         "rvol30": 4.0,
-        "is_suspect_action": False,
+        "is_suspect_at_open": False,
+        "is_suspect_at_close": False,
         "is_ssr_carried": False,
         **values,
     }
@@ -115,7 +116,8 @@ def test_info_rich_is_known_at_the_close_with_what_it_was_judged_on():
         ({"close": 0.49}, False),
         ({"close": 20.0}, True),
         ({"close": 20.01}, False),
-        ({"is_suspect_action": True}, False),
+        ({"is_suspect_at_close": True}, False),
+        ({"is_suspect_at_open": True}, True),
         ({"ticker": "STRANGER"}, False),
     ],
 )
@@ -270,7 +272,8 @@ GAP = {
         ({"mean_premarket_volume30": 0.0, "premarket_rvol30": None}, True),
         ({"mean_premarket_volume30": None, "premarket_rvol30": None}, False),
         ({"open": 20.5}, False),
-        ({"is_suspect_action": True}, False),
+        ({"is_suspect_at_open": True}, False),
+        ({"is_suspect_at_close": True}, True),
     ],
 )
 def test_premarket_gap_thresholds(change, is_in):
@@ -325,9 +328,12 @@ def test_follow_up_takes_the_info_rich_and_the_runners_by_identity():
     assert result["known_at"].to_list() == [instant("04:00")] * 2
 
 
-def test_follow_up_given_suspect_action_leaves_it_out():
+@pytest.mark.parametrize(("decision", "is_in"), [(None, True), ("real", True), ("split", False)])
+def test_follow_up_given_a_suspect_day_leaves_it_out_only_by_decision(decision, is_in):
     previous = frame("watchlist", [watched("info_rich", back(1))])
-    assert select(metric(is_suspect_action=True), previous=previous).is_empty()
+    suspect = {"is_suspect_at_open": True, "is_suspect_at_close": True}
+    row = metric(**suspect, suspect_decision=decision)
+    assert select(row, previous=previous).height == is_in
 
 
 def test_watchlist_given_a_day_under_every_rule_has_four_rows():
@@ -360,20 +366,6 @@ def test_watchlist_given_either_source_of_dollars_selects_the_same_days(vwap):
     result = watchlist(metrics, mins, members("A"), NO_WATCHLIST, NO_RUNNERS, HOURS, DEFAULTS)
     assert result["rule"].to_list() == ["info_rich"]
     assert result["dollar_volume"].to_list() == [pytest.approx(6_480_000)]
-
-
-def test_watchlist_given_missing_split_is_empty_and_with_it_quiet():
-    bars = daily([{"ticker": "A", "close": 10.5, "volume": 1_000_000.0}])
-    today = session_summary(members("A"), bars, None, HOURS)
-    history = summaries(*quiet_history("A", 12, close=0.5, volume=400_000))
-    split = {"ticker": "A", "effective_date": DAY, "split_factor": 20.0}
-    for events, is_suspect in ((factors(), True), (factors(split), False)):
-        metrics = daily_metrics(
-            pl.concat([history, today]), events, None, SESSIONS, DAY, MetricsSettings()
-        )
-        assert metrics["is_suspect_action"].to_list() == [is_suspect]
-        chosen = (members("A"), NO_WATCHLIST, NO_RUNNERS, HOURS, DEFAULTS)
-        assert watchlist(metrics, None, *chosen).is_empty()
 
 
 # runners -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, open_lake, replaced
+from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.diff import compare
 from smallcaps_assets.lake.verify import check_partition, set_aside
 from smallcaps_assets.settings import LakeSettings
@@ -20,6 +21,14 @@ from smallcaps_assets_tests.lake.frames import KEY, STAMP, bars
 def lake(endpoint: str, tmp_path: Path) -> Lake:
     """A lake of its own in the bucket."""
     return Lake(f"s3://desk/{tmp_path.name}")
+
+
+def test_object_store_holds_decisions(lake: Lake) -> None:
+    assert decisions(lake).is_empty()
+    lake.write_bytes("suspects.csv", b"ticker,date,verdict\nA,2024-12-13,real\n")
+    assert decisions(lake)["verdict"].to_list() == ["real"]
+    lake.write_bytes("suspects.csv", b"ticker,date,verdict\nA,2024-12-13,split\n")
+    assert decisions(lake)["verdict"].to_list() == ["split"]
 
 
 def test_object_store_holds_what_a_folder_holds_byte_for_byte(lake: Lake, tmp_path: Path) -> None:

@@ -14,9 +14,13 @@ import pytest
 from pydantic import ValidationError
 
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.metrics import daily_metrics, session_summary
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.sandbox import tape as t
 from smallcaps_assets.sandbox.plan import Kind
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.settings import MetricsSettings
 
 SMALL = SandboxConfig(tickers=30, start=date(2024, 11, 1), end=date(2024, 12, 6), pump_days=4)
 _PRINT = """
@@ -201,6 +205,23 @@ def test_unpublished_split_moves_the_price_but_not_the_table(market: SimulatedMa
     closes = market.daily_bars_of("RVSP", market.sessions[0], market.sessions[-1])["close"]
     jump = (closes / closes.shift(1)).max()
     assert 8 < jump < 12  # pyright: ignore[reportOperatorIssue]
+
+
+def test_unpublished_split_is_suspect_at_the_open(market: SimulatedMarket) -> None:
+    (split,) = (event for event in market.split_events if not event.is_published)
+    place = market.sessions.index(split.day)
+    days = market.sessions[place - 20 : place + 1]
+    summaries = []
+    for day in days:
+        member = pl.DataFrame({"date": [day], "ticker": ["RVSP"], "identity": ["RVSP"]})
+        daily = market.daily_bars_of("RVSP", day, day).with_columns(date=pl.lit(day))
+        minutes = market.minute_bars_of("RVSP", day, day).with_columns(
+            pl.col("window_start").cast(INSTANT), date=pl.lit(day)
+        )
+        summaries.append(session_summary(member, daily, minutes, session_hours(day)))
+    factors, settings = TABLES["adjustment_factors"].empty(), MetricsSettings()
+    found = daily_metrics(pl.concat(summaries), factors, None, days, split.day, settings)
+    assert found.select("jump_ratio", "is_suspect_at_open").row(0) == (10.0, True)
 
 
 def test_published_split_moves_the_price_by_its_ratio(market: SimulatedMarket) -> None:
