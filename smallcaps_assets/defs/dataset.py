@@ -109,7 +109,7 @@ def build_dataset(work: Workspace, key: str) -> Built:
     else:
         period = next(p for p in settings.dataset.periods if p.name == key)
         registry = work.lake.read("ticker_sessions").filter(
-            pl.col("date").is_between(period.start, period.end)
+            pl.col("date").is_between(period.start, period.last)
         )
         keys = registry.filter("is_qualified")["partition_key"].to_list()
         features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)

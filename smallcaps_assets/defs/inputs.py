@@ -130,7 +130,7 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
         return
     period = next(p for p in periods if p.name == key)
     for name, row in sorted(registry_rows(lake).items()):
-        if period.start <= row["date"] <= period.end and row["is_qualified"]:
+        if period.covers(row["date"]) and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
             yield from (lake.digest(table, name) for table in DATASET_PARTS)
     yield from of_facts(work, period)

@@ -16,10 +16,9 @@ import polars as pl
 from smallcaps_assets.domain.asof import Facts, asof_features, no_facts
 from smallcaps_assets.domain.weights import time_decay
 from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, TABLES
-from smallcaps_assets.settings import DatasetSettings, Period
+from smallcaps_assets.settings import UNION, DatasetSettings, Period
 
 KEY = ("ticker", "date", "bar_id")
-UNION = "union"
 SELECTION_BIAS = (
     "Days are selected by what happened on them. Rows with is_selection_known false lie before the "
     "first moment at which a rule had admitted their day (rows of days admitted by info_rich alone "
@@ -118,7 +117,7 @@ def _selected(weights: pl.DataFrame, registry: pl.DataFrame, period: Period) -> 
     qualified = registry.filter(pl.col("is_qualified")).select(
         "ticker", "date", "identity", "rules", "selection_rule", "eligible_from"
     )
-    in_period = pl.col("date").is_between(period.start, period.end)
+    in_period = pl.col("date").is_between(period.start, period.last)
     return weights.filter(in_period).join(qualified, on=["ticker", "date"])
 
 
@@ -169,10 +168,10 @@ def _decay(uniqueness: np.ndarray, oldest: float) -> np.ndarray:
 
 
 # meta.json ---------------------------------------------------------------------------------------
-def _ranges(periods: Iterable[Period]) -> dict[str, dict[str, str]]:
-    """First and last day and the regime of each period, by name."""
+def _ranges(periods: Iterable[Period]) -> dict[str, dict[str, Any]]:
+    """First and last day (null: open-ended) and the regime of each period, by name."""
     return {
-        p.name: {"start": p.start.isoformat(), "end": p.end.isoformat(), "regime": p.regime}
+        p.name: p.model_dump(mode="json", include={"start", "end", "regime"})
         for p in sorted(periods, key=lambda p: p.start)
     }
 
