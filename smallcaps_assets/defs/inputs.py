@@ -104,6 +104,7 @@ def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
     places = [("tickers", before) for before in work.sessions_before(day, 1)]
     places += [(name, key) for name in COVERED]
     places += [("trades", name) for name in names]
+    places += [("session_summary", key)]
     for table, place in (*places, *told_facts(work, key)):
         stored = work.lake.digest(table, place)
         yield f"{table} {place} {stored} {failures.digest(table, place)}"

@@ -77,12 +77,15 @@ def ml_dataset(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
     frame = TABLES["ml_dataset"].validate(with_time_decay(named, settings.time_decay))
-    meta = {
-        "period": period.name,
-        "periods": _ranges([period]),
-        "labels_without_path": _without_path(labels, registry, period),
-    }
-    return frame, {**meta, **_meta(frame, settings, config_hash, code_version)}
+    meta = dataset_meta(
+        frame,
+        period.name,
+        [period],
+        settings,
+        config_hash=config_hash,
+        code_version=code_version,
+    )
+    return frame, meta | {"labels_without_path": labels_without_path(labels, registry, period)}
 
 
 def union(
@@ -106,9 +109,8 @@ def union(
             "periods date ranges that don't overlap"
         )
     whole = table.validate(with_time_decay(frame, settings.time_decay))
-    held = whole["period"].unique().to_list()
-    meta = {"period": UNION, "periods": _ranges(p for p in settings.periods if p.name in held)}
-    return whole, {**meta, **_meta(whole, settings, config_hash, code_version)}
+    hashes = {"config_hash": config_hash, "code_version": code_version}
+    return whole, dataset_meta(whole, UNION, held_periods(whole, settings), settings, **hashes)
 
 
 # Rows --------------------------------------------------------------------------------------------
@@ -121,10 +123,10 @@ def _selected(weights: pl.DataFrame, registry: pl.DataFrame, period: Period) -> 
     return weights.filter(in_period).join(qualified, on=["ticker", "date"])
 
 
-def _without_path(labels: pl.DataFrame, registry: pl.DataFrame, period: Period) -> int:
+def labels_without_path(labels: pl.DataFrame, registry: pl.DataFrame, period: Period) -> int:
     """Labels of the period that have no weight and no row, since nothing printed in their time."""
     qualified = registry.filter("is_qualified")
-    in_period = pl.col("date").is_between(period.start, period.end)
+    in_period = pl.col("date").is_between(period.start, period.last)
     found = labels.filter(in_period, ~pl.col("has_path"))
     return found.join(qualified, on=["ticker", "date"], how="semi").height
 
@@ -176,11 +178,26 @@ def _ranges(periods: Iterable[Period]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _meta(
-    frame: pl.DataFrame, settings: DatasetSettings, config_hash: str, code_version: str
+def held_periods(frame: pl.DataFrame, settings: DatasetSettings) -> list[Period]:
+    """The periods of which a dataset has rows."""
+    held = frame["period"].unique().to_list()
+    return [period for period in settings.periods if period.name in held]
+
+
+def dataset_meta(
+    frame: pl.DataFrame,
+    name: str,
+    periods: Iterable[Period],
+    settings: DatasetSettings,
+    *,
+    config_hash: str = "",
+    code_version: str = "",
 ) -> dict[str, Any]:
+    """The content of meta.json: what the rows of a dataset by this name say of themselves."""
     known = frame.filter(pl.col("is_selection_known"))
     return {
+        "period": name,
+        "periods": _ranges(periods),
         "rows": frame.height,
         "views": {"all": _view(frame), "selection_known": _view(known)},
         "default_view": "selection_known",
@@ -192,6 +209,7 @@ def _meta(
         "selection_bias": SELECTION_BIAS,
         "features": list(FEATURE_COLUMNS),
         "features_as_of_t0": list(ASOF_COLUMNS),
+        "no_features": TABLES["ml_dataset"].no_features,
         "time_decay": settings.time_decay,
         "config_hash": config_hash,
         "code_version": code_version,
