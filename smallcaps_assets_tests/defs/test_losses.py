@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 
 from smallcaps_assets.cli.quality_figures import Source, _losses
@@ -12,7 +13,9 @@ from smallcaps_assets.defs.coverage import _of_session
 from smallcaps_assets.defs.dataset import build_dataset
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.losses import losses
+from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.checks import severity
+from smallcaps_assets.orchestration.instance import report_stored
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES
@@ -92,6 +95,15 @@ def test_whole_days_are_told_nothing_of(tmp_path: Path) -> None:
     assert told(work) == []
     (row,) = _of_session(work, DAY.isoformat()).frame.filter(pl.col("table") == "trades").to_dicts()
     assert (row["got"], row["failed"]) == (2, 0)
+
+
+def test_defect_of_a_file_that_dagster_has_forgotten_is_reported_with_it(tmp_path: Path) -> None:
+    work = stored(tmp_path, {KEYS[1]: 0.0})
+    with dg.DagsterInstance.ephemeral() as instance:
+        report_stored(instance, work.reuse("trades", KEYS[1]))
+        (found,) = check_results(instance).to_dicts()
+    assert (found["table"], found["key"], found["is_error"]) == ("trades", KEYS[1], True)
+    assert "0 shares in the trades" in found["text"]
 
 
 # Periods -----------------------------------------------------------------------------------------
