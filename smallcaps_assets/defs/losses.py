@@ -78,7 +78,8 @@ def qualified_keys(lake: Lake, start: date, end: date) -> list[str]:
 def outside_periods(lake: Lake, periods: Sequence[Period], keys: Iterable[str]) -> dict[str, int]:
     """Rows of sample_weights of those ticker-sessions that no period covers."""
     outside = (k for k in keys if not any(p.covers(split_ticker_session(k)[1]) for p in periods))
-    return {k: lake.rows("sample_weights", k) for k in outside if lake.exists("sample_weights", k)}
+    stored = (k for k in outside if lake.exists("sample_weights", k))
+    return {k: rows for k in stored if (rows := lake.rows("sample_weights", k))}
 
 
 def short_tapes(lake: Lake, keys: Iterable[str]) -> dict[str, str]:

@@ -46,9 +46,9 @@ def test_status_table_given_rows_shows_what_is_missing_and_failed():
 
 def test_status_table_names_tables_that_nothing_is_expected_of_below():
     rows = [
-        ("splits", "year", 2, 2, 0, 0, 10, ""),
-        ("news", "session", 0, 0, 0, 0, 0, ""),
-        ("income_statements", "year", 0, 0, 0, 0, 0, ""),
+        ("splits", "year", 2, 2, 0, 0, 0, 10, ""),
+        ("news", "session", 0, 0, 0, 0, 0, 0, ""),
+        ("income_statements", "year", 0, 0, 0, 0, 0, 0, ""),
     ]
     found = cells(status_table(rows))
     assert [row[0] for row in found[2:]] == ["splits", "not asked for: news, income_statements"]
