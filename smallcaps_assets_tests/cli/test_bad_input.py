@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from smallcaps_assets.cli import main
 from smallcaps_assets.cli.setup import ready_lake, settings_of
 from smallcaps_assets.lake import open_lake
+from smallcaps_assets.lake.seal import BLANK, seal, seal_of
 from smallcaps_assets.orchestration.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings
@@ -288,7 +289,9 @@ def test_lake_that_remembers_infinity_is_mended_by_a_correct_setting(folder: Pat
     identity = market_identity(load_settings())
     open_lake(folder / "lake", identity, {"selection": {"min_dollar_volume": 1}})
     file = folder / "lake" / "lake.json"
-    file.write_text(file.read_text().replace('"min_dollar_volume": 1', '"min_dollar_volume": NaN'))
+    data = file.read_bytes()
+    blank = data.replace(seal_of(data).encode(), BLANK.encode())
+    file.write_bytes(seal(blank.replace(b'"min_dollar_volume": 1', b'"min_dollar_volume": NaN')))
     assert "min_dollar_volume=nan is invalid" in refusal("--lake", "lake", command="status")
     given = ("selection.min_dollar_volume=7",)
     ready_lake(settings_of(None, "lake", given, None))
