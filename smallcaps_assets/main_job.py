@@ -30,7 +30,6 @@ from smallcaps_assets.orchestration.market import has_daily_bars, has_facts, mar
 from smallcaps_assets.orchestration.partitions import (
     TICKER_SESSIONS,
     TICKERS,
-    UNION,
     Cuts,
     month_keys,
     year_keys,
@@ -199,8 +198,7 @@ class MainJob:
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
         yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
         yield Step("coverage", "coverage", ("coverage",), wanted, all_sessions)
-        periods = self._periods()
-        for name in periods:
+        for name in cuts.datasets(self.start, self.end):
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
         tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
         asked = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
@@ -238,11 +236,6 @@ class MainJob:
             pl.col("is_qualified"), pl.col("date").is_between(self.start, self.end)
         )
         return self.work.only_wanted(rows).sort("date", "ticker")["partition_key"].to_list()
-
-    def _periods(self) -> list[str]:
-        periods = self.work.settings.dataset.periods
-        touched = [p.name for p in periods if p.start <= self.end and p.end >= self.start]
-        return [*touched, UNION] if touched else []
 
     def _do(self, step: Step) -> None:
         """Run a step until nothing of it is missing or something fails.

@@ -11,8 +11,9 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_validator,
 )
@@ -32,6 +34,11 @@ KEY_VARIABLE = "POLYGON_API_KEY"
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
 STORE_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 CONFIG_FILE = "smallcaps.toml"
+UNION = "union"
+"""Partition key of all periods in one; no period may have its name."""
+PERIOD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
+THE_LAKE = "the lake"
+_LONGEST_VALUE = 120
 _KINDS = {" ": "blank", "\t": "tab", "\r": "line break", "\n": "line break"}
 _IN_A_URL = re.compile(r"(?<=//)[^@\s]*(?=@)|(?<=\?)[^'\"\s]+")
 
@@ -44,8 +51,8 @@ class SettingsError(ValueError):
     """A setting with an unknown name or an invalid value."""
 
 
-class Section(BaseModel, extra="forbid", frozen=True):
-    """A group of settings; unknown fields are refused, values are immutable."""
+class Section(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """A group of settings: no unknown fields, finite numbers, values that can't be changed."""
 
 
 class MarketSettings(Section, frozen=True):
@@ -373,39 +380,91 @@ else:
 
 
 class Period(Section, frozen=True):
-    name: str = Field(description="partition key of ml_dataset")
-    start: date = Field(description="first session")
-    end: date = Field(description="last session")
+    name: str = Field(description="partition key of ml_dataset: letters, digits, - and _")
+    start: date = Field(ge=date(1900, 1, 1), description="first session")
+    end: date | None = Field(default=None, description="last session; none: open-ended")
     regime: str = Field(default="", description="free name of the market regime")
     ticks: bool = Field(
         default=False, description="sensors fetch the ticks of the whole period, not only new ones"
     )
 
+    @property
+    def last(self) -> date:
+        """The last day; of an open-ended period the last that there is."""
+        return self.end or date.max
+
+    def covers(self, day: date) -> bool:
+        """Whether a session lies in the period."""
+        return self.start <= day <= self.last
+
+    @field_validator("name")
+    @classmethod
+    def _is_key(cls, value: str) -> str:
+        if not PERIOD_NAME.fullmatch(value) or value.lower() == UNION:
+            raise ValueError(
+                "choose another name: 1 to 64 letters, digits, - and _, a letter or digit first,"
+                f" and not {UNION}"
+            )
+        return value
+
+    @field_validator("end")
+    @classmethod
+    def _is_after_start(cls, value: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("start")
+        if value is not None and start is not None and value < start:
+            raise ValueError(f"it lies before the period's start {start}; exchange them")
+        return value
+
 
 class DatasetSettings(Section, frozen=True):
-    periods: tuple[Period, ...] = (
-        Period(
-            name="v2_2004_2019",
-            start=date(2004, 1, 1),
-            end=date(2019, 12, 31),
-            regime="before zero-commission retail",
+    periods: tuple[Period, ...] = Field(
+        default=(
+            Period(
+                name="v2_2004_2019",
+                start=date(2004, 1, 1),
+                end=date(2019, 12, 31),
+                regime="before zero-commission retail",
+            ),
+            Period(
+                name="v1_2020_2025",
+                start=date(2020, 1, 1),
+                end=date(2025, 12, 31),
+                regime="zero-commission retail",
+            ),
+            Period(name="v3_2026", start=date(2026, 1, 1), regime="fractional shares on the tape"),
         ),
-        Period(
-            name="v1_2020_2025",
-            start=date(2020, 1, 1),
-            end=date(2025, 12, 31),
-            regime="zero-commission retail",
-        ),
-        Period(
-            name="v3_2026",
-            start=date(2026, 1, 1),
-            end=date(2026, 12, 31),
-            regime="fractional shares on the tape",
-        ),
+        description="date ranges that don't overlap; in a variable or --set a JSON list",
     )
     time_decay: float = Field(
         default=0.5, gt=-1, le=1, description="weight of the oldest; 1 is no decay"
     )
+
+    @field_validator("periods", mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            example = '[{"name": "recent", "start": "2024-01-01"}]'
+            raise ValueError(f"give a JSON list, such as {example}") from None
+
+    @field_validator("periods")
+    @classmethod
+    def _are_apart(cls, value: tuple[Period, ...]) -> tuple[Period, ...]:
+        names = [period.name.lower() for period in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two periods are named {name!r}, capitals or not; rename one")
+        for one, other in pairwise(sorted(value, key=lambda period: period.start)):
+            if other.start <= one.last:
+                ends = f"ends {one.end}" if one.end else "has no end"
+                raise ValueError(
+                    f"period {one.name!r} {ends} and {other.name!r} starts {other.start};"
+                    " choose ranges that don't overlap"
+                )
+        return value
 
 
 class RunSettings(Section, frozen=True):
@@ -479,7 +538,7 @@ def load_settings(
     remembered: Nested | None = None,
 ) -> Settings:
     """Settings from all sources. Raises SettingsError naming source, field and remedy."""
-    layers: list[tuple[str, Nested]] = [("the lake", remembered or {})]
+    layers: list[tuple[str, Nested]] = [(THE_LAKE, remembered or {})]
     if config_file is not None:
         layers.append((str(config_file), read_config(config_file)))
     layers.append(("the environment", from_environment(environment or {})))
@@ -490,7 +549,7 @@ def load_settings(
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError(_explain(error, layers)) from None
 
 
 def read_config(path: Path) -> Nested:
@@ -566,11 +625,21 @@ def _merge(merged: dict[str, dict[str, Any]], source: str, layer: Nested) -> Non
             merged.setdefault(section, {})[field] = value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, layers: Sequence[tuple[str, Nested]]) -> str:
+    """Setting, value and remedy of the first error; what the lake remembers can be replaced."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    shown = _IN_A_URL.sub("***", repr(first.get("input")))
-    return f"setting {place}={shown} is invalid: {first['msg']}"
+    place, reason = [*map(str, first["loc"])], first["msg"].removeprefix("Value error, ")
+    told = f"setting {'.'.join(place)}={_shown(first.get('input'))} is invalid: {reason}"
+    section, field = [*place, ""][:2]
+    source = next((s for s, layer in reversed(layers) if field in layer.get(section, {})), "")
+    if source != THE_LAKE:
+        return told
+    return f"{THE_LAKE}: {told}; give {section}.{field} anew in {CONFIG_FILE} or by --set"
+
+
+def _shown(value: Any) -> str:
+    text = _IN_A_URL.sub("***", str(value) if isinstance(value, date) else repr(value))
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def api_key(environment: Mapping[str, str]) -> SecretStr | None:

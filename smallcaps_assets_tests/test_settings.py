@@ -1,5 +1,7 @@
 """Settings: where they come from, which wins, and how a wrong one is refused."""
 
+import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,111 @@ def test_contact_that_no_header_can_hold_is_refused():
         with pytest.raises(SettingsError, match="one line of Latin letters"):
             load_settings([f"sec.contact={contact}"])
     assert load_settings(["sec.contact=Jürgen j@example.com"]).sec.contact == "Jürgen j@example.com"
+
+
+# Numbers and periods that a lake must never remember ---------------------------------------------
+def layered(tmp_path: Path, layer: str, name: str, value: str) -> Settings:
+    """A setting given in one layer, as that layer spells it."""
+    section, field = name.split(".")
+    if layer == "file":
+        file = tmp_path / "smallcaps.toml"
+        file.write_text(f"[{section}]\n{field} = {value}\n")
+        return load_settings(config_file=file)
+    if layer == "lake":
+        return load_settings(remembered={section: {field: float(value)}})
+    if layer == "environment":
+        return load_settings(environment={f"SMALLCAPS_{section}_{field}".upper(): value})
+    return load_settings([f"{name}={value}"])
+
+
+@pytest.mark.parametrize("layer", ["file", "lake", "environment", "--set"])
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_number_without_end_is_refused_in_every_layer(tmp_path: Path, layer: str, value: str):
+    with pytest.raises(SettingsError, match=r"selection\.min_dollar_volume=.*finite number"):
+        layered(tmp_path, layer, "selection.min_dollar_volume", value)
+
+
+def test_no_number_of_any_section_may_be_infinite_or_none():
+    numbers = [
+        f"{section}.{field}"
+        for section, model in Settings.model_fields.items()
+        for field, info in model.default.__class__.model_fields.items()
+        if info.annotation is float
+    ]
+    assert len(numbers) > 40
+    for name in numbers:
+        for value in ("inf", "nan"):
+            with pytest.raises(SettingsError, match=name.replace(".", r"\.")):
+                load_settings([f"{name}={value}"])
+
+
+def periods(*values: dict) -> str:
+    return f"dataset.periods={json.dumps(values)}"
+
+
+def period(name: str = "p", start: str = "2024-01-01", **values: str | None) -> dict:
+    return {"name": name, "start": start, **values}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        (periods(period("bull market")), ["periods.0.name='bull market'", "letters, digits"]),
+        (periods(period("../x")), ["periods.0.name='../x'", "letters, digits"]),
+        (periods(period("..")), ["periods.0.name", "letters, digits"]),
+        (periods(period("")), ["periods.0.name=''", "letters, digits"]),
+        (periods(period("a" * 65)), ["periods.0.name", "letters, digits"]),
+        (periods(period("Union")), ["periods.0.name='Union'", "not union"]),
+        (periods(period("a,b")), ["periods.0.name='a,b'"]),
+        (periods(period(end="2023-12-31")), ["periods.0.end='2023-12-31'", "start 2024-01-01"]),
+        (periods(period("a"), period("b", "2025-01-01")), ["'a' has no end and 'b' starts 2025"]),
+        (
+            periods(period("b", "2024-06-30"), period("a", end="2024-06-30")),
+            ["'a' ends 2024-06-30 and 'b' starts 2024-06-30", "don't overlap"],
+        ),
+        (
+            periods(period("a", end="2024-06-30"), period("A", "2025-01-01")),
+            ["two periods are named 'a'", "rename one"],
+        ),
+        (periods(period(start="0001-01-01")), ["periods.0.start", "1900-01-01"]),
+        ("dataset.periods=recent", ["dataset.periods='recent'", "JSON list", '"start"']),
+    ],
+)
+def test_period_that_is_no_good_is_refused_in_one_line(override: str, words: list[str]):
+    with pytest.raises(SettingsError) as error:
+        load_settings([override])
+    told = str(error.value)
+    assert all(word in told for word in words), told
+    assert "\n" not in told and "Value error" not in told
+
+
+def test_period_without_an_end_is_read_from_every_layer_and_covers_all_later_days(tmp_path: Path):
+    file = tmp_path / "smallcaps.toml"
+    file.write_text('[[dataset.periods]]\nname = "p"\nstart = 2024-01-01\n')
+    text = periods(period()).partition("=")[2]
+    found = [
+        load_settings(config_file=file),
+        load_settings(environment={"SMALLCAPS_DATASET_PERIODS": text}),
+        load_settings([periods(period(end=None))]),
+    ]
+    found.append(load_settings(remembered=explicit(found[0], ["dataset"])))
+    for settings in found:
+        (only,) = settings.dataset.periods
+        assert only.end is None
+        assert [only.covers(date(year, 1, 1)) for year in (2023, 2024, 2999)] == [False, True, True]
+
+
+def test_last_of_the_default_periods_has_no_end():
+    *_, newest = Settings().dataset.periods
+    assert newest.covers(date(2027, 1, 4)) and newest.covers(date(2050, 1, 3))
+
+
+def test_bad_value_that_the_lake_remembers_is_named_and_a_correct_one_replaces_it():
+    bad = {"dataset": {"periods": [period("bull market")]}, "bars": {"alpha": 0.3}}
+    with pytest.raises(
+        SettingsError, match=r"^the lake: .*bull market.* give dataset\.periods anew"
+    ):
+        load_settings(remembered=bad)
+    mended = load_settings([periods(period("bull_market"))], remembered=bad)
+    assert [p.name for p in mended.dataset.periods] == ["bull_market"]
+    assert mended.bars.alpha == 0.3

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.run import Display, name_failures, renew_catalog, summary_rows
+from smallcaps_assets.cli.run import (
+    Display,
+    name_failures,
+    name_losses,
+    renew_catalog,
+    summary_rows,
+)
 from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
@@ -45,6 +51,7 @@ def run_backfill(
     first, last = _range(settings, start, end)
 
     from smallcaps_assets.backfill import Backfill, BackfillError, Request, tables_of
+    from smallcaps_assets.defs.losses import losses
     from smallcaps_assets.orchestration.instance import open_instance
 
     wanted = tuple(ticker_list(tickers))
@@ -82,6 +89,7 @@ def run_backfill(
 
     console.print(summary_table(summary_rows(report)))
     console.print(f"{report.runs} runs, done in {time.perf_counter() - began:.1f} s")
+    name_losses(console, losses(job.work.lake, settings.dataset.periods, first, last))
     return name_failures(console, report)
 
 

@@ -6,6 +6,7 @@ or date ranges beside each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,19 @@ from smallcaps_assets.domain.density import TickCost, selected_days
 from smallcaps_assets.domain.density import tick_cost as cost_of
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import Period, Settings
+from smallcaps_assets.settings import Settings
 
 if TYPE_CHECKING:
     from smallcaps_assets.reports.density_measures import DensityFigures
     from smallcaps_assets.reports.spans import Span
 
 _DAYS = ("period", "rule", "days", "sessions", "mean", "median")
+NO_PERIOD = "in no period"
+_TICKS = {
+    True: "fetched",
+    False: "newest only; ticks = true fetches them",
+    None: "in no dataset; widen a period of dataset.periods, or add one",
+}
 _COSTS = ("period", "ticker-sessions", "requests", "hours free", "hours paid", "GB", "ticks")
 
 
@@ -120,7 +127,7 @@ def _show(settings: Settings, store: Lake, by: str, is_json: bool) -> None:
     )
     costs = _costs(settings, store, watchlist, sessions)
     if is_json:
-        ticks = [{"period": p.name, "is_fetched": p.ticks, **asdict(c)} for p, c in costs]
+        ticks = [{"period": n, "is_fetched": t, **asdict(c)} for n, t, c in costs]
         echo_json({"selected_days": plain_rows(days), "cost_of_ticks": ticks})
         return
     console = wide_console()
@@ -130,15 +137,21 @@ def _show(settings: Settings, store: Lake, by: str, is_json: bool) -> None:
 
 def _costs(
     settings: Settings, store: Lake, watchlist: pl.DataFrame, sessions: list[str]
-) -> list[tuple[Period, TickCost]]:
-    """What the ticks of the days selected in each period would cost."""
+) -> list[tuple[str, bool | None, TickCost]]:
+    """What the ticks of the days selected in each period would cost, and whether sensors fetch
+    them; at the end those of the sessions that no period covers, if any."""
+    left, found = set(sessions), []
 
-    def of_period(period: Period) -> TickCost:
-        keys = [key for key in sessions if str(period.start) <= key <= str(period.end)]
-        days = watchlist.filter(pl.col("date").is_between(period.start, period.end))
-        return tick_cost(settings, store, days, keys)
+    def cost(keys: Iterable[str]) -> TickCost:
+        days = pl.Series(sorted(keys), dtype=pl.String).str.to_date()
+        chosen = watchlist.filter(pl.col("date").is_in(days.implode()))
+        return tick_cost(settings, store, chosen, sorted(keys))
 
-    return [(period, of_period(period)) for period in settings.dataset.periods]
+    for period in settings.dataset.periods:
+        keys = {key for key in sessions if str(period.start) <= key <= str(period.last)}
+        left -= keys
+        found.append((period.name, period.ticks, cost(keys)))
+    return [*found, (NO_PERIOD, None, cost(left))] if left else found
 
 
 def tick_cost(
@@ -169,17 +182,17 @@ def _days_table(days: pl.DataFrame, by: str) -> RichTable:
     return table
 
 
-def _costs_table(costs: list[tuple[Period, TickCost]]) -> RichTable:
+def _costs_table(costs: list[tuple[str, bool | None, TickCost]]) -> RichTable:
     table = _table("what their ticks would cost", _COSTS)
-    for period, cost in costs:
+    for name, is_fetched, cost in costs:
         table.add_row(
-            period.name,
+            name,
             f"{cost.ticker_sessions:,}",
             f"{cost.requests:,}",
             f"{cost.hours_free:,.1f}",
             f"{cost.hours_paid:,.2f}",
             f"{cost.gigabytes:,.2f}",
-            "fetched" if period.ticks else "newest only; ticks = true fetches them",
+            _TICKS[is_fetched],
         )
     return table
 

@@ -79,7 +79,14 @@ def _lines(found: list[QualityFigures]) -> list[str]:
         gaps = one.gaps.filter(pl.col("missing") > 0).select("table", "runs")
         defects = one.checks.filter("is_error").select("table", "key", "text")
         failed = one.failures.select("table", "key", "reason")
-        for name, rows in (("missing", gaps), ("failed", failed), ("defect", defects)):
+        outside = one.outside.select("key", pl.format("{} events in no period", "events"))
+        for name, rows in (
+            ("missing", gaps),
+            ("failed", failed),
+            ("defect", defects),
+            ("short of trades", one.short),
+            ("outside", outside),
+        ):
             lines += [" ".join((name, *row)) for row in rows.head(_SHOWN).iter_rows()]
             more = len(rows) - _SHOWN
             lines += [f"{name}: {more:,} more; --html and --json give them"] if more > 0 else []
@@ -93,6 +100,8 @@ def _plain(one: QualityFigures) -> dict[str, Any]:
         "failures": plain_rows(one.failures),
         "gaps": plain_rows(one.gaps),
         "checks_not_passed": plain_rows(one.checks.filter(~pl.col("is_good"))),
+        "short_of_trades": plain_rows(one.short),
+        "outside_periods": plain_rows(one.outside),
         "suspect_actions": plain_rows(one.suspects),
         "excluded_volume": plain_rows(one.excluded),
     }

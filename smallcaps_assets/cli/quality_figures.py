@@ -18,6 +18,7 @@ import polars as pl
 from smallcaps_assets.cli.spans import Advance, dated_keys, is_in_span, parts, rows
 from smallcaps_assets.defs.expected import between_stored, expected_keys
 from smallcaps_assets.defs.halt_feed import halts_of
+from smallcaps_assets.defs.losses import losses
 from smallcaps_assets.domain import quality
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.diagnostics import excluded_by_reason
@@ -34,6 +35,8 @@ from smallcaps_assets.settings import Settings
 BARS = "dollar_imbalance_bars"
 _FAILED = {"table": pl.String, "key": pl.String, "kind": pl.String, "reason": pl.String}
 _GAPS = {"table": pl.String, "expected": pl.Int64, "missing": pl.Int64, "runs": pl.String}
+_SHORT = {"key": pl.String, "found": pl.String}
+_OUTSIDE = {"key": pl.String, "events": pl.Int64}
 _SUSPECTS = ["date", "ticker", "pct_change", "suspect_reason"]
 _MOST_RUNS = 8
 
@@ -83,8 +86,18 @@ def quality_figures(source: Source, span: Span) -> QualityFigures:
         reconciled=reconciled,
         bars=_bars(source, span, minutes),
         labels=_labels(lake, span),
+        **_losses(source, span),
         **_excluded(source, span),
     )
+
+
+def _losses(source: Source, span: Span) -> dict[str, pl.DataFrame]:
+    """Ticker-sessions whose trades are not their day's, and events that lie in no period."""
+    lost = losses(source.lake, source.settings.dataset.periods, span.start, span.end)
+    return {
+        "short": pl.DataFrame(list(lost.short.items()), schema=_SHORT, orient="row"),
+        "outside": pl.DataFrame(list(lost.outside.items()), schema=_OUTSIDE, orient="row"),
+    }
 
 
 def _checks(checks: pl.DataFrame, span: Span) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -10,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.cli.day import day_view
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.meta import read_meta
 from smallcaps_assets.orchestration.location import remembered_settings
 from smallcaps_assets.orchestration.partitions import UNION
 from smallcaps_assets.orchestration.runner import explain
@@ -26,10 +27,11 @@ def write_report(
     lake: Lake,
     report: Any,
     rows: list[tuple[str, int, int, int, float, int]],
-    first: date,
-    last: date,
+    sessions: tuple[date, date],
+    losses: Sequence[str],
 ) -> str:
     """Render the page of a main job and store it in the lake; returns where it lies."""
+    first, last = sessions
     watchlist = _between(lake, "watchlist", first, last)
     metrics = _between(lake, "daily_metrics", first, last)
     pump, fader = choose_days(watchlist, metrics)
@@ -42,10 +44,11 @@ def write_report(
         watchlist=watchlist,
         metrics=metrics.select(_METRICS),
         dataset=lake.read("ml_dataset", UNION) if lake.exists("ml_dataset", UNION) else None,
-        meta=_meta(lake),
+        meta=read_meta(lake, "ml_dataset", UNION) or {},
         pump=day_view(settings, lake, pump),
         fader=day_view(settings, lake, fader),
         failures=[explain(outcome) for outcome in report.failed],
+        losses=losses,
         settings=remembered_settings(settings),
         dataset_path=str(lake.path("ml_dataset", UNION)),
     )
@@ -56,8 +59,3 @@ def write_report(
 def _between(lake: Lake, table: str, first: date, last: date) -> pl.DataFrame:
     keys = [key for key in lake.keys(table) if first.isoformat() <= key <= last.isoformat()]
     return lake.read_many(table, keys)
-
-
-def _meta(lake: Lake) -> dict[str, Any]:
-    path = lake.path("ml_dataset", UNION).parent / "meta.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -22,6 +22,9 @@ from smallcaps_assets.cli.setup import (
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from smallcaps_assets.defs.losses import Losses
 
 _SHOWN_FAILURES = 20
 
@@ -85,6 +88,7 @@ def run_main_job(
     check_market(settings, wanted, first, last)
     store = ready_lake(settings)
 
+    from smallcaps_assets.defs.losses import losses
     from smallcaps_assets.main_job import MainJob
     from smallcaps_assets.orchestration.instance import open_instance
 
@@ -109,9 +113,11 @@ def run_main_job(
     renew_catalog(store)
     if report.known:
         console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
+    lost = losses(store, settings.dataset.periods, first, last)
     if not report.done and not report.failed:
         took = time.perf_counter() - began
         console.print(f"everything is complete; nothing to do ({took:.1f} s)")
+        name_losses(console, lost)
         return 0
     from smallcaps_assets.cli.report import write_report
     from smallcaps_assets.reports.terminal import summary_table
@@ -123,9 +129,10 @@ def run_main_job(
     if until is not None:
         console.print(f"stopped after {until}, as asked")
     elif is_reported:
-        place = write_report(settings, store, report, rows, first, last)
+        place = write_report(settings, store, report, rows, (first, last), lost.lines())
         console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {time.perf_counter() - began:.1f} s")
+    name_losses(console, lost)
     return name_failures(console, report)
 
 
@@ -155,6 +162,12 @@ def renew_catalog(store: Lake) -> None:
         from smallcaps_assets.lake.catalog import refresh
 
         refresh(store)
+
+
+def name_losses(console: Console, lost: Losses) -> None:
+    """Print what was selected and is not in the dataset as it should be."""
+    for line in lost.lines():
+        console.print(line, style="bold yellow", soft_wrap=True, markup=False, highlight=False)
 
 
 def name_failures(console: Console, report: Any) -> int:

@@ -31,7 +31,7 @@ def chosen_spans(
     if not compare:
         first, last = date.fromisoformat(stored[0]), date.fromisoformat(stored[-1])
         return [Span(f"{first} to {last}", first, last)]
-    spans = [_span(settings, text) for text in compare]
+    spans = [_span(settings, text, date.fromisoformat(stored[-1])) for text in compare]
     for span in spans:
         if not dated_keys(lake, table, span):
             raise RequestError(
@@ -40,15 +40,15 @@ def chosen_spans(
     return spans
 
 
-def _span(settings: Settings, text: str) -> Span:
-    """A period by its name or its regime, or START:END."""
+def _span(settings: Settings, text: str, newest: date) -> Span:
+    """A period by its name or its regime, or START:END; an open-ended one goes up to `newest`."""
     periods = settings.dataset.periods
     named = [p for p in periods if p.name == text] or [p for p in periods if p.regime == text]
     if len(named) > 1:
         names = ", ".join(p.name for p in named)
         raise UserError(f"--compare {text!r} is the regime of {names}; name one of them")
     if named:
-        return Span(text, named[0].start, named[0].end)
+        return Span(text, named[0].start, named[0].end or max(named[0].start, newest))
     start, colon, end = text.partition(":")
     if not colon:
         known = ", ".join(p.name for p in periods)

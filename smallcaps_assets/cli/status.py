@@ -9,9 +9,13 @@ import dagster as dg
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.coverage import totals
 from smallcaps_assets.cli.output import echo_json
+from smallcaps_assets.cli.run import name_losses
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
+from smallcaps_assets.defs.losses import Losses, outside_periods, qualified_keys
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.meta import is_described
+from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.instance import instance_to_read
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -40,16 +44,25 @@ def show_status(
     covered = totals(store.scan("coverage").sort("table").collect())
     if not covered.is_empty():
         console.print(coverage_table(covered, "coverage of the vendor's tables"))
+    name_losses(console, _outside_periods(settings, store))
     return 0
+
+
+def _outside_periods(settings: Settings, lake: Lake) -> Losses:
+    """What lies in no period; which tapes are short is in the coverage of the trades."""
+    keys = qualified_keys(lake, date.min, date.max)
+    return Losses(len(keys), {}, outside_periods(lake, settings.dataset.periods, keys))
 
 
 def status_rows(settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> list[StatusRow]:
     """One row for each table of the graph."""
     start, end = market_range(settings)
     cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
+    bad = check_results(instance).filter("is_error").select("table", "key").unique()
+    defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
     return [
-        _row(lake, instance, cuts, table, _expected(lake, instance, cuts, table))
-        for table in TABLES
+        _row(lake, instance, cuts, t, _expected(lake, instance, cuts, t), defects.get(t, set()))
+        for t in TABLES
     ]
 
 
@@ -63,9 +76,14 @@ def _expected(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) 
 
 
 def _row(
-    lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str, expected: list[str]
+    lake: Lake,
+    instance: dg.DagsterInstance,
+    cuts: Cuts,
+    table: str,
+    expected: list[str],
+    defects: set[str],
 ) -> StatusRow:
-    stored = set(lake.keys(table))
+    stored = {key for key in lake.keys(table) if is_described(lake, table, key or None)}
     present = [key for key in expected if key in stored]
     missing = [key for key in expected if key not in stored]
     return StatusRow(
@@ -75,6 +93,7 @@ def _row(
         present=len(present),
         missing=len(missing),
         failed=len(failed_keys(instance, cuts, table, expected)),
+        defects=len(defects.intersection(present)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),
     )

@@ -23,6 +23,7 @@ from rich.progress import (
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.meta import meta_path
 from smallcaps_assets.lake.verify import BAD, Finding, check_partition, set_aside
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
@@ -103,10 +104,14 @@ def _conclude(
     is_repaired: bool,
 ) -> int:
     from smallcaps_assets.orchestration.instance import instance_to_read, open_instance
+    from smallcaps_assets.orchestration.market import market_range
+    from smallcaps_assets.orchestration.partitions import Cuts
 
+    cuts = Cuts(*market_range(settings), settings.dataset.periods)
     opened = open_instance if is_repaired else instance_to_read
     with opened(settings.lake.local) as instance:
-        done.findings += _of_dagster(settings, instance, lake, tables)
+        done.findings = _unmarked(cuts, instance, done.findings)
+        done.findings += _of_dagster(cuts, instance, lake, tables)
         if not done.findings:
             console.print("nothing is wrong")
             return 0
@@ -120,16 +125,22 @@ def _conclude(
     return 1
 
 
-def _of_dagster(
-    settings: Settings, instance: Any, lake: Lake, tables: Sequence[str]
-) -> Iterator[Finding]:
+def _unmarked(cuts: Any, instance: Any, found: Sequence[Finding]) -> list[Finding]:
+    """Findings without those of a meta.json that was marked for writing, as a lost file is."""
+    from smallcaps_assets.defs.expected import failed_keys
+
+    return [
+        one
+        for one in found
+        if not (one.is_of_meta and failed_keys(instance, cuts, one.table, [one.key]))
+    ]
+
+
+def _of_dagster(cuts: Any, instance: Any, lake: Lake, tables: Sequence[str]) -> Iterator[Finding]:
     """Where Dagster and the disk disagree; what is marked already is no finding."""
     from smallcaps_assets.defs.expected import failed_keys
     from smallcaps_assets.orchestration.damage import lost_keys, malformed_keys, unreported_keys
-    from smallcaps_assets.orchestration.market import market_range
-    from smallcaps_assets.orchestration.partitions import Cuts
 
-    cuts = Cuts(*market_range(settings), settings.dataset.periods)
     for table in _first_of_each_definition(tables):
         for key in malformed_keys(instance, table):
             yield Finding("partition key", repr(key), f"is no {TABLES[table].partitioning}")
@@ -167,8 +178,9 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
     for table, key in done.bad:
         findings, size = check_partition(lake, table, key)
         if findings:
-            if size:
-                set_aside(lake, table, key)
+            path = _bad_file(lake, findings, size)
+            if path is not None:
+                set_aside(lake, path)
             lost.append((table, key))
             continue
         rows = lake.read(table, key or None)
@@ -181,6 +193,15 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
             f"{len(lost)} partitions are marked, their files set aside in {BAD};"
             " `smallcaps run` makes them again"
         )
+
+
+def _bad_file(lake: Lake, findings: Sequence[Finding], size: int) -> Any:
+    """The file of a bad partition that has to go: its rows', else only its meta.json; or none."""
+    table, key = findings[0].table, findings[0].key or None
+    if not all(finding.is_of_meta for finding in findings):
+        return lake.path(table, key) if size else None
+    path = meta_path(lake, table, key)
+    return path if path.exists() else None
 
 
 def _progress(console: Console) -> Progress:

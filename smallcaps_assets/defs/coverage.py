@@ -14,6 +14,7 @@ import polars as pl
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_places import COVERED, FACT_TABLES, told_facts
 from smallcaps_assets.defs.inputs import ticker_sessions_of
+from smallcaps_assets.defs.losses import short_tapes
 from smallcaps_assets.domain.coverage import Reading, coverage
 from smallcaps_assets.domain.quality import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
@@ -29,6 +30,7 @@ from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip
 from smallcaps_assets.schemas import TABLES, Partitioning
 
+SHORT = "ShortTape"
 _NAMES = ("ticker", "tickers", "symbol", "cik")
 
 
@@ -36,7 +38,8 @@ def session_coverage(location: Location) -> dg.AssetsDefinition:
     """The op; cheap, so a year of sessions goes in one run."""
     others = ("trades", *(name for name in FACT_TABLES if not _is_by_session(name)))
     deps = [dg.AssetDep(n, partition_mapping=dg.AllPartitionMapping()) for n in others]
-    deps += [dg.AssetDep(name) for name in (*COVERED, *filter(_is_by_session, FACT_TABLES))]
+    facts = filter(_is_by_session, FACT_TABLES)
+    deps += [dg.AssetDep(name) for name in (*COVERED, "session_summary", *facts)]
 
     @dg.multi_asset(
         name="coverage",
@@ -117,15 +120,18 @@ def _is_by_session(table: str) -> bool:
 
 
 def _of_trades(lake: Lake, key: str) -> Reading:
+    """Trades that are not those of the day have failed, whatever the vendor's answer was."""
     wanted = ticker_sessions_of(lake, date.fromisoformat(key))
     asked = {ticker for ticker, name in wanted.items() if lake.exists("trades", name)}
     got = {ticker for ticker in asked if lake.rows("trades", wanted[ticker])}
+    short = short_tapes(lake, [wanted[ticker] for ticker in asked])
     reasons = {
         ticker: (failure.kind, failure.reason)
         for ticker, name in wanted.items()
         if (failure := Failures(lake).find("trades", name)) is not None
     }
-    return Reading("trades", wanted, got, asked, reasons)
+    reasons |= {t: (SHORT, short[wanted[t]]) for t in asked if wanted[t] in short}
+    return Reading("trades", wanted, got - reasons.keys(), asked - reasons.keys(), reasons)
 
 
 def _failures(

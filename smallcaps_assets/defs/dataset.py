@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -10,10 +11,18 @@ from smallcaps_assets import __version__
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_inputs import fact_keys
 from smallcaps_assets.defs.inputs import DATASET_PARTS
+from smallcaps_assets.defs.losses import qualified_keys, short_tapes
 from smallcaps_assets.domain.adjustment import listings
 from smallcaps_assets.domain.asof import Facts
-from smallcaps_assets.domain.dataset import ml_dataset, union
+from smallcaps_assets.domain.dataset import (
+    dataset_meta,
+    held_periods,
+    labels_without_path,
+    ml_dataset,
+    union,
+)
 from smallcaps_assets.domain.history import ticker_history
+from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKERS, UNION
@@ -60,7 +69,7 @@ def dataset(location: Location) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
         keys = sorted(partition_keys(context, config), key=lambda key: key == UNION)
-        outcomes = (work.store("ml_dataset", k, lambda k=k: build_dataset(work, k)) for k in keys)
+        outcomes = (_made(work, config, key) for key in keys)
         yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _ml_dataset
@@ -98,32 +107,85 @@ def history(location: Location) -> dg.AssetsDefinition:
     return _ticker_history
 
 
-def build_dataset(work: Workspace, key: str) -> Built:
-    """One period's rows, or the union's; meta.json is stored beside the table."""
-    settings, table = work.settings, TABLES["ml_dataset"]
-    stamps = {"config_hash": settings.digest(table.settings), "code_version": __version__}
+def _made(work: Workspace, config: RunConfig, key: str) -> Outcome:
+    if config.skip_complete:
+        renew_meta(work, key)
+    return make(work, config, "ml_dataset", key, lambda: build_dataset(work, key))
+
+
+def renew_meta(work: Workspace, key: str) -> None:
+    """Write the meta.json of a complete dataset that has none, and leave its rows as they are."""
+    seal = work.lake.seal("ml_dataset", key)
+    if is_described(work.lake, "ml_dataset", key) or not work.is_complete("ml_dataset", key):
+        return
+    frame, settings = work.lake.read("ml_dataset", key), work.settings.dataset
+    periods = held_periods(frame, settings) if key == UNION else _periods(work, key)
+    meta = dataset_meta(frame, key, periods, settings, **_stamps(work))
+    if key != UNION:
+        meta["labels_without_path"] = _without_path(work, periods[0])
+    write_meta(work.lake, "ml_dataset", key, meta | _of_sessions(work, key, frame), seal)
+
+
+def _without_path(work: Workspace, period: Period) -> int:
+    """Labels of a period that have no row, which its rows can't tell."""
+    keys = qualified_keys(work.lake, period.start, period.last)
+    labels = work.lake.read_many("triple_barrier_labels", keys)
+    return labels_without_path(labels, work.lake.read("ticker_sessions"), period)
+
+
+def _periods(work: Workspace, key: str) -> list[Period]:
+    """The period of a dataset; of the union all that are stored."""
+    lake, periods = work.lake, work.settings.dataset.periods
     if key == UNION:
-        known = [p.name for p in settings.dataset.periods if work.lake.exists("ml_dataset", p.name)]
-        frames = [work.lake.read("ml_dataset", name) for name in known]
-        frame, meta = union(frames, settings.dataset, **stamps)
+        return [period for period in periods if lake.exists("ml_dataset", period.name)]
+    return [period for period in periods if period.name == key]
+
+
+def _stamps(work: Workspace) -> dict[str, str]:
+    """What meta.json says of the making of the rows."""
+    config = work.settings.digest(TABLES["ml_dataset"].settings)
+    return {"config_hash": config, "code_version": __version__}
+
+
+def _of_sessions(work: Workspace, key: str, frame: pl.DataFrame) -> dict[str, Any]:
+    """What became of the ticker-sessions that were selected for a dataset, by partition key."""
+    lake = work.lake
+    keys = [k for p in _periods(work, key) for k in qualified_keys(lake, p.start, p.last)]
+    stored = [key for key in keys if lake.exists("trades", key)]
+    pairs = frame.select("ticker", "date").unique().iter_rows()
+    held = {f"{ticker}_{day}" for ticker, day in pairs}
+    return {
+        "ticker_sessions_selected": len(keys),
+        "ticker_sessions_without_weights": [
+            k for k in keys if not lake.exists("sample_weights", k)
+        ],
+        "ticker_sessions_without_events": [k for k in keys if k not in held],
+        "ticker_sessions_short_of_trades": short_tapes(lake, stored),
+    }
+
+
+def build_dataset(work: Workspace, key: str) -> Built:
+    """One period's rows, or the union's, and what meta.json beside them says."""
+    settings = work.settings
+    if key == UNION:
+        frames = [work.lake.read("ml_dataset", period.name) for period in _periods(work, key)]
+        frame, meta = union(frames, settings.dataset, **_stamps(work))
     else:
-        period = next(p for p in settings.dataset.periods if p.name == key)
+        (period,) = _periods(work, key)
         registry = work.lake.read("ticker_sessions").filter(
-            pl.col("date").is_between(period.start, period.end)
+            pl.col("date").is_between(period.start, period.last)
         )
         keys = registry.filter("is_qualified")["partition_key"].to_list()
         features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
         frame, meta = ml_dataset(
             *(features, labels, weights, registry, period, settings.dataset),
             facts_of(work, period, registry.filter("is_qualified")),
-            **stamps,
+            **_stamps(work),
         )
-        meta["ticker_sessions_without_weights"] = [
-            k for k in keys if not work.lake.exists("sample_weights", k)
-        ]
-    _write_meta(work, key, meta)
+    meta |= _of_sessions(work, key, frame)
     labels = dict(frame["label"].value_counts().iter_rows())
-    return Built(frame, {"labels": label_strip(labels), "meta": dg.MetadataValue.json(meta)})
+    told = {"labels": label_strip(labels), "meta": dg.MetadataValue.json(meta)}
+    return Built(frame, told, meta=meta)
 
 
 def facts_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Facts:
@@ -143,11 +205,6 @@ def facts_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Facts:
         held[name] = pl.concat(frames) if frames else TABLES[name].empty()
     floats = lake.read("free_float") if lake.exists("free_float") else TABLES["free_float"].empty()
     return Facts(listings=listings(named), free_float=floats, **held)
-
-
-def _write_meta(work: Workspace, key: str, meta: dict) -> None:
-    folder = work.lake.path("ml_dataset", key).parent.relative_to(work.lake.root)
-    work.lake.write_json(f"{folder}/meta.json", meta)
 
 
 class Histories:

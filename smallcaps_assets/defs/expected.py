@@ -11,7 +11,6 @@ from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import (
     TICKERS,
-    UNION,
     Cuts,
     month_keys,
     year_keys,
@@ -23,7 +22,6 @@ def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: s
     """Keys that a complete lake of this market would hold, in the order of the sessions."""
     start, end = cuts.start, cuts.end
     qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
-    periods = (p.name for p in cuts.periods if p.start <= end and p.end >= start)
     return {
         Partitioning.NONE: lambda: [""],
         Partitioning.SESSION: lambda: cuts.session_keys(start, end),
@@ -32,7 +30,7 @@ def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: s
         Partitioning.YEAR: lambda: year_keys(start, end),
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
-        Partitioning.PERIOD: lambda: [*periods, UNION],
+        Partitioning.PERIOD: lambda: cuts.datasets(start, end),
     }[TABLES[table].partitioning]()
 
 

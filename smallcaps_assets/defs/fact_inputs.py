@@ -45,9 +45,9 @@ def fact_keys(work: Workspace, table: str, period: Period) -> list[str]:
     """Stored partitions of a table that hold what may be known in a period."""
     keys = work.lake.keys(table)
     if TABLES[table].partitioning is not Partitioning.SESSION:
-        return [key for key in keys if key[:4] <= str(period.end.year)]
+        return [key for key in keys if key[:4] <= str(period.last.year)]
     first = str(period.start - LOOKBACK) if table != "universe" else str(period.start)
-    return [key for key in keys if first <= key <= str(period.end)]
+    return [key for key in keys if first <= key <= str(period.last)]
 
 
 def _of_filings(work: Workspace, key: str) -> Iterator[str]:

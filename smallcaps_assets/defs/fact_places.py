@@ -13,7 +13,8 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 COVERED = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
 """Tables of prices whose partition of a session its coverage tells of."""
 
-FACT_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, "trades"))
+_OF_TRADES = ("session_summary", "trades")
+FACT_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, *_OF_TRADES))
 """Tables of facts beside prices that a session's coverage tells of."""
 
 LONGEST_HALF = timedelta(days=75)

@@ -12,10 +12,12 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.defs.halt_feed import session_halts
+from smallcaps_assets.defs.losses import stored_day
 from smallcaps_assets.domain import checks, fact_checks
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.domain.fact_checks import long_halts
+from smallcaps_assets.domain.tape_totals import Totals, trade_totals
 from smallcaps_assets.lake import Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.workspace import Workspace
@@ -84,10 +86,15 @@ def _dated(column: str) -> Find:
     return find_early
 
 
+def _trades(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [checks.trades_reconcile(trade_totals(frame), _day_of(work, key))]
+
+
 def _bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     is_from_minutes = frame.height > 0 and frame["source"][0] == "minutes"
     minutes = None if is_from_minutes else _minute_volume(work, key)
     found = [checks.price_ranges(frame), checks.tape_reconciles(frame, minutes)]
+    found.append(checks.bars_where_traded(frame, _day_of(work, key)))
     return [*found, checks.bars_suit(frame)] if "is_clamped" in frame.columns else found
 
 
@@ -101,7 +108,9 @@ def _labels(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[
 
 
 def _weights(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    return [checks.weights_valid(frame)]
+    day = split_ticker_session(key)[1]
+    in_period = checks.in_some_period(day, work.settings.dataset.periods)
+    return [checks.weights_valid(frame), in_period]
 
 
 def _dataset(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -135,6 +144,15 @@ def _rows_before(work: Workspace, table: str, key: str) -> int | None:
     if not before or not work.lake.exists(table, before[0]):
         return None
     return work.lake.read(table, before[0], ["ticker"]).height
+
+
+def _day_of(work: Workspace, key: str) -> Totals | None:
+    """Shares and dollars of a ticker-session's day; None when they are not stored."""
+    ticker, day = split_ticker_session(key)
+    held = work.notes.get(("day totals", day))
+    if held is None:
+        held = work.notes["day totals", day] = stored_day(work.lake, day)
+    return held.get(ticker)
 
 
 def _minute_volume(work: Workspace, key: str) -> float | None:
@@ -176,6 +194,7 @@ _FINDS: dict[str, Find] = {
     "balance_sheets": _dated("filing_date"),
     "income_statements": _dated("filing_date"),
     "cash_flow_statements": _dated("filing_date"),
+    "trades": _trades,
     "dollar_bars": _bars,
     "volume_bars": _bars,
     "dollar_imbalance_bars": _bars,

@@ -107,6 +107,7 @@ def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
     places = [("tickers", before) for before in work.sessions_before(day, 1)]
     places += [(name, key) for name in COVERED]
     places += [("trades", name) for name in names]
+    places += [("session_summary", key)]
     for table, place in (*places, *told_facts(work, key)):
         stored = work.lake.digest(table, place)
         yield f"{table} {place} {stored} {failures.digest(table, place)}"
@@ -133,7 +134,7 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
         return
     period = next(p for p in periods if p.name == key)
     for name, row in sorted(registry_rows(lake).items()):
-        if period.start <= row["date"] <= period.end and row["is_qualified"]:
+        if period.covers(row["date"]) and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
             yield from (lake.digest(table, name) for table in DATASET_PARTS)
     yield from of_facts(work, period)

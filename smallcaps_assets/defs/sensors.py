@@ -15,7 +15,7 @@ All others are off until switched on. Runs skip what is complete, so asking twic
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -146,7 +146,7 @@ def wanted_ticks(location: Location, work: Workspace) -> list[str]:
     sessions = [*work.lake.keys("watchlist")]
     newest = set(sessions[len(sessions) - min(settings.run.tick_sessions, len(sessions)) :])
     periods = [
-        (period.start.isoformat(), period.end.isoformat())
+        (period.start.isoformat(), period.last.isoformat())
         for period in settings.dataset.periods
         if period.ticks
     ]
@@ -191,19 +191,18 @@ def dataset(location: Location) -> dg.SensorDefinition:
                 f"dataset {event}",
             )
         ]
-        return dg.SensorResult(requests if touched else [], cursor=cursor.text)
+        if not touched:
+            told = "the new weights lie in no period: widen one of dataset.periods, or add one"
+            return dg.SensorResult([], cursor=cursor.text, skip_reason=told)
+        return dg.SensorResult(requests, cursor=cursor.text)
 
     return _dataset
 
 
 def periods_of(cuts: Cuts, keys: Sequence[str] | set[str]) -> list[str]:
     """Names of the periods that some ticker-sessions fall in, in the order of the settings."""
-    days = {date_of(key) for key in keys}
-    return [
-        period.name
-        for period in cuts.periods
-        if any(period.start.isoformat() <= day <= period.end.isoformat() for day in days)
-    ]
+    days = {date.fromisoformat(date_of(key)) for key in keys}
+    return [period.name for period in cuts.periods if any(map(period.covers, days))]
 
 
 def corrections_sensor(location: Location) -> dg.SensorDefinition:

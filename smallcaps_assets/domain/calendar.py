@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST_DAY = date(2003, 1, 1)
-LAST_DAY = date(2027, 12, 31)
+LAST_DAY = date(2030, 12, 31)
 _REGULAR_CLOSE = time(16)
 
 
@@ -56,9 +56,7 @@ def _closes() -> dict[date, time]:
 def sessions(start: date, end: date) -> list[date]:
     """The sessions from `start` to `end`, both inclusive."""
     if start < FIRST_DAY or end > LAST_DAY:
-        raise CalendarError(
-            f"{start} to {end} is outside the calendar; choose dates in {FIRST_DAY} to {LAST_DAY}"
-        )
+        raise _outside(f"{start} to {end}")
     return [day for day in _closes() if start <= day <= end]
 
 
@@ -74,10 +72,19 @@ def closed_weekdays(start: date, end: date) -> list[date]:
 
 
 def nearest_sessions(day: date) -> tuple[date, date]:
-    """The last session before and the first session after a day."""
-    before = max(s for s in _closes() if s < day)
-    after = min(s for s in _closes() if s > day)
-    return before, after
+    """The last session before and the first session after a day. Raises CalendarError outside."""
+    before = [s for s in _closes() if s < day]
+    after = [s for s in _closes() if s > day]
+    if not before or not after:
+        raise _outside(str(day))
+    return before[-1], after[0]
+
+
+def _outside(days: str) -> CalendarError:
+    return CalendarError(
+        f"{days} is outside the calendar, {FIRST_DAY} to {LAST_DAY}; choose dates in it, or update"
+        " the project for later ones"
+    )
 
 
 def shift_session(day: date, count: int) -> date:

@@ -9,6 +9,7 @@ which table gets which, and the events made of them, are elsewhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,6 +17,8 @@ import polars as pl
 
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.diagnostics import bar_diagnostics
+from smallcaps_assets.domain.tape_totals import Totals, is_short
+from smallcaps_assets.settings import Period
 
 # The vendor rounds fractional shares per bar; eligible volume may exceed a coarser bar by that.
 VOLUME_TOLERANCE = 0.001
@@ -114,6 +117,46 @@ def tape_reconciles(bars: pl.DataFrame, minute_volume: float | None) -> Finding:
         f"eligible trades hold {share:.1%} of the minutes' volume",
         "materialize trades of this ticker-session again with all that follows; below "
         f"{MIN_VOLUME_SHARE:.0%} pages are missing, above 100 % the minutes are stale",
+        is_error=False,
+    )
+
+
+def trades_reconcile(tape: Totals, day: Totals | None) -> Finding:
+    """The trades of a selected ticker-session are most of its day; it was selected for trading."""
+    held = f"{tape.shares:,.0f} shares in the trades"
+    told = f"{held}, {day.shares:,.0f} in the day's bar" if day else f"{held}, no day's bar"
+    dollars = f" of {day.dollars:,.0f} dollars" if day and day.dollars else ""
+    is_good = tape.shares > 0 if day is None else not is_short(tape, day)
+    return Finding(
+        "day's bar ~ trades",
+        is_good,
+        told + dollars,
+        "the vendor's answer was empty or cut: ask again with"
+        " `smallcaps backfill tick_chain --keys` and this key; until then nothing of the day is in"
+        " the dataset that can be relied on",
+    )
+
+
+def bars_where_traded(bars: pl.DataFrame, day: Totals | None) -> Finding:
+    """A selected ticker-session has bars: without any it would leave the dataset unseen."""
+    volume, traded = float(bars["volume"].sum()), day.shares if day else None
+    compared = "no day's bar to compare with" if traded is None else f"{traded:,.0f} in the day's"
+    return Finding(
+        "bars where the day traded",
+        volume > 0 or traded == 0,
+        f"{volume:,.0f} shares in the bars, {compared}",
+        "no trade of this ticker-session can be used: look at the check of its trades",
+    )
+
+
+def in_some_period(day: date, periods: Sequence[Period]) -> Finding:
+    """The session lies in a period, so that its events are in some dataset."""
+    found = [period.name for period in periods if period.covers(day)]
+    return Finding(
+        "in a period of the dataset",
+        bool(found),
+        f"{day} lies in {found[0]}" if found else f"{day} lies in no period",
+        "its events are in no dataset: widen a period of dataset.periods, or add one",
         is_error=False,
     )
 

@@ -16,10 +16,9 @@ import polars as pl
 from smallcaps_assets.domain.asof import Facts, asof_features, no_facts
 from smallcaps_assets.domain.weights import time_decay
 from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, TABLES
-from smallcaps_assets.settings import DatasetSettings, Period
+from smallcaps_assets.settings import UNION, DatasetSettings, Period
 
 KEY = ("ticker", "date", "bar_id")
-UNION = "union"
 SELECTION_BIAS = (
     "Days are selected by what happened on them. Rows with is_selection_known false lie before the "
     "first moment at which a rule had admitted their day (rows of days admitted by info_rich alone "
@@ -78,12 +77,15 @@ def ml_dataset(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
     frame = TABLES["ml_dataset"].validate(with_time_decay(named, settings.time_decay))
-    meta = {
-        "period": period.name,
-        "periods": _ranges([period]),
-        "labels_without_path": _without_path(labels, registry, period),
-    }
-    return frame, {**meta, **_meta(frame, settings, config_hash, code_version)}
+    meta = dataset_meta(
+        frame,
+        period.name,
+        [period],
+        settings,
+        config_hash=config_hash,
+        code_version=code_version,
+    )
+    return frame, meta | {"labels_without_path": labels_without_path(labels, registry, period)}
 
 
 def union(
@@ -107,9 +109,8 @@ def union(
             "periods date ranges that don't overlap"
         )
     whole = table.validate(with_time_decay(frame, settings.time_decay))
-    held = whole["period"].unique().to_list()
-    meta = {"period": UNION, "periods": _ranges(p for p in settings.periods if p.name in held)}
-    return whole, {**meta, **_meta(whole, settings, config_hash, code_version)}
+    hashes = {"config_hash": config_hash, "code_version": code_version}
+    return whole, dataset_meta(whole, UNION, held_periods(whole, settings), settings, **hashes)
 
 
 # Rows --------------------------------------------------------------------------------------------
@@ -118,14 +119,14 @@ def _selected(weights: pl.DataFrame, registry: pl.DataFrame, period: Period) -> 
     qualified = registry.filter(pl.col("is_qualified")).select(
         "ticker", "date", "identity", "rules", "selection_rule", "eligible_from"
     )
-    in_period = pl.col("date").is_between(period.start, period.end)
+    in_period = pl.col("date").is_between(period.start, period.last)
     return weights.filter(in_period).join(qualified, on=["ticker", "date"])
 
 
-def _without_path(labels: pl.DataFrame, registry: pl.DataFrame, period: Period) -> int:
+def labels_without_path(labels: pl.DataFrame, registry: pl.DataFrame, period: Period) -> int:
     """Labels of the period that have no weight and no row, since nothing printed in their time."""
     qualified = registry.filter("is_qualified")
-    in_period = pl.col("date").is_between(period.start, period.end)
+    in_period = pl.col("date").is_between(period.start, period.last)
     found = labels.filter(in_period, ~pl.col("has_path"))
     return found.join(qualified, on=["ticker", "date"], how="semi").height
 
@@ -169,19 +170,34 @@ def _decay(uniqueness: np.ndarray, oldest: float) -> np.ndarray:
 
 
 # meta.json ---------------------------------------------------------------------------------------
-def _ranges(periods: Iterable[Period]) -> dict[str, dict[str, str]]:
-    """First and last day and the regime of each period, by name."""
+def _ranges(periods: Iterable[Period]) -> dict[str, dict[str, Any]]:
+    """First and last day (null: open-ended) and the regime of each period, by name."""
     return {
-        p.name: {"start": p.start.isoformat(), "end": p.end.isoformat(), "regime": p.regime}
+        p.name: p.model_dump(mode="json", include={"start", "end", "regime"})
         for p in sorted(periods, key=lambda p: p.start)
     }
 
 
-def _meta(
-    frame: pl.DataFrame, settings: DatasetSettings, config_hash: str, code_version: str
+def held_periods(frame: pl.DataFrame, settings: DatasetSettings) -> list[Period]:
+    """The periods of which a dataset has rows."""
+    held = frame["period"].unique().to_list()
+    return [period for period in settings.periods if period.name in held]
+
+
+def dataset_meta(
+    frame: pl.DataFrame,
+    name: str,
+    periods: Iterable[Period],
+    settings: DatasetSettings,
+    *,
+    config_hash: str = "",
+    code_version: str = "",
 ) -> dict[str, Any]:
+    """The content of meta.json: what the rows of a dataset by this name say of themselves."""
     known = frame.filter(pl.col("is_selection_known"))
     return {
+        "period": name,
+        "periods": _ranges(periods),
         "rows": frame.height,
         "views": {"all": _view(frame), "selection_known": _view(known)},
         "default_view": "selection_known",
@@ -193,6 +209,7 @@ def _meta(
         "selection_bias": SELECTION_BIAS,
         "features": list(FEATURE_COLUMNS),
         "features_as_of_t0": list(ASOF_COLUMNS),
+        "no_features": TABLES["ml_dataset"].no_features,
         "time_decay": settings.time_decay,
         "config_hash": config_hash,
         "code_version": code_version,

@@ -192,7 +192,7 @@ def _nothing(table: Table) -> str:
 def _comments(table: Table, view: str) -> Iterator[str]:
     for name, column in table.schema.columns().items():
         unit = (column.metadata or {}).get("unit")
-        meaning = f"{column.description or ''}{f' ({unit})' if unit else ''}"
+        meaning = f"{table.says(name)}{f' ({unit})' if unit else ''}"
         yield f"comment on column {view}.{_name(name)} is {sql_text(meaning)}"
 
 
@@ -244,8 +244,8 @@ def _hourly() -> Iterator[str]:
     yield _HOURLY.format(what="view hourly_bars as", minutes="minute_bars")
     yield "comment on view hourly_bars is 'Unadjusted bars of clock hours, from minute_bars.'"
     for name in ("date", "ticker", "open", "high", "low", "close", "volume", "transactions"):
-        column = TABLES["minute_bars"].schema.columns()[name]
-        yield f"comment on column hourly_bars.{name} is {sql_text(column.description or '')}"
+        meaning = TABLES["minute_bars"].says(name)
+        yield f"comment on column hourly_bars.{name} is {sql_text(meaning)}"
 
 
 _FACTORS = """

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 
 from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.schemas import Partitioning, Table
+from smallcaps_assets.settings import PERIOD_NAME
 
 if TYPE_CHECKING:
     from upath import UPath
 
 _TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-/]{0,19}")
-_PERIOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
 _PLAIN = re.compile(r"[A-Z0-9.\-]")
 _WITH_KEYS = re.compile(r"\w+://([^@]*:[^@]*)@")
 _HIVE_NAME = {
@@ -126,7 +126,7 @@ def _checked(cut: Partitioning, key: str) -> str:
     elif cut is Partitioning.YEAR:
         _check(re.fullmatch(r"[0-9]{4}", key) is not None, key, "YYYY")
     else:
-        _check(_PERIOD.fullmatch(key) is not None, key, "a period name")
+        _check(PERIOD_NAME.fullmatch(key) is not None, key, "a period name")
     return key
 
 

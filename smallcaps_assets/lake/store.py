@@ -98,7 +98,9 @@ class Lake:
 
     def write_json(self, relative: str, values: dict[str, Any]) -> None:
         """Store a small JSON file beside the tables, such as meta.json, atomically and sealed."""
-        text = json.dumps({**values, NAME: BLANK}, indent=2, sort_keys=True, default=str)
+        text = json.dumps(
+            {**values, NAME: BLANK}, indent=2, sort_keys=True, default=str, allow_nan=False
+        )
         self._publish(self.root / relative, seal(text.encode() + b"\n"))
 
     def read(

@@ -12,28 +12,33 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from smallcaps_assets.lake.errors import LakeError
+from smallcaps_assets.lake.meta import META, is_described, meta_path
 from smallcaps_assets.lake.paths import hive_keys
 from smallcaps_assets.lake.seal import is_intact
 from smallcaps_assets.lake.stamp import check_contract, footer_of, stamp_in
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES, ContractError, Partitioning, Table
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 BAD = "state/bad"
 SMALL = 1 << 20
-META = "meta.json"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one stored partition."""
+    """What is wrong with one stored partition, or only with what its meta.json says of it."""
 
     table: str
     key: str
     problem: str
+    is_of_meta: bool = False
 
     def __str__(self) -> str:
         return f"{self.table} {self.key}".strip() + f": {self.problem}"
@@ -47,20 +52,30 @@ def check_partition(
         data = lake.read_bytes(name, key or None)
     except FileNotFoundError:
         return [Finding(name, key, "is not stored")], 0
-    problems = list(_problems(lake, name, key, data, is_deep))
-    path = lake.path(name, key or None).parent / META
-    if path.exists() and not is_intact(path.read_bytes()):
-        problems.append(f"its {META} is damaged: the bytes are not those that were written")
-    return [Finding(name, key, problem) for problem in problems], len(data)
+    found = [Finding(name, key, problem) for problem in _problems(lake, name, key, data, is_deep)]
+    problem = _meta_problem(lake, name, key or None)
+    if problem:
+        found.append(Finding(name, key, f"its {META} {problem}", is_of_meta=True))
+    return found, len(data)
 
 
-def set_aside(lake: Lake, name: str, key: str) -> str:
+def set_aside(lake: Lake, path: UPath) -> str:
     """Move a bad file out of its place, so that the next run makes it again; returns where to."""
-    path = lake.path(name, key or None)
     place = f"{BAD}/{path.relative_to(lake.root)}"
     lake.write_bytes(place, path.read_bytes())
     path.unlink()
     return place
+
+
+def _meta_problem(lake: Lake, name: str, key: str | None) -> str:
+    """What is wrong with a partition's meta.json; the rows may be good without it."""
+    path = meta_path(lake, name, key)
+    if path.exists() and not is_intact(path.read_bytes()):
+        return "is damaged: the bytes are not those that were written"
+    if is_described(lake, name, key):
+        return ""
+    fault = "tells of another file" if path.exists() else "is absent"
+    return f"{fault}; the next run writes it again and leaves the rows as they are"
 
 
 def _problems(lake: Lake, name: str, key: str, data: bytes, is_deep: bool) -> Iterator[str]:

@@ -161,5 +161,4 @@ def _values(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _meaning(table: Table, column: str) -> str:
     declared = table.schema.columns()[column]
     unit = (declared.metadata or {}).get("unit", "")
-    text = getattr(declared, "description", None) or ""
-    return f"{text} [{unit}]" if unit else text
+    return f"{table.says(column)} [{unit}]" if unit else table.says(column)

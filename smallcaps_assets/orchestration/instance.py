@@ -217,13 +217,17 @@ def known_keys(instance: dg.DagsterInstance, table: str) -> set[str]:
 
 
 def report_stored(instance: dg.DagsterInstance, outcome: Outcome) -> None:
-    """Tell Dagster of a stored file that it doesn't know."""
+    """Tell Dagster of a stored file that it doesn't know, and of what was found in it."""
+    from smallcaps_assets.orchestration.checks import evaluation
     from smallcaps_assets.orchestration.describe import event_metadata
 
     event = dg.AssetMaterialization(
         asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
     )
     instance.report_runless_asset_event(event)
+    if outcome.findings:
+        found = evaluation(outcome.table, outcome.key, outcome.findings)
+        instance.report_runless_asset_event(found)
 
 
 def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcome]:

@@ -14,13 +14,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.domain.calendar import NEW_YORK, sessions
+from smallcaps_assets.domain.calendar import LAST_DAY, NEW_YORK, sessions
 from smallcaps_assets.lake import LakeIdentity
 from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
 VENDOR_HISTORY_START = date(2003, 9, 10)
-VENDOR_HORIZON = date(2026, 12, 31)
 _SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "pump_days", "trades_scale")
 
 
@@ -66,7 +65,7 @@ def recorded_dir(settings: Settings) -> Path:
 def market_range(settings: Settings) -> tuple[date, date]:
     """First and last session of the market."""
     if settings.market.name == "polygon":
-        days = sessions(VENDOR_HISTORY_START, VENDOR_HORIZON)
+        days = sessions(VENDOR_HISTORY_START, LAST_DAY)
     elif settings.market.name == "recorded":
         days = _recorded_sessions(recorded_dir(settings))
     else:

@@ -16,12 +16,11 @@ import dagster as dg
 from smallcaps_assets.domain.calendar import NEW_YORK, closed_weekdays, sessions
 from smallcaps_assets.domain.publication import half_month_of
 from smallcaps_assets.schemas import Partitioning, Table
-from smallcaps_assets.settings import Period
+from smallcaps_assets.settings import UNION, Period
 
 TICKERS = dg.DynamicPartitionsDefinition(name="ticker")
 TICKER_SESSIONS = dg.DynamicPartitionsDefinition(name="ticker_session")
 DYNAMIC = {Partitioning.TICKER: TICKERS, Partitioning.TICKER_SESSION: TICKER_SESSIONS}
-UNION = "union"
 _TIMEZONE = "America/New_York"
 
 
@@ -84,6 +83,11 @@ class Cuts:
     def period_names(self) -> dg.StaticPartitionsDefinition:
         """The periods of the dataset, then their union."""
         return dg.StaticPartitionsDefinition([*(p.name for p in self.periods), UNION])
+
+    def datasets(self, start: date, end: date) -> list[str]:
+        """Keys of the periods that a date range touches, and of their union; none for none."""
+        touched = [p.name for p in self.periods if p.start <= end and p.last >= start]
+        return [*touched, UNION] if touched else []
 
     def of(self, table: Table) -> dg.PartitionsDefinition | None:
         """The partitions definition of a table."""

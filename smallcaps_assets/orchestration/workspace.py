@@ -27,6 +27,7 @@ from smallcaps_assets.lake import (
     UnknownContractError,
     Written,
 )
+from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -57,7 +58,8 @@ class Built:
 
     `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers
     that it could not give, of `expected` in a whole partition; `source` names the flat file and
-    ETag that the rows came from; `forget` is called when the rows are stored.
+    ETag that the rows came from; `forget` is called when the rows are stored; `meta` is what the
+    meta.json beside them says.
     """
 
     frame: pl.DataFrame
@@ -67,6 +69,7 @@ class Built:
     missing: Mapping[str, SourceError] = field(default_factory=dict)
     source: str = ""
     forget: Callable[[], None] = lambda: None
+    meta: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,13 @@ class Workspace:
         return self.held(table, key).covers(self.scope(table))
 
     def is_current(self, table: str, key: str | None) -> bool:
-        """Whether a partition is complete, and the vendor's file that it came from still the same.
+        """Whether a partition is complete, described where its table wants it, and the vendor's
+        file that it came from still the same.
 
         Looks at the listing of the flat files for tables that came from one.
         """
-        return self.is_complete(table, key) and self.is_file_current(table, key)
+        is_whole = self.is_complete(table, key) and is_described(self.lake, table, key)
+        return is_whole and self.is_file_current(table, key)
 
     def is_file_current(self, table: str, key: str | None) -> bool:
         """Whether the flat file that a stored partition came from, if any, is still the same."""
@@ -204,6 +209,8 @@ class Workspace:
         final = replace(stamp, scope=str(scope), source=built.source)
         stored = self.lake.write(table, key, frame, final)
         built.forget()
+        if built.meta is not None:
+            write_meta(self.lake, table, key, built.meta, stored.seal)
         found = tuple(self.findings(self, table, key, frame))
         return Outcome(table, key, 0.0, stored, frame.head(5), metadata, error, findings=found)
 

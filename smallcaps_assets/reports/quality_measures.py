@@ -26,7 +26,9 @@ class QualityFigures:
     `suspects` has date, ticker, pct_change, suspect_reason, out of `metric_days` rows of
     daily_metrics; `reconciled` is `quality.reconciliation`, `bars` `quality.tape_shares`, `labels`
     `quality.label_balance` by month; `excluded` is `diagnostics.excluded_by_reason` of `tapes` out
-    of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified.
+    of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified. `short` has the
+    key of each selected ticker-session without trades or with far too few, and what was found;
+    `outside` the key and the events of each that lies in no period.
     """
 
     span: Span
@@ -40,6 +42,8 @@ class QualityFigures:
     bars: pl.DataFrame
     labels: pl.DataFrame
     excluded: pl.DataFrame
+    short: pl.DataFrame
+    outside: pl.DataFrame
     tapes: int = 0
     stored_tapes: int = 0
     refused_tapes: int = 0
@@ -62,6 +66,8 @@ def quality_measures(found: Sequence[QualityFigures]) -> list[Measure]:
         count("checks looked at", [len(one.checks) for one in found]),
         count("checks that found a defect", [int(one.checks["is_error"].sum()) for one in found]),
         count("checks with something to look at", [_warnings(one) for one in found]),
+        count("selected days without trades or far too few", [len(one.short) for one in found]),
+        count("weighted events in no period", [int(one.outside["events"].sum()) for one in found]),
         count("suspect corporate actions", [len(one.suspects) for one in found]),
         share("minutes in the daily volume", [_minutes(one) for one in found]),
         share("median of eligible trades in the minutes", [_tape(one) for one in found]),

@@ -41,6 +41,7 @@ def quality_page(found: Sequence[QualityFigures], market: str) -> str:
         _gaps(found),
         _failures(found),
         _checks(found),
+        _losses(found),
         _suspects(found),
         _reconciliation(found),
         _bars(found),
@@ -174,6 +175,25 @@ def _check_grid(one: QualityFigures, title: str) -> Grid:
     texts = [[*row[:2], *map(human.count, row[2:])] for row in rows.iter_rows()]
     columns = ["table", "check", "looked at", "passed", "have a look", "defects"]
     return Grid(columns, texts, title, names=["check"], is_folded=True)
+
+
+def _losses(found: Sequence[QualityFigures]) -> Section:
+    grids = []
+    for one in found:
+        kinds = (("Short of trades", one.short), ("In no period", one.outside))
+        for words, rows in kinds:
+            texts = [[str(value) for value in row] for row in rows.head(MOST_ROWS).iter_rows()]
+            title, note = titled(words, one, found), _first(len(rows))
+            grids.append(Grid(rows.columns, texts, title, note, ["found"], ["key"]))
+    return Section(
+        "losses",
+        "Lost to the dataset",
+        "Selected ticker-sessions that have no trades, or less than half of their day's: ask for"
+        " them again. And those that no period of dataset.periods covers: their events are in no"
+        " dataset.",
+        grids=[[grid] for grid in grids],
+        empty="Nothing: every selected day has its trades and lies in a period.",
+    )
 
 
 def _suspects(found: Sequence[QualityFigures]) -> Section:

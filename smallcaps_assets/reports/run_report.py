@@ -27,7 +27,8 @@ class RunReport:
 
     `summary` holds (table, partitions, rows, bytes, seconds, failed). `watchlist`, `metrics`
     (daily_metrics) and `dataset` (ml_dataset) are frames of the lake, None where there are none;
-    `meta` is the dataset's meta.json. `dataset_path` is what the reading example reads.
+    `meta` is the dataset's meta.json. `losses` are lines on what was
+    selected and is not in the dataset. `dataset_path` is what the reading example reads.
     """
 
     title: str
@@ -42,6 +43,7 @@ class RunReport:
     pump: DayView | None = None
     fader: DayView | None = None
     failures: Sequence[str] = ()
+    losses: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     dataset_path: str = "data/processed/ml_dataset/period=*/ml_dataset.parquet"
 

@@ -31,7 +31,10 @@ class SummaryRow(NamedTuple):
 
 
 class StatusRow(NamedTuple):
-    """How much of one table is stored, against what a complete lake would hold."""
+    """How much of one table is stored, against what a complete lake would hold.
+
+    `defects` counts partitions that are stored and whose newest check says: don't use it.
+    """
 
     table: str
     partitioning: str
@@ -39,6 +42,7 @@ class StatusRow(NamedTuple):
     present: int
     missing: int
     failed: int
+    defects: int
     bytes: int
     latest: str
 
@@ -69,11 +73,12 @@ def total_of(rows: Sequence[SummaryRow]) -> SummaryRow:
 
 
 def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -> Table:
-    """The table of `smallcaps status`: expected, present, missing and failed partitions.
+    """The table of `smallcaps status`: partitions expected, present, missing, failed, and stored
+    with a defect.
 
     Tables of which nothing is expected and nothing stored share the caption.
     """
-    numbers = ("expected", "present", "missing", "failed", "size", "latest")
+    numbers = ("expected", "present", "missing", "failed", "defects", "size", "latest")
     table = _table(title, "table", *numbers)
     items = [StatusRow._make(row) for row in rows]
     unused = [row.table for row in items if not row.expected and not row.present]
@@ -87,6 +92,7 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
             human.count(row.present),
             _alarm(row.missing, "yellow"),
             _alarm(row.failed, "bold red"),
+            _alarm(row.defects, "bold red"),
             human.size(row.bytes),
             escape(row.latest) or human.MISSING,
         )

@@ -16,6 +16,7 @@ from smallcaps_assets.schemas.table import (
     flag,
     instant,
     integer,
+    no_feature,
     number,
     price,
     shares,
@@ -55,7 +56,9 @@ class TickerDetails(dy.Schema):
     sic_description = text("SIC industry", nullable=True)
     total_employees = number("employees", "persons", nullable=True, min=0)
     list_date = day("listing date", nullable=True)
-    delisted_date = day("delisting date as known when fetched; not a feature", nullable=True)
+    delisted_date = no_feature(
+        "known when it was fetched", day("delisting date as of then", nullable=True)
+    )
     shares_outstanding = shares("shares outstanding of the class, as of `as_of`", nullable=True)
 
 
@@ -68,7 +71,9 @@ class Coverage(dy.Schema):
     got = integer("of these: rows are stored", "tickers", min=0)
     empty = integer("of these: asked for, and the vendor has none", "tickers", min=0)
     not_entitled = integer("of these: outside the vendor's plan", "tickers", min=0)
-    failed = integer("of these: the last attempt failed", "tickers", min=0)
+    failed = integer(
+        "of these: the last attempt failed, or the trades are not their day's", "tickers", min=0
+    )
     missing = integer("of these: not asked for yet", "tickers", min=0)
     reason = text("why the first of them failed", nullable=True)
 
@@ -92,7 +97,9 @@ class Universe(dy.Schema):
     total_employees = number("employees", "persons", nullable=True, min=0)
     description = text("what the company does", nullable=True)
     list_date = day("listing date", nullable=True)
-    delisted_date = day("delisting date as known when fetched; not a feature", nullable=True)
+    delisted_date = no_feature(
+        "known when it was fetched", day("delisting date as of then", nullable=True)
+    )
     previous_close = price("last unadjusted close before the session", nullable=True)
     shares_outstanding = shares("shares outstanding on this session's share basis", nullable=True)
     market_cap = number("previous_close x shares_outstanding", "USD", nullable=True, min=0)
@@ -461,43 +468,83 @@ class SampleWeights(dy.Schema):
 
 
 # Dataset -----------------------------------------------------------------------------------------
+# Why a column of the dataset is no feature: when it was known, or what it is for.
+_KEY, _SETTING = "names the row", "of the settings"
+_ENTRY = "known at the entry, after t0"
+_AT_T1, _IN_5M, _IN_15M = "known at t1", "known 5 minutes after t0", "known 15 minutes after t0"
+_ADMITTED = "known at eligible_from, which may lie after t0"
+_WEIGHT, _DECAY = "a weight, known at the end of the session", "a weight, known at training"
+
+
 class MlDataset(dy.Schema):
-    period = text("period of the dataset")
-    regime = text("market regime named in the configuration")
-    identity = text("listing identity")
-    ticker = text("symbol", primary_key=True)
-    date = day("session", primary_key=True)
-    bar_id = dy.Int32(description="dollar imbalance bar", primary_key=True, min=0)
-    t0 = instant("decision")
-    t1 = instant("label known")
-    label = dy.Int8(description="+1, 0, -1", min=-1, max=1)
-    label_return = number("return of the deciding print", "fraction")
-    price_at_t0 = price("close of the bar")
-    entry_timestamp = instant("first eligible print at least 1 s after t0", nullable=True)
-    entry_price = price("its price, known at entry_timestamp", nullable=True)
-    return_from_entry = number(
-        "price of the deciding print / entry_price - 1, a label; null: none came after the entry",
-        "fraction",
-        nullable=True,
+    """Keys, label, selection and weights; the features are added below."""
+
+    period = no_feature(_SETTING, text("period of the dataset"))
+    regime = no_feature(_SETTING, text("market regime named in the configuration"))
+    identity = no_feature(_KEY, text("listing identity"))
+    ticker = no_feature(_KEY, text("symbol", primary_key=True))
+    date = no_feature(_KEY, day("session", primary_key=True))
+    bar_id = no_feature(_KEY, dy.Int32(description="dollar imbalance bar", primary_key=True, min=0))
+    t0 = no_feature(_KEY, instant("decision"))
+    t1 = no_feature(_AT_T1, instant("label known"))
+    label = no_feature(_AT_T1, dy.Int8(description="+1, 0, -1", min=-1, max=1))
+    label_return = no_feature(_AT_T1, number("return of the deciding print", "fraction"))
+    price_at_t0 = no_feature("a price level, known at t0", price("close of the bar"))
+    entry_timestamp = no_feature(
+        _ENTRY, instant("first eligible print at least 1 s after t0", nullable=True)
     )
-    forward_return_5m = number("5-minute forward return", "fraction", nullable=True)
-    forward_label_5m = dy.Int8(description="+1, 0, -1", nullable=True)
-    forward_return_15m = number("15-minute forward return", "fraction", nullable=True)
-    forward_label_15m = dy.Int8(description="+1, 0, -1", nullable=True)
-    is_touch_confirmed = flag("the touch was confirmed within 10 s", nullable=True)
-    is_session_cut = flag("cut by the scheduled close")
-    is_halt_cut = flag("cut by a halt")
-    halt_source = text("source of the newest halt known by t0; null: none", nullable=True)
-    selection_rule = text("the rule known first")
-    rules = text("all rules that selected the day")
-    eligible_from = instant("earliest moment at which some rule had admitted the day")
-    is_selection_known = flag("t0 >= eligible_from; the default training view")
-    uniqueness = number("average uniqueness among all labels", min_exclusive=0, max=1)
-    uniqueness_eligible = number("among known rows only", nullable=True, min_exclusive=0, max=1)
-    return_attribution = number("raw return attribution", min=0)
-    return_attribution_eligible = number("among known rows only", nullable=True, min=0)
-    time_decay = number("factor in [0, 1] on cumulative uniqueness over the period", min=0, max=1)
-    time_decay_eligible = number("the same over known rows only", nullable=True, min=0, max=1)
+    entry_price = no_feature(_ENTRY, price("its price, known at entry_timestamp", nullable=True))
+    return_from_entry = no_feature(
+        _AT_T1,
+        number(
+            "price of the deciding print / entry_price - 1, a label;"
+            " null: none came after the entry",
+            "fraction",
+            nullable=True,
+        ),
+    )
+    forward_return_5m = no_feature(
+        _IN_5M, number("5-minute forward return", "fraction", nullable=True)
+    )
+    forward_label_5m = no_feature(_IN_5M, dy.Int8(description="+1, 0, -1", nullable=True))
+    forward_return_15m = no_feature(
+        _IN_15M, number("15-minute forward return", "fraction", nullable=True)
+    )
+    forward_label_15m = no_feature(_IN_15M, dy.Int8(description="+1, 0, -1", nullable=True))
+    is_touch_confirmed = no_feature(
+        "known 10 s after t1", flag("the touch was confirmed within 10 s", nullable=True)
+    )
+    is_session_cut = no_feature(_AT_T1, flag("cut by the scheduled close"))
+    is_halt_cut = no_feature(_AT_T1, flag("cut by a halt"))
+    halt_source = no_feature(
+        "a note on halts_so_far, known at t0",
+        text("source of the newest halt known by t0; null: none", nullable=True),
+    )
+    selection_rule = no_feature(_ADMITTED, text("the rule known first"))
+    rules = no_feature("known at the close of the session", text("all rules that selected the day"))
+    eligible_from = no_feature(
+        _ADMITTED, instant("earliest moment at which some rule had admitted the day")
+    )
+    is_selection_known = no_feature(
+        "chooses the rows to train on; the others were chosen by what followed",
+        flag("t0 >= eligible_from; the default training view"),
+    )
+    uniqueness = no_feature(
+        _WEIGHT, number("average uniqueness among all labels", min_exclusive=0, max=1)
+    )
+    uniqueness_eligible = no_feature(
+        _WEIGHT, number("among known rows only", nullable=True, min_exclusive=0, max=1)
+    )
+    return_attribution = no_feature(_WEIGHT, number("raw return attribution", min=0))
+    return_attribution_eligible = no_feature(
+        _WEIGHT, number("among known rows only", nullable=True, min=0)
+    )
+    time_decay = no_feature(
+        _DECAY, number("factor in [0, 1] on cumulative uniqueness over the period", min=0, max=1)
+    )
+    time_decay_eligible = no_feature(
+        _DECAY, number("the same over known rows only", nullable=True, min=0, max=1)
+    )
 
 
 FEATURE_COLUMNS = tuple(

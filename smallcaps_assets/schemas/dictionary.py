@@ -94,7 +94,7 @@ def _rows(table: Table) -> Iterator[str]:
         column = declared[name]
         unit = (column.metadata or {}).get("unit", "")
         null = "yes" if column.nullable else ""
-        meaning = (column.description or "").replace("|", "\\|")
+        meaning = table.says(name).replace("|", "\\|")
         yield f"| `{name}` | {_type(dtype)} | {unit} | {null} | {meaning} |"
 
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from string import Formatter
-from typing import Any
+from typing import Any, TypeVar
 
 import dataframely as dy
 import polars as pl
 
 INSTANT = pl.Datetime("ns", "UTC")
+NO_FEATURE = "no_feature"
 
 
 class ContractError(ValueError):
@@ -88,6 +89,13 @@ GROUPS = (
 )
 """What tables are shown together, in the order of the data flow."""
 
+C = TypeVar("C", bound=dy.Column)
+
+
+def no_feature(why: str, column: C) -> C:
+    """A column that no model may be given: when its value was known, or what it is for."""
+    return column.with_metadata({**(column.metadata or {}), NO_FEATURE: why})
+
 
 @dataclass(frozen=True)
 class Table:
@@ -98,7 +106,8 @@ class Table:
     version that is written into every file. The main job leaves out what `is_optional`. Rows are
     stored in the order of the primary key. `detail` has rules and caveats, with settings in braces
     that `described` replaces. `source` says who delivers a raw table, `known` from when a row may
-    be used where no column `known_at` says it.
+    be used where no column `known_at` says it. A partition that `has_meta` is described by a
+    meta.json beside its file.
     """
 
     name: str
@@ -114,6 +123,7 @@ class Table:
     settings: tuple[str, ...] = ()
     version: int = 1
     is_optional: bool = False
+    has_meta: bool = False
     row_group_rows: int = 65_536
     key: tuple[str, ...] = field(init=False)
 
@@ -131,6 +141,18 @@ class Table:
         `sections` has the sections of the settings by name; a list of values is named one by one.
         """
         return f"{self.meaning} {_Words().vformat(self.detail, (), sections)}".strip()
+
+    @property
+    def no_features(self) -> dict[str, str]:
+        """The columns that are marked as no features, and why."""
+        declared = self.schema.columns().items()
+        marks = {name: (column.metadata or {}).get(NO_FEATURE) for name, column in declared}
+        return {name: why for name, why in marks.items() if why}
+
+    def says(self, name: str) -> str:
+        """What a column means, and why it is no feature where it is marked so."""
+        meaning, why = self.schema.columns()[name].description or "", self.no_features.get(name)
+        return f"{meaning}; not a feature: {why}" if why else meaning
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""

@@ -476,7 +476,8 @@ _DECLARED = (
         ),
         known="no fact of the market",
         upstream=(
-            *("tickers", "universe", "daily_bars", "minute_bars", "short_volume", "trades"),
+            *("tickers", "universe", "daily_bars", "minute_bars", "short_volume"),
+            *("session_summary", "trades"),
             *("facility_short_volume", "exchange_short_volume", "polygon_short_volume"),
             *("short_interest", "fails_to_deliver", "halts", "filings", "news", "free_float"),
             *("balance_sheets", "income_statements", "cash_flow_statements"),
@@ -487,6 +488,7 @@ _DECLARED = (
         layer="processed",
         group="dataset",
         partitioning=Partitioning.PERIOD,
+        has_meta=True,
         schema=columns.MlDatasetWithFeatures,
         meaning="One row per labelled event: features, label, weight factors, selection.",
         detail=(

@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.cli.setup import ready_lake, settings_of
 from smallcaps_assets.lake import open_lake
+from smallcaps_assets.lake.seal import BLANK, seal, seal_of
 from smallcaps_assets.orchestration.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings
@@ -263,6 +265,46 @@ def test_lake_whose_identity_was_changed_is_damaged(folder: Path, command: str) 
     told = "smallcaps: lake/lake.json is damaged: its bytes are not those that were written;"
     found = refusal("--lake", "lake", *query, command=command)
     assert found == f"{told} put its copy lake/state/lake.json in its place"
+
+
+@pytest.mark.parametrize("command", ["run", "status", "ui"])
+@pytest.mark.parametrize(
+    "remembered",
+    [
+        {"dataset": {"periods": [{"name": "bull market", "start": "2024-01-01"}]}},
+        {"dataset": {"periods": [{"name": "a", "start": "2024-01-01", "end": "2023-01-01"}]}},
+    ],
+    ids=["name", "end"],
+)
+def test_lake_that_remembers_a_bad_period_says_how_to_mend_it(
+    folder: Path, command: str, remembered: dict
+) -> None:
+    open_lake(folder / "lake", market_identity(load_settings()), remembered)
+    found = refusal("--lake", "lake", command=command)
+    assert found.startswith("smallcaps: the lake: setting dataset.periods.0.")
+    assert found.endswith("; give dataset.periods anew in smallcaps.toml or by --set")
+
+
+def test_lake_that_remembers_infinity_is_mended_by_a_correct_setting(folder: Path) -> None:
+    identity = market_identity(load_settings())
+    open_lake(folder / "lake", identity, {"selection": {"min_dollar_volume": 1}})
+    file = folder / "lake" / "lake.json"
+    data = file.read_bytes()
+    blank = data.replace(seal_of(data).encode(), BLANK.encode())
+    file.write_bytes(seal(blank.replace(b'"min_dollar_volume": 1', b'"min_dollar_volume": NaN')))
+    assert "min_dollar_volume=nan is invalid" in refusal("--lake", "lake", command="status")
+    given = ("selection.min_dollar_volume=7",)
+    ready_lake(settings_of(None, "lake", given, None))
+    assert settings_of(None, "lake", (), None).selection.min_dollar_volume == 7
+
+
+def test_bad_setting_is_not_remembered(folder: Path) -> None:
+    open_lake(folder / "lake", market_identity(load_settings()), {})
+    for bad in ("selection.min_dollar_volume=inf", 'dataset.periods=[{"name": "../x"}]'):
+        refusal("--lake", "lake", "--set", bad)
+    with pytest.raises(ValueError, match="JSON"):
+        open_lake(folder / "lake", market_identity(load_settings()), {"a": {"b": float("inf")}})
+    assert settings_of(None, "lake", (), None) == load_settings(["lake.root=lake"])
 
 
 def test_status_of_an_empty_lake_is_refused() -> None:

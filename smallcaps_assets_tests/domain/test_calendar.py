@@ -11,6 +11,7 @@ import pytest
 from smallcaps_assets.domain.calendar import (
     CalendarError,
     closed_weekdays,
+    nearest_sessions,
     new_york_ns,
     session_hours,
     sessions,
@@ -35,6 +36,12 @@ def test_sessions_leave_out_holidays_and_weekends() -> None:
     assert closed_weekdays(date(2025, 1, 6), date(2025, 1, 10)) == [date(2025, 1, 9)]
     assert len(sessions(date(2004, 1, 1), date(2026, 1, 8))) == 5540
     assert shift_session(date(2024, 12, 24), 1) == date(2024, 12, 26)
+
+
+@pytest.mark.parametrize("day", [date(2003, 1, 1), date(2030, 12, 31), date(2040, 1, 3)])
+def test_day_beyond_the_calendar_is_refused_with_its_reach(day: date) -> None:
+    with pytest.raises(CalendarError, match="outside the calendar, 2003-01-01 to 2030-12-31"):
+        nearest_sessions(day)
 
 
 def test_early_close_shortens_the_day() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from smallcaps_assets.domain import checks
 from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.tape_totals import Totals, day_totals
 
 DAY = date(2024, 5, 3)
 OPEN = datetime(2024, 5, 3, 9, 30, tzinfo=ZoneInfo("America/New_York"))
@@ -86,6 +87,42 @@ def test_volumes_reconcile_within_a_thousandth_and_above_a_half():
 def test_tape_reconciles_with_the_minutes(minutes: float | None, is_good: bool):
     found = checks.tape_reconciles(pl.DataFrame({"volume": [60.0, 40.0]}), minutes)
     assert found.is_good is is_good
+
+
+@pytest.mark.parametrize(
+    ("tape", "day", "is_good"),
+    [
+        (Totals(1000.0, 5000.0), Totals(1000.0, 5000.0), True),
+        (Totals(500.0, 2500.0), Totals(1000.0, 5000.0), True),
+        (Totals(499.0, 2495.0), Totals(1000.0, 5000.0), False),
+        (Totals(1000.0, 500.0), Totals(1000.0, 5000.0), False),  # prices on another basis
+        (Totals(1000.0, 500.0), Totals(1000.0, None), True),
+        (Totals(1400.0, 7000.0), Totals(1000.0, 5000.0), True),  # prints that no bar counts
+        (Totals(0.0, 0.0), Totals(62e6, 310e6), False),
+        (Totals(0.0, 0.0), None, False),
+        (Totals(10.0, 50.0), None, True),
+        (Totals(0.0, 0.0), Totals(0.0, 0.0), True),
+    ],
+)
+def test_trades_reconcile_with_the_day(tape: Totals, day: Totals | None, is_good: bool):
+    found = checks.trades_reconcile(tape, day)
+    assert found.is_good is is_good and found.is_error
+    assert is_good or "smallcaps backfill tick_chain --keys" in found.text()
+
+
+def test_bars_where_traded_refuse_an_empty_day():
+    none, some = bar_rows(volume=[0.0, 0.0]).clear(), bar_rows(volume=[1.0, 0.0])
+    day = Totals(62e6, 310e6)
+    assert not checks.bars_where_traded(none, day).is_good
+    assert not checks.bars_where_traded(none, None).is_good
+    assert checks.bars_where_traded(some, day).is_good
+    assert checks.bars_where_traded(none, Totals(0.0, 0.0)).is_good
+
+
+def test_day_totals_leave_out_dollars_that_are_only_a_guess():
+    rows = {"ticker": ["AA", "BB"], "volume": [10.0, 20.0], "dollar_volume": [30.0, 40.0]}
+    frame = pl.DataFrame({**rows, "dollar_volume_source": ["daily_vwap", "daily_typical"]})
+    assert day_totals(frame) == {"AA": Totals(10.0, 30.0), "BB": Totals(20.0, None)}
 
 
 @pytest.mark.parametrize("moment", ["open", "close"])

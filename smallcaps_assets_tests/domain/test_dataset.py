@@ -163,6 +163,14 @@ def test_ml_dataset_leaves_out_the_disqualified_and_other_periods():
     assert build(events, edges)[0]["date"].unique().to_list() == [BEFORE]
 
 
+def test_ml_dataset_of_a_period_without_an_end_has_all_later_days():
+    events = [*EVENTS, event("A", 0, "10:30", day=BEFORE)]
+    rows, meta = build(events, Period(name="p", start=BEFORE))
+    assert rows["date"].unique().sort().to_list() == [BEFORE, DAY]
+    assert meta["periods"] == {"p": {"start": str(BEFORE), "end": None, "regime": ""}}
+    assert build(events, Period(name="p", start=DAY))[0]["date"].unique().to_list() == [DAY]
+
+
 def test_ml_dataset_meta_states_counts_balance_and_bias():
     _, meta = build()
     assert meta["period"] == "p"
@@ -183,6 +191,9 @@ def test_ml_dataset_meta_states_counts_balance_and_bias():
     assert meta["default_view"] == "selection_known"
     assert "future" in meta["selection_bias"]
     assert meta["features"] == list(FEATURE_COLUMNS)
+    columns = {*meta["features"], *meta["features_as_of_t0"], *meta["no_features"]}
+    assert columns == set(TABLES["ml_dataset"].columns)
+    assert meta["no_features"]["rules"] == "known at the close of the session"
     assert (meta["config_hash"], meta["code_version"]) == ("c", "v")
     assert json.loads(json.dumps(meta)) == meta
 

@@ -10,6 +10,7 @@ import pytest
 
 from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, Stamp, open_lake, verify
 from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.meta import write_meta
 from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
 from smallcaps_assets.lake.verify import (
     check_partition,
@@ -45,6 +46,13 @@ def test_good_file_passes(lake: Lake):
     assert check_partition(lake, "daily_bars", KEY)[1] == lake.size("daily_bars", KEY)
 
 
+def described(lake: Lake, table: str, key: str, stamp: Stamp) -> None:
+    """An empty partition, with its meta.json if it wants one."""
+    written = lake.write(table, key, TABLES[table].empty(), stamp)
+    if TABLES[table].has_meta:
+        write_meta(lake, table, key, {"rows": 0}, written.seal)
+
+
 def flips(path: Path, change: int) -> Iterator[int]:
     """Places of a file, one after the other; the byte there is changed as long as it is theirs."""
     whole = path.read_bytes()
@@ -65,7 +73,7 @@ def test_every_flipped_byte_of_a_table_is_found(lake: Lake, table: str, change: 
     key = {"daily_bars": KEY, "splits": "2024", "ml_dataset": "union"}[table]
     if table != "daily_bars":
         stamp = Stamp(table, TABLES[table].version, "abc")
-        lake.write(table, key, TABLES[table].empty(), stamp)
+        described(lake, table, key, stamp)
     path = Path(lake.path(table, key))
     unseen = [at for at in flips(path, change) if not check_partition(lake, table, key)[0]]
     assert unseen == [] and check_partition(lake, table, key)[0] == []
@@ -143,7 +151,7 @@ def test_damaged_meta_is_found(lake: Lake):
 
 def test_set_aside_leaves_the_partition_absent_and_the_bytes_kept(lake: Lake):
     whole = lake.read_bytes("daily_bars", KEY)
-    place = set_aside(lake, "daily_bars", KEY)
+    place = set_aside(lake, lake.path("daily_bars", KEY))
     assert lake.keys("daily_bars") == [] and (lake.root / place).read_bytes() == whole
     assert problems(lake) == ["is not stored"]
 
@@ -178,6 +186,6 @@ def test_sealed_tables_of_all_kinds_pass(tmp_path: Path):
             "period": "p",
         }
         chosen = key.get(str(table.partitioning), "A_2024-05-03")
-        lake.write(name, chosen, table.empty(), Stamp(name, table.version, "abc"))
+        described(lake, name, chosen, Stamp(name, table.version, "abc"))
         (stored,) = lake.keys(name)
         assert check_partition(lake, name, stored)[0] == []

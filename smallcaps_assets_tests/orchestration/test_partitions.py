@@ -15,7 +15,7 @@ from smallcaps_assets.orchestration.partitions import (
     year_keys,
 )
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import Period, Settings
 
 PERIODS = Settings().dataset.periods
 CUTS = Cuts(date(2024, 10, 1), date(2025, 1, 10), PERIODS)
@@ -41,6 +41,14 @@ def test_months_and_years_include_the_current_ones():
 
 def test_periods_end_with_their_union():
     assert CUTS.period_names.get_partition_keys()[-1] == "union"
+
+
+def test_datasets_of_a_date_range_are_its_periods_and_their_union():
+    periods = (Period(name="a", start=date(2024, 1, 1), end=date(2024, 6, 30)),)
+    cuts = Cuts(CUTS.start, CUTS.end, (*periods, Period(name="b", start=date(2024, 12, 1))))
+    assert cuts.datasets(date(2024, 6, 28), date(2024, 7, 1)) == ["a", "union"]
+    assert cuts.datasets(date(2024, 7, 1), date(2031, 1, 2)) == ["b", "union"]
+    assert cuts.datasets(date(2024, 7, 1), date(2024, 11, 29)) == []
 
 
 def test_of_every_table_has_a_definition_of_its_cut():

@@ -135,6 +135,8 @@ def make_quality(span: Span, seed: int = 1, **changes: Any) -> QualityFigures:
         ),
         "labels": label_balance(pl.DataFrame(labels), "1mo"),
         "excluded": pl.DataFrame(excluded, schema=EXCLUDED, orient="row"),
+        "short": pl.DataFrame({"key": ["A_2024-10-08"], "found": ["0 of 9 shares"]}),
+        "outside": pl.DataFrame({"key": ["B_2024-10-09", "C_2024-10-09"], "events": [30, 12]}),
         "tapes": 40,
         "stored_tapes": 47,
     }  # fmt: skip

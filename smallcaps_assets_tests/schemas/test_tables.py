@@ -7,6 +7,7 @@ import pytest
 
 from smallcaps_assets.schemas import BAR_TABLES, FEATURE_COLUMNS, TABLES, TICK_CHAIN, ContractError
 from smallcaps_assets.schemas.table import INSTANT, Partitioning
+from smallcaps_assets.schemas.tables import ASOF_COLUMNS
 from smallcaps_assets.settings import Settings
 
 
@@ -83,3 +84,33 @@ def test_validate_unknown_rule_names_table_rule_and_row():
 def test_validate_empty_frame_passes():
     for table in TABLES.values():
         assert table.validate(table.empty()).is_empty()
+
+
+def test_dataset_column_is_a_feature_or_says_why_it_is_none():
+    table = TABLES["ml_dataset"]
+    features = {*FEATURE_COLUMNS, *ASOF_COLUMNS}
+    assert features | table.no_features.keys() == set(table.columns)
+    assert not features & table.no_features.keys()
+
+
+def test_what_is_known_after_the_decision_is_marked_with_its_moment():
+    after = {
+        "rules": "close of the session",
+        "selection_rule": "eligible_from",
+        "eligible_from": "eligible_from",
+        "t1": "t1",
+        "label": "t1",
+        "label_return": "t1",
+        "entry_price": "after t0",
+        "forward_return_15m": "15 minutes after t0",
+        "forward_label_5m": "5 minutes after t0",
+        "is_touch_confirmed": "10 s after t1",
+        "uniqueness": "end of the session",
+        "return_attribution_eligible": "end of the session",
+        "time_decay": "at training",
+    }
+    table = TABLES["ml_dataset"]
+    for column, moment in after.items():
+        assert moment in table.no_features[column], column
+        assert f"not a feature: {table.no_features[column]}" in table.says(column)
+    assert "delisted_date" in TABLES["universe"].no_features

@@ -1,0 +1,67 @@
+"""A process killed between the dataset's rows and its meta.json, and what the next run does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from smallcaps_assets.defs.dataset import _made, build_dataset
+from smallcaps_assets.lake.meta import read_meta
+from smallcaps_assets.lake.verify import check_partition
+from smallcaps_assets.orchestration.runner import RunConfig
+from smallcaps_assets_tests.defs.small_dataset import EVENTS, fill, work_on
+from smallcaps_assets_tests.end_to_end.command import environment
+
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from smallcaps_assets.defs.dataset import build_dataset
+from smallcaps_assets.orchestration import workspace
+from smallcaps_assets_tests.defs.small_dataset import work_on
+workspace.write_meta = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+work = work_on(Path(sys.argv[1]))
+work.store("ml_dataset", "p", lambda: build_dataset(work, "p"))
+"""
+RESUMED = RunConfig(skip_complete=True)
+
+
+def test_meta_lost_to_a_kill_is_written_again_and_the_rows_stay(tmp_path: Path) -> None:
+    work = work_on(tmp_path)
+    fill(work, EVENTS[:1])
+    assert _made(work, RESUMED, "p").error is None
+    fill(work)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_BETWEEN, str(tmp_path)], env=environment(), check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    path = Path(str(work.lake.path("ml_dataset", "p")))
+    state = path.stat().st_mtime_ns, path.stat().st_ino
+    assert work.lake.rows("ml_dataset", "p") == 3 and work.is_complete("ml_dataset", "p")
+    assert read_meta(work.lake, "ml_dataset", "p") is None
+    assert not work.is_current("ml_dataset", "p")
+    assert [found.is_of_meta for found in check_partition(work.lake, "ml_dataset", "p")[0]] == [
+        True
+    ]
+
+    outcome = _made(work, RESUMED, "p")
+    assert outcome.error is None and outcome.is_reused
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == state
+    meta = read_meta(work.lake, "ml_dataset", "p")
+    assert meta is not None and meta["rows"] == 3 and work.is_current("ml_dataset", "p")
+    # Written by itself or with its rows, it says the same.
+    whole = work.store("ml_dataset", "p", lambda: build_dataset(work, "p"))
+    assert whole.written is not None
+    assert read_meta(work.lake, "ml_dataset", "p") == meta
+
+
+def test_union_without_its_meta_gets_it_from_its_rows(tmp_path: Path) -> None:
+    work = work_on(tmp_path)
+    fill(work)
+    for key in ("p", "union"):
+        assert _made(work, RESUMED, key).error is None
+    meta = read_meta(work.lake, "ml_dataset", "union")
+    Path(str(work.lake.path("ml_dataset", "union").parent / "meta.json")).unlink()
+    outcome = _made(work, RESUMED, "union")
+    assert outcome.is_reused and read_meta(work.lake, "ml_dataset", "union") == meta
