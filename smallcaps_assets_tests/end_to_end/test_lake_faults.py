@@ -70,7 +70,7 @@ def test_killed_commands_lose_nothing_and_do_nothing_twice(
 
     The daemon is not waited for until it has work, which takes it many seconds.
     """
-    monkeypatch.setattr(chaos, "LAUNCH", 1.0)
+    monkeypatch.setattr(chaos, "LAUNCH", 0.5)
     monkeypatch.setattr(chaos, "DAMAGED", 3)
     rng, result = random.Random(5), chaos.Result()
     chaos.switch_on(own_lake)
