@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.run import Display, name_failures, renew_catalog, summary_rows
+from smallcaps_assets.cli.run import (
+    Display,
+    name_failures,
+    renew_catalog,
+    summary_rows,
+    tell_empties,
+)
 from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
@@ -75,7 +81,8 @@ def run_backfill(
     except BackfillError as error:
         raise UserError(str(error)) from None
     renew_catalog(job.work.lake)
-    if not report.done and not report.failed:
+    tell_empties(console, job.work.lake, len(report.unchanged))
+    if not (report.done or report.failed or report.unchanged or report.not_offered):
         console.print("nothing to do: no partition is asked for that there is")
         return 0
     from smallcaps_assets.reports.terminal import summary_table

@@ -79,7 +79,9 @@ def _lines(found: list[QualityFigures]) -> list[str]:
         gaps = one.gaps.filter(pl.col("missing") > 0).select("table", "runs")
         defects = one.checks.filter("is_error").select("table", "key", "text")
         failed = one.failures.select("table", "key", "reason")
-        for name, rows in (("missing", gaps), ("failed", failed), ("defect", defects)):
+        empty = one.empties.sort("is_confirmed", maintain_order=True).select("text")
+        kinds = (("missing", gaps), ("failed", failed), ("empty", empty), ("defect", defects))
+        for name, rows in kinds:
             lines += [" ".join((name, *row)) for row in rows.head(_SHOWN).iter_rows()]
             more = len(rows) - _SHOWN
             lines += [f"{name}: {more:,} more; --html and --json give them"] if more > 0 else []
@@ -92,6 +94,7 @@ def _plain(one: QualityFigures) -> dict[str, Any]:
         "span": one.span.name,
         "failures": plain_rows(one.failures),
         "gaps": plain_rows(one.gaps),
+        "empties": plain_rows(one.empties),
         "checks_not_passed": plain_rows(one.checks.filter(~pl.col("is_good"))),
         "suspect_actions": plain_rows(one.suspects),
         "excluded_volume": plain_rows(one.excluded),

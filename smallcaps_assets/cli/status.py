@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.coverage import totals
+from smallcaps_assets.cli.coverage import empty_lines, totals
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
-from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake import Empties, Empty, Lake
 from smallcaps_assets.orchestration.instance import instance_to_read
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
@@ -30,8 +31,9 @@ def show_status(
     """Print the table; nothing is contacted and nothing is changed."""
     settings = settings_of(market, lake, overrides, config)
     store = stored_lake(settings)
+    empties = Empties(store).all()
     with instance_to_read(settings.lake.local) as instance:
-        rows = status_rows(settings, store, instance)
+        rows = status_rows(settings, store, instance, empties)
     if is_json:
         echo_json([row._asdict() for row in rows])
         return 0
@@ -40,15 +42,22 @@ def show_status(
     covered = totals(store.scan("coverage").sort("table").collect())
     if not covered.is_empty():
         console.print(coverage_table(covered, "coverage of the vendor's tables"))
+    for line in empty_lines(empties):
+        console.print(line, soft_wrap=True, markup=False)
     return 0
 
 
-def status_rows(settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> list[StatusRow]:
+def status_rows(
+    settings: Settings, lake: Lake, instance: dg.DagsterInstance, empties: Sequence[Empty]
+) -> list[StatusRow]:
     """One row for each table of the graph."""
     start, end = market_range(settings)
     cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
     return [
-        _row(lake, instance, cuts, table, _expected(lake, instance, cuts, table))
+        _row(
+            *(lake, instance, cuts, table, _expected(lake, instance, cuts, table)),
+            [empty for empty in empties if empty.table == table],
+        )
         for table in TABLES
     ]
 
@@ -63,7 +72,12 @@ def _expected(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) 
 
 
 def _row(
-    lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str, expected: list[str]
+    lake: Lake,
+    instance: dg.DagsterInstance,
+    cuts: Cuts,
+    table: str,
+    expected: list[str],
+    empties: Sequence[Empty],
 ) -> StatusRow:
     stored = set(lake.keys(table))
     present = [key for key in expected if key in stored]
@@ -77,6 +91,8 @@ def _row(
         failed=len(failed_keys(instance, cuts, table, expected)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),
+        empty=len(empties),
+        unconfirmed=sum(not empty.is_confirmed for empty in empties),
     )
 
 

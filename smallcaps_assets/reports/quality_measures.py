@@ -26,7 +26,8 @@ class QualityFigures:
     `suspects` has date, ticker, pct_change, suspect_reason, out of `metric_days` rows of
     daily_metrics; `reconciled` is `quality.reconciliation`, `bars` `quality.tape_shares`, `labels`
     `quality.label_balance` by month; `excluded` is `diagnostics.excluded_by_reason` of `tapes` out
-    of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified.
+    of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified; `empties` has
+    table, key, tickers, is_confirmed, text of what came without rows although some are expected.
     """
 
     span: Span
@@ -40,6 +41,7 @@ class QualityFigures:
     bars: pl.DataFrame
     labels: pl.DataFrame
     excluded: pl.DataFrame
+    empties: pl.DataFrame
     tapes: int = 0
     stored_tapes: int = 0
     refused_tapes: int = 0
@@ -59,6 +61,8 @@ def quality_measures(found: Sequence[QualityFigures]) -> list[Measure]:
         share("vendor tickers answered for", [answered_share(one) for one in found]),
         count("missing partitions", [int(one.gaps["missing"].sum()) for one in found]),
         count("failed partitions", [len(one.failures) for one in found]),
+        count("empty partitions", [len(one.empties) for one in found]),
+        count("of them unconfirmed", [_unconfirmed(one) for one in found]),
         count("checks looked at", [len(one.checks) for one in found]),
         count("checks that found a defect", [int(one.checks["is_error"].sum()) for one in found]),
         count("checks with something to look at", [_warnings(one) for one in found]),
@@ -82,6 +86,10 @@ def answered_share(one: QualityFigures) -> float | None:
     """Share of the expected tickers, over vendor tables and sessions, that was answered for."""
     expected = int(one.coverage["expected"].sum())
     return int((one.coverage["got"] + one.coverage["empty"]).sum()) / expected if expected else None
+
+
+def _unconfirmed(one: QualityFigures) -> int:
+    return int((~one.empties["is_confirmed"]).sum())
 
 
 def _warnings(one: QualityFigures) -> int:

@@ -31,7 +31,11 @@ class SummaryRow(NamedTuple):
 
 
 class StatusRow(NamedTuple):
-    """How much of one table is stored, against what a complete lake would hold."""
+    """How much of one table is stored, against what a complete lake would hold.
+
+    `empty` partitions, or parts of them, came without rows although some are expected; of these
+    `unconfirmed` are read again.
+    """
 
     table: str
     partitioning: str
@@ -41,6 +45,8 @@ class StatusRow(NamedTuple):
     failed: int
     bytes: int
     latest: str
+    empty: int
+    unconfirmed: int
 
 
 def summary_table(rows: Sequence[SummaryRow | tuple[Any, ...]], title: str = "") -> Table:
@@ -73,7 +79,7 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
 
     Tables of which nothing is expected and nothing stored share the caption.
     """
-    numbers = ("expected", "present", "missing", "failed", "size", "latest")
+    numbers = ("expected", "present", "missing", "failed", "unconfirmed", "size", "latest")
     table = _table(title, "table", *numbers)
     items = [StatusRow._make(row) for row in rows]
     unused = [row.table for row in items if not row.expected and not row.present]
@@ -87,6 +93,7 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
             human.count(row.present),
             _alarm(row.missing, "yellow"),
             _alarm(row.failed, "bold red"),
+            _alarm(row.unconfirmed, "yellow"),
             human.size(row.bytes),
             escape(row.latest) or human.MISSING,
         )

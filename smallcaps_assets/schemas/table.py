@@ -98,7 +98,8 @@ class Table:
     version that is written into every file. The main job leaves out what `is_optional`. Rows are
     stored in the order of the primary key. `detail` has rules and caveats, with settings in braces
     that `described` replaces. `source` says who delivers a raw table, `known` from when a row may
-    be used where no column `known_at` says it.
+    be used where no column `known_at` says it. A partition that `expects_rows` and comes out empty
+    is read again on another day before that is believed.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Table:
     settings: tuple[str, ...] = ()
     version: int = 1
     is_optional: bool = False
+    expects_rows: bool = False
     row_group_rows: int = 65_536
     key: tuple[str, ...] = field(init=False)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.cli.quality_figures import EMPTY
 from smallcaps_assets.domain import density
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.diagnostics import EXCLUDED
@@ -135,6 +136,10 @@ def make_quality(span: Span, seed: int = 1, **changes: Any) -> QualityFigures:
         ),
         "labels": label_balance(pl.DataFrame(labels), "1mo"),
         "excluded": pl.DataFrame(excluded, schema=EXCLUDED, orient="row"),
+        "empties": pl.DataFrame(
+            [("splits", "2013", [], False, "splits 2013: unconfirmed")],
+            schema=EMPTY, orient="row",
+        ),
         "tapes": 40,
         "stored_tapes": 47,
     }  # fmt: skip
