@@ -82,13 +82,23 @@ class Report:
 
     @property
     def done(self) -> list[Outcome]:
-        """Partitions that are as they should be."""
-        return [outcome for outcome in self.outcomes.values() if outcome.error is None]
+        """Partitions that were made, or found to be as they should be."""
+        return [o for o in self.outcomes.values() if o.error is None and not o.is_unchanged]
+
+    @property
+    def unchanged(self) -> list[Outcome]:
+        """Empty answers that were read again and are as empty as before."""
+        return [o for o in self.outcomes.values() if o.error is None and o.is_unchanged]
+
+    @property
+    def not_offered(self) -> list[Outcome]:
+        """Partitions of what the vendor does not have."""
+        return [o for o in self.outcomes.values() if o.error is not None and not o.is_failed]
 
     @property
     def failed(self) -> list[Outcome]:
         """Partitions whose last try failed, or of which tickers are missing."""
-        return [outcome for outcome in self.outcomes.values() if outcome.error is not None]
+        return [outcome for outcome in self.outcomes.values() if outcome.is_failed]
 
     def failed_since(self, before: Sequence[Outcome]) -> list[Outcome]:
         """Failures that were none of those before."""
@@ -246,7 +256,7 @@ class MainJob:
         for number in range(_MOST_PASSES):
             is_redone = self.is_forced and number == 0
             keys = list(step.keys) if is_redone else self._missing(step, failed)
-            whole = [t for t in step.whole if is_redone or not self.work.is_complete(t, None)]
+            whole = [t for t in step.whole if is_redone or not self._is_settled(t, None)]
             if not keys and not whole:
                 return
             self._on_step(step, len(keys) * len(step.tables) + len(whole))
@@ -258,9 +268,12 @@ class MainJob:
         return [
             key
             for key in step.keys
-            if key not in failed
-            and not all(self.work.is_current(table, key) for table in step.tables)
+            if key not in failed and not all(self._is_settled(table, key) for table in step.tables)
         ]
+
+    def _is_settled(self, table: str, key: str | None) -> bool:
+        """Whether a partition is current, or known to be none that the vendor offers."""
+        return self.work.is_current(table, key) or self.work.is_not_offered(table, key)
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
         """The runs that cover the keys; returns the keys that failed."""

@@ -142,6 +142,13 @@ class PolygonSettings(Section, frozen=True):
     retry_budget: float = Field(
         default=120, ge=0, description="seconds spent on retries of one request"
     )
+    empty_seconds: float = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="seconds between two readings of a list that should not be empty; 0 in the"
+        " embedded market without such faults",
+    )
     minute_route: Literal["auto", "flatfile", "rest"] = Field(
         default="auto", description="where minute bars come from"
     )

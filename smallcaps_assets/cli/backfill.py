@@ -14,6 +14,7 @@ from smallcaps_assets.cli.run import (
     name_losses,
     renew_catalog,
     summary_rows,
+    tell_empties,
 )
 from smallcaps_assets.cli.setup import (
     UserError,
@@ -82,7 +83,8 @@ def run_backfill(
     except BackfillError as error:
         raise UserError(str(error)) from None
     renew_catalog(job.work.lake)
-    if not report.done and not report.failed:
+    tell_empties(console, job.work.lake, len(report.unchanged))
+    if not (report.done or report.failed or report.unchanged or report.not_offered):
         console.print("nothing to do: no partition is asked for that there is")
         return 0
     from smallcaps_assets.reports.terminal import summary_table

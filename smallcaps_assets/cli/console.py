@@ -1,5 +1,7 @@
 """The console of the commands, and the progress bar of those that take long."""
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -10,6 +12,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _PIPE_WIDTH = 120
 
@@ -31,8 +34,23 @@ class RateColumn(TextColumn):
         return "" if speed is None else f"{speed:,.1f}/s"
 
 
-def progress_bar(console: Console) -> Progress:
-    """A bar with count, rate, time gone and time left; a task has a `note`."""
+class NoteColumn(TextColumn):
+    """A task's note, or what is being waited for."""
+
+    def __init__(self, waits: Callable[[], str]) -> None:
+        super().__init__("")
+        self._waits = waits
+
+    def render(self, task: Task) -> Text:
+        waited = "" if task.finished else self._waits()
+        return Text(waited, style="yellow") if waited else Text(task.fields["note"])
+
+
+def progress_bar(console: Console, waits: Callable[[], str] = lambda: "") -> Progress:
+    """A bar with count, rate, time gone and time left; a task has a `note`.
+
+    What `waits` tells, if anything, is shown instead of the notes.
+    """
     return Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(bar_width=30),
@@ -40,6 +58,6 @@ def progress_bar(console: Console) -> Progress:
         RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        NoteColumn(waits),
         console=console,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.lake import LakeError
+from smallcaps_assets.lake import Empties, Empty, LakeError
 from smallcaps_assets.reports.terminal import COVERAGE, coverage_table
 
 _SHOWN = 20
@@ -25,7 +26,8 @@ def show_coverage(
 ) -> int:
     """Print totals and the sessions with gaps, or give every row as CSV or JSON."""
     settings = settings_of(market, lake, overrides, config)
-    rows = stored_lake(settings).scan("coverage").sort("date", "table").collect()
+    store = stored_lake(settings)
+    rows = store.scan("coverage").sort("date", "table").collect()
     if csv is not None:
         _write(rows, Path(csv))
         return 0
@@ -38,6 +40,8 @@ def show_coverage(
         lacking = ", ".join(f"{row[n]} {n}" for n in _GAPS if row[n]).replace("_", " ")
         reason = f": {row['reason']}" if row["reason"] else ""
         console.print(f"{row['date']} {row['table']} {lacking}{reason}", markup=False)
+    for line in empty_lines(Empties(store).all()):
+        console.print(line, soft_wrap=True, markup=False)
     return 0
 
 
@@ -52,6 +56,14 @@ def totals(rows: pl.DataFrame) -> pl.DataFrame:
 def gaps(rows: pl.DataFrame) -> pl.DataFrame:
     """The sessions and tables of which tickers are missing, newest first."""
     return rows.filter(pl.sum_horizontal(_GAPS) > 0).sort("date", descending=True)
+
+
+def empty_lines(empties: Sequence[Empty]) -> list[str]:
+    """What came empty although rows are expected, the unconfirmed first, a line each."""
+    ordered = sorted(empties, key=lambda empty: empty.is_confirmed)
+    lines = [f"empty {empty.describe()}" for empty in ordered[:_SHOWN]]
+    more = len(ordered) - _SHOWN
+    return [*lines, f"empty: {more:,} more; `quality --json` gives all"] if more > 0 else lines
 
 
 def _write(rows: pl.DataFrame, path: Path) -> None:

@@ -80,9 +80,11 @@ def _lines(found: list[QualityFigures]) -> list[str]:
         defects = one.checks.filter("is_error").select("table", "key", "text")
         failed = one.failures.select("table", "key", "reason")
         outside = one.outside.select("key", pl.format("{} events in no period", "events"))
+        empty = one.empties.sort("is_confirmed", maintain_order=True).select("text")
         for name, rows in (
             ("missing", gaps),
             ("failed", failed),
+            ("empty", empty),
             ("defect", defects),
             ("short of trades", one.short),
             ("outside", outside),
@@ -99,6 +101,7 @@ def _plain(one: QualityFigures) -> dict[str, Any]:
         "span": one.span.name,
         "failures": plain_rows(one.failures),
         "gaps": plain_rows(one.gaps),
+        "empties": plain_rows(one.empties),
         "checks_not_passed": plain_rows(one.checks.filter(~pl.col("is_good"))),
         "short_of_trades": plain_rows(one.short),
         "outside_periods": plain_rows(one.outside),

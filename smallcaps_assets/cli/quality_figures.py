@@ -23,7 +23,7 @@ from smallcaps_assets.domain import quality
 from smallcaps_assets.domain.calendar import session_hours
 from smallcaps_assets.domain.diagnostics import excluded_by_reason
 from smallcaps_assets.domain.ticks import TickError, prepare_ticks
-from smallcaps_assets.lake import Failures, Lake, split_ticker_session
+from smallcaps_assets.lake import Empties, Failures, Lake, split_ticker_session
 from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import UNION, Cuts
@@ -34,6 +34,10 @@ from smallcaps_assets.settings import Settings
 
 BARS = "dollar_imbalance_bars"
 _FAILED = {"table": pl.String, "key": pl.String, "kind": pl.String, "reason": pl.String}
+EMPTY = {
+    **{"table": pl.String, "key": pl.String, "tickers": pl.List(pl.String)},
+    **{"is_confirmed": pl.Boolean, "text": pl.String},
+}
 _GAPS = {"table": pl.String, "expected": pl.Int64, "missing": pl.Int64, "runs": pl.String}
 _SHORT = {"key": pl.String, "found": pl.String}
 _OUTSIDE = {"key": pl.String, "events": pl.Int64}
@@ -87,6 +91,7 @@ def quality_figures(source: Source, span: Span) -> QualityFigures:
         bars=_bars(source, span, minutes),
         labels=_labels(lake, span),
         **_losses(source, span),
+        empties=_empties(lake, span),
         **_excluded(source, span),
     )
 
@@ -114,6 +119,15 @@ def _failures(lake: Lake, span: Span) -> pl.DataFrame:
         if is_in_span(table, key, span)
     ]
     return pl.DataFrame(found, schema=_FAILED, orient="row")
+
+
+def _empties(lake: Lake, span: Span) -> pl.DataFrame:
+    found = [
+        (empty.table, empty.key, list(empty.tickers), empty.is_confirmed, empty.describe())
+        for empty in Empties(lake).all()
+        if is_in_span(empty.table, empty.key, span)
+    ]
+    return pl.DataFrame(found, schema=EMPTY, orient="row")
 
 
 def _gaps(source: Source, span: Span) -> pl.DataFrame:

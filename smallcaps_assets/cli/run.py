@@ -19,7 +19,7 @@ from smallcaps_assets.cli.setup import (
     settings_of,
     ticker_list,
 )
-from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake import Empties, Lake
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
@@ -27,13 +27,17 @@ if TYPE_CHECKING:
     from smallcaps_assets.defs.losses import Losses
 
 _SHOWN_FAILURES = 20
+_SHOWN_EMPTIES = 5
 
 
 class Display:
     """Live progress: one bar for each step of the main job."""
 
     def __init__(self, console: Console) -> None:
-        self.progress = progress_bar(console)
+        from smallcaps_assets.sources import notices
+
+        self.progress = progress_bar(console, notices.waits)
+        self._hearing = notices.heard_by(self._say)
         self._task: Any = None
         self._failed = 0
 
@@ -45,22 +49,27 @@ class Display:
 
     def partition(self, outcome: Any) -> None:
         """One partition is done."""
-        self._failed += outcome.error is not None
+        self._failed += outcome.is_failed
         note = f"{self._failed} failed" if self._failed else f"{outcome.table} {outcome.key or ''}"
         if self._task is not None:
             self.progress.update(self._task, advance=1, note=note)
+
+    def _say(self, text: str) -> None:
+        self.progress.console.print(text, style="yellow", soft_wrap=True, markup=False)
 
     def _finish(self) -> None:
         if self._task is not None:
             self.progress.update(self._task, note="")
 
     def __enter__(self) -> Display:
+        self._hearing.__enter__()
         self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._finish()
         self.progress.stop()
+        self._hearing.__exit__(None, None, None)
 
 
 def run_main_job(
@@ -114,7 +123,8 @@ def run_main_job(
     if report.known:
         console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
     lost = losses(store, settings.dataset.periods, first, last)
-    if not report.done and not report.failed:
+    tell_empties(console, store, len(report.unchanged))
+    if not (report.done or report.failed or report.not_offered):
         took = time.perf_counter() - began
         console.print(f"everything is complete; nothing to do ({took:.1f} s)")
         name_losses(console, lost)
@@ -156,6 +166,18 @@ def _period_dates(
     return str(periods[name].start), str(end) if end else None
 
 
+def tell_empties(console: Console, store: Lake, unchanged: int) -> None:
+    """Name what came empty and is not believed yet."""
+    if unchanged:
+        console.print(f"{unchanged} empty answers were read again and are as empty as before")
+    found = [empty for empty in Empties(store).noted() if not empty.is_confirmed]
+    if found:
+        names = ", ".join(f"{e.table} {e.key}".strip() for e in found[:_SHOWN_EMPTIES])
+        more = f" and {len(found) - _SHOWN_EMPTIES} more" if len(found) > _SHOWN_EMPTIES else ""
+        line = f"came empty: {names}{more}; unconfirmed, a run on another day reads them again"
+        console.print(line, soft_wrap=True, markup=False)
+
+
 def renew_catalog(store: Lake) -> None:
     """Bring the SQL views up to date with what is stored."""
     if store.is_local:
@@ -193,7 +215,7 @@ def summary_rows(report: Any) -> list[tuple[str, int, int, int, float, int]]:
     for outcome in (*report.done, *report.failed):
         entry = sums[outcome.table]
         entry[3] += outcome.seconds
-        entry[4] += outcome.error is not None
+        entry[4] += outcome.is_failed
         if outcome.written is None:
             continue
         for place, value in enumerate((1, outcome.written.rows, outcome.written.bytes)):

@@ -9,6 +9,9 @@ import errno
 import os
 import sys
 from datetime import date
+from typing import Any
+
+import click
 
 from smallcaps_assets.domain.calendar import (
     CalendarError,
@@ -233,12 +236,23 @@ def check_market(settings: Settings, tickers: list[str], start: date, end: date)
     from smallcaps_assets.orchestration.resources import polygon_client
 
     client = polygon_client(settings)
-    client.market_status()
+    _check_key(client)
     unknown = [ticker for ticker in tickers if client.find_ticker(ticker).is_empty()]
     if unknown:
         raise UserError(
             f"unknown ticker {unknown[0]!r}; check the spelling, case matters (BCpC is not BCPC)"
         )
+
+
+def _check_key(client: Any) -> None:
+    """Ask for the cheapest answer; a vendor may do without it, and its lists tell the key then."""
+    from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, NotFound, RefusedRequest
+
+    try:
+        client.market_status()
+    except (BadAnswer, NotEntitled, NotFound, RefusedRequest) as refusal:
+        told = f"warning: the vendor has no market status, so the key is not checked yet: {refusal}"
+        click.echo(" ".join(told.split()), err=True)
 
 
 def _check_embedded(settings: Settings) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 
 from smallcaps_assets.cli.console import wide_console
-from smallcaps_assets.cli.coverage import totals
+from smallcaps_assets.cli.coverage import empty_lines, totals
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.run import name_losses
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.defs.losses import Losses, outside_periods, qualified_keys
-from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake import Empties, Empty, Lake
 from smallcaps_assets.lake.meta import is_described
 from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.instance import instance_to_read
@@ -34,8 +35,9 @@ def show_status(
     """Print the table; nothing is contacted and nothing is changed."""
     settings = settings_of(market, lake, overrides, config)
     store = stored_lake(settings)
+    empties = Empties(store).all()
     with instance_to_read(settings.lake.local) as instance:
-        rows = status_rows(settings, store, instance)
+        rows = status_rows(settings, store, instance, empties)
     if is_json:
         echo_json([row._asdict() for row in rows])
         return 0
@@ -44,6 +46,8 @@ def show_status(
     covered = totals(store.scan("coverage").sort("table").collect())
     if not covered.is_empty():
         console.print(coverage_table(covered, "coverage of the vendor's tables"))
+    for line in empty_lines(empties):
+        console.print(line, soft_wrap=True, markup=False)
     name_losses(console, _outside_periods(settings, store))
     return 0
 
@@ -54,15 +58,21 @@ def _outside_periods(settings: Settings, lake: Lake) -> Losses:
     return Losses(len(keys), {}, outside_periods(lake, settings.dataset.periods, keys))
 
 
-def status_rows(settings: Settings, lake: Lake, instance: dg.DagsterInstance) -> list[StatusRow]:
+def status_rows(
+    settings: Settings, lake: Lake, instance: dg.DagsterInstance, empties: Sequence[Empty]
+) -> list[StatusRow]:
     """One row for each table of the graph."""
     start, end = market_range(settings)
     cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
     return [
-        _row(lake, instance, cuts, t, _expected(lake, instance, cuts, t), defects.get(t, set()))
-        for t in TABLES
+        _row(
+            *(lake, instance, cuts, table, _expected(lake, instance, cuts, table)),
+            defects.get(table, set()),
+            [empty for empty in empties if empty.table == table],
+        )
+        for table in TABLES
     ]
 
 
@@ -82,6 +92,7 @@ def _row(
     table: str,
     expected: list[str],
     defects: set[str],
+    empties: Sequence[Empty],
 ) -> StatusRow:
     stored = {key for key in lake.keys(table) if is_described(lake, table, key or None)}
     present = [key for key in expected if key in stored]
@@ -96,6 +107,8 @@ def _row(
         defects=len(defects.intersection(present)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),
+        empty=len(empties),
+        unconfirmed=sum(not empty.is_confirmed for empty in empties),
     )
 
 

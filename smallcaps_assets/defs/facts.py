@@ -28,13 +28,26 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.orchestration.workspace import (
+    OFFERED_TABLES,
+    Built,
+    Outcome,
+    Workspace,
+)
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.sources.errors import NotConfigured, NotFound
+from smallcaps_assets.sources.errors import (
+    NotConfigured,
+    NotEntitled,
+    NotFound,
+    NotOffered,
+    RefusedRequest,
+)
 from smallcaps_assets.sources.exchanges import exchange_short_volume
 from smallcaps_assets.sources.finra import FIRST_DAY as FINRA_START
 
 STATEMENTS = ("balance_sheets", "income_statements", "cash_flow_statements")
+NOT_OFFERED = (403, 404, 405, 410, 501)
+"""Statuses by which a vendor says that it, or the plan, has no such endpoint."""
 Build = Callable[[Workspace, str, str], Built]
 
 
@@ -78,12 +91,23 @@ def _op(location: Location, group: Group) -> dg.AssetsDefinition:
 
         def one(item: tuple[str, str]) -> Outcome:
             table, key = item
-            return make(work, config, table, key or None, lambda: group.build(work, table, key))
+            return make(work, config, table, key or None, lambda: _offered(group, work, table, key))
 
         outcomes = in_threads(one, wanted, location.settings.run.threads)
         yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _facts
+
+
+def _offered(group: Group, work: Workspace, table: str, key: str) -> Built:
+    """What the group builds. Raises NotOffered where the vendor has no such endpoint."""
+    try:
+        return group.build(work, table, key)
+    except (NotEntitled, NotFound, RefusedRequest) as refusal:
+        if table not in OFFERED_TABLES or refusal.status not in NOT_OFFERED:
+            raise
+        place = {"status": refusal.status, "path": refusal.path.partition("?")[0]}
+        raise NotOffered(f"the vendor does not offer {table}", **place) from None
 
 
 def op_groups() -> dict[str, tuple[str, ...]]:
@@ -194,7 +218,9 @@ def _ticker_events(work: Workspace, table: str, key: str) -> Built:
 
 def _free_float(work: Workspace, table: str, key: str) -> Built:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
-    return Built(fact_tables.free_float(work.polygon.free_float(), held))
+    newest = work.polygon.free_float()
+    doubted = Scope() if newest.is_empty() else Scope.nothing()
+    return Built(fact_tables.free_float(newest, held), doubted=doubted)
 
 
 GROUPS = (

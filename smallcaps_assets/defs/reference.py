@@ -11,6 +11,7 @@ import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.adjustment import adjustment_factors, listings
+from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.pools import VENDOR
@@ -118,10 +119,13 @@ def _details(work: Workspace, key: str) -> Built:
     companies = listed.filter(pl.col("type").is_in(["CS", "ADRC"]))["ticker"].to_list()
     kept = work.spool.pages("ticker_details", key)
     frame, failed = work.polygon.ticker_details_of_month(month, companies, kept)
+    delisted = work.polygon.delisted_dates()
+    is_doubted = delisted.is_empty() or not companies
     return Built(
-        with_delisted_dates(frame, work.polygon.delisted_dates(), month),
+        with_delisted_dates(frame, delisted, month),
         expected=len(companies),
         missing=failed,
+        doubted=Scope() if is_doubted else Scope.nothing(),
         forget=kept.close if failed else kept.drop,
     )
 

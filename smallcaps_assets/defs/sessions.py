@@ -163,12 +163,13 @@ class Stages:
         self._rich = lru_cache(maxsize=None)(self._find_rich)
         self._actions = lru_cache(maxsize=8)(self._read_actions)
         self._details = lru_cache(maxsize=4)(self._read_details)
+        self._traded = lru_cache(maxsize=32)(self._read_traded)
         self._keys: list[str] = []
 
     @cached_property
     def minutes(self) -> Minutes:
         """The minutes of all sessions of the run."""
-        return Minutes(self.work.router, self.work.spool, self._month_of_minutes)
+        return Minutes(self.work.router, self.work.spool, self._month_of_minutes, self._traded)
 
     def close(self) -> None:
         """Close what was opened for the run."""
@@ -176,18 +177,29 @@ class Stages:
             self.minutes.close()
 
     def run(self, tables: list[str], keys: list[str]) -> Iterator[Outcome]:
-        """All outcomes, table after table; a session whose table failed gets none made from it."""
+        """All outcomes, table after table; a session whose table failed gets none made from it.
+
+        Nor does one whose table was read again and came out the same: what is made from it stays.
+        """
         self._keys = keys
         failed: set[tuple[str, str]] = set()
+        still: set[tuple[str, str]] = set()
         for table in tables:
             upstream = TABLES[table].upstream
             failed |= {(table, k) for k in keys if any((name, k) in failed for name in upstream)}
-            good = [key for key in keys if (table, key) not in failed]
+            below = {k for k in keys if any((name, k) in still for name in upstream)}
+            still |= {(table, key) for key in below if self._is_skipped(table, key)}
+            good = [key for key in keys if (table, key) not in failed | still]
             workers = self._threads(table)
             for outcome in in_threads(lambda key, t=table: self._make(t, key), good, workers):
                 if outcome.written is None:
                     failed.add((table, str(outcome.key)))
+                if outcome.is_unchanged:
+                    still.add((table, str(outcome.key)))
                 yield outcome
+
+    def _is_skipped(self, table: str, key: str) -> bool:
+        return self.config.skip_complete and self.work.is_current(table, key)
 
     def _threads(self, table: str) -> int:
         """FINRA's files are small and wait for each other's bytes: as many at once as allowed."""
@@ -235,15 +247,22 @@ class Stages:
         if companies and not lacking:  # made bit by bit, and now whole
             return Built(self.work.lake.read("minute_bars", day.isoformat()))
         answer = self.minutes.session(day, lacking)
+        silent = self._traded(day) & set(lacking) - set(answer.frame["ticker"]) - set(answer.failed)
         return Built(
             answer.frame,
             {"source": answer.route, "file": answer.source},
             asked=Scope.only(lacking) if len(lacking) < len(companies) else None,
             expected=len(companies),
             missing=answer.failed,
+            doubted=Scope.only(silent) if silent else Scope.nothing(),
             source=answer.source,
             forget=answer.forget,
         )
+
+    def _read_traded(self, day: date) -> frozenset[str]:
+        """Tickers that have traded on a session, by its daily bars; none when there are none."""
+        bars = self.work.lake.read_many("daily_bars", [day.isoformat()], ["ticker", "volume"])
+        return frozenset(bars.filter(pl.col("volume") > 0)["ticker"])
 
     def _lacking_minutes(self, key: str) -> tuple[list[str], list[str]]:
         """The session's tickers that the run is for, and those of them to be asked for."""

@@ -126,13 +126,19 @@ class Chain:
         return found
 
     def run(self, key: str) -> list[Outcome]:
-        """All selected tables of one ticker-session, ending with the first that fails."""
+        """All selected tables of one ticker-session, ending with the first that fails.
+
+        What is made of trades that were read again and are as empty as before stays as it is.
+        """
         day = cache(lambda: TickerDay(self, key))
         outcomes: list[Outcome] = []
         for table in self.tables:
             outcome = make(self.work, self.config, table, key, lambda t=table: day().build(t))
             outcomes.append(outcome)
             if outcome.error is not None:
+                break
+            is_settled = outcome.is_unchanged and self.config.skip_complete
+            if is_settled and all(self.work.is_current(name, key) for name in self.tables):
                 break
         return outcomes
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from smallcaps_assets.schemas import TABLES
 
-NOT_ENTITLED = "NotEntitled"
+NOT_ENTITLED = ("NotEntitled", "NotOffered")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _counts(reading: Reading) -> dict[str, int | str | None]:
     empty = (expected & set(reading.asked)) - got
     left = expected - got - empty
     failed = {ticker: reading.failures[ticker] for ticker in sorted(left & set(reading.failures))}
-    refused = {ticker for ticker, (kind, _) in failed.items() if kind == NOT_ENTITLED}
+    refused = {ticker for ticker, (kind, _) in failed.items() if kind in NOT_ENTITLED}
     return {
         "expected": len(expected),
         "got": len(got),

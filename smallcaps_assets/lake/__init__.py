@@ -8,6 +8,7 @@ Dagster. A researcher reads with
     bars = lake.scan("daily_bars", tickers=["GEVO"], start="2024-12-02", adjusted=True).collect()
 """
 
+from smallcaps_assets.lake.empties import Empties, Empty
 from smallcaps_assets.lake.errors import (
     DamagedFileError,
     LakeError,
@@ -24,6 +25,8 @@ from smallcaps_assets.lake.store import Lake, Written
 
 __all__ = [
     "DamagedFileError",
+    "Empties",
+    "Empty",
     "Failure",
     "Failures",
     "Lake",

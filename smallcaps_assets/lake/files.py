@@ -64,6 +64,15 @@ def _remove_unlocked(path: Path) -> bool:
     return True
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock file: one process at a time; a killed one lets go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _flush_folder(folder: Path) -> None:
     """Make a renaming last. A journal writes the entries of new folders above it along."""
     descriptor = os.open(folder, os.O_RDONLY)

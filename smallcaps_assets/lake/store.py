@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from upath import UPath
 
 
+LARGEST_EMPTY = 1 << 16  # bytes of a file without rows at most: its footer, of all columns
+
+
 @dataclass(frozen=True)
 class Written:
     """What a write did: rows, bytes and seal of the stored file, its place below the root."""
@@ -208,6 +211,13 @@ class Lake:
         """Number of rows of a stored partition, from its footer."""
         source = io.BytesIO(b"PAR1" + (self._footer_of(name, key) or b""))
         return pl.scan_parquet(source).select(pl.len()).collect().item()
+
+    def is_empty(self, name: str, key: str | None = None) -> bool:
+        """Whether a partition is stored and has no rows; only small files are looked into."""
+        try:
+            return self.size(name, key) <= LARGEST_EMPTY and not self.rows(name, key)
+        except FileNotFoundError:
+            return False
 
     def modified(self, name: str, key: str | None = None) -> float:
         """When a stored partition was written, in seconds since the epoch."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -144,7 +143,7 @@ def open_instance(root: str | Path) -> dg.DagsterInstance:
     """The instance of a lake. Sets DAGSTER_HOME, which child processes of Dagster read."""
     home = Path(root).resolve() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    with _alone(home):
+    with files.alone(home / ".lock"):
         os.environ["DAGSTER_HOME"] = str(instance_home(root))
         place = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides=_OF_COMMANDS)
         instance = dg.DagsterInstance.from_ref(place)
@@ -198,14 +197,6 @@ def _copy_database(source: Path, copy: Path) -> None:
         for end in ("", "-wal"):
             with suppress(FileNotFoundError):
                 shutil.copyfile(f"{source}{end}", f"{copy}{end}")
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One process at a time; a killed one lets go."""
-    with (home / ".lock").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def known_keys(instance: dg.DagsterInstance, table: str) -> set[str]:

@@ -23,6 +23,7 @@ from smallcaps_assets.orchestration.workspace import CHANGES, PACE, Observer, Ou
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import RunSettings
 from smallcaps_assets.sources.errors import RateLimited, SourceUnavailable, Unauthorized
+from smallcaps_assets.sources.notices import say_once
 
 # An output with this metadata key makes no materialization event of its own (the runner has logged
 # one per partition already) and still lets downstream steps of the same run go on.
@@ -113,13 +114,16 @@ def materialize(
     for outcome in outcomes:
         if observer is not None:
             observer(outcome)
-        if outcome.written is not None and (outcome.table, outcome.key) not in done:
+        is_new = outcome.written is not None and not outcome.is_unchanged
+        if is_new and (outcome.table, outcome.key) not in done:
             _log(context, outcome)
             progress.tell(outcome)
             if outcome.metadata.get(CHANGES, NOTHING_CHANGED) != NOTHING_CHANGED:
                 context.log.warning(f"{outcome.table} {outcome.key}: {outcome.metadata[CHANGES]}")
-        if outcome.error is None:
+        if not outcome.is_failed:
             done.add((outcome.table, outcome.key))
+            if outcome.error is not None:
+                say_once(f"{outcome.table}: {outcome.error}")
             continue
         failed.append(outcome)
         _log_failure(context, outcome)

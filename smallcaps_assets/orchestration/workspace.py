@@ -19,6 +19,7 @@ from smallcaps_assets.domain.changes import changes
 from smallcaps_assets.domain.checks import Finding
 from smallcaps_assets.lake import (
     DamagedFileError,
+    Empties,
     Failure,
     Failures,
     Lake,
@@ -27,12 +28,13 @@ from smallcaps_assets.lake import (
     UnknownContractError,
     Written,
 )
+from smallcaps_assets.lake.empties import today_in_new_york
 from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
-from smallcaps_assets.sources.errors import MissingTickers, SourceError
+from smallcaps_assets.sources.errors import MissingTickers, NotOffered, SourceError
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.polygon import PolygonClient
 from smallcaps_assets.sources.router import Router
@@ -47,6 +49,11 @@ FETCHED_TABLES = (
     "minute_bars",
     "trades",
 )
+OFFERED_TABLES = (
+    *("polygon_short_volume", "short_interest", "news", "ticker_events", "free_float"),
+    *("balance_sheets", "income_statements", "cash_flow_statements"),
+)
+"""Facts beside prices, which a vendor or a plan may do without."""
 FLAT_FILE_TABLES = ("minute_bars", "trades")
 PACE = ("requests so far", "refused so far (429)", "requests per second")
 CHANGES = "changes since the last reading"
@@ -57,9 +64,10 @@ class Built:
     """A partition's rows before they are stored, and what to tell of them.
 
     `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers
-    that it could not give, of `expected` in a whole partition; `source` names the flat file and
-    ETag that the rows came from; `forget` is called when the rows are stored; `meta` is what the
-    meta.json beside them says.
+    that it could not give, of `expected` in a whole partition; `doubted` is what it gave nothing of
+    although there should be something, by default all of a frame without rows that should have
+    some; `source` names the flat file and ETag that the rows came from; `forget` is called when the
+    rows are stored; `meta` is what the meta.json beside them says.
     """
 
     frame: pl.DataFrame
@@ -67,6 +75,7 @@ class Built:
     asked: Scope | None = None
     expected: int = 0
     missing: Mapping[str, SourceError] = field(default_factory=dict)
+    doubted: Scope | None = None
     source: str = ""
     forget: Callable[[], None] = lambda: None
     meta: dict[str, Any] | None = None
@@ -76,7 +85,8 @@ class Built:
 class Outcome:
     """What became of one partition of one table: stored, found complete, or failed.
 
-    Stored and failed at once when single tickers are missing from it.
+    Stored and failed at once when single tickers are missing from it; `is_unchanged` when an empty
+    answer was read again, is as empty as before, and nothing was made.
     """
 
     table: str
@@ -87,7 +97,13 @@ class Outcome:
     metadata: dict[str, Any] = field(default_factory=dict)
     error: Exception | None = None
     is_reused: bool = False
+    is_unchanged: bool = False
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it went wrong; what a vendor does not offer has not."""
+        return self.error is not None and not isinstance(self.error, NotOffered)
 
 
 Observer = Callable[[Outcome], None]
@@ -110,6 +126,7 @@ class Workspace:
     digests: Digests
     findings: Findings
     tickers: tuple[str, ...] = ()
+    today: Callable[[], date] = today_in_new_york
     notes: dict[Any, Any] = field(default_factory=dict)
     done: set[tuple[str, str | None]] = field(default_factory=set)
 
@@ -134,6 +151,11 @@ class Workspace:
         return self.get_regulators()
 
     @cached_property
+    def empties(self) -> Empties:
+        """What of the lake came out empty and should not have, and when it was read."""
+        return Empties(self.lake, self.today)
+
+    @cached_property
     def finra(self) -> FinraClient:
         """FINRA's client."""
         return self.get_finra()
@@ -153,17 +175,26 @@ class Workspace:
         return Scope.only(self.tickers) if is_limited else Scope()
 
     def held(self, table: str, key: str | None) -> Scope:
-        """The tickers of a stored partition that need not be asked for again; none if outdated."""
+        """The tickers of a stored partition that need not be asked for again; none if outdated.
+
+        What came out empty and is due to be read again is not among them.
+        """
         found = self.lake.stamp(table, key)
         if found is not None and _must_be_migrated(found):
             self.lake.check_contract(table, key)
         if found is None or not _is_alike(found, self.stamp(table, key)):
             return Scope.nothing()
-        return Scope.parse(found.scope)
+        due = self.empties.due(table, key)
+        return Scope.nothing() if due.is_all else Scope.parse(found.scope).without(due.tickers)
 
     def is_complete(self, table: str, key: str | None) -> bool:
         """Whether a stored partition is what this run would make."""
         return self.held(table, key).covers(self.scope(table))
+
+    def is_not_offered(self, table: str, key: str | None) -> bool:
+        """Whether the vendor was found not to offer what a partition is made from."""
+        failure = Failures(self.lake).find(table, key) if table in OFFERED_TABLES else None
+        return failure is not None and failure.kind == NotOffered.__name__
 
     def is_current(self, table: str, key: str | None) -> bool:
         """Whether a partition is complete, described where its table wants it, and the vendor's
@@ -196,23 +227,46 @@ class Workspace:
     def _store(self, table: str, key: str | None, built: Built, stamp: Stamp) -> Outcome:
         error = self._missing(built)
         made = (built.asked or self.scope(table)).without(built.missing)
+        was_due, held = self.empties.due(table, key), self.held(table, key)
+        self.empties.note(table, key, made, _doubted(table, built))
         frame, scope = TABLES[table].conform(built.frame), made
         metadata = {**built.metadata, **self._pace(table)}
         is_kept = made != Scope() or TABLES[table].layer == "raw"
         before = self._before(table, key, made) if is_kept else None
         if before is not None:
             frame = _merged(frame, before, made)
-            scope = made.union(self.held(table, key))
+            scope = made.union(held)
             metadata[CHANGES] = str(changes(before, frame, TABLES[table].key))
         elif made != Scope():
             frame = frame.filter(made.selects("ticker"))
         final = replace(stamp, scope=str(scope), source=built.source)
-        stored = self.lake.write(table, key, frame, final)
+        is_same = was_due != Scope.nothing() and self._is_same(table, key, before, frame, final)
+        if is_same:
+            stored = written(self.lake, table, key, len(frame))
+        else:
+            stored = self.lake.write(table, key, frame, final)
         built.forget()
         if built.meta is not None:
             write_meta(self.lake, table, key, built.meta, stored.seal)
         found = tuple(self.findings(self, table, key, frame))
-        return Outcome(table, key, 0.0, stored, frame.head(5), metadata, error, findings=found)
+        return Outcome(
+            *(table, key, 0.0, stored, frame.head(5), metadata, error),
+            is_unchanged=is_same,
+            findings=found,
+        )
+
+    def _is_same(
+        self,
+        table: str,
+        key: str | None,
+        before: pl.DataFrame | None,
+        frame: pl.DataFrame,
+        stamp: Stamp,
+    ) -> bool:
+        """Whether what was read again is what is stored: there is nothing to write."""
+        found = self.lake.stamp(table, key)
+        is_alike = found is not None and _is_alike(found, stamp) and found.scope == stamp.scope
+        return is_alike and before is not None and frame.equals(before)
 
     def _before(self, table: str, key: str | None, made: Scope) -> pl.DataFrame | None:
         """The stored rows; none when they are absent or damaged, the new ones take their place.
@@ -288,6 +342,14 @@ def _must_be_migrated(found: Stamp) -> bool:
     table = TABLES[found.table]
     is_older = found.version < table.version and table.layer == "raw"
     return found.version > table.version or is_older
+
+
+def _doubted(table: str, built: Built) -> Scope:
+    """What of a reading came out empty and should not have."""
+    if built.doubted is not None:
+        return built.doubted
+    is_doubted = TABLES[table].expects_rows and built.frame.is_empty()
+    return Scope() if is_doubted else Scope.nothing()
 
 
 def _is_alike(found: Stamp, wanted: Stamp) -> bool:

@@ -28,7 +28,8 @@ class QualityFigures:
     `quality.label_balance` by month; `excluded` is `diagnostics.excluded_by_reason` of `tapes` out
     of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified. `short` has the
     key of each selected ticker-session without trades or with far too few, and what was found;
-    `outside` the key and the events of each that lies in no period.
+    `outside` the key and the events of each that lies in no period; `empties` has table, key,
+    tickers, is_confirmed, text of what came without rows although some are expected.
     """
 
     span: Span
@@ -44,6 +45,7 @@ class QualityFigures:
     excluded: pl.DataFrame
     short: pl.DataFrame
     outside: pl.DataFrame
+    empties: pl.DataFrame
     tapes: int = 0
     stored_tapes: int = 0
     refused_tapes: int = 0
@@ -63,6 +65,8 @@ def quality_measures(found: Sequence[QualityFigures]) -> list[Measure]:
         share("vendor tickers answered for", [answered_share(one) for one in found]),
         count("missing partitions", [int(one.gaps["missing"].sum()) for one in found]),
         count("failed partitions", [len(one.failures) for one in found]),
+        count("empty partitions", [len(one.empties) for one in found]),
+        count("of them unconfirmed", [_unconfirmed(one) for one in found]),
         count("checks looked at", [len(one.checks) for one in found]),
         count("checks that found a defect", [int(one.checks["is_error"].sum()) for one in found]),
         count("checks with something to look at", [_warnings(one) for one in found]),
@@ -88,6 +92,10 @@ def answered_share(one: QualityFigures) -> float | None:
     """Share of the expected tickers, over vendor tables and sessions, that was answered for."""
     expected = int(one.coverage["expected"].sum())
     return int((one.coverage["got"] + one.coverage["empty"]).sum()) / expected if expected else None
+
+
+def _unconfirmed(one: QualityFigures) -> int:
+    return int((~one.empties["is_confirmed"]).sum())
 
 
 def _warnings(one: QualityFigures) -> int:

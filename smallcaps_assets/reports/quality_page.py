@@ -40,6 +40,7 @@ def quality_page(found: Sequence[QualityFigures], market: str) -> str:
         _coverage(found),
         _gaps(found),
         _failures(found),
+        _empties(found),
         _checks(found),
         _losses(found),
         _suspects(found),
@@ -129,6 +130,24 @@ def _failures(found: Sequence[QualityFigures]) -> Section:
         "Partitions of the vendor's tables whose last attempt failed, whole or for some tickers.",
         grids=[[grid] for grid in grids],
         empty="None: the last attempt at every partition succeeded.",
+    )
+
+
+def _empties(found: Sequence[QualityFigures]) -> Section:
+    grids = []
+    for one in found:
+        rows = one.empties.sort("is_confirmed", maintain_order=True).head(MOST_ROWS)
+        texts = [list(row) for row in rows.select("table", "key", "text").iter_rows()]
+        columns, note = ["table", "partition", "what is known"], _first(len(one.empties))
+        title = titled("Empty", one, found)
+        grids.append(Grid(columns, texts, title, note, ["what is known"], ["partition"]))
+    return Section(
+        "empties",
+        "Empty answers",
+        "Partitions, or tickers in them, that came without rows although some are expected. One"
+        " that was read on a single day is read again by the first run of another day.",
+        grids=[[grid] for grid in grids],
+        empty="None: all that should have rows has some.",
     )
 
 

@@ -33,7 +33,9 @@ class SummaryRow(NamedTuple):
 class StatusRow(NamedTuple):
     """How much of one table is stored, against what a complete lake would hold.
 
-    `defects` counts partitions that are stored and whose newest check says: don't use it.
+    `defects` counts partitions that are stored and whose newest check says: don't use it. `empty`
+    partitions, or parts of them, came without rows although some are expected; of these
+    `unconfirmed` are read again.
     """
 
     table: str
@@ -45,6 +47,8 @@ class StatusRow(NamedTuple):
     defects: int
     bytes: int
     latest: str
+    empty: int
+    unconfirmed: int
 
 
 def summary_table(rows: Sequence[SummaryRow | tuple[Any, ...]], title: str = "") -> Table:
@@ -78,7 +82,10 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
 
     Tables of which nothing is expected and nothing stored share the caption.
     """
-    numbers = ("expected", "present", "missing", "failed", "defects", "size", "latest")
+    numbers = (
+        *("expected", "present", "missing", "failed", "defects", "unconfirmed"),
+        *("size", "latest"),
+    )
     table = _table(title, "table", *numbers)
     items = [StatusRow._make(row) for row in rows]
     unused = [row.table for row in items if not row.expected and not row.present]
@@ -93,6 +100,7 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
             _alarm(row.missing, "yellow"),
             _alarm(row.failed, "bold red"),
             _alarm(row.defects, "bold red"),
+            _alarm(row.unconfirmed, "yellow"),
             human.size(row.bytes),
             escape(row.latest) or human.MISSING,
         )

@@ -107,7 +107,8 @@ class Table:
     stored in the order of the primary key. `detail` has rules and caveats, with settings in braces
     that `described` replaces. `source` says who delivers a raw table, `known` from when a row may
     be used where no column `known_at` says it. A partition that `has_meta` is described by a
-    meta.json beside its file.
+    meta.json beside its file; one that `expects_rows` and comes out empty is read again on another
+    day before that is believed.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Table:
     version: int = 1
     is_optional: bool = False
     has_meta: bool = False
+    expects_rows: bool = False
     row_group_rows: int = 65_536
     key: tuple[str, ...] = field(init=False)
 

@@ -43,6 +43,7 @@ _DECLARED = (
         detail="Delisted companies are in the lists of the sessions on which they traded.",
         source="Polygon `/v3/reference/tickers?date=`, paged",
         known="start of the session",
+        expects_rows=True,
     ),
     Table(
         name="ticker_details",
@@ -57,6 +58,7 @@ _DECLARED = (
         ),
         source="Polygon `/v3/reference/tickers/{ticker}?date=`, one call a company",
         known="start of the month",
+        expects_rows=True,
     ),
     Table(
         name="splits",
@@ -68,6 +70,7 @@ _DECLARED = (
         detail="Some splits are missing at every vendor; daily_metrics looks for their jumps.",
         source="Polygon `/stocks/v1/splits`, else `/v3/reference/splits`",
         known="start of the execution date",
+        expects_rows=True,
     ),
     Table(
         name="dividends",
@@ -78,6 +81,7 @@ _DECLARED = (
         meaning="Cash dividends by year of their ex-date.",
         source="Polygon `/stocks/v1/dividends`, else `/v3/reference/dividends`",
         known="start of the ex-date",
+        expects_rows=True,
     ),
     _session(
         name="daily_bars",
@@ -88,6 +92,7 @@ _DECLARED = (
         detail="The close is the official one, closing auction included. One call a session.",
         source="Polygon `/v2/aggs/grouped/locale/us/market/stocks/{date}`, one call",
         known="close of the session",
+        expects_rows=True,
     ),
     _session(
         name="universe",
@@ -163,6 +168,7 @@ _DECLARED = (
         detail="From 2024 on.",
         source="Polygon `/stocks/v1/short-volume`",
         is_optional=True,
+        expects_rows=True,
     ),
     Table(
         name="short_interest",
@@ -208,6 +214,7 @@ _DECLARED = (
         source="EDGAR's full or daily index, and each company's submissions",
         upstream=("ticker_details",),
         version=2,
+        expects_rows=True,
     ),
     Table(
         name="news",
@@ -218,6 +225,7 @@ _DECLARED = (
         meaning="Articles by ticker, with the vendor's opinion of each; those that name one.",
         source="Polygon `/v2/reference/news`",
         is_optional=True,
+        expects_rows=True,
     ),
     Table(
         name="ticker_events",
@@ -238,6 +246,7 @@ _DECLARED = (
         meaning="Free float: the vendor's newest figures, beside those read before.",
         detail="The vendor keeps no history: each reading is added to those before.",
         source="Polygon `/stocks/vX/float`",
+        expects_rows=True,
     ),
     Table(
         name="balance_sheets",
@@ -248,6 +257,7 @@ _DECLARED = (
         meaning="Balance sheets by year of filing.",
         source="Polygon `/stocks/financials/v1/balance-sheets`",
         is_optional=True,
+        expects_rows=True,
     ),
     Table(
         name="income_statements",
@@ -258,6 +268,7 @@ _DECLARED = (
         meaning="Income statements by year of filing.",
         source="Polygon `/stocks/financials/v1/income-statements`",
         is_optional=True,
+        expects_rows=True,
     ),
     Table(
         name="cash_flow_statements",
@@ -268,6 +279,7 @@ _DECLARED = (
         meaning="Cash flow statements by year of filing.",
         source="Polygon `/stocks/financials/v1/cash-flow-statements`",
         is_optional=True,
+        expects_rows=True,
     ),
     Table(
         name="adjustment_factors",
@@ -374,6 +386,7 @@ _DECLARED = (
         known="`sip_timestamp`",
         upstream=("ticker_sessions",),
         version=2,
+        expects_rows=True,
     ),
     _ticker_session(
         name="dollar_bars",

@@ -7,9 +7,10 @@ Always unadjusted: adjusted bars change whenever a split happens. Bars from flat
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from smallcaps_assets.domain import calendar
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources import decode
 from smallcaps_assets.sources.decode import BarRow
+from smallcaps_assets.sources.emptiness import confirmed
 from smallcaps_assets.sources.errors import BadAnswer, WrongContent
 from smallcaps_assets.sources.symbols import without_test_tickers
 from smallcaps_assets.sources.transport import Answer, Request, Transport
@@ -25,7 +27,6 @@ LOG = logging.getLogger(__name__)
 LIMIT = 50_000
 MINUTE_MS = 60_000
 MOST_TRANSACTIONS = 2**40
-T = TypeVar("T")
 
 _NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "vw": "vwap"}
 _TYPES: dict[str, Any] = {"t": pl.Int64, **dict.fromkeys(_NAMES, pl.Float64), "n": pl.Float64}
@@ -40,17 +41,19 @@ class Bars:
     def daily(self, day: date) -> pl.DataFrame:
         """DailyBars of all tickers, one call. Test tickers and bars without prices are left out.
 
-        Empty on a day without trading; on a session an empty answer is asked for twice before it
-        is believed. Raises BadAnswer when the bars are adjusted or of another day.
+        Empty on a day without trading; on a session that is believed only as `emptiness.py` has
+        it. Raises BadAnswer when the bars are adjusted or of another day.
         """
         request = Request(
             f"/v2/aggs/grouped/locale/us/market/stocks/{day}",
             {"adjusted": "false", "include_otc": "false"},
             scope=f"grouped {day}",
+            expects_rows=calendar.is_session(day),
         )
-        found = twice_if_empty(
-            lambda: self._transport.fetch(request, lambda answer: _grouped(answer, day)),
-            is_expected=calendar.is_session(day),
+        ask = partial(self._transport.fetch, request, lambda answer: _grouped(answer, day))
+        is_session = request.expects_rows
+        found = (
+            confirmed(self._transport, request, ask, pl.DataFrame.is_empty) if is_session else ask()
         )
         named = without_test_tickers(_named(found).with_columns(pl.lit(day).alias("date")))
         once = without_gaps(named, f"daily bars of {day}").unique(
@@ -64,8 +67,7 @@ class Bars:
         Pages are asked for by time, not by cursor: the cursor drops `adjusted`. Raises BadAnswer
         when a page is of another ticker, adjusted, out of order or outside the dates.
         """
-        has_session = bool(calendar.sessions(start, end))
-        found = twice_if_empty(lambda: self._minutes(ticker, start, end), has_session)
+        found = self._minutes(ticker, start, end)
         instants = decode.instant_ns("t_ns")
         bars = _named(found.with_columns((pl.col("t") * 1_000_000).alias("t_ns"))).with_columns(
             pl.lit(ticker).alias("ticker"),
@@ -80,11 +82,9 @@ class Bars:
         frames: list[pl.DataFrame] = []
         begin, bound = start.isoformat(), first
         while True:
-            request = _minutes_request(ticker, begin, end)
-            span = (bound, last)
-            page, is_last = self._transport.fetch(
-                request, lambda answer, span=span: _minutes_page(answer, ticker, span)
-            )
+            # A page after the first one was announced by the one before.
+            request = _minutes_request(ticker, begin, end, expects_rows=bool(frames))
+            page, is_last = self._minutes_page(request, ticker, (bound, last))
             frames.append(page)
             if is_last:
                 return pl.concat(frames)
@@ -93,15 +93,13 @@ class Bars:
             if bound > last:
                 return pl.concat(frames)
 
-
-def twice_if_empty(ask: Callable[[], pl.DataFrame], is_expected: bool) -> pl.DataFrame:
-    """`ask()`, and once more when it is empty although rows were expected.
-
-    The vendor answers "nothing" for an unknown ticker, a quiet day and, under load, by mistake
-    (issues #2, #65, #92), all alike.
-    """
-    found = ask()
-    return ask() if found.is_empty() and is_expected else found
+    def _minutes_page(
+        self, request: Request, ticker: str, span: tuple[int, int]
+    ) -> tuple[pl.DataFrame, bool]:
+        ask = partial(
+            self._transport.fetch, request, lambda answer: _minutes_page(answer, ticker, span)
+        )
+        return confirmed(self._transport, request, ask, lambda page: page[0].is_empty())
 
 
 def without_gaps(bars: pl.DataFrame, what: str) -> pl.DataFrame:
@@ -130,11 +128,12 @@ def whole_numbers(counts: pl.Series) -> pl.Series:
     return counts.cast(pl.Int64)
 
 
-def _minutes_request(ticker: str, begin: str, end: date) -> Request:
+def _minutes_request(ticker: str, begin: str, end: date, expects_rows: bool) -> Request:
     return Request(
         f"/v2/aggs/ticker/{ticker}/range/1/minute/{begin}/{end}",
         {"adjusted": "false", "sort": "asc", "limit": str(LIMIT)},
         scope=f"minutes {begin[:10]} {end}",
+        expects_rows=expects_rows,
     )
 
 

@@ -46,7 +46,8 @@ def trade_conditions(transport: Transport) -> pl.DataFrame:
     Of several rows of one id, which the vendor keeps for old spellings, the first holds.
     """
     query = {"asset_class": "stocks", "data_type": "trade", "limit": "1000", "sort": "id"}
-    found = pages.walk(transport, Request(CONDITIONS_PATH, query), ConditionRow)
+    request = Request(CONDITIONS_PATH, query, expects_rows=True)
+    found = pages.walk(transport, request, ConditionRow)
     rows = [(row.id, row.name, *_updates(row)) for page in found for row in page]
     frame = pl.DataFrame(rows, schema=VENDOR_COLUMNS, orient="row")
     return frame.unique("id", keep="first", maintain_order=True).sort("id")

@@ -79,6 +79,12 @@ class NotEntitled(SourceError):
     default_remedy = "upgrade the plan, choose dates inside it, or choose another route"
 
 
+class NotOffered(SourceError):
+    """A vendor without this endpoint, or a plan without it. Remembered in the lake, no failure."""
+
+    default_remedy = "it is left out and not asked for again; a backfill of it asks once more"
+
+
 class NotFound(SourceError):
     """404: the vendor does not have it."""
 

@@ -72,7 +72,13 @@ class Facts:
             scope = f"{self.path} {span[0]} {span[1]}"
         check = self._check(ticker, span)
         # A statement has forty figures, so that a page of them is larger than one of trades.
-        request = Request(self.path, params, scope=scope, largest=LARGEST_BODY // 2)
+        request = Request(
+            self.path,
+            params,
+            scope=scope,
+            largest=LARGEST_BODY // 2,
+            expects_rows=ticker is None,
+        )
         rows = collect_in_order(transport, request, self.row_type, self.order, check)
         found = decode.frame(rows, self.columns).unique(maintain_order=True)
         return found.sort(self.order, *(name for name in self.key if name != self.order))

@@ -32,9 +32,11 @@ from smallcaps_assets.sources.bars import whole_numbers, without_gaps
 from smallcaps_assets.sources.errors import (
     NotEntitled,
     SourceError,
+    SourceUnavailable,
     TruncatedAnswer,
     WrongContent,
 )
+from smallcaps_assets.sources.notices import waiting
 from smallcaps_assets.sources.stores import HttpStore, LocalStore, S3Store, Store, StoredFile
 from smallcaps_assets.sources.symbols import without_test_tickers
 from smallcaps_assets.sources.transport import BAD_GZIP, Patience
@@ -43,6 +45,7 @@ LOG = logging.getLogger(__name__)
 PIECE = 32 << 20
 LONGEST_ROW = 1 << 20
 SMALL, MOST_EXPANDED = 64 << 20, 100  # rows of numbers shrink to a tenth, not to a hundredth
+FAILURES_IN_A_ROW, SECONDS_LEFT_ALONE = 3, 600.0
 _DAY = re.compile(r"/(\d{4}-\d\d-\d\d)\.csv\.gz$")
 DATASETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
 
@@ -86,6 +89,7 @@ class FlatFiles:
         self._budget = 0.0 if store.is_local else retry_budget
         self._rng = rng or random.Random()
         self._refused: dict[str, SourceError] = {}
+        self._failures, self._down = 0, (float("-inf"), "")
         self._lock = threading.Lock()
 
     @property
@@ -93,9 +97,21 @@ class FlatFiles:
         """Whether reading costs no download."""
         return self._store.is_local
 
+    def why_down(self) -> str:
+        """Why the host is not asked now; empty when it is."""
+        until, reason = self._down
+        return reason if self._clock() < until else ""
+
     def days(self, dataset: str, month: date) -> dict[date, StoredFile]:
         """The listed files of a month, by day."""
-        found = self._store.list(f"us_stocks_sip/{dataset}/{month:%Y/%m}/")
+        prefix = f"us_stocks_sip/{dataset}/{month:%Y/%m}/"
+        self._raise_if_down(prefix)
+        try:
+            found = self._store.list(prefix)
+        except SourceError as failure:
+            self._count(failure)
+            raise
+        self._count(None)
         dated = ((_DAY.search(file.key), file) for file in found)
         return {date.fromisoformat(day[1]): file for day, file in dated if day}
 
@@ -111,27 +127,37 @@ class FlatFiles:
         with self._store.opened(listed.key) as (_, now):
             return now != etag
 
-    def minute_bars(self, day: date, tickers: Collection[str] | None = None) -> FlatFrame:
-        """MinuteBars of a session; `vwap` is null, the files have none."""
-        return self._bars("minute_aggs_v1", "minute_bars", day, tickers)
+    def minute_bars(
+        self, day: date, tickers: Collection[str] | None = None, is_patient: bool = True
+    ) -> FlatFrame:
+        """MinuteBars of a session; `vwap` is null, the files have none.
+
+        A reader with another source at hand is not patient: a host that fails is left to it soon.
+        """
+        return self._bars("minute_aggs_v1", "minute_bars", day, tickers, is_patient)
 
     def daily_bars(self, day: date, tickers: Collection[str] | None = None) -> FlatFrame:
         """DailyBars of a session; `vwap` is null, the files have none."""
         return self._bars("day_aggs_v1", "daily_bars", day, tickers)
 
-    def trades(self, day: date, tickers: Collection[str]) -> FlatFrame:
+    def trades(self, day: date, tickers: Collection[str], is_patient: bool = True) -> FlatFrame:
         """Trades of some tickers of a session."""
         key = key_of("trades_v1", day)
-        raw, etag = self._read(key, _TRADE_TYPES, _TRADE_REQUIRED, tickers)
+        raw, etag = self._read(key, _TRADE_TYPES, _TRADE_REQUIRED, tickers, is_patient)
         _check_day(raw, "sip_timestamp", day, key)
         unique = raw.filter(pl.struct("ticker", *trades.KEY).is_first_distinct())
         return FlatFrame(trades.conform(unique, day), key, etag)
 
     def _bars(
-        self, dataset: str, table: str, day: date, tickers: Collection[str] | None
+        self,
+        dataset: str,
+        table: str,
+        day: date,
+        tickers: Collection[str] | None,
+        is_patient: bool = True,
     ) -> FlatFrame:
         key = key_of(dataset, day)
-        raw, etag = self._read(key, _BAR_TYPES, _BAR_REQUIRED, tickers)
+        raw, etag = self._read(key, _BAR_TYPES, _BAR_REQUIRED, tickers, is_patient)
         _check_day(raw, "window_start", day, key)
         real = without_test_tickers(raw)
         bars = real.with_columns(
@@ -151,24 +177,48 @@ class FlatFiles:
         types: dict[str, Any],
         required: tuple[str, ...],
         tickers: Collection[str] | None,
+        is_patient: bool,
     ) -> tuple[pl.DataFrame, str]:
         """The rows of some tickers and the ETag; transient failures are repeated."""
         if key in self._refused:
             raise self._refused[key]
+        self._raise_if_down(key)
         patience = Patience(self._budget, self._clock, self._rng)
-        while True:
-            try:
-                with self._store.opened(key) as (file, etag):
-                    return _rows(file, key, types, required, tickers), etag
-            except SourceError as failure:
-                error = failure
-            if isinstance(error, NotEntitled):
-                with self._lock:
-                    self._refused[key] = error
-            delay = patience.delay(error)
-            if delay is None:
-                raise error
-            self._sleep(delay)
+        with waiting(self._store.host) as tell:
+            while True:
+                try:
+                    with self._store.opened(key) as (file, etag):
+                        found = _rows(file, key, types, required, tickers), etag
+                    self._count(None)
+                    return found
+                except SourceError as failure:
+                    error = failure
+                if isinstance(error, NotEntitled):
+                    with self._lock:
+                        self._refused[key] = error
+                delay = patience.delay(error)
+                is_down = self._count(error, is_final=delay is None) and not is_patient
+                if delay is None or is_down:
+                    raise error
+                tell(error.found)
+                self._sleep(delay)
+
+    def _raise_if_down(self, key: str) -> None:
+        if reason := self.why_down():
+            raise SourceUnavailable(f"not asked again yet: {reason}", path=key)
+
+    def _count(self, error: SourceError | None, is_final: bool = False) -> bool:
+        """Count a failure of the host, or a success; whether it has failed too often.
+
+        It is left alone for a while after a few failures in a row, or one lasting failure.
+        """
+        is_of_host = isinstance(error, SourceUnavailable) and not self.is_local
+        with self._lock:
+            self._failures = self._failures + 1 if is_of_host else 0
+            is_down = is_of_host and (is_final or self._failures >= FAILURES_IN_A_ROW)
+            if is_down and error is not None:
+                self._down = (self._clock() + SECONDS_LEFT_ALONE, error.found)
+        return is_down
 
 
 def _rows(

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from smallcaps_assets.domain import calendar
 from smallcaps_assets.sources import decode, pages
+from smallcaps_assets.sources.emptiness import confirmed
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.spool import Pages
 from smallcaps_assets.sources.transport import Answer, Request, Transport
@@ -149,11 +151,14 @@ class KeysetPages:
     def __init__(self, transport: Transport, feed: Feed) -> None:
         self._transport, self._feed = transport, feed
 
-    def day(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
+    def day(
+        self, ticker: str, day: date, kept: Pages | None = None, is_traded: bool = False
+    ) -> pl.DataFrame:
         """Rows of one ticker on one New York day, in the columns of the feed.
 
         All pages but the last are put into `kept` as they come, and what is there already is not
-        asked for again. Raises BadAnswer when the pages stay out of order or outside the day.
+        asked for again. A day of a ticker that `is_traded` is not believed to be empty at once.
+        Raises BadAnswer when the pages stay out of order or outside the day.
         """
         tape = Tape(
             self._feed,
@@ -162,14 +167,14 @@ class KeysetPages:
         )
         if kept is not None:
             tape.restore(kept.frames(PAGES))
-        while self._advance(ticker, tape, f"{self._feed.name} {day}"):
+        while self._advance(ticker, tape, f"{self._feed.name} {day}", is_traded):
             if kept is not None:
                 tape.save(kept)
         return tape.rows()
 
-    def _advance(self, ticker: str, tape: Tape, scope: str) -> bool:
+    def _advance(self, ticker: str, tape: Tape, scope: str, is_traded: bool) -> bool:
         """Ask for the next page; whether there may be more."""
-        request = self._request(ticker, tape, scope)
+        request = replace(self._request(ticker, tape, scope), expects_rows=is_traded)
         page, is_last = self._page(replace(request, accept=CSV), tape)
         fresh = tape.add(page)
         if fresh and is_last:
@@ -178,13 +183,13 @@ class KeysetPages:
             if fresh and page["sip_timestamp"][0] < page["sip_timestamp"][-1]:
                 return True
             return self._walk(request, tape)
-        return self._confirm(self._request(ticker, tape, scope), tape)
+        params = self._request(ticker, tape, scope).params
+        return self._confirm(replace(request, params=params), tape)
 
     def _confirm(self, request: Request, tape: Tape) -> bool:
-        """Whether JSON knows of more rows. A day without any is asked for twice."""
-        page, is_last = self._page(request, tape)
-        if page.is_empty() and not tape.frames:
-            page, is_last = self._page(request, tape)
+        """Whether JSON knows of more rows."""
+        ask = partial(self._page, request, tape)
+        page, is_last = confirmed(self._transport, request, ask, lambda page: page[0].is_empty())
         fresh = tape.add(page)
         if not fresh and is_last is False:
             return self._walk(request, tape)
@@ -204,6 +209,9 @@ class KeysetPages:
         def read(answer: Answer) -> tuple[pl.DataFrame, bool | None]:
             page, is_last = self._feed.read(answer)
             tape.check(answer, page["sip_timestamp"])
+            if answer.is_json and page.is_empty() and tape.frames:
+                held = f"the {self._feed.name} at the time asked for, which came before, are gone"
+                raise answer.problem(BadAnswer, held)
             return page, is_last
 
         return self._transport.fetch(request, read)

@@ -39,11 +39,18 @@ class _Month:
 class Minutes:
     """The minutes of a run's sessions. Safe to use from many threads.
 
-    `wanted` gives for a day the tickers of all sessions of its month that the run still lacks.
+    `wanted` gives for a day the tickers of all sessions of its month that the run still lacks,
+    `traded` the tickers that are known to have traded on a day.
     """
 
-    def __init__(self, router: Router, spool: Spool, wanted: Callable[[date], Wanted]) -> None:
-        self._router, self._spool, self._wanted = router, spool, wanted
+    def __init__(
+        self,
+        router: Router,
+        spool: Spool,
+        wanted: Callable[[date], Wanted],
+        traded: Callable[[date], Collection[str]] = lambda day: (),
+    ) -> None:
+        self._router, self._spool, self._wanted, self._traded = router, spool, wanted, traded
         self._months: dict[str, _Month] = {}
         self._lock = threading.Lock()
 
@@ -105,12 +112,24 @@ class Minutes:
         ]
         LOG.info("minutes over REST: %d tickers, %d sessions", len(lacking), len(wanted))
 
-        def ask(ticker: str) -> None:
+        def ask(ticker: str, is_final: bool = False) -> bool:
+            """Whether the answer is believed, and so put down."""
             days = sessions[ticker]
             bars = self._router.client.minute_bars(ticker, days[0], days[-1])
-            month.pages.add(ticker, _by_session(bars, days))
+            found = _by_session(bars, days)
+            silent = [d for d in days if found[d.isoformat()].is_empty()]
+            is_believed = is_final or not any(ticker in self._traded(day) for day in silent)
+            if is_believed:
+                month.pages.add(ticker, found)
+            return is_believed
 
-        _, failed = gather(ask, lacking, self._router.workers)
+        heard, failed = gather(ask, lacking, self._router.workers)
+        doubted = [ticker for ticker, is_believed in heard.items() if not is_believed]
+        if doubted:
+            what = f"minutes of {len(doubted)} tickers that have traded"
+            self._router.client.pause_for_nothing(what)
+            _, again = gather(partial(ask, is_final=True), doubted, self._router.workers)
+            failed |= again
         month.failed.update(failed)
         month.asked.update(wanted)
 

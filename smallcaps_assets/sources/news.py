@@ -104,7 +104,7 @@ class News:
             if ticker is not None:
                 refuse_others(answer, ticker, (row.tickers or [] for row in rows))
 
-        request = Request(PATH, params, scope=f"news {start} {end}")
+        request = Request(PATH, params, scope=f"news {start} {end}", expects_rows=ticker is None)
         rows = collect_in_order(self._transport, request, NewsRow, "published_utc", check)
         for row in rows:
             row.insights = row.insights and [msgspec.to_builtins(x) for x in row.insights]

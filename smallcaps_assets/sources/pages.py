@@ -2,17 +2,19 @@
 
 Only the cursor is taken from `next_url`; it is joined to our own host and path, so the key goes
 nowhere else and a proxy or the sandbox works alike. Endpoints that page by time are in `bars.py`
-and `keyset.py`.
+and `keyset.py`; when an empty page is believed, in `emptiness.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from smallcaps_assets.sources import decode
+from smallcaps_assets.sources.emptiness import confirmed
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.transport import Answer, Request, Transport
 
@@ -40,13 +42,15 @@ def walk(
     """The pages of a list, each validated, by `check` too.
 
     Raises BadAnswer when a cursor comes twice or a page followed by another is empty: the list
-    would never end.
+    would never end; and when an announced page has no list at all: it would end too early.
     """
     seen: set[str] = set()
 
     def read(answer: Answer) -> tuple[list[S], dict[str, str] | None]:
         found, page_rows = decode.listing(answer, row_type)
         check(answer, page_rows)
+        if seen and found.results is None:
+            raise answer.problem(BadAnswer, "an announced page came without results")
         if not found.next_url:
             return page_rows, None
         params = cursor_params(answer, found.next_url, request.params)
@@ -57,15 +61,13 @@ def walk(
         return page_rows, params
 
     while True:
-        page_rows, params = transport.fetch(request, read)
-        if not page_rows:
-            # Missing and null results come by mistake too: believed when a second answer agrees.
-            page_rows, params = transport.fetch(request, read)
+        ask = partial(transport.fetch, request, read)
+        page_rows, params = confirmed(transport, request, ask, lambda page: not page[0])
         yield page_rows
         if params is None:
             return
         seen.add(params["cursor"])
-        request = replace(request, params=params)
+        request = replace(request, params=params, expects_rows=True)
 
 
 def market_wide(answer: Answer, page_rows: Sequence[Any]) -> None:

@@ -73,6 +73,7 @@ class PolygonClient:
             connect_timeout=self.settings.connect_timeout,
             read_timeout=self.settings.read_timeout,
             retry_budget=self.settings.retry_budget,
+            empty_seconds=self.settings.empty_seconds,
             clock=clock,
             rng=rng,
         )
@@ -149,9 +150,15 @@ class PolygonClient:
         """MinuteBars of one ticker, both dates included, unadjusted."""
         return self._bars.minutes(ticker, start, end)
 
-    def trades(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
+    def trades(
+        self, ticker: str, day: date, kept: Pages | None = None, is_traded: bool = False
+    ) -> pl.DataFrame:
         """Trades of one ticker on one New York day. See `TradePages.trades`."""
-        return self._trades.trades(ticker, day, kept)
+        return self._trades.trades(ticker, day, kept, is_traded)
+
+    def pause_for_nothing(self, what: str) -> None:
+        """Let the time pass after which something that came empty is asked for again."""
+        self._transport.pause_for_nothing(what)
 
     def quotes(self, ticker: str, day: date) -> pl.DataFrame:
         """QUOTES (`quotes.py`) of one ticker on one New York day: every change of the best bid and

@@ -73,7 +73,7 @@ class Reference:
         The vendor lists some tickers twice (seen: PG, CASY, THC, under two CIKs); the row with
         identifiers, then the one updated last, is kept. Blank texts become null.
         """
-        found = self._list({"date": day.isoformat(), "active": "true"})
+        found = self._list({"date": day.isoformat(), "active": "true"}, expects_rows=True)
         return TABLES["tickers"].conform(
             without_test_tickers(_one_per_ticker(found)).with_columns(
                 pl.lit(day).alias("date"),
@@ -83,19 +83,20 @@ class Reference:
 
     def find_ticker(self, ticker: str) -> pl.DataFrame:
         """The vendor's rows for one exact ticker, now listed ones first; empty if unknown."""
-        found = [self._list({"ticker": ticker, "active": flag}) for flag in ("true", "false")]
+        flags = ("true", "false")
+        found = [self._list({"ticker": ticker, "active": f}, expects_rows=False) for f in flags]
         return pl.concat(found).filter(pl.col("ticker") == ticker)
 
     def delisted_dates(self) -> pl.DataFrame:
         """Ticker, composite_figi, cik and delisted_date of all that are no longer listed."""
-        found = without_test_tickers(self._list({"active": "false"}))
+        found = without_test_tickers(self._list({"active": "false"}, expects_rows=True))
         dated = found.with_columns(decode.parse_day("delisted_utc").alias("delisted_date"))
         columns = ["ticker", "composite_figi", "cik", "delisted_date"]
         return dated.select(columns).unique().sort(columns)
 
-    def _list(self, query: dict[str, str]) -> pl.DataFrame:
+    def _list(self, query: dict[str, str], expects_rows: bool) -> pl.DataFrame:
         fixed = {"market": "stocks", "sort": "ticker", "order": "asc", "limit": "1000"}
-        request = Request(TICKERS_PATH, query | fixed)
+        request = Request(TICKERS_PATH, query | fixed, expects_rows=expects_rows)
         found = decode.frame(pages.collect(self._transport, request, TickerRow), _TICKER_TYPES)
         return _blank_to_null(found)
 
@@ -185,9 +186,12 @@ class Reference:
             f"/stocks/v1/{kind}",
             span | {"sort": f"{column}.asc", "limit": "5000"},
             scope=f"/stocks/v1/{kind}",
+            expects_rows=True,
         )
         old = Request(
-            f"/v3/reference/{kind}", span | {"sort": column, "order": "asc", "limit": "1000"}
+            f"/v3/reference/{kind}",
+            span | {"sort": column, "order": "asc", "limit": "1000"},
+            expects_rows=True,
         )
         try:
             return pages.collect(self._transport, new, row_type)

@@ -18,8 +18,14 @@ import polars as pl
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import PolygonSettings
-from smallcaps_assets.sources.errors import NotEntitled, NotFound, SourceError
+from smallcaps_assets.sources.errors import (
+    NotEntitled,
+    NotFound,
+    SourceError,
+    SourceUnavailable,
+)
 from smallcaps_assets.sources.flatfiles import FlatFiles, FlatFrame
+from smallcaps_assets.sources.notices import say_once
 from smallcaps_assets.sources.polygon import PolygonClient
 from smallcaps_assets.sources.spool import Spool
 from smallcaps_assets.sources.stores import StoredFile
@@ -84,8 +90,8 @@ class Router:
         if not tickers:
             return Routed(TABLES["minute_bars"].empty(), "nothing asked")
 
-        def flat(files: FlatFiles) -> Routed:
-            return _from_file(files.minute_bars(day, tickers))
+        def flat(files: FlatFiles, is_patient: bool) -> Routed:
+            return _from_file(files.minute_bars(day, tickers, is_patient))
 
         return self._choose(self._settings.minute_route, MINUTES, day, flat, rest)
 
@@ -112,8 +118,8 @@ class Router:
             reason = f"rest: {len(wanted)} tickers cost less than the day's file"
             return replace(rest(), route=reason)
 
-        def flat(files: FlatFiles) -> Routed:
-            return self._file_trades(files, ticker, day, wanted)
+        def flat(files: FlatFiles, is_patient: bool) -> Routed:
+            return self._file_trades(files, ticker, day, wanted, is_patient)
 
         return self._choose(route, TRADES, day, flat, rest)
 
@@ -136,24 +142,24 @@ class Router:
     def _rest_trades(self, ticker: str, day: date) -> Routed:
         kept = self._spool.pages("trades", ticker, day.isoformat())
         try:
-            found = self.client.trades(ticker, day, kept)
+            found = self.client.trades(ticker, day, kept, is_traded=True)
         finally:
             kept.close()
         return Routed(found, "rest", forget=kept.drop)
 
     def _file_trades(
-        self, files: FlatFiles, ticker: str, day: date, wanted: Sequence[str]
+        self, files: FlatFiles, ticker: str, day: date, wanted: Sequence[str], is_patient: bool
     ) -> Routed:
         """One ticker's trades from the day's file, which is read once for all that are wanted."""
         if len(wanted) == 1:
-            return _from_file(files.trades(day, wanted))
+            return _from_file(files.trades(day, wanted, is_patient))
         pages = self._spool.pages("trades file", day.isoformat())
         with self._lock:
             day_lock = self._day_locks.setdefault(day, threading.Lock())
         with day_lock:
             kept = pages.frames(ticker)
             if not kept:
-                found = files.trades(day, wanted)
+                found = files.trades(day, wanted, is_patient)
                 pages.add(f"{found.key} {found.etag}", _by_ticker(found.frame, wanted))
                 kept = pages.frames(ticker)
         ((source, frame),) = kept.items()
@@ -170,23 +176,27 @@ class Router:
         wanted: str,
         dataset: str,
         day: date,
-        flat: Callable[[FlatFiles], Routed],
+        flat: Callable[[FlatFiles, bool], Routed],
         rest: Callable[[], Routed],
     ) -> Routed:
         if wanted == "rest":
             return replace(rest(), route="rest: forced by the settings")
         if wanted == "flatfile":
-            found = flat(self._required_files())
+            found = flat(self._required_files(), True)
             return replace(found, route=f"{found.route}: forced by the settings")
         reason = self._why_no_file(dataset, day)
         if not reason and self._flat_files is not None:
             try:
-                return flat(self._flat_files)
+                return flat(self._flat_files, False)
+            except SourceUnavailable as failure:
+                reason = failure.found
             except NotFound:
                 reason = "the day has no file"
             except NotEntitled as refusal:
                 reason = f"no right to the day's file ({refusal.found})"
                 self._refused.add(day.replace(day=1))
+        if self._flat_files is not None and (down := self._flat_files.why_down()):
+            say_once(f"flat files: {down}; going on over REST")
         return replace(rest(), route=f"rest: {reason}")
 
     def _required_files(self) -> FlatFiles:
@@ -203,6 +213,8 @@ class Router:
             return "no flat files configured"
         if day.replace(day=1) in self._refused:
             return "no right to the month's files"
+        if down := self._flat_files.why_down():
+            return down
         try:
             is_listed = self._listed(dataset, day) is not None
         except SourceError:

@@ -7,15 +7,17 @@ and says which of them it does not know. The zeros of cleared prices become null
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 import polars as pl
 
 from smallcaps_assets.sources import decode, pages
-from smallcaps_assets.sources.bars import twice_if_empty
 from smallcaps_assets.sources.decode import Number
+from smallcaps_assets.sources.emptiness import confirmed
 from smallcaps_assets.sources.errors import BadAnswer, NotFound, TruncatedAnswer
 from smallcaps_assets.sources.facts import collect_in_order
 from smallcaps_assets.sources.symbols import without_test_tickers
@@ -167,7 +169,7 @@ class Snapshots:
     def all(self) -> pl.DataFrame:
         """SNAPSHOTS of all tickers but test ones, by ticker; empty after the nightly clearing."""
         request = Request(f"{PATH}/tickers", {"include_otc": "false"}, scope=PATH)
-        found = twice_if_empty(lambda: self._fetch(request, pages.market_wide), is_expected=True)
+        found = self._fetch(request, pages.market_wide)
         return without_test_tickers(found).sort("ticker")
 
     def movers(self, direction: Direction) -> pl.DataFrame:
@@ -179,7 +181,7 @@ class Snapshots:
             if any((row.todaysChangePerc or 0) * (1 if is_gain else -1) < 0 for row in rows):
                 raise answer.problem(BadAnswer, f"among the {direction} is one that is none")
 
-        found = twice_if_empty(lambda: self._fetch(request, check), is_expected=True)
+        found = self._fetch(request, check)
         return found.sort("change_percent", "ticker", descending=[is_gain, False])
 
     def one(self, ticker: str) -> pl.DataFrame | None:
@@ -234,7 +236,8 @@ class Snapshots:
             check(answer, rows)
             return rows
 
-        return _frame(self._transport.fetch(request, read), _FIELDS)
+        ask = partial(self._transport.fetch, request, read)
+        return _frame(confirmed(self._transport, request, ask, operator.not_), _FIELDS)
 
 
 def _frame(rows: Sequence[Any], fields: Mapping[str, tuple[str, Any]]) -> pl.DataFrame:

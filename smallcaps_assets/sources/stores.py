@@ -31,6 +31,7 @@ from smallcaps_assets.sources.errors import (
     WrongContent,
 )
 from smallcaps_assets.sources.transport import CHUNK, Answer, KeyHeader, Request, error_of
+from smallcaps_assets.sources.unreachable import host_of, unreachable
 
 BUCKET = "flatfiles"
 LARGEST_FILE = 1 << 34  # bytes; a day of trades has 1-3 GB
@@ -53,6 +54,11 @@ class Store(Protocol):
 
     is_local: bool
 
+    @property
+    def host(self) -> str:
+        """Who is asked, as messages name it."""
+        ...
+
     def list(self, prefix: str) -> list[StoredFile]:
         """The files whose key begins with `prefix`, by key."""
         ...
@@ -69,6 +75,10 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @property
+    def host(self) -> str:
+        return str(self._root)
 
     def list(self, prefix: str) -> list[StoredFile]:
         """The files whose key begins with `prefix`; no ETags, they would read every file."""
@@ -108,6 +118,10 @@ class HttpStore:
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.auth = KeyHeader("", self._url)  # none, and none out of ~/.netrc either
 
+    @property
+    def host(self) -> str:
+        return host_of(self._url)
+
     def list(self, prefix: str) -> list[StoredFile]:
         """The bucket's listing, all pages. Raises SourceError."""
         query = {"list-type": "2", "prefix": prefix}
@@ -128,16 +142,16 @@ class HttpStore:
             yield _rewound(file), etag
 
     def _download(self, key: str, file: BinaryIO) -> str:
-        failure = ""
+        failure: SourceError | None = None
         with self._get(f"/{self._bucket}/{quote(key)}") as response:
             try:
                 while chunk := response.raw.read(CHUNK, decode_content=False):
                     _append(file, chunk, key)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
-                failure = type(problem).__name__
+                failure = unreachable(problem, self._url, key)
             headers = response.headers
-        if failure:
-            raise SourceUnavailable(f"the download broke off: {failure}", path=key)
+        if failure is not None:
+            raise failure
         declared, size = headers.get("Content-Length", ""), file.tell()
         if declared.isdecimal() and declared != str(size):
             raise TruncatedAnswer(f"{size} of {declared} bytes arrived", path=key)
@@ -149,8 +163,7 @@ class HttpStore:
                 self._url + path, timeout=self._timeouts, stream=True, allow_redirects=False
             )
         except requests.RequestException as problem:
-            kind = type(problem).__name__
-            raise SourceUnavailable(f"no answer: {kind}", path=path) from None
+            raise unreachable(problem, self._url, path) from None
         if response.status_code != 200:
             with response:
                 raise _refusal(response, path)
@@ -171,12 +184,16 @@ class S3Store:
         read_timeout: float = 30,
         bucket: str = BUCKET,
     ) -> None:
-        self._bucket = bucket
+        self._url, self._bucket = url, bucket
         self._client = _s3_client(url, access_key, secret_key, connect_timeout, read_timeout)
+
+    @property
+    def host(self) -> str:
+        return host_of(self._url)
 
     def list(self, prefix: str) -> list[StoredFile]:
         """The bucket's listing, all pages. Raises SourceError."""
-        with _s3_errors(prefix):
+        with _s3_errors(self._url, prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix
             )
@@ -190,7 +207,7 @@ class S3Store:
     def opened(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
         """The file, downloaded to a temporary place and gone afterwards."""
         with tempfile.TemporaryFile() as file:
-            with _s3_errors(key):
+            with _s3_errors(self._url, key):
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
                 for chunk in answer["Body"].iter_chunks(CHUNK):
                     _append(file, chunk, key)
@@ -267,7 +284,7 @@ def _s3_client(url: str, access_key: str, secret_key: str, connect: float, read:
 
 
 @contextmanager
-def _s3_errors(key: str) -> Iterator[None]:
+def _s3_errors(url: str, key: str) -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -275,7 +292,7 @@ def _s3_errors(key: str) -> Iterator[None]:
     except ClientError as failure:
         error = _s3_error(failure.response, key)
     except (BotoCoreError, urllib3.exceptions.HTTPError, OSError) as failure:
-        error = SourceUnavailable(f"S3 failed: {type(failure).__name__}", path=key)
+        error = unreachable(failure, url, key)
     else:
         return
     raise error

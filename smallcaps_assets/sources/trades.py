@@ -48,13 +48,15 @@ class TradePages:
     def __init__(self, transport: Transport) -> None:
         self._pages = KeysetPages(transport, FEED)
 
-    def trades(self, ticker: str, day: date, kept: Pages | None = None) -> pl.DataFrame:
+    def trades(
+        self, ticker: str, day: date, kept: Pages | None = None, is_traded: bool = False
+    ) -> pl.DataFrame:
         """Trades of one ticker on one New York day, going on from the pages that are `kept`.
 
-        Memory is bounded by the trades themselves, about 100 bytes each. Raises BadAnswer when the
-        pages stay out of order or outside the day.
+        Memory is bounded by the trades themselves, about 100 bytes each. `is_traded` says that
+        there should be some. Raises BadAnswer when the pages stay out of order or outside the day.
         """
-        found = self._pages.day(ticker, day, kept)
+        found = self._pages.day(ticker, day, kept, is_traded)
         return conform(found.with_columns(pl.lit(ticker).alias("ticker")), day)
 
 

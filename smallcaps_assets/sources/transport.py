@@ -39,7 +39,9 @@ from smallcaps_assets.sources.errors import (
     WrongContent,
     redact,
 )
+from smallcaps_assets.sources.notices import waiting
 from smallcaps_assets.sources.throttle import Throttle
+from smallcaps_assets.sources.unreachable import host_of, unreachable
 
 T = TypeVar("T")
 CHUNK = 1 << 18
@@ -58,7 +60,8 @@ class Request:
     """What to ask for. `scope` names the endpoint and date range that a 403 is remembered for.
 
     With a `body`, which is JSON, it is posted. An answer of more bytes than `largest`, as sent or
-    decompressed, is refused.
+    decompressed, is refused. What `expects_rows` is not believed to be empty
+    at once, see `emptiness.py`.
     """
 
     path: str
@@ -67,6 +70,7 @@ class Request:
     scope: str = ""
     body: bytes | None = None
     largest: int = LARGEST_PAGE
+    expects_rows: bool = False
 
     @property
     def shown(self) -> str:
@@ -133,6 +137,8 @@ def _error_type(status: int) -> type[SourceError]:
     known = {401: Unauthorized, 403: NotEntitled, 404: NotFound, 429: RateLimited}
     if status in known:
         return known[status]
+    if status == 501:
+        return RefusedRequest
     if status >= 500 or status in (408, 425, 499):
         return SourceUnavailable
     return RefusedRequest if status >= 400 else BadAnswer
@@ -183,8 +189,9 @@ class Transport:
     """Requests to one host. Safe to use from many threads.
 
     `workers` requests are in flight at most; `retry_budget` is in seconds per request, counted
-    from its first failure. `classify` turns a status into an error for hosts with habits of
-    their own; `user_agent` names who asks, where the host wants to know.
+    from its first failure, `empty_seconds` pass between two readings of what should not be empty.
+    `classify` turns a status into an error for hosts with habits of their own; `user_agent` names
+    who asks, where the host wants to know.
     """
 
     def __init__(
@@ -197,14 +204,16 @@ class Transport:
         connect_timeout: float = 10,
         read_timeout: float = 30,
         retry_budget: float = 120,
+        empty_seconds: float = 0,
         classify: Callable[[Answer], SourceError | None] = error_of,
         user_agent: str = USER_AGENT,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
         self.url, self.throttle = url.rstrip("/"), throttle
-        self._key, self._classify = key, classify
+        self._key, self._classify, self._host = key, classify, host_of(url)
         self._timeouts, self._budget = (connect_timeout, read_timeout), retry_budget
+        self._empty_seconds = empty_seconds
         self._clock, self._rng = clock, rng or random.Random()
         self._in_flight = threading.BoundedSemaphore(workers)
         self._session = _session(self.url, key, workers, user_agent)
@@ -228,17 +237,26 @@ class Transport:
         if request.scope in self._refused:
             raise self._refused[request.scope]
         patience = Patience(self._budget, self._clock, self._rng)
-        while True:
-            try:
-                return decode(self._ask(request))
-            except SourceError as failure:
-                error = failure.without(self._key)
-            self._remember(request, error)
-            delay = patience.delay(error)
-            if delay is None:
-                raise error
-            self._count(retries=1)
-            self.throttle.pause(delay)
+        with waiting(self._host) as tell:
+            while True:
+                try:
+                    return decode(self._ask(request))
+                except SourceError as failure:
+                    error = failure.without(self._key)
+                self._remember(request, error)
+                delay = patience.delay(error)
+                if delay is None:
+                    raise error
+                self._count(retries=1)
+                tell(error.found)
+                self.throttle.pause(delay)
+
+    def pause_for_nothing(self, what: str) -> None:
+        """Let the time pass after which an empty answer is asked for again."""
+        with waiting(self._host) as tell:
+            pause = self._empty_seconds
+            tell(f"{what} came empty, read again after {pause:g} s", pause)
+            self.throttle.pause(pause)
 
     def _remember(self, request: Request, error: SourceError) -> None:
         if isinstance(error, Unauthorized):
@@ -278,8 +296,7 @@ class Transport:
             ) as response:
                 raw = self._read(response, request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as failure:
-            kind = type(failure).__name__
-            return SourceUnavailable(f"no complete answer: {kind}", path=request.shown)
+            return unreachable(failure, self.url, request.shown)
         return self._unpack(request, response, raw)
 
     def _read(self, response: requests.Response, request: Request) -> bytes:

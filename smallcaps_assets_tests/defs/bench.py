@@ -32,7 +32,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
         "lake": {"root": str(root)},
         **sections,
         "sandbox": {**MARKET, **sections.get("sandbox", {}), "faults": list(faults)},
-        "polygon": {"retry_budget": 0.2, **sections.get("polygon", {})},
+        "polygon": {"retry_budget": 0.2, "empty_seconds": 0, **sections.get("polygon", {})},
     }
     settings = Settings.model_validate(values)
     return Workspace(

@@ -265,7 +265,8 @@ def test_fresh_lake_of_a_faulty_vendor_is_equal_byte_for_byte(
     small_lake: Path, tmp_path: Path, periods: Path
 ) -> None:
     faults = ";".join(f"{kind}@any~0.02" for kind in FAULTS)
-    patience = ("--set", "polygon.read_timeout=3", "--set", f"sandbox.faults={faults}")
+    chosen = ("polygon.read_timeout=3", "polygon.empty_seconds=0", f"sandbox.faults={faults}")
+    patience = [part for value in chosen for part in ("--set", value)]
     done = run_small(tmp_path / "lake", "--config", periods, *patience)
     assert (done.status, done.error) == (0, "")
     assert digests(tmp_path / "lake") == digests(small_lake)

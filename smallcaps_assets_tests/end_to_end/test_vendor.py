@@ -29,6 +29,7 @@ SECRETS = {
 FAULTS = (
     *("429@trades*2", "500@bars*2", "cut_gzip@trades*1", "reset@grouped*1", "502@flatfile*1"),
     "403@float",
+    "403@short_interest",
 )
 PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 OPENED = {
@@ -36,6 +37,7 @@ OPENED = {
     "selection.min_change": "0",
     "selection.min_dollar_volume": "0",
     "polygon.retry_budget": "2",
+    "polygon.empty_seconds": "0",
 }
 FIRST, LAST = "2025-01-02", "2025-01-03"
 
@@ -78,16 +80,23 @@ def ran(vendor: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_key_without_a_market_means_polygon_and_runs_through(
     vendor: Sandbox, ran: tuple[Path, Finished]
 ) -> None:
-    """All but the free float, which is refused."""
+    """All but the free float and the short interest, which the vendor does not offer."""
     lake, done = ran
     assert {asked.fault for asked in vendor.requests} >= {"429", "cut_gzip", "403"}
-    assert (done.status, done.error) == (1, "") and "free_float" in done.out, done
+    assert (done.status, done.error) == (0, ""), done
+    for table in ("free_float", "short_interest"):
+        assert done.out.count(f"the vendor does not offer {table}") == 1
     assert done.out.startswith(f"market polygon, sessions {FIRST} to {LAST}, ")
     stored = Lake(lake)
     chosen = {"FWSP_2025-01-02", "FWSP_2025-01-03", "SPDV_2025-01-02", "SPDV_2025-01-03"}
     assert set(stored.keys("sample_weights")) <= chosen and stored.keys("sample_weights")
     assert stored.keys("watchlist") == [FIRST, LAST]
     assert stored.read("ml_dataset", "union").height > 0
+    asked = sum(request.fault == "403" for request in vendor.requests)
+    days = ["--from", FIRST, "--to", LAST, "--tickers", "SPDV,FWSP", "--no-report"]
+    again = smallcaps("run", "--lake", lake, *days, cwd=lake.parent, **variables(vendor))
+    assert (again.status, again.error) == (0, "") and "nothing to do" in again.out
+    assert sum(request.fault == "403" for request in vendor.requests) == asked
 
 
 def test_run_with_faults_leaves_no_secret_and_no_pickle_anywhere(

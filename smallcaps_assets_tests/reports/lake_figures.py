@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.cli.quality_figures import EMPTY
 from smallcaps_assets.domain import density
 from smallcaps_assets.domain.calendar import sessions
 from smallcaps_assets.domain.diagnostics import EXCLUDED
@@ -137,6 +138,10 @@ def make_quality(span: Span, seed: int = 1, **changes: Any) -> QualityFigures:
         "excluded": pl.DataFrame(excluded, schema=EXCLUDED, orient="row"),
         "short": pl.DataFrame({"key": ["A_2024-10-08"], "found": ["0 of 9 shares"]}),
         "outside": pl.DataFrame({"key": ["B_2024-10-09", "C_2024-10-09"], "events": [30, 12]}),
+        "empties": pl.DataFrame(
+            [("splits", "2013", [], False, "splits 2013: unconfirmed")],
+            schema=EMPTY, orient="row",
+        ),
         "tapes": 40,
         "stored_tapes": 47,
     }  # fmt: skip

@@ -80,6 +80,7 @@ def test_quality_measures_tell_defects_from_what_to_look_at():
     found = {m.name: m.values[0] for m in quality_measures([make_quality(FIRST)])}
     assert found["vendor tickers answered for"] == 0.9
     assert (found["missing partitions"], found["failed partitions"]) == (2, 1)
+    assert (found["empty partitions"], found["of them unconfirmed"]) == (1, 1)
     assert found["checks that found a defect"] == found["checks with something to look at"] == 1
     assert found["minutes in the daily volume"] == pytest.approx(0.99)
     assert found["volume left out of the sampled tapes"] == pytest.approx(0.05)

@@ -36,24 +36,24 @@ def test_summary_table_given_nothing_has_no_total():
 
 def test_status_table_given_rows_shows_what_is_missing_and_failed():
     rows = [
-        ("trades", "ticker_session", 10_000, 9_998, 2, 1, 3, 1_000, "2021-02-05"),
-        ("splits", "year", 2, 2, 0, 0, 0, 10, ""),
+        ("trades", "ticker_session", 10_000, 9_998, 2, 1, 3, 1_000, "2021-02-05", 3, 2),
+        ("splits", "year", 2, 2, 0, 0, 0, 10, "", 0, 0),
     ]
     found = cells(status_table(rows))
-    assert found[2] == ["trades", "10,000", "9,998", "2", "1", "3", "1.00 kB", "2021-02-05"]
-    assert found[3] == ["splits", "2", "2", "0", "0", "0", "10 B", "–"]
+    assert found[2] == ["trades", "10,000", "9,998", "2", "1", "3", "2", "1.00 kB", "2021-02-05"]
+    assert found[3] == ["splits", "2", "2", "0", "0", "0", "0", "10 B", "–"]
 
 
 def test_status_table_names_tables_that_nothing_is_expected_of_below():
     rows = [
-        ("splits", "year", 2, 2, 0, 0, 0, 10, ""),
-        ("news", "session", 0, 0, 0, 0, 0, 0, ""),
-        ("income_statements", "year", 0, 0, 0, 0, 0, 0, ""),
+        ("splits", "year", 2, 2, 0, 0, 0, 10, "", 0, 0),
+        ("news", "session", 0, 0, 0, 0, 0, 0, "", 0, 0),
+        ("income_statements", "year", 0, 0, 0, 0, 0, 0, "", 0, 0),
     ]
     found = cells(status_table(rows))
     assert [row[0] for row in found[2:]] == ["splits", "not asked for: news, income_statements"]
 
 
 def test_status_table_given_markup_in_a_name_prints_it_as_it_is():
-    found = cells(status_table([("[red]x[/red]", "session", 1, 1, 0, 0, 0, 1, "[bold]")]))
+    found = cells(status_table([("[red]x[/red]", "session", 1, 1, 0, 0, 0, 1, "[bold]", 0, 0)]))
     assert found[2][0] == "[red]x[/red]" and found[2][-1] == "[bold]"

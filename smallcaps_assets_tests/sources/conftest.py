@@ -23,7 +23,13 @@ class ShortJitter(random.Random):
 
 
 def make_client(url: str, **settings: object) -> PolygonClient:
-    chosen = {"read_timeout": 0.5, "connect_timeout": 2, "retry_budget": 5, **settings}
+    chosen = {
+        "read_timeout": 0.5,
+        "connect_timeout": 2,
+        "retry_budget": 5,
+        "empty_seconds": 0,
+        **settings,
+    }
     return PolygonClient(url, KEY, PolygonSettings.model_validate(chosen), rng=ShortJitter())
 
 

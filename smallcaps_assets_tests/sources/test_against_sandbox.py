@@ -60,7 +60,9 @@ def config(*faults: str) -> SandboxConfig:
 
 
 def client_of(sandbox: Sandbox) -> PolygonClient:
-    settings = PolygonSettings.model_validate({"retry_budget": 5, "read_timeout": 2})
+    settings = PolygonSettings.model_validate(
+        {"retry_budget": 5, "read_timeout": 2, "empty_seconds": 0}
+    )
     return PolygonClient(sandbox.url, "sandbox", settings, rng=ShortJitter())
 
 

@@ -30,12 +30,16 @@ class Vendor:
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
+        self.silences: dict[str, int] = {}
         self.first_day = DAYS[0]
 
     def __call__(self, asked: Asked) -> Reply:
         _, _, _, _, ticker, _, _, _, start, end = asked.path.split("/")
         if ticker in self.broken:
             return Reply(b"", 500)
+        if self.silences.get(ticker, 0):
+            self.silences[ticker] -= 1
+            return minutes_page([], ticker=ticker)
         if not start.startswith("2024-"):
             return minutes_page([], ticker=ticker)
         first, last = date.fromisoformat(start), date.fromisoformat(end)
@@ -136,3 +140,16 @@ def test_session_given_a_plan_that_begins_inside_the_month_expected_day_by_day(
     with pytest.raises(NotEntitled):
         minutes.session(MAY[0], TICKERS)
     assert minutes.session(MAY[12], TICKERS).frame.height == 2 * len(TICKERS)
+
+
+@pytest.mark.parametrize("silences", [2, 10])
+def test_session_given_nothing_of_a_ticker_that_has_traded_expected_read_again_after_a_pause(
+    bench: Bench, silences: int
+) -> None:
+    bench.vendor.silences = {"T05": silences}
+    minutes = Minutes(bench.router, bench.spool, lambda day: {}, traded=lambda day: {"T05"})
+    found = minutes.session(MAY[1], TICKERS)
+    has_it = "T05" in set(found.frame["ticker"])
+    assert has_it == (silences == 2) and not found.failed
+    assert bench.asked_tickers().count("T05") == (3 if has_it else 4)
+    minutes.close()

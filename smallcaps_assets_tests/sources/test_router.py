@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import FlatFiles, Routed, Router
-from smallcaps_assets.sources.errors import NotFound, SourceError
+from smallcaps_assets.sources.errors import NotFound, SourceError, SourceUnavailable
 from smallcaps_assets.sources.flatfiles import key_of
 from smallcaps_assets.sources.minutes import Minutes
+from smallcaps_assets.sources.notices import heard_by
 from smallcaps_assets.sources.spool import Spool
 from smallcaps_assets.sources.stores import HttpStore, LocalStore
 from smallcaps_assets_tests.sources.conftest import make_client
@@ -284,3 +286,37 @@ def test_is_replaced_given_a_listing_that_fails_expected_nothing_replaced(bench:
 def test_trades_given_rows_expected_the_row_of_each_ticker(bench: Bench) -> None:
     """The loopback's trade is the one of `rows`."""
     assert bench.router(None).trades("A", DAY).frame["price"].to_list() == [trade(1)["price"]]
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_minute_bars_given_a_host_that_is_down_expected_rest_said_once_and_it_left_alone(
+    bench: Bench, is_listed: bool
+) -> None:
+    days = [date(2024, 5, 3), date(2024, 5, 6), date(2024, 5, 7), date(2024, 6, 3)]
+    answer = _bucket(True, 503) if is_listed else Reply(b"", 503)
+    bucket = bench.stack.enter_context(Loopback(answer))
+    files = FlatFiles(HttpStore(bucket.url, 2, 0.5), retry_budget=2, sleep=lambda seconds: None)
+    minutes = Minutes(bench.router(files), bench.spool, lambda day: {})
+    heard: list[str] = []
+    with heard_by(heard.append):
+        found = [minutes.session(day, ["A"]) for day in days]
+    minutes.close()
+    assert [routed.route[:5] for routed in found] == ["rest:"] * 4
+    assert found[0].frame.height == 1 and len(bucket.asked) <= 4
+    assert len(heard) == 1 and "going on over REST" in heard[0]
+
+
+def test_minute_bars_given_a_closed_port_and_route_flatfile_expected_one_patience_for_all(
+    bench: Bench,
+) -> None:
+    with Loopback(rest) as closed:
+        url = closed.url
+    slept: list[float] = []
+    files = FlatFiles(HttpStore(url, 2, 0.5), retry_budget=0.5, sleep=slept.append)
+    router = bench.router(files, minute_route="flatfile")
+    tries = []
+    for day in (DAY, date(2024, 5, 6)):
+        with pytest.raises(SourceUnavailable, match="refuses the connection"):
+            router.minute_bars(day, ["A"], lambda: Routed(TABLES["minute_bars"].empty(), ""))
+        tries.append(len(slept))
+    assert tries[0] == tries[1] and files.why_down()

@@ -26,6 +26,7 @@ from smallcaps_assets.sources.errors import (
     WrongContent,
     redact,
 )
+from smallcaps_assets.sources.notices import heard_by, waiting, waits
 from smallcaps_assets.sources.transport import (
     LARGEST_BODY,
     LARGEST_PAGE,
@@ -185,6 +186,41 @@ def test_transport_given_closed_port_expected_unavailable() -> None:
     client = make_client(url, retry_budget=0.1)
     with pytest.raises(SourceUnavailable):
         client.daily_bars(DAY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("name", "the name nowhere.invalid can't be resolved (DNS)"),
+        ("closed", "127.0.0.1:{port} refuses the connection"),
+        ("silent", "127.0.0.1:{port} does not answer in time"),
+    ],
+)
+def test_transport_given_no_answer_expected_the_host_and_the_reason_named(
+    kind: str, words: str
+) -> None:
+    with Loopback(Reply(stall=0.5)) as server:
+        silent = server.url
+        if kind == "silent":
+            client = make_client(silent, read_timeout=0.1, retry_budget=0)
+            with pytest.raises(SourceUnavailable) as told:
+                client.market_status()
+    if kind != "silent":
+        client = make_client("http://nowhere.invalid" if kind == "name" else silent, retry_budget=0)
+        with pytest.raises(SourceUnavailable) as told:
+            client.market_status()
+    assert words.format(port=silent.rpartition(":")[2]) in str(told.value)
+
+
+def test_waits_given_a_long_wait_expected_host_and_reason_told() -> None:
+    heard: list[str] = []
+    with heard_by(heard.append), waiting("a host") as tell:
+        tell("it hiccups")
+        assert waits() == "" and heard == []
+        for _ in range(2):
+            tell("it rests", 60)
+        assert "for a host: it rests" in waits()
+    assert waits() == "" and heard == ["waiting for a host: it rests"]
 
 
 def _leaks(asked: Asked) -> Reply:
