@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -53,6 +54,42 @@ class SettingsError(ValueError):
 
 class Section(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """A group of settings: no unknown fields, finite numbers, values that can't be changed."""
+
+
+def _names(value: Any) -> Any:
+    """Names with commas between, or a JSON list of them, as a tuple."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    try:
+        return tuple(json.loads(value))
+    except (ValueError, RecursionError):
+        raise ValueError('give names with commas between, or a JSON list as ["A", "B"]') from None
+
+
+def _one_of(kind: str, valid: Sequence[str]) -> AfterValidator:
+    """Refuses names that are not valid ones."""
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in valid]
+        if unknown:
+            raise ValueError(f"unknown {kind} {unknown[0]!r}; choose from {', '.join(valid)}")
+        return names
+
+    return AfterValidator(check)
+
+
+FACILITIES = ("FNSQ", "FNQC", "FNYX", "FNRA", "FORF")
+SECURITY_TYPES = (
+    *("CS", "ADRC", "ADRP", "ADRR", "ADRW", "UNIT", "RIGHT", "PFD", "FUND", "SP", "WARRANT"),
+    *("INDEX", "ETF", "ETN", "ETS", "ETV", "OS", "GDR", "NYRS", "AGEN", "EQLK", "BOND", "BASKET"),
+    *("LT", "OTHER"),
+)
+EXCHANGES = ("XNAS", "XNYS", "XASE", "ARCX", "BATS", "IEXG", "LTSE")
+SELECTION_RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")
+HALT_SOURCES = ("feed", "market_wide", "reopening", "inferred")
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
 class MarketSettings(Section, frozen=True):
@@ -198,43 +235,24 @@ class ShortSettings(Section, frozen=True):
     interest_source: Literal["polygon", "finra"] = Field(
         default="polygon", description="where short interest comes from"
     )
-    facilities: tuple[str, ...] = Field(
+    facilities: Annotated[Names, _one_of("facility", FACILITIES)] = Field(
         default=(), description="facilities whose files are read too: FNSQ FNQC FNYX FNRA FORF"
     )
     exchange_dir: str = Field(
         default="", description="local folder of the exchanges' own short-volume files"
     )
 
-    @field_validator("facilities", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
-
-    @field_validator("facilities")
-    @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        valid = ("FNSQ", "FNQC", "FNYX", "FNRA", "FORF")
-        unknown = [name for name in value if name not in valid]
-        if unknown:
-            raise ValueError(f"unknown facility {unknown[0]!r}; choose from {', '.join(valid)}")
-        return value
-
 
 class UniverseSettings(Section, frozen=True):
-    types: tuple[str, ...] = Field(
-        default=("CS",), description="security types; add ADRC if wanted"
+    types: Annotated[Names, _one_of("security type", SECURITY_TYPES)] = Field(
+        default=("CS",), min_length=1, description="security types; add ADRC if wanted"
     )
-    exchanges: tuple[str, ...] = Field(
-        default=("XNAS", "XNYS", "XASE"), description="MICs of the listing exchanges"
+    exchanges: Annotated[Names, _one_of("exchange", EXCHANGES)] = Field(
+        min_length=1, default=("XNAS", "XNYS", "XASE"), description="MICs of the listing exchanges"
     )
     max_market_cap: float = Field(
         default=2e9, gt=0, description="USD; unknown caps are kept and flagged"
     )
-
-    @field_validator("types", "exchanges", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
 
 
 class MetricsSettings(Section, frozen=True):
@@ -264,30 +282,13 @@ class SelectionSettings(Section, frozen=True):
         default=2.0, ge=0, description="premarket_gap: ratio"
     )
     max_float: float = Field(default=100e6, gt=0, description="premarket_gap: shares, where known")
-    tick_rules: tuple[str, ...] = Field(
+    tick_rules: Annotated[Names, _one_of("rule", SELECTION_RULES)] = Field(
         default=("info_rich", "intraday_trigger"), description="rules that create ticker-sessions"
     )
     runners: int = Field(default=50, ge=1, description="runners listed per session")
     runner_sessions: int = Field(
         default=252, ge=1, le=252, description="sessions counted for runners"
     )
-
-    @field_validator("tick_rules", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
-
-    @field_validator("tick_rules")
-    @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        valid = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")
-        unknown = [rule for rule in value if rule not in valid]
-        if unknown:
-            raise ValueError(f"unknown rule {unknown[0]!r}; choose from {', '.join(valid)}")
-        return value
-
-
-HALT_SOURCES = ("feed", "market_wide", "reopening", "inferred")
 
 
 class TickSettings(Section, frozen=True):
@@ -302,23 +303,14 @@ class TickSettings(Section, frozen=True):
     halt_prior_prints: int = Field(
         default=60, ge=1, description="prints needed in the 5 minutes before"
     )
-    halt_sources: tuple[str, ...] = Field(
+    halt_sources: Annotated[Names, _one_of("source of halts", HALT_SOURCES)] = Field(
         default=HALT_SOURCES,
         description="where halts may come from; without reopening and inferred none is inferred",
     )
 
-    @field_validator("halt_sources", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(v.strip() for v in value.split(",") if v) if isinstance(value, str) else value
-
     @field_validator("halt_sources")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [source for source in value if source not in HALT_SOURCES]
-        if unknown:
-            valid = ", ".join(HALT_SOURCES)
-            raise ValueError(f"unknown source of halts {unknown[0]!r}; choose from {valid}")
+    def _in_order(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(source for source in HALT_SOURCES if source in value)
 
 

@@ -1,12 +1,15 @@
 """Settings: where they come from, which wins, and how a wrong one is refused."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from smallcaps_assets.schemas import RULES
 from smallcaps_assets.settings import (
+    SELECTION_RULES,
     Settings,
     SettingsError,
     api_key,
@@ -260,3 +263,28 @@ def test_bad_value_that_the_lake_remembers_is_named_and_a_correct_one_replaces_i
     mended = load_settings([periods(period("bull_market"))], remembered=bad)
     assert [p.name for p in mended.dataset.periods] == ["bull_market"]
     assert mended.bars.alpha == 0.3
+
+
+@pytest.mark.parametrize("given", ["CS,ETF", " CS , ETF,", '["CS", "ETF"]', ' ["CS","ETF"] '])
+def test_names_are_a_list_with_commas_or_a_json_list(given: str) -> None:
+    assert load_settings([f"universe.types={given}"]).universe.types == ("CS", "ETF")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("universe.types=cs", "unknown security type 'cs'; choose from CS, ADRC"),
+        ('universe.types=["CS"', "names with commas between, or a JSON list"),
+        ("universe.types=[]", "at least 1 item"),
+        ("universe.exchanges=NASDAQ", "unknown exchange 'NASDAQ'; choose from XNAS, XNYS"),
+        ('selection.tick_rules=["x"]', "unknown rule 'x'; choose from info_rich"),
+        ("short.facilities=X", "unknown facility 'X'; choose from FNSQ"),
+    ],
+)
+def test_names_that_are_none_are_refused(given: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load_settings([given])
+
+
+def test_rules_of_the_settings_are_those_of_the_watchlist() -> None:
+    assert SELECTION_RULES == RULES

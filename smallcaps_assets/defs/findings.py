@@ -42,6 +42,12 @@ def _listing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
     return [checks.session_share(frame, _rows_before(work, table, key), what)]
 
 
+def _universe(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    remedy = "look at universe.types, universe.exchanges and universe.max_market_cap"
+    some = [] if work.scope(table) != Scope() else [checks.has_rows(frame, "companies", remedy)]
+    return [*some, *_listing(work, table, key, frame)]
+
+
 def _daily_bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [*_listing(work, table, key, frame), checks.price_ranges(frame)]
 
@@ -114,7 +120,9 @@ def _weights(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
 
 
 def _dataset(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    return [checks.selection_consistent(frame), checks.weights_valid(frame)]
+    remedy = "see that ticker-sessions of its dates were selected, and have bars and labels"
+    some = checks.has_rows(frame, "events", remedy)
+    return [some, checks.selection_consistent(frame), checks.weights_valid(frame)]
 
 
 def _coverage(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -176,7 +184,7 @@ def _minute_volumes(work: Workspace, session: str) -> dict[str, float]:
 _FINDS: dict[str, Find] = {
     "tickers": _listing,
     "daily_bars": _daily_bars,
-    "universe": _listing,
+    "universe": _universe,
     "minute_bars": _ranges,
     "session_summary": _summary,
     "daily_metrics": _metrics,

@@ -32,19 +32,29 @@ class Losses:
     """Of the qualified ticker-sessions of a range of days: which are lost, or may be.
 
     `selected` counts those with stored trades, `short` says of keys why their trades are not their
-    day's, `outside` gives the rows of sample_weights of keys that lie in no period.
+    day's, `outside` gives the rows of sample_weights of keys that lie in no period. `no_universe`
+    has the sessions whose universe holds no company.
     """
 
     selected: int
     short: dict[str, str]
     outside: dict[str, int]
+    no_universe: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What a user is told, in a line each."""
         return [
+            *([self._universe_line()] if self.no_universe else []),
             *([self._short_line()] if self.short else []),
             *([self._outside_line()] if self.outside else []),
         ]
+
+    def _universe_line(self) -> str:
+        days = self.no_universe
+        return (
+            f"the universe of {len(days):,} sessions, {days[0]} to {days[-1]}, holds no company;"
+            " look at universe.types, universe.exchanges and universe.max_market_cap"
+        )
 
     def _short_line(self) -> str:
         return (
@@ -66,7 +76,13 @@ def losses(lake: Lake, periods: Sequence[Period], start: date, end: date) -> Los
     """The losses of the sessions of a date range."""
     keys = qualified_keys(lake, start, end)
     stored = [key for key in keys if lake.exists("trades", key)]
-    return Losses(len(stored), short_tapes(lake, stored), outside_periods(lake, periods, keys))
+    days = [key for key in lake.keys("universe") if str(start) <= key <= str(end)]
+    return Losses(
+        len(stored),
+        short_tapes(lake, stored),
+        outside_periods(lake, periods, keys),
+        tuple(key for key in days if not lake.rows("universe", key)),
+    )
 
 
 def qualified_keys(lake: Lake, start: date, end: date) -> list[str]:

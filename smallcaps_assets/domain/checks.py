@@ -49,6 +49,12 @@ class Finding:
         return self.found if self.is_good else f"{self.found}; {self.remedy}"
 
 
+def has_rows(frame: pl.DataFrame, what: str, remedy: str) -> Finding:
+    """A table that is derived from others has something in it."""
+    found = f"{frame.height:,} {what}"
+    return Finding("rows", not frame.is_empty(), found, remedy, is_error=False)
+
+
 def price_ranges(frame: pl.DataFrame) -> Finding:
     """No low above its high, no open or close outside of them."""
     outside = frame.filter(

@@ -131,3 +131,20 @@ def test_dataset_of_an_open_period_has_all_later_events_and_new_ones_put_it_out_
     again = work.store("ml_dataset", "p", lambda: build_dataset(work, "p"))
     assert again.written is not None and again.written.rows == len(EVENTS)
     assert again.metadata["meta"].data["periods"]["p"]["end"] is None
+
+
+# Tables without rows ------------------------------------------------------------------------------
+def test_universe_and_dataset_without_rows_are_warnings_and_told(tmp_path: Path) -> None:
+    work = work_on(tmp_path, OPEN)
+    empty = {name: TABLES[name].empty() for name in ("universe", "ml_dataset")}
+    for table, key, what in (
+        ("universe", str(DAY), "0 companies"),
+        ("ml_dataset", "p", "0 events"),
+    ):
+        found = next(one for one in find(work, table, key, empty[table]) if one.name == "rows")
+        assert (found.is_good, found.is_error, found.found) == (False, False, what)
+    work.lake.write("universe", str(DAY), empty["universe"], work.stamp("universe", str(DAY)))
+    assert told(work) == [
+        f"the universe of 1 sessions, {DAY} to {DAY}, holds no company;"
+        " look at universe.types, universe.exchanges and universe.max_market_cap"
+    ]
