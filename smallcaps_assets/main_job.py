@@ -26,7 +26,7 @@ from smallcaps_assets.defs.sessions import (
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
-from smallcaps_assets.orchestration.market import has_daily_bars, has_facts, market_range
+from smallcaps_assets.orchestration.market import absent_tables, has_daily_bars, market_range
 from smallcaps_assets.orchestration.partitions import (
     TICKER_SESSIONS,
     TICKERS,
@@ -173,10 +173,10 @@ class MainJob:
         return self.report
 
     def _narrowed(self, step: Step) -> Step:
-        """The step without the tables that nothing up to the last table asked for is made from."""
-        if self.until is None:
-            return step
-        needed = lineage(self.until)
+        """The step without the tables that the market has no source of, and without those that
+        nothing up to the last table asked for is made from."""
+        needed = set(TABLES if self.until is None else lineage(self.until))
+        needed -= set(absent_tables(self.work.settings))
         kept = tuple(table for table in step.tables if table in needed)
         return replace(
             step,
@@ -201,8 +201,7 @@ class MainJob:
                 t for t in WARM_UP_TABLES if t != "minute_bars" or self._has_minutes(warm)
             )
             yield Step("earlier sessions", "session_tables", tables, warm, all_sessions)
-        if has_facts(self.work.settings):
-            yield from self._fact_steps(warm[-FACTS_LOOK_BACK:], wanted, all_sessions, months)
+        yield from self._fact_steps(warm[-FACTS_LOOK_BACK:], wanted, all_sessions, months)
         whole = ("adjustment_factors", "ticker_sessions")
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")

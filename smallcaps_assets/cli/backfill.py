@@ -10,6 +10,7 @@ from typing import Any
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.run import (
     Display,
+    name_absent,
     name_failures,
     name_losses,
     renew_catalog,
@@ -60,6 +61,7 @@ def run_backfill(
     console, began = wide_console(), time.perf_counter()
     if start or end:
         console.print(range_text((start, end), (first, last)), soft_wrap=True)
+    name_absent(console, settings)
     display = Display(console)
     try:
         named = tables_of(tables)

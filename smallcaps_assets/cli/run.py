@@ -20,6 +20,7 @@ from smallcaps_assets.cli.setup import (
     ticker_list,
 )
 from smallcaps_assets.lake import Empties, Lake
+from smallcaps_assets.orchestration.market import absent_tables
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
@@ -104,6 +105,7 @@ def run_main_job(
     console = wide_console()
     days = range_text((start, end), (first, last))
     console.print(f"market {settings.market.name}, {days}, lake {store.root}", soft_wrap=True)
+    name_absent(console, settings)
     display = Display(console)
     with open_instance(settings.lake.local) as instance, display:
         job = MainJob(
@@ -144,6 +146,14 @@ def run_main_job(
     console.print(f"done in {time.perf_counter() - began:.1f} s")
     name_losses(console, lost)
     return name_failures(console, report)
+
+
+def name_absent(console: Console, settings: Settings) -> None:
+    """Say which tables are left out because the market has no source of them."""
+    absent = [name for name in absent_tables(settings) if not TABLES[name].is_optional]
+    if absent:
+        text = f"left out, a {settings.market.name} market has no source of them: "
+        console.print(text + ", ".join(absent), soft_wrap=True)
 
 
 def _check_until(table: str | None) -> None:

@@ -18,7 +18,7 @@ from smallcaps_assets.lake import Empties, Empty, Lake
 from smallcaps_assets.lake.meta import is_described
 from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.instance import instance_to_read
-from smallcaps_assets.orchestration.market import market_range
+from smallcaps_assets.orchestration.market import absent_tables, market_range
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -66,9 +66,11 @@ def status_rows(
     cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
+    absent = absent_tables(settings)
     return [
         _row(
-            *(lake, instance, cuts, table, _expected(lake, instance, cuts, table)),
+            *(lake, instance, cuts, table),
+            _expected(lake, instance, cuts, table, TABLES[table].is_optional or table in absent),
             defects.get(table, set()),
             [empty for empty in empties if empty.table == table],
         )
@@ -76,9 +78,11 @@ def status_rows(
     ]
 
 
-def _expected(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
-    """Keys of a complete lake; of tables that the main job leaves out, those that are stored."""
-    stored = set(lake.keys(table)) if TABLES[table].is_optional else None
+def _expected(
+    lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str, is_left_out: bool
+) -> list[str]:
+    """Keys of a complete lake; of a table that the main job leaves out, those that are stored."""
+    stored = set(lake.keys(table)) if is_left_out else None
     if stored is not None and not stored:
         return []
     keys = expected_keys(lake, instance, cuts, table)

@@ -17,9 +17,11 @@ from typing import Any
 from smallcaps_assets.domain.calendar import LAST_DAY, NEW_YORK, sessions
 from smallcaps_assets.lake import LakeIdentity
 from smallcaps_assets.orchestration.shared import shared
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
 VENDOR_HISTORY_START = date(2003, 9, 10)
+_BESIDE_PRICES = ("short_data", "events", "fundamentals")
 _SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "pump_days", "trades_scale")
 
 
@@ -83,9 +85,11 @@ def last_day(settings: Settings) -> date:
     return market_range(settings)[1]
 
 
-def has_facts(settings: Settings) -> bool:
-    """Whether the market has sources beside prices; a recording has not."""
-    return settings.market.name != "recorded"
+def absent_tables(settings: Settings) -> tuple[str, ...]:
+    """Tables of which the market has no source: a recording has prices alone."""
+    if settings.market.name != "recorded":
+        return ()
+    return tuple(name for name, table in TABLES.items() if table.group in _BESIDE_PRICES)
 
 
 def has_daily_bars(settings: Settings, keys: Sequence[str]) -> list[str]:

@@ -18,8 +18,8 @@ SHARED = Path(__file__).parents[3] / "shared" / "data" / "recorded"
 KEY = f"IBM_{DAY}"
 
 
-def run_recorded(lake: Path, folder: Path, *arguments: str) -> None:
-    """The main job on a recorded market with an open selection."""
+def run_recorded(lake: Path, folder: Path, *arguments: str) -> str:
+    """The main job on a recorded market with an open selection; what it printed."""
     options = [
         "--no-report",
         "--market",
@@ -30,13 +30,15 @@ def run_recorded(lake: Path, folder: Path, *arguments: str) -> None:
     ]
     done = smallcaps("run", *options, *arguments, cwd=lake.parent)
     assert (done.status, done.error) == (0, ""), done.out
+    return done.out
 
 
 @pytest.fixture(scope="module")
 def recorded_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A finished lake of the one recorded session."""
     root = tmp_path_factory.mktemp("recorded")
-    run_recorded(root / "lake", write_recording(root / "market"))
+    told = run_recorded(root / "lake", write_recording(root / "market"))
+    assert "a recorded market has no source of them: short_volume, short_interest, " in told
     return Lake(root / "lake")
 
 
@@ -54,7 +56,11 @@ def test_recorded_market_reaches_every_table_that_it_can_fill(recorded_lake: Lak
     rows = {table: sum(lake.read(table, k).height for k in lake.keys(table)) for table in TABLES}
     empty = {table for table, count in rows.items() if not count}
     facts = {t for t in TABLES if TABLES[t].group in ("short_data", "events", "fundamentals")}
-    assert empty == {"splits", "dividends", "adjustment_factors", "short_volume"} | facts
+    assert empty == {"splits", "dividends", "adjustment_factors"} | facts
+    assert not any(lake.has(table) for table in facts)
+    status = smallcaps("status", "--json", "--lake", lake.root, cwd=Path(str(lake.root)).parent)
+    known = {row["table"]: row["expected"] for row in json.loads(status.out)}
+    assert known["daily_bars"] > 0 == known["short_volume"] == known["halts"]
 
 
 def test_recorded_dataset_has_labels_of_both_barriers(recorded_lake: Lake) -> None:
