@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
+_LATEST_PUBLICATION = timedelta(days=60)
+"""Figures of a session come out that much later at most; the calendar has to reach so far."""
 VENDOR_HISTORY_START = date(2003, 9, 10)
 _BESIDE_PRICES = ("short_data", "events", "fundamentals")
 _SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "pump_days", "trades_scale")
@@ -67,7 +69,7 @@ def recorded_dir(settings: Settings) -> Path:
 def market_range(settings: Settings) -> tuple[date, date]:
     """First and last session of the market."""
     if settings.market.name == "polygon":
-        days = sessions(VENDOR_HISTORY_START, LAST_DAY)
+        days = sessions(VENDOR_HISTORY_START, LAST_DAY - _LATEST_PUBLICATION)
     elif settings.market.name == "recorded":
         days = _recorded_sessions(recorded_dir(settings))
     else:

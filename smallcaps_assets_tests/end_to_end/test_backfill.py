@@ -83,7 +83,7 @@ def test_missing_partitions_of_all_tables_are_made_and_nothing_else(own_lake: Pa
         (["dayly_bars"], "unknown table 'dayly_bars'"),
         (["trades", "--keys", "NOPE_2024-12-20"], "no partition 'NOPE_2024-12-20'"),
         (["trades", "--keys", "@nowhere.txt"], "name a readable file"),
-        (["daily_bars", "--from", "2024-12-25"], "is no session"),
+        (["daily_bars", "--from", "2024-12-25", "--to", "2024-12-25"], "no session"),
     ],
 )
 def test_bad_request_is_refused_in_one_line(

@@ -133,7 +133,7 @@ def test_assets_tell_their_density_and_coverage(small_lake: Path) -> None:
 
         registry, metrics = metadata("ticker_sessions"), metadata("daily_metrics")
         assert registry["density"].startswith("![Qualified ticker-sessions in 15 sessions](data:")
-        assert "| 2024-01-01 | info_rich |" in registry["selected days by year"]
+        assert r"| 2024-01-01 | info\_rich |" in registry["selected days by year"]
         assert metrics["dollar volume"] > 0 and metrics["changes of 15% or more"] >= 0
         assert metadata("coverage")["coverage"].startswith("![")
         assert "after the session" in metadata("dollar_imbalance_bars")["volume left out"]

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from smallcaps_assets.orchestration.describe import group_name
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
@@ -223,7 +224,8 @@ def test_lineage_given_a_lake_shows_every_asset_and_its_partitions(server: Serve
     assert missing <= later | {name for name, table in TABLES.items() if table.is_optional}
 
     for table in ("daily_metrics", "trades", "ml_dataset"):  # groups are folded at first
-        page.goto(f"{server.url}/asset-groups?expanded=global@global:{TABLES[table].group}")
+        group = group_name(TABLES[table])
+        page.goto(f"{server.url}/asset-groups?expanded=global@global:{group}")
         page.get_by_text(table, exact=True).first.wait_for()
 
 

@@ -43,6 +43,9 @@ class OneAnswer:
         self._body = self._later
         return read(answer)
 
+    def pause_for_nothing(self, path: str) -> None:
+        """It says the same at once."""
+
 
 def transport(body: bytes, later: bytes | None = None) -> Any:
     """In a transport's place: always the same answer, or `later` after the first."""
@@ -53,6 +56,7 @@ class OneFile:
     """A store of flat files with one content."""
 
     is_local = True
+    host = "a folder"
 
     def __init__(self, body: bytes) -> None:
         self._body = body
