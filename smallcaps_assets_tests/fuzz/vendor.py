@@ -89,7 +89,7 @@ DECODERS: dict[str, Decoder] = {
     ),
     "csv_trades": Decoder(
         [trades_csv([1, 2, 3]).body],
-        lambda body: TradePages(transport(body, page([]))).trades("AAME", DAY),
+        lambda body: TradePages(transport(body, page([trade(3)]))).trades("AAME", DAY),
     ),
     "json_daily_bars": Decoder(
         [page([daily_bar(), daily_bar("BCpC")], adjusted=False, resultsCount=2)],
@@ -133,7 +133,7 @@ DECODERS: dict[str, Decoder] = {
     ),
     "csv_quotes": Decoder(
         [test_quotes.table([test_quotes.quote(1), test_quotes.quote(2)]).body],
-        lambda body: QuotePages(transport(body, page([]))).quotes("AAME", DAY),
+        lambda body: QuotePages(transport(body, page([test_quotes.quote(2)]))).quotes("AAME", DAY),
     ),
     "json_news": Decoder(
         [page([test_news.article(1), test_news.article(2)])],
