@@ -15,9 +15,10 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.common import workspace_over
 from smallcaps_assets.defs.fact_places import needed_halves
-from smallcaps_assets.defs.findings import find
-from smallcaps_assets.defs.inputs import METRICS_WINDOW, input_digests
+from smallcaps_assets.defs.inputs import METRICS_WINDOW
+from smallcaps_assets.defs.outdated import at_once
 from smallcaps_assets.defs.sessions import (
     SESSION_TABLES,
     register_ticker_sessions,
@@ -33,13 +34,6 @@ from smallcaps_assets.orchestration.partitions import (
     Cuts,
     month_keys,
     year_keys,
-)
-from smallcaps_assets.orchestration.resources import (
-    finra_client,
-    polygon_client,
-    regulators,
-    router,
-    spool,
 )
 from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
 from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
@@ -70,6 +64,17 @@ class Step:
     keys: Sequence[str]
     order: Sequence[str]
     whole: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Partitions of one table in one step: all, those not stored, those stored and out of date."""
+
+    step: str
+    table: str
+    partitions: int
+    missing: int
+    outdated: int
 
 
 @dataclass
@@ -144,19 +149,7 @@ class MainJob:
         self._on_step = on_step or (lambda step, count: None)
         self.cuts = Cuts(*market_range(settings), settings.dataset.periods)
         self.definitions = build_definitions(settings, self._observe)
-        self.work = Workspace(
-            settings=settings,
-            lake=lake,
-            cuts=self.cuts,
-            get_polygon=lambda: polygon_client(settings),
-            get_router=lambda: router(settings),
-            get_finra=lambda: finra_client(settings),
-            get_regulators=lambda: regulators(settings),
-            get_spool=lambda: spool(settings),
-            digests=input_digests,
-            findings=find,
-            tickers=self.tickers,
-        )
+        self.work = workspace_over(settings, lake, self.cuts, self.tickers)
 
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
@@ -171,6 +164,22 @@ class MainJob:
         for step in self._steps():
             self._do(self._narrowed(step))
         return self.report
+
+    def survey(self) -> Iterator[Survey]:
+        """What a run would make, table by table, as far as can be seen now; nothing is made."""
+        for step in map(self._narrowed, self._steps()):
+            for table in (*step.tables, *step.whole):
+                keys = [""] if table in step.whole else list(step.keys)
+                stored, work = set(self.work.lake.keys(table)), at_once(self.work)
+                present = [key for key in keys if key in stored]
+                absent = [key for key in keys if key not in stored]
+                missing = [key for key in absent if not work.is_not_offered(table, key or None)]
+                stale = (
+                    present
+                    if self.is_forced
+                    else [key for key in present if not work.is_current(table, key or None)]
+                )
+                yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
         """The step without the tables that the market has no source of, and without those that
@@ -255,7 +264,7 @@ class MainJob:
         for number in range(_MOST_PASSES):
             is_redone = self.is_forced and number == 0
             keys = list(step.keys) if is_redone else self._missing(step, failed)
-            whole = [t for t in step.whole if is_redone or not self._is_settled(t, None)]
+            whole = [t for t in step.whole if is_redone or not _is_settled(self.work, t, None)]
             if not keys and not whole:
                 return
             self._on_step(step, len(keys) * len(step.tables) + len(whole))
@@ -264,15 +273,12 @@ class MainJob:
                 return
 
     def _missing(self, step: Step, failed: set[str]) -> list[str]:
+        work = at_once(self.work)
         return [
             key
             for key in step.keys
-            if key not in failed and not all(self._is_settled(table, key) for table in step.tables)
+            if key not in failed and not all(_is_settled(work, table, key) for table in step.tables)
         ]
-
-    def _is_settled(self, table: str, key: str | None) -> bool:
-        """Whether a partition is current, or known to be none that the vendor offers."""
-        return self.work.is_current(table, key) or self.work.is_not_offered(table, key)
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
         """The runs that cover the keys; returns the keys that failed."""
@@ -326,6 +332,11 @@ class MainJob:
         self.report.observe(outcome)
         if self._watch is not None:
             self._watch(outcome)
+
+
+def _is_settled(work: Workspace, table: str, key: str | None) -> bool:
+    """Whether a partition is current, or known to be none that the vendor offers."""
+    return work.is_current(table, key) or work.is_not_offered(table, key)
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> tuple[str | None, str]:

@@ -87,6 +87,9 @@ def main() -> None:
 )
 @click.option("--tickers", help="comma-separated; other tickers' rows stay as they are")
 @click.option("--force", is_flag=True, help="make everything again")
+@click.option(
+    "--dry-run", "is_dry", is_flag=True, help="show what is missing and out of date; make nothing"
+)
 @click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")
 def run(**options: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""
@@ -121,6 +124,9 @@ def density(**options: Any) -> None:
 
 @main.command()
 @market_options
+@click.option(
+    "--stale", "is_stale", is_flag=True, help="also count what is out of date; opens every file"
+)
 @as_json
 def status(**options: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""

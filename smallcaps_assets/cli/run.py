@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -84,6 +85,7 @@ def run_main_job(
     until: str | None,
     tickers: str | None,
     force: bool,
+    is_dry: bool,
     is_reported: bool,
 ) -> int:
     """The command; returns its exit status."""
@@ -96,6 +98,8 @@ def run_main_job(
     wanted = ticker_list(tickers)
     check_lake(settings)
     check_market(settings, wanted, first, last)
+    if is_dry:
+        return _show(settings, (first, last), wanted, force, until)
     store = ready_lake(settings)
 
     from smallcaps_assets.defs.losses import losses
@@ -154,6 +158,28 @@ def name_absent(console: Console, settings: Settings) -> None:
     if absent:
         text = f"left out, a {settings.market.name} market has no source of them: "
         console.print(text + ", ".join(absent), soft_wrap=True)
+
+
+def _show(
+    settings: Settings, days: tuple[date, date], tickers: list[str], force: bool, until: str | None
+) -> int:
+    """What the run would find missing and out of date; a lake that is not there is not made."""
+    from smallcaps_assets.main_job import MainJob
+    from smallcaps_assets.orchestration.instance import instance_to_read
+    from smallcaps_assets.reports.terminal import survey_table
+
+    console, store = wide_console(), Lake(settings.lake.root)
+    with instance_to_read(settings.lake.local) as instance:
+        job = MainJob(settings, store, instance, *days, tickers, force, until=until)
+        rows = list(job.survey())
+    console.print(survey_table(rows))
+    missing, stale = sum(row.missing for row in rows), sum(row.outdated for row in rows)
+    console.print(
+        f"{missing:,} partitions are missing and {stale:,} out of date; nothing was made. What is"
+        " made from them follows in the same run, and is counted once they are there",
+        soft_wrap=True,
+    )
+    return 0
 
 
 def _check_until(table: str | None) -> None:

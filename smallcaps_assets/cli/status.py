@@ -30,6 +30,7 @@ def show_status(
     lake: str | None,
     overrides: tuple[str, ...],
     config: str | None,
+    is_stale: bool,
     is_json: bool,
 ) -> int:
     """Print the table; nothing is contacted and nothing is changed."""
@@ -38,6 +39,8 @@ def show_status(
     empties = Empties(store).all()
     with instance_to_read(settings.lake.local) as instance:
         rows = status_rows(settings, store, instance, empties)
+    if is_stale:
+        rows = [_with_outdated(settings, store, row) for row in rows]
     if is_json:
         echo_json([row._asdict() for row in rows])
         return 0
@@ -76,6 +79,16 @@ def status_rows(
         )
         for table in TABLES
     ]
+
+
+def _with_outdated(settings: Settings, lake: Lake, row: StatusRow) -> StatusRow:
+    """The row with the number of stored partitions that the next run would make again."""
+    from smallcaps_assets.defs.common import workspace_over
+    from smallcaps_assets.defs.outdated import outdated
+
+    cuts = Cuts(*market_range(settings), settings.dataset.periods)
+    work = workspace_over(settings, lake, cuts)
+    return row._replace(outdated=len(outdated(work, row.table, lake.keys(row.table))))
 
 
 def _expected(

@@ -10,6 +10,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.inputs import input_digests
+from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import PartitionKeyError, is_key
 from smallcaps_assets.orchestration.partitions import TICKERS, Cuts
 from smallcaps_assets.orchestration.resources import (
@@ -17,6 +18,11 @@ from smallcaps_assets.orchestration.resources import (
     LakeResource,
     PolygonResource,
     RegulatorsResource,
+    finra_client,
+    polygon_client,
+    regulators,
+    router,
+    spool,
 )
 from smallcaps_assets.orchestration.runner import RunConfig, done_in
 from smallcaps_assets.orchestration.upkeep import claim
@@ -64,6 +70,25 @@ class Location:
             digests=input_digests,
             findings=find,
         )
+
+
+def workspace_over(
+    settings: Settings, lake: Lake, cuts: Cuts, tickers: tuple[str, ...] = ()
+) -> Workspace:
+    """A workspace outside Dagster's runs, over the clients of these settings."""
+    return Workspace(
+        settings=settings,
+        lake=lake,
+        cuts=cuts,
+        get_polygon=lambda: polygon_client(settings),
+        get_router=lambda: router(settings),
+        get_finra=lambda: finra_client(settings),
+        get_regulators=lambda: regulators(settings),
+        get_spool=lambda: spool(settings),
+        digests=input_digests,
+        findings=find,
+        tickers=tickers,
+    )
 
 
 def _refuse_unknown(

@@ -1,6 +1,7 @@
 """The ends of the flow: ml_dataset by period, and ticker_history by ticker."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_inputs import fact_keys
 from smallcaps_assets.defs.inputs import DATASET_PARTS
 from smallcaps_assets.defs.losses import qualified_keys, short_tapes
+from smallcaps_assets.defs.outdated import digests_once
 from smallcaps_assets.domain.adjustment import listings
 from smallcaps_assets.domain.asof import Facts
 from smallcaps_assets.domain.dataset import (
@@ -76,7 +78,7 @@ def dataset(location: Location) -> dg.AssetsDefinition:
 
 
 def history(location: Location) -> dg.AssetsDefinition:
-    """Ticker histories; unscheduled, a split rebuilds one key."""
+    """Ticker histories: renewed by a sensor; a split rebuilds one key."""
     deps = [
         dg.AssetDep(name, partition_mapping=_EVERYTHING)
         for name in TABLES["ticker_history"].upstream
@@ -94,7 +96,7 @@ def history(location: Location) -> dg.AssetsDefinition:
     def _ticker_history(
         context: dg.AssetExecutionContext, config: RunConfig
     ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
+        work = replace(location.workspace(context, config), digests=digests_once())
         keys = partition_keys(context, config)
         histories = Histories(work, keys)
 

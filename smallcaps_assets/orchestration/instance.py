@@ -156,11 +156,14 @@ def open_instance(root: str | Path) -> dg.DagsterInstance:
 
 @contextmanager
 def instance_to_read(root: str | Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of a lake; where that may not be written a copy, which is gone afterwards.
+    """The instance of a lake; where there is none or it may not be written one that is gone
+    afterwards, a copy then.
 
     Dagster opens its databases for writing only.
     """
     with ExitStack() as stack:
+        if not (Path(root) / "dagster").exists():
+            root = stack.enter_context(TemporaryDirectory())
         try:
             instance = open_instance(root)
         except OSError as error:

@@ -35,7 +35,7 @@ class StatusRow(NamedTuple):
 
     `defects` counts partitions that are stored and whose newest check says: don't use it. `empty`
     partitions, or parts of them, came without rows although some are expected; of these
-    `unconfirmed` are read again.
+    `unconfirmed` are read again. `outdated` is None where it was not looked at.
     """
 
     table: str
@@ -49,6 +49,7 @@ class StatusRow(NamedTuple):
     latest: str
     empty: int
     unconfirmed: int
+    outdated: int | None = None
 
 
 def summary_table(rows: Sequence[SummaryRow | tuple[Any, ...]], title: str = "") -> Table:
@@ -82,12 +83,14 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
 
     Tables of which nothing is expected and nothing stored share the caption.
     """
+    items = [row if isinstance(row, StatusRow) else StatusRow(*row) for row in rows]
+    is_looked_at = any(row.outdated is not None for row in items)
+    stale = ("out of date",) if is_looked_at else ()
     numbers = (
-        *("expected", "present", "missing", "failed", "defects", "unconfirmed"),
+        *("expected", "present", "missing", *stale, "failed", "defects", "unconfirmed"),
         *("size", "latest"),
     )
     table = _table(title, "table", *numbers)
-    items = [StatusRow._make(row) for row in rows]
     unused = [row.table for row in items if not row.expected and not row.present]
     if unused:
         table.caption = f"not asked for: {', '.join(unused)}"
@@ -98,12 +101,23 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
             human.count(row.expected),
             human.count(row.present),
             _alarm(row.missing, "yellow"),
+            *([_alarm(row.outdated or 0, "yellow")] if is_looked_at else []),
             _alarm(row.failed, "bold red"),
             _alarm(row.defects, "bold red"),
             _alarm(row.unconfirmed, "yellow"),
             human.size(row.bytes),
             escape(row.latest) or human.MISSING,
         )
+    return table
+
+
+def survey_table(rows: Sequence[Any], title: str = "") -> Table:
+    """The table of `smallcaps run --dry-run`: what each step would find, of `main_job.Survey`."""
+    table = _table(title, "step", "table", "partitions", "missing", "out of date")
+    table.columns[1].justify = "left"
+    for row in rows:
+        alarms = (_alarm(number, "yellow") for number in (row.missing, row.outdated))
+        table.add_row(escape(row.step), escape(row.table), human.count(row.partitions), *alarms)
     return table
 
 

@@ -1,0 +1,54 @@
+"""Which stored partitions are out of date: made of other files, settings or contracts than today's.
+
+Many partitions share the files that they are made from, so that each file is looked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from smallcaps_assets.defs.inputs import input_digests
+from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.workspace import Digests, Workspace
+from smallcaps_assets.schemas import TABLES, Partitioning
+
+
+class StillLake(Lake):
+    """A lake at one moment: the digest of a file is found once, however often it is asked for."""
+
+    def __init__(self, lake: Lake) -> None:
+        super().__init__(lake.root)
+        self._found: dict[tuple[str, str | None], str] = {}
+
+    def digest(self, name: str, key: str | None = None) -> str:
+        """As `Lake.digest`, when it was first asked for."""
+        place = (name, key)
+        if place not in self._found:
+            self._found[place] = super().digest(name, key)
+        return self._found[place]
+
+
+def digests_once() -> Digests:
+    """`input_digests` that finds those of all tickers' histories once: they are the same."""
+    held: dict[str, list[str]] = {}
+
+    def found(work: Workspace, table: str, key: str | None) -> Iterable[str]:
+        if TABLES[table].partitioning is not Partitioning.TICKER:
+            return input_digests(work, table, key)
+        if table not in held:
+            held[table] = list(input_digests(work, table, key))
+        return held[table]
+
+    return found
+
+
+def at_once(work: Workspace) -> Workspace:
+    """The workspace for looking at many partitions while nothing is written."""
+    return replace(work, lake=StillLake(work.lake), digests=digests_once())
+
+
+def outdated(work: Workspace, table: str, keys: Iterable[str]) -> list[str]:
+    """Those of some partitions that are not, or not as they would be made now."""
+    still = at_once(work)
+    return [key for key in keys if not still.is_complete(table, key or None)]
