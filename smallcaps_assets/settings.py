@@ -485,7 +485,18 @@ class RunSettings(Section, frozen=True):
         default=2, ge=0, le=10, description="retries of a run's step while a source is out of reach"
     )
     tick_sessions: int = Field(
-        default=5, ge=0, description="newest sessions whose ticks sensors fetch by themselves"
+        default=5,
+        ge=0,
+        description="newest sessions whose ticks sensors fetch by themselves, with any that were"
+        " missed since; 0 fetches none",
+    )
+    catch_up_sessions: int = Field(
+        default=20, ge=1, description="missed sessions that schedules and sensors make in one go"
+    )
+    history_days: float = Field(
+        default=1,
+        ge=0,
+        description="a ticker's history is renewed at most this often by sensors; 0 never",
     )
     quiet_minutes: float = Field(
         default=30, ge=0, description="a period's dataset is made at most this often by sensors"

@@ -103,6 +103,7 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
         "registry",
         "ticks",
         "dataset",
+        "ticker_history",
         "corrections",
         "upkeep",
     }

@@ -13,6 +13,7 @@ import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_places import COVERED, FACT_TABLES, told_facts
+from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.inputs import ticker_sessions_of
 from smallcaps_assets.defs.losses import short_tapes
 from smallcaps_assets.domain.coverage import Reading, coverage
@@ -99,8 +100,14 @@ def _of_table(lake: Lake, table: str, key: str, universe: set[str]) -> Reading:
 
 
 def _of_fact(lake: Lake, table: str, place: str | None, universe: set[str]) -> Reading:
-    """A fact table, whole or absent: a ticker without rows in it has none to tell."""
-    asked = universe if lake.exists(table, place) else set()
+    """A fact table, whole or absent: a ticker without rows in it has none to tell.
+
+    Halts of a session that the feed no longer had are stored without rows, and missing.
+    """
+    is_told = lake.exists(table, place)
+    if table == "halts" and is_told and place:
+        is_told = session_halts(lake, date.fromisoformat(place)) is not None
+    asked = universe if is_told else set()
     got = _named(lake, table, place)
     return Reading(table, universe, got, asked, _failures(lake, table, place, universe))
 

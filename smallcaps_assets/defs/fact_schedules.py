@@ -1,9 +1,9 @@
 """The schedules of the facts beside prices: each evening what has come out since.
 
-Halts of the newest sessions, and again of those that left one open or unusable, half-months as they
-are published, filings, news and float of the running month (and of the one before in its first
-days). The SEC's are asked for only when it can be told who asks. What a session itself needs is in
-`schedules.py`.
+Halts of every session that automation answers for (`catch_up.py`), and again of those that left one
+open or unusable, half-months as they are published, filings, news and float of the running month
+(and of the one before in its first days, and of those that were missed). The SEC's are asked for
+only when it can be told who asks. What a session itself needs is in `schedules.py`.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from smallcaps_assets.defs.catch_up import lacking_halts, sessions_looked_at, span
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.fact_places import published_halves
 from smallcaps_assets.defs.halt_feed import session_halts
@@ -22,7 +23,8 @@ from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 CRON = "30 20 * * 1-5"
-SESSIONS_LOOKED_AT, REOPENINGS_LOOKED_AT = 5, 20
+READ_AGAIN, REOPENINGS_LOOKED_AT = 5, 20
+HALVES = ("short_interest", "fails_to_deliver")
 HALVES_LOOKED_AT = timedelta(days=120)
 MONTHS_LOOKED_AT = timedelta(days=5)
 TABLES_SCHEDULED = (
@@ -48,23 +50,34 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
     def _evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)
         newest = newest_begun(location.cuts, context.scheduled_execution_time)
-        requests = [] if newest is None else list(_requests(work, newest, table))
-        yield from requests or [dg.SkipReason(f"nothing has come out up to {newest}")]
+        keys = sessions_looked_at(work, context.instance, newest)
+        requests = list(_requests(work, keys, table)) if keys else []
+        told = f"sessions {span(keys)} looked at" if keys else "the market has no session yet"
+        yield from requests or [
+            dg.SkipReason(f"{told}: every partition of {table} that is out is stored as it is now")
+        ]
 
     return _evaluate
 
 
-def facts_due(work: Workspace, newest: date) -> dict[str, list[str]]:
-    """Keys of each table that are out by the newest session and not stored as they are now."""
-    first = max(newest - HALVES_LOOKED_AT, work.cuts.start)
-    months = month_keys(max(newest - MONTHS_LOOKED_AT, work.cuts.start), newest)
-    sessions = [*work.sessions_before(newest, SESSIONS_LOOKED_AT - 1), newest.isoformat()]
+def facts_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
+    """Keys of each table that are out by the last of some sessions and not stored as they are now.
+
+    Of halts those of the newest sessions are compared, the others looked up in the listing.
+    """
+    newest, bars = date.fromisoformat(keys[-1]), {*work.lake.keys("daily_bars")}
+    halves = {name: _since(work, name, newest - HALVES_LOOKED_AT) for name in HALVES}
+    months = {
+        t: month_keys(_since(work, t, newest - MONTHS_LOOKED_AT), newest)
+        for t in ("filings", "news")
+    }
     found = {
-        "halts": [key for key in sessions if work.lake.exists("daily_bars", key)],
-        "short_interest": published_halves("short_interest", first, newest),
-        "fails_to_deliver": published_halves("fails_to_deliver", first, newest),
-        "filings": [key for key in months if work.lake.exists("ticker_details", key)],
-        "news": months,
+        "halts": sorted(
+            {*lacking_halts(work, keys), *(key for key in keys[-READ_AGAIN:] if key in bars)}
+        ),
+        **{table: published_halves(table, first, newest) for table, first in halves.items()},
+        "filings": [key for key in months["filings"] if work.lake.exists("ticker_details", key)],
+        "news": months["news"],
     }
     if work.settings.market.name == "polygon" and not work.settings.sec.contact:
         del found["fails_to_deliver"], found["filings"]
@@ -73,6 +86,12 @@ def facts_due(work: Workspace, newest: date) -> dict[str, list[str]]:
         for table, keys in found.items()
     }
     return {table: keys for table, keys in due.items() if keys}
+
+
+def _since(work: Workspace, table: str, usual: date) -> date:
+    """From when on a table is looked at: the newest partition stored, for what was missed since."""
+    newest = [f"{key}-01"[:10] for key in work.lake.keys(table)[-1:]]
+    return max(min([usual, *map(date.fromisoformat, newest)]), work.cuts.start)
 
 
 def open_halts(work: Workspace, newest: date) -> list[str]:
@@ -86,24 +105,29 @@ def open_halts(work: Workspace, newest: date) -> list[str]:
     ]
 
 
-def _requests(work: Workspace, newest: date, table: str) -> Iterator[dg.RunRequest]:
+def _requests(work: Workspace, keys: list[str], table: str) -> Iterator[dg.RunRequest]:
+    newest = keys[-1]
     if TABLES[table].partitioning is Partitioning.NONE:
         if not work.is_complete(table, None):
             yield dg.RunRequest(
                 run_key=f"{table} {newest}", tags={REASON_TAG: f"facts schedule: {table}"}
             )
         return
-    due = facts_due(work, newest).get(table, [])
-    yield from _runs(table, due, f"{newest}", is_read_again=False)
+    due = facts_due(work, keys).get(table, [])
+    yield from _runs(work, table, due, newest, is_read_again=False)
     if table == "halts":
-        again = [key for key in open_halts(work, newest) if key not in due]
-        yield from _runs(table, again, f"{newest} open", is_read_again=True)
+        again = [key for key in open_halts(work, date.fromisoformat(newest)) if key not in due]
+        yield from _runs(work, table, again, f"{newest} open", is_read_again=True)
 
 
 def _runs(
-    table: str, keys: list[str], evening: str, is_read_again: bool
+    work: Workspace, table: str, keys: list[str], evening: str, is_read_again: bool
 ) -> Iterator[dg.RunRequest]:
-    for number, launch in enumerate(plan(keys, keys)):
-        reason = f"facts schedule: {table} {keys[0]}" + (f" to {keys[-1]}" if keys[1:] else "")
+    """Runs of at most `run.catch_up_sessions` partitions, oldest first."""
+    launches = plan(keys, keys, most=work.settings.run.catch_up_sessions)
+    for number, launch in enumerate(launches):
+        left = sum(len(later.keys) for later in launches[number + 1 :])
+        reason = f"facts schedule: {table} {span(launch.keys)}"
+        reason += f"; {left} partitions are left to the runs after it" if left else ""
         config = {"skip_complete": not is_read_again}
         yield run_request(table, (table,), launch, reason, f"{table} {evening} {number}", config)

@@ -75,7 +75,8 @@ def _halts(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[F
     feed = session_halts(work.lake, date.fromisoformat(key))
     usable = fact_checks.halts_usable(frame, feed.unusable if feed else ())
     early = fact_checks.known_not_before(frame, "date")
-    return [fact_checks.halts_have_ended(frame), usable, early]
+    offered = fact_checks.halts_offered(feed is not None)
+    return [offered, fact_checks.halts_have_ended(frame), usable, early]
 
 
 def _filings(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:

@@ -111,6 +111,9 @@ def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
     for table, place in (*places, *told_facts(work, key)):
         stored = work.lake.digest(table, place)
         yield f"{table} {place} {stored} {failures.digest(table, place)}"
+    halts = work.lake.stamp("halts", key)
+    if halts is not None and not halts.source:
+        yield "the halt feed no longer had the session"
 
 
 def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:

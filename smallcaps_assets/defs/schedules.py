@@ -9,50 +9,86 @@
 * After that, by sensors (`sensors.py`): registry and factors, ticks of the newest sessions,
   dataset.
 
-The schedule ticks every half hour and asks the sources; without a session to make it skips.
-Missed sessions are caught up: all of the last twenty that are not whole go in one run. What failed
-is asked for again at the next tick, three times at most; then the coverage check shows the gap.
+The schedule ticks every half hour and asks the sources; without a session to make it skips and says
+what it has looked at. Missed sessions are caught up however many they are (`catch_up.py`), oldest
+first, `run.catch_up_sessions` in one go; the reason of the run says what is left. What failed is
+asked for again at the next tick, three times at most; then the coverage shows the gap, and the
+others go on. A day whose file a source ought to have out by now and has not is no longer waited
+for: the attempt records what the source says.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 
 import dagster as dg
 
+from smallcaps_assets.defs.catch_up import (
+    LOOKED_AT,
+    SCHEDULE,
+    lacking,
+    lacking_halts,
+    lacking_ticks,
+    requests_for,
+    sessions_looked_at,
+    span,
+)
 from smallcaps_assets.defs.common import RESOURCES, Location
+from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
-from smallcaps_assets.lake import Scope
-from smallcaps_assets.orchestration.launchers import attempts, plan, run_request
-from smallcaps_assets.orchestration.readiness import newest_begun
+from smallcaps_assets.orchestration.cursor import newest_event
+from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
+from smallcaps_assets.orchestration.readiness import newest_begun, newest_expected
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.sources.errors import NotFound, SourceError
 
 CRON = "15,45 * * * *"
-CAUGHT_UP_SESSIONS = 20
 MARKET_TABLES = ("tickers", "daily_bars", "short_volume")
+NEEDED_TABLES = ("tickers", "daily_bars")
+"""What of the market's tables a selection is made from."""
 SELECTION_TABLES = tuple(table for table in SESSION_TABLES if table not in MARKET_TABLES)
 MOST_ATTEMPTS = 3
+_ASKED = "daily schedule: "
 
 
-Requests = Callable[[Workspace, dg.DagsterInstance, list[str]], Iterator[dg.RunRequest]]
-Due = Callable[[Workspace, date | None], list[str]]
+@dataclass(frozen=True)
+class Look:
+    """One evaluation: the time, and the sessions that are looked at, oldest first."""
+
+    work: Workspace
+    instance: dg.DagsterInstance
+    now: datetime
+    keys: list[str]
+
+    def is_late(self, table: str, key: str) -> bool:
+        """Whether the source of a session's table should have had it by now."""
+        newest = newest_expected(table, self.work.cuts, self.now)
+        return newest is not None and key <= newest.isoformat()
+
+    def lacking(self, tables: Sequence[str]) -> list[str]:
+        """Sessions that lack some tables."""
+        return lacking(self.work, tables, self.keys)
+
+
+Answers = Iterator[dg.RunRequest | str]
+"""Runs to request, and reasons why there are no others."""
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
     """One for each cut, because the assets of a schedule must be cut alike; all off at first."""
     return [
-        _schedule(location, "daily", "session_tables", sessions_due, _of_sessions),
-        _schedule(location, "daily_actions", "corporate_actions", sessions_due, _of_years),
-        _schedule(location, "monthly_details", "ticker_details", sessions_due, _of_months),
-        _schedule(location, "daily_coverage", "coverage", uncovered, _of_coverage),
+        _schedule(location, SCHEDULE, "session_tables", _of_sessions),
+        _schedule(location, "daily_actions", "corporate_actions", _of_years),
+        _schedule(location, "monthly_details", "ticker_details", _of_months),
+        _schedule(location, "daily_coverage", "coverage", _of_coverage),
     ]
 
 
 def _schedule(
-    location: Location, name: str, op: str, due: Due, requests: Requests
+    location: Location, name: str, op: str, answers: Callable[[Look], Answers]
 ) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=name,
@@ -65,109 +101,148 @@ def _schedule(
     def _evaluate(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        work = location.workspace_of(context.resources)
-        newest = newest_begun(location.cuts, context.scheduled_execution_time)
-        keys = due(work, newest)
+        work, now = location.workspace_of(context.resources), context.scheduled_execution_time
+        keys = sessions_looked_at(work, context.instance, newest_begun(location.cuts, now))
         if not keys:
-            yield dg.SkipReason(f"every session up to {newest} is stored")
+            yield dg.SkipReason("the market has no session yet")
             return
-        found = list(requests(work, context.instance, keys))
-        yield from found or [dg.SkipReason(f"nothing to do yet for {keys[-1]}")]
+        found = list(answers(Look(work, context.instance, now, keys)))
+        requests = [answer for answer in found if isinstance(answer, dg.RunRequest)]
+        reasons = [answer for answer in found if isinstance(answer, str)]
+        told = "; ".join(reasons) or "nothing is due"
+        yield from requests or [dg.SkipReason(f"sessions {span(keys)} looked at: {told}")]
 
     return _evaluate
 
 
-def sessions_due(work: Workspace, newest: date | None) -> list[str]:
-    """Of the last sessions those that are not whole; only the newest one in an empty lake."""
-    recent = _recent(work, newest)
-    stored = work.lake.keys("daily_bars")
-    if not stored:
-        return recent[-1:]
-    return [key for key in recent if key >= stored[0] and _lacks(work, SESSION_TABLES, key)]
-
-
-def uncovered(work: Workspace, newest: date | None) -> list[str]:
-    """Of the last sessions those that are whole and whose coverage is not of what is stored now."""
-    return [
-        key
-        for key in _recent(work, newest)
-        if not _lacks(work, SESSION_TABLES, key) and not work.is_complete("coverage", key)
-    ]
-
-
-def _recent(work: Workspace, newest: date | None) -> list[str]:
-    if newest is None:
-        return []
-    return [*work.sessions_before(newest, CAUGHT_UP_SESSIONS - 1), newest.isoformat()]
-
-
-def _of_sessions(
-    work: Workspace, instance: dg.DagsterInstance, due: list[str]
-) -> Iterator[dg.RunRequest]:
+def _of_sessions(look: Look) -> Answers:
     """What can be started now: the market's tables first, the selection once they are stored."""
-    yield from _of_stage(work, instance, "market", MARKET_TABLES, _market_due(work, due))
-    selection = [
+    absent = look.lacking(MARKET_TABLES)
+    out = [key for key in absent if _is_market_out(look, key)]
+    if awaited := [key for key in absent if key not in out]:
+        yield f"market waits for FINRA's file of {span(awaited)}"
+    pending = yield from _of_stage(look, "market", MARKET_TABLES, out)
+    unselected = look.lacking(SELECTION_TABLES)
+    ready, told = _selectable(look, unselected, pending)
+    yield from told
+    yield from _of_stage(look, "selection", SELECTION_TABLES, ready)
+    if not absent and not unselected:
+        yield _told_of_the_rest(look)
+
+
+def _selectable(look: Look, keys: list[str], pending: list[str]) -> tuple[list[str], list[str]]:
+    """Those of some sessions of which all is there that a selection is made from; what is not.
+
+    None after the first session whose market is still asked for: the windows would have a hole.
+    """
+    work, first = look.work, min(pending, default="~")
+    years = sorted({key[:4] for key in keys})
+    months = sorted({key[:7] for key in keys})
+    unlisted = {*look.lacking(NEEDED_TABLES)}
+    undone = {*lacking(work, ACTIONS, years), *lacking(work, ("ticker_details",), months)}
+    listed = [
         key
-        for key in due
-        if not _lacks(work, MARKET_TABLES, key)
-        and not _lacks(work, ACTIONS, key[:4])
-        and not _lacks(work, ("ticker_details",), key[:7])
-        and _lacks(work, SELECTION_TABLES, key)
-        and not work.router.is_awaited(date.fromisoformat(key))
+        for key in keys
+        if key not in unlisted and not undone & {key[:4], key[:7]} and key < first
     ]
-    yield from _of_stage(work, instance, "selection", SELECTION_TABLES, selection)
+    awaited = [
+        key
+        for key in listed
+        if not look.is_late("minute_bars", key) and work.router.is_awaited(date.fromisoformat(key))
+    ]
+    told = [f"selection waits for actions or details of {', '.join(sorted(undone))}"] * bool(undone)
+    told += [f"selection waits for the flat file of {span(awaited)}"] if awaited else []
+    return [key for key in listed if key not in awaited], told
 
 
-def _of_years(
-    work: Workspace, instance: dg.DagsterInstance, due: list[str]
-) -> Iterator[dg.RunRequest]:
-    """The years' splits and dividends anew, before the selection that uses them."""
-    keys = _market_due(work, due)
-    for year in sorted({key[:4] for key in keys}):
-        what = f"actions of {year} for {keys[-1]}"
-        yield from _attempt(instance, what, "corporate_actions", ACTIONS, [year])
-
-
-def _of_months(
-    work: Workspace, instance: dg.DagsterInstance, due: list[str]
-) -> Iterator[dg.RunRequest]:
-    """Details of a month in which a session is due and that are not there yet."""
-    for month in sorted({key[:7] for key in due}):
-        if _lacks(work, ("ticker_details",), month):
-            tables = ("ticker_details",)
-            yield from _attempt(instance, f"details of {month}", *tables, tables, [month])
-
-
-def _of_coverage(
-    work: Workspace, instance: dg.DagsterInstance, due: list[str]
-) -> Iterator[dg.RunRequest]:
-    """Coverage of what is stored now; named by it, so that later ticks are a thing of their own."""
-    stored = "".join(work.stamp("coverage", key).inputs for key in due)
-    mark = hashlib.sha256(stored.encode()).hexdigest()[:8]
-    order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
-    what = f"coverage {_span(due)} of what is stored ({mark})"
-    yield from _attempt(instance, what, "coverage", ("coverage",), due, order)
-
-
-def _market_due(work: Workspace, due: list[str]) -> list[str]:
-    return [key for key in due if _lacks(work, MARKET_TABLES, key) and _is_market_out(work, key)]
+def _told_of_the_rest(look: Look) -> str:
+    """What is not there of sessions whose own tables are all stored."""
+    halts, ticks = lacking_halts(look.work, look.keys), lacking_ticks(look.work, look.keys)
+    missing = [f"halts of {len(halts)} sessions, {span(halts)}"] if halts else []
+    missing += [f"ticks of {len(ticks)} ticker-sessions, {span(ticks)}"] if ticks else []
+    others = f"missing: {'; '.join(missing)}" if missing else "so are their halts and ticks"
+    return f"all session tables are stored, {others}"
 
 
 def _of_stage(
-    work: Workspace,
-    instance: dg.DagsterInstance,
-    stage: str,
-    tables: tuple[str, ...],
-    keys: list[str],
-) -> Iterator[dg.RunRequest]:
-    if keys:
-        what = f"{stage} {_span(keys)}"
-        order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
-        yield from _attempt(instance, what, "session_tables", tables, keys, order)
+    look: Look, stage: str, tables: tuple[str, ...], keys: list[str]
+) -> Generator[dg.RunRequest | str, None, list[str]]:
+    """Runs of the oldest sessions, unless some are on. Returns those that are still asked for."""
+    order = look.work.cuts.session_keys(look.work.cuts.start, look.work.cuts.end)
+    tried, busy = tries(look.instance, "session_tables", f"{_ASKED}{stage} ", order)
+    if vain := [key for key in keys if tried[key] >= MOST_ATTEMPTS and key not in busy]:
+        yield f"{stage} of {span(vain)} failed {MOST_ATTEMPTS} times and is not asked for again"
+    left = [key for key in keys if key not in vain]
+    if left and busy:
+        yield f"{stage} of {span(sorted(busy))} is under way"
+    elif left:
+        block = left[: look.work.settings.run.catch_up_sessions]
+        what, number = f"{stage} {span(block)}", max(tried[key] for key in block)
+        reason = f"{_ASKED}{what}{_rest(look.work, tables, left[len(block) :])}"
+        for place, launch in enumerate(plan(block, order)):
+            config, run_key = {"skip_complete": True}, f"{what} #{number}.{place}"
+            yield run_request("session_tables", tables, launch, reason, run_key, config)
+    return left
 
 
-def _span(keys: list[str]) -> str:
-    return keys[0] + (f" to {keys[-1]}" if len(keys) > 1 else "")
+def _rest(work: Workspace, tables: tuple[str, ...], keys: list[str]) -> str:
+    if not keys:
+        return ""
+    requests = requests_for(work, tables, keys)
+    return f"; {len(keys)} sessions are left, {span(keys)}, about {requests:,} requests"
+
+
+def _of_years(look: Look) -> Answers:
+    """The years' splits and dividends anew, before the selection that uses them."""
+    keys = [key for key in look.lacking(MARKET_TABLES) if _is_market_out(look, key)]
+    for year in sorted({key[:4] for key in keys}):
+        what = f"actions of {year} for {keys[-1]}"
+        yield from _attempt(look.instance, what, "corporate_actions", ACTIONS, [year])
+
+
+def _of_months(look: Look) -> Answers:
+    """Details of the months in which a session is due and that are not there yet."""
+    tables = ("ticker_details",)
+    months = sorted({key[:7] for key in look.lacking(SESSION_TABLES)})
+    for month in lacking(look.work, tables, months):
+        yield from _attempt(look.instance, f"details of {month}", *tables, tables, [month])
+
+
+def _of_coverage(look: Look) -> Answers:
+    """Coverage of what is stored now; named by it, so that later ticks are a thing of their own."""
+    work = look.work
+    due = _uncovered(look)
+    if not due:
+        yield "coverage is of what is stored"
+        return
+    stored = "".join(work.stamp("coverage", key).inputs for key in due)
+    mark = hashlib.sha256(stored.encode()).hexdigest()[:8]
+    order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    what = f"coverage {span(due)} of what is stored ({mark})"
+    yield from _attempt(look.instance, what, "coverage", ("coverage",), due, order)
+
+
+def _uncovered(look: Look) -> list[str]:
+    """Sessions that are stored and whose coverage is absent, or of other files than are there.
+
+    Of older sessions those are compared whose ticks or halts have come since any coverage was made.
+    """
+    event, _ = newest_event(look.instance, "coverage")
+    come = {
+        date_of(name)
+        for table in ("trades", "halts")
+        for name in look.instance.get_materialized_partitions(
+            dg.AssetKey(table), after_cursor=event
+        )
+    }
+    partial = {*look.lacking(SESSION_TABLES)}
+    stored = [key for key in look.keys if key not in partial]
+    there, near = set(look.work.lake.keys("coverage")), set(stored[-LOOKED_AT:])
+    return [
+        key
+        for key in stored
+        if key not in there or (key in near | come and not look.work.is_complete("coverage", key))
+    ]
 
 
 def _attempt(
@@ -177,11 +252,15 @@ def _attempt(
     tables: tuple[str, ...],
     keys: list[str],
     order: list[str] | None = None,
-) -> Iterator[dg.RunRequest]:
-    """The runs of one thing, unless they are on, or were tried often enough."""
-    reason = f"daily schedule: {what}"
+) -> Answers:
+    """The runs of one thing, or that they are on, or were tried often enough."""
+    reason = f"{_ASKED}{what}"
     number = attempts(instance, reason)
-    if number is None or number >= MOST_ATTEMPTS:
+    if number is None:
+        yield f"{what} is under way"
+        return
+    if number >= MOST_ATTEMPTS:
+        yield f"{what} failed {MOST_ATTEMPTS} times and is not asked for again"
         return
     for place, launch in enumerate(plan(keys, order or keys)):
         run_key = f"{what} #{number}.{place}"
@@ -190,16 +269,13 @@ def _attempt(
         )
 
 
-def _lacks(work: Workspace, tables: tuple[str, ...], key: str) -> bool:
-    """Whether a partition of some tables is not stored, or stored without some of its tickers."""
-    stamps = [work.lake.stamp(table, key) for table in tables]
-    return any(stamp is None or Scope.parse(stamp.scope) != Scope() for stamp in stamps)
-
-
-def _is_market_out(work: Workspace, key: str) -> bool:
-    """Whether FINRA's file of the session answers, which is the last of the evening's sources."""
+def _is_market_out(look: Look, key: str) -> bool:
+    """Whether FINRA's file of the session answers, which is the last of the evening's sources, or
+    should have been out for long: then the run records that it is not."""
+    if look.is_late("short_volume", key):
+        return True
     try:
-        work.finra.short_volume(date.fromisoformat(key))
+        look.work.finra.short_volume(date.fromisoformat(key))
     except NotFound:
         return False
     except SourceError:

@@ -2,10 +2,12 @@
 
 * `registry`, when a watchlist was made and the registry is out of date: the registry and the
   adjustment factors.
-* `ticks`, when the registry has changed: the tick chain of the newest sessions' ticker-sessions,
-  and of periods with `ticks = true`.
-* `dataset`, when weights have been made, not more than once per quiet interval: the periods they
-  fall in, then the union.
+* `ticks`, when the registry has changed: the tick chain of the ticker-sessions of the newest
+  sessions and of all that were missed since, oldest first; then of periods with `ticks = true`.
+* `dataset`, when weights have been made, not more than once per quiet interval: those periods they
+  fall in that are out of date, then the union.
+* `ticker_history`, when a session's selection is stored, once per `run.history_days`: the histories
+  of the tickers that have sessions they don't hold.
 * `corrections`, when a split, a line of suspects.csv or the condition table has changed, a flat
   file was replaced, or halts and filings came late: the partitions touched, see `corrections.py`.
 * `upkeep`, once a day: puts the instance in order (`upkeep.py`, `pools.py`). Requests no run, and
@@ -20,10 +22,12 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from smallcaps_assets.defs import corrections
+from smallcaps_assets.defs.catch_up import LOOKED_AT, lacking
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.defs.jobs import JOBS, REGISTRY
+from smallcaps_assets.defs.outdated import outdated
 from smallcaps_assets.orchestration.cursor import Cursor, newest_event
 from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
@@ -33,7 +37,7 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, UNION, Cuts
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION, Cuts
 from smallcaps_assets.orchestration.readiness import newest_begun
 from smallcaps_assets.orchestration.upkeep import put_in_order
 from smallcaps_assets.orchestration.workspace import Workspace
@@ -42,6 +46,8 @@ from smallcaps_assets.settings import Settings
 
 MOST_RUNS = 10
 """Requests of one evaluation; a historical period's ticks come in instalments."""
+HISTORIES_PER_RUN = 1000
+_NEVER = "9999-12-31"
 
 
 def all_sensors(location: Location) -> list[dg.SensorDefinition]:
@@ -50,6 +56,7 @@ def all_sensors(location: Location) -> list[dg.SensorDefinition]:
         registry(location),
         ticks(location),
         dataset(location),
+        histories(location),
         corrections_sensor(location),
         upkeep(location),
     ]
@@ -101,10 +108,13 @@ def ticks(location: Location) -> dg.SensorDefinition:
         if mark == cursor.get("mark") or event == 0:
             return dg.SkipReason("the registry has not changed since")
         work = location.workspace_of(context.resources)
-        requests, is_all = _tick_requests(location, work, context.instance, event)
-        if is_all:
+        since = cursor.get("since") or _newest(work, TICK_CHAIN[-1])
+        requests, left = _tick_requests(location, work, context.instance, since, event)
+        cursor.set("since", since if left else _newest(work, "watchlist"))
+        if not left:
             cursor.set("mark", mark)
-        return dg.SensorResult(requests, cursor=cursor.text)
+        told = None if requests else _told_of_ticks(location, work, since)
+        return dg.SensorResult(requests, cursor=cursor.text, skip_reason=told)
 
     return _ticks
 
@@ -115,46 +125,68 @@ def _asked_for(settings: Settings) -> str:
 
 
 def _tick_requests(
-    location: Location, work: Workspace, instance: dg.DagsterInstance, event: int
-) -> tuple[list[dg.RunRequest], bool]:
-    """The runs of what is asked for and neither made nor under way; and whether that is all."""
+    location: Location, work: Workspace, instance: dg.DagsterInstance, since: str, event: int
+) -> tuple[list[dg.RunRequest], int]:
+    """The runs of what is asked for and neither made nor under way; how many keys are left."""
     order = instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
     known = set(order)
     on = keys_in_flight(instance, "tick_chain", order)
-    asked = [key for key in wanted_ticks(location, work) if key in known and key not in on]
     stored = set(work.lake.keys(TICK_CHAIN[-1]))
-    wanted = [key for key in asked if key not in stored]
-    launches = plan(wanted, order)
+    missed, history = (
+        [key for key in keys if key in known and key not in on and key not in stored]
+        for keys in wanted_ticks(location, work, since)
+    )
+    sessions = sorted({date_of(key) for key in missed})[: location.settings.run.catch_up_sessions]
+    oldest = [key for key in missed if date_of(key) in sessions]
+    launches = plan(oldest or history, order)[:MOST_RUNS]
+    asked = sum(len(launch.keys) for launch in launches)
+    left = len({*missed, *history}) - asked
+    reason = "sensor ticks: ticker-sessions of the registry without weights"
+    more = f"; {left:,} are left, at least as many requests" if left else ""
     requests = [
         run_request(
             "tick_chain",
             TICK_CHAIN,
             launch,
-            "sensor ticks: ticker-sessions of the registry without weights",
+            reason + more,
             f"ticks {event} {digest_of(launch.keys)}",
             {"skip_complete": True},
         )
-        for launch in launches[:MOST_RUNS]
+        for launch in launches
     ]
-    return requests, len(launches) <= MOST_RUNS
+    return requests, left
 
 
-def wanted_ticks(location: Location, work: Workspace) -> list[str]:
-    """Qualified ticker-sessions of the newest sessions, and of the periods that ask for ticks."""
+def _told_of_ticks(location: Location, work: Workspace, since: str) -> str:
+    missed, history = map(len, wanted_ticks(location, work, since))
+    return (
+        f"of {missed} ticker-sessions of the newest sessions and {history} of periods with ticks"
+        " all have weights or are under way"
+    )
+
+
+def _newest(work: Workspace, table: str) -> str:
+    """The newest session of a table; later than any where there is none."""
+    return max(map(date_of, work.lake.keys(table)), default=_NEVER)
+
+
+def wanted_ticks(location: Location, work: Workspace, since: str) -> tuple[list[str], list[str]]:
+    """Qualified ticker-sessions of the newest sessions, and of the periods that ask for ticks.
+
+    The newest are `run.tick_sessions`, and those from the session `since` on, which were missed.
+    """
     settings = location.settings
     qualified = [key for key, row in registry_rows(work.lake).items() if row["is_qualified"]]
-    sessions = [*work.lake.keys("watchlist")]
-    newest = set(sessions[len(sessions) - min(settings.run.tick_sessions, len(sessions)) :])
+    sessions, count = work.lake.keys("watchlist"), settings.run.tick_sessions
+    first = min([since, *sessions[-count:][:1]]) if count else _NEVER
     periods = [
         (period.start.isoformat(), period.last.isoformat())
         for period in settings.dataset.periods
         if period.ticks
     ]
-    return [
-        key
-        for key in qualified
-        if (day := date_of(key)) in newest or any(a <= day <= b for a, b in periods)
-    ]
+    missed = [key for key in qualified if date_of(key) >= first]
+    history = [key for key in qualified if any(a <= date_of(key) <= b for a, b in periods)]
+    return missed, history
 
 
 def dataset(location: Location) -> dg.SensorDefinition:
@@ -179,22 +211,23 @@ def dataset(location: Location) -> dg.SensorDefinition:
         keys = context.instance.get_materialized_partitions(
             dg.AssetKey("sample_weights"), after_cursor=cursor.get("event")
         )
-        touched = periods_of(location.cuts, keys)
         cursor.set("event", event)
-        cursor.set("requested", now)
-        requests = [
-            run_request(
-                "ml_dataset",
-                ["ml_dataset"],
-                Launch((*touched, UNION), is_range=False),
-                f"sensor dataset: new weights in {', '.join(touched)}",
-                f"dataset {event}",
-            )
-        ]
-        if not touched:
+        touched, work = periods_of(location.cuts, keys), location.workspace_of(context.resources)
+        stale = [name for name in touched if not work.is_current("ml_dataset", name)]
+        if not stale:
             told = "the new weights lie in no period: widen one of dataset.periods, or add one"
+            if touched:
+                told = f"the datasets of {', '.join(touched)} hold the new weights"
             return dg.SensorResult([], cursor=cursor.text, skip_reason=told)
-        return dg.SensorResult(requests, cursor=cursor.text)
+        cursor.set("requested", now)
+        request = run_request(
+            "ml_dataset",
+            ["ml_dataset"],
+            Launch((*stale, UNION), is_range=False),
+            f"sensor dataset: new weights in {', '.join(stale)}",
+            f"dataset {event}",
+        )
+        return dg.SensorResult([request], cursor=cursor.text)
 
     return _dataset
 
@@ -203,6 +236,75 @@ def periods_of(cuts: Cuts, keys: Sequence[str] | set[str]) -> list[str]:
     """Names of the periods that some ticker-sessions fall in, in the order of the settings."""
     days = {date.fromisoformat(date_of(key)) for key in keys}
     return [period.name for period in cuts.periods if any(map(period.covers, days))]
+
+
+def histories(location: Location) -> dg.SensorDefinition:
+    """New sessions make the histories of their tickers out of date."""
+
+    @dg.sensor(
+        name="ticker_history",
+        job=JOBS["ticker_history"],
+        minimum_interval_seconds=600,
+        required_resource_keys=RESOURCES,
+        description="New sessions: renew their tickers' histories, once a day at most.",
+    )
+    def _histories(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        cursor, now = Cursor(context.cursor), datetime.now(UTC).timestamp()
+        event, _ = newest_event(context.instance, "daily_metrics")
+        days = location.settings.run.history_days
+        if event == cursor.get("event", 0):
+            return dg.SkipReason("no daily metrics were made since")
+        if not days:
+            return dg.SkipReason("run.history_days is 0: histories are not renewed by sensors")
+        waited = (now - cursor.get("requested", 0.0)) / 86_400
+        if waited < days:
+            return dg.SkipReason(f"histories were asked for {waited * 24:.0f} hours ago")
+        work = location.workspace_of(context.resources)
+        if told := _why_not_yet(work):
+            return dg.SkipReason(told)
+        order = context.instance.get_dynamic_partitions(TICKERS.name or "")
+        stale, session = histories_behind(work, order, cursor.get("session", ""))
+        cursor.set("event", event)
+        cursor.set("session", session)
+        if not stale:
+            told = "every history holds the newest session of its ticker"
+            return dg.SensorResult([], cursor=cursor.text, skip_reason=told)
+        cursor.set("requested", now)
+        requests = [
+            run_request(
+                "ticker_history",
+                ["ticker_history"],
+                launch,
+                f"sensor ticker_history: sessions up to {session}",
+                f"histories {event} {number}",
+            )
+            for number, launch in enumerate(plan(stale, order, HISTORIES_PER_RUN))
+        ]
+        return dg.SensorResult(requests, cursor=cursor.text)
+
+    return _histories
+
+
+def histories_behind(work: Workspace, order: Sequence[str], since: str) -> tuple[list[str], str]:
+    """Tickers whose history lacks sessions after `since`, and the newest session.
+
+    Only tickers that have traded since are looked at: the others' rows are what they were.
+    """
+    sessions = [key for key in work.lake.keys("daily_metrics") if key > since]
+    newest = sessions[-1] if sessions else since
+    rows = work.lake.read_many("daily_metrics", sessions[-LOOKED_AT:], ["ticker"])
+    traded = set(rows["ticker"])
+    return outdated(work, "ticker_history", [t for t in order if t in traded]), newest
+
+
+def _why_not_yet(work: Workspace) -> str:
+    """What a history is made from and is still to come; empty when nothing is."""
+    newest = work.lake.keys("daily_bars")[-1:]
+    if lacking(work, ("daily_metrics", "watchlist"), newest):
+        return f"the selection of {newest[0]} is not stored yet"
+    if not work.is_complete("adjustment_factors", None):
+        return "the adjustment factors are out of date; the sensor registry renews them"
+    return ""
 
 
 def corrections_sensor(location: Location) -> dg.SensorDefinition:

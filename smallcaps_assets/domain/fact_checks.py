@@ -67,6 +67,18 @@ def halts_have_ended(frame: pl.DataFrame) -> Finding:
     )
 
 
+def halts_offered(has_feed: bool) -> Finding:
+    """Whether the feed still had the session: without it nothing is known of its halts."""
+    return Finding(
+        "halt feed",
+        has_feed,
+        "the feed had the session" if has_feed else "the feed no longer had the session",
+        "it can't be had any more; halts of the session come from re-opening prints and silence on"
+        " the tape",
+        is_error=False,
+    )
+
+
 def halts_usable(frame: pl.DataFrame, unusable: Collection[str]) -> Finding:
     """Rows of the feed that end before they begin are named; they are not in the table."""
     return Finding(

@@ -8,6 +8,7 @@ first and last; what is scattered goes by a list of keys in the run's configurat
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from smallcaps_assets.orchestration.partitions import contiguous_blocks
 KEYS_PER_RUN = 500
 SHORTEST_RANGE = 20
 """Blocks below this go by list: a hundred short ranges would be a hundred runs."""
+RUNS_LOOKED_AT = 300
 REASON_TAG = "smallcaps/reason"
 OP_TAG = "smallcaps/op"
 _UNFINISHED = [
@@ -113,16 +115,45 @@ def attempts(instance: dg.DagsterInstance, reason: str) -> int | None:
     return None if any(not run.is_finished for run in runs) else len(runs)
 
 
+def tries(
+    instance: dg.DagsterInstance, op: str, reason: str, order: Sequence[str]
+) -> tuple[Counter[str], set[str]]:
+    """How often each key was asked for, by runs of an op whose reason begins so; and what is on.
+
+    The newest `RUNS_LOOKED_AT` runs of the op are counted.
+    """
+    place = {key: number for number, key in enumerate(order)}
+    counts: Counter[str] = Counter()
+    busy: set[str] = set()
+    runs = instance.get_runs(dg.RunsFilter(tags={OP_TAG: op}), limit=RUNS_LOOKED_AT)
+    for run in runs:
+        if run.tags.get(REASON_TAG, "").startswith(reason):
+            keys = set(run_keys(run, op, order, place))
+            counts.update(keys)
+            busy |= set() if run.is_finished else keys
+    return counts, busy
+
+
 def keys_in_flight(instance: dg.DagsterInstance, op: str, order: Sequence[str]) -> set[str]:
     """Keys of the runs of an op, by list or by range, that are queued or running."""
     place = {key: number for number, key in enumerate(order)}
-    found: set[str] = set()
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags={OP_TAG: op})):
-        ops: Any = run.run_config.get("ops", {})
-        found.update(ops.get(op, {}).get("config", {}).get("keys", ()))
-        ends = [
-            run.tags.get(tag) for tag in (_RANGE if _RANGE[0] in run.tags else (_PARTITION,) * 2)
-        ]
-        if all(key in place for key in ends):
-            found.update(order[place[str(ends[0])] : place[str(ends[1])] + 1])
-    return found
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags={OP_TAG: op}))
+    return {key for run in runs for key in run_keys(run, op, order, place)}
+
+
+def run_keys(
+    run: dg.DagsterRun, op: str, order: Sequence[str], place: Mapping[str, int]
+) -> Sequence[str]:
+    """Keys of one run, by list or by range; `place` gives the places in the order."""
+    ops: Any = run.run_config.get("ops", {})
+    listed = ops.get(op, {}).get("config", {}).get("keys", ())
+    names = _RANGE if _RANGE[0] in run.tags else (_PARTITION, _PARTITION)
+    first, last = (run.tags.get(name, "") for name in names)
+    if listed or first not in place or last not in place:
+        return listed
+    return order[place[first] : place[last] + 1]
+
+
+def first_key(run: dg.DagsterRun) -> str:
+    """The first partition of a run; empty for a run of none."""
+    return run.tags.get(_RANGE[0]) or run.tags.get(_PARTITION, "")

@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.defs.common import make
-from smallcaps_assets.defs.coverage import _of_session
+from smallcaps_assets.defs.coverage import _of_fact, _of_session
 from smallcaps_assets.defs.fact_places import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
 from smallcaps_assets.domain.calendar import NEW_YORK
+from smallcaps_assets.domain.coverage import coverage
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.orchestration.runner import RunConfig
@@ -157,6 +158,12 @@ def test_halts_expected_from_the_feed_for_the_tape(work: Workspace) -> None:
     )
 
 
+def coverage_counts(work: Workspace, key: str, table: str) -> dict[str, int]:
+    """Coverage of a table of a session, in a universe of one ticker."""
+    reading = _of_fact(work.lake, table, key, {"GEVO"})
+    return coverage(date.fromisoformat(key), [reading]).to_dicts()[0]
+
+
 def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
     work: Workspace, tmp_path: Path
 ) -> None:
@@ -166,6 +173,10 @@ def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
     outcome = made(later, "halts", "2024-11-01")
     assert outcome.error is None
     assert halts_of(later.lake, "GEVO", date(2024, 11, 1)) is None
+    (told,) = [found for found in outcome.findings if found.name == "halt feed"]
+    assert (told.is_good, told.is_error) == (False, False)
+    counts = coverage_counts(later, "2024-11-01", "halts")
+    assert counts["missing"] == counts["expected"] == 1
     ticks = later.settings.ticks
     assert halts_digest(later.lake, "GEVO", date(2024, 11, 1), ticks) == "no halt feed"
 
@@ -271,13 +282,27 @@ def test_corrected_short_volume_expected_noticed_by_its_hash(tmp_path: Path) -> 
 
 def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
     fresh = workspace(tmp_path / "lake", **LONG)
-    due = facts_due(fresh, fresh.cuts.end)
+    keys = fresh.cuts.session_keys(fresh.cuts.start, fresh.cuts.end)
+    due = facts_due(fresh, keys[-20:])
     assert due["fails_to_deliver"] == ["2024-10-01", "2024-10-16", "2024-11-01"]
     assert due["news"] == ["2024-12"]
     assert "halts" not in due  # of sessions that are stored only
     assert made(fresh, "fails_to_deliver", "2024-10-16").error is None
-    assert facts_due(fresh, fresh.cuts.end)["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
-    assert list(facts_due(fresh, date(2024, 10, 8))) == ["news"]
+    assert facts_due(fresh, keys[-20:])["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
+    assert list(facts_due(fresh, keys[:6])) == ["news"]
+
+
+def test_schedule_expected_every_partition_missed_since_the_newest_stored(tmp_path: Path) -> None:
+    work = workspace(tmp_path / "lake", **LONG)
+    keys = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    for table, key in [("news", "2024-10"), *(("daily_bars", key) for key in keys[:40])]:
+        frame = TABLES[table].empty()
+        work.lake.write(table, key, frame, work.stamp(table, key))
+    for key in keys[:3]:
+        work.lake.write("halts", key, TABLES["halts"].empty(), work.stamp("halts", key))
+    due = facts_due(work, keys)
+    assert due["halts"] == keys[3:40]
+    assert due["news"] == ["2024-11", "2024-12"]
 
 
 def test_halt_left_open_expected_read_again_until_it_has_its_end(work: Workspace) -> None:

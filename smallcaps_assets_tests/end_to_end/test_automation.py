@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.corrections import FROM_MINUTES
@@ -39,6 +40,7 @@ class Daemon:
     given: tuple[str, ...] = ()
     cursors: dict[str, str | None] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
+    told: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         settings = location_settings({}, [f"lake.root={self.root}", *self.given])
@@ -58,6 +60,7 @@ class Daemon:
         data = found.evaluate_tick(context)
         if is_cursor_kept:
             self.cursors[name] = data.cursor
+        self.told[name] = data.skip_message or ""
         return self._new(data.run_requests or [])
 
     def schedule(self, now: str, name: str = "daily") -> tuple[list[dg.RunRequest], str | None]:
@@ -109,11 +112,41 @@ def forget(lake: Lake, table: str, key: str) -> None:
     shutil.rmtree(Path(str(lake.path(table, key))).parent)
 
 
+def started(daemon: Daemon, request: dg.RunRequest) -> None:
+    """A run of a request that has begun, as the daemon would have launched it."""
+    create_run_for_test(
+        daemon.instance,
+        "session_tables_job",
+        run_config=request.run_config,
+        tags=request.tags,
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+
+def ended(daemon: Daemon) -> None:
+    """Every run that has begun fails."""
+    for run in daemon.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        daemon.instance.report_run_failed(run)
+
+
 # The daily schedule ------------------------------------------------------------------------------
 def test_daily_given_a_whole_lake_skips(daemon: Daemon) -> None:
     requests, why = daemon.schedule("2025-01-02T20:15")
     assert requests == []
-    assert why == "every session up to 2024-12-30 is stored"
+    assert why == (
+        "sessions 2024-12-09 to 2024-12-30 looked at: all session tables are stored,"
+        " so are their halts and ticks"
+    )
+
+
+def test_daily_says_which_halts_and_ticks_are_missing(daemon: Daemon) -> None:
+    rows = daemon.lake.read("ticker_sessions").filter("is_qualified").sort("date")
+    forget(daemon.lake, "halts", "2024-12-27")
+    forget(daemon.lake, "sample_weights", rows["partition_key"][0])
+    requests, why = daemon.schedule("2025-01-02T20:15")
+    assert requests == [] and why is not None
+    assert "missing: halts of 1 sessions, 2024-12-27" in why
+    assert f"ticks of 1 ticker-sessions, {rows['partition_key'][0]}" in why
 
 
 def test_daily_makes_a_missed_session_in_two_stages_and_asks_once(daemon: Daemon) -> None:
@@ -145,6 +178,27 @@ def test_daily_catches_up_missed_sessions_in_one_run(daemon: Daemon) -> None:
     (request,), _ = daemon.schedule("2025-01-03T09:15")
     assert tables(request) == SELECTION_TABLES
     assert keys_of(request) == ["2024-12-27", "2024-12-30"]
+
+
+def test_daily_catches_up_in_blocks_oldest_first_past_what_fails(daemon: Daemon) -> None:
+    days = daemon.lake.keys("watchlist")[-4:]
+    for day in days:
+        forget(daemon.lake, "watchlist", day)
+    daemon.given = ("run.catch_up_sessions=2",)
+    daemon.__post_init__()
+    for number in range(3):
+        (request,), _ = daemon.schedule("2025-01-03T09:15")
+        assert (keys_of(request), request.run_key) == (
+            days[:2],
+            f"selection {days[0]} to {days[1]} #{number}.0",
+        )
+        assert f"2 sessions are left, {days[2]} to {days[3]}" in request.tags[REASON_TAG]
+        started(daemon, request)
+        requests, why = daemon.schedule("2025-01-03T09:45")
+        assert requests == [] and f"selection of {days[0]} to {days[1]} is under way" in str(why)
+        ended(daemon)
+    (request,), _ = daemon.schedule("2025-01-03T10:15")  # those two are left to the coverage
+    assert keys_of(request) == days[2:]
 
 
 def test_coverage_is_made_once_a_session_is_whole_and_again_when_it_changes(daemon: Daemon) -> None:
@@ -198,12 +252,59 @@ def test_changed_watchlist_leads_to_registry_then_ticks_then_dataset(daemon: Dae
     assert daemon.run(request).success
     assert daemon.sensor("ticks") == []
 
-    assert daemon.sensor("dataset") == []  # within the quiet interval of the first evaluation
-    daemon.given = ("run.quiet_minutes=0",)
-    daemon.__post_init__()
+    frame = lake.read("sample_weights", key).with_columns(pl.col("uniqueness") / 2)
+    stamp = lake.stamp("sample_weights", key)
+    assert stamp is not None
+    lake.write("sample_weights", key, frame, stamp)
+    instance.report_runless_asset_event(dg.AssetMaterialization("sample_weights", partition=key))
     (request,) = daemon.sensor("dataset")
     assert keys_of(request)[-1] == "union"
     assert daemon.sensor("dataset") == []
+
+
+def test_dataset_that_holds_the_weights_is_not_asked_for(daemon: Daemon) -> None:
+    assert daemon.sensor("dataset") == []
+    assert "hold the new weights" in daemon.told["dataset"]
+
+
+def test_missed_ticks_come_oldest_first_in_blocks(daemon: Daemon) -> None:
+    rows = daemon.lake.read("ticker_sessions").filter("is_qualified").sort("date")
+    days = rows["date"].unique().sort().cast(pl.String).to_list()[1:]
+    assert len(days) > 1
+    by_day = {d: {k for k in rows["partition_key"] if k.endswith(d)} for d in days}
+    for key in set().union(*by_day.values()):
+        forget(daemon.lake, "sample_weights", key)
+    daemon.given = ("run.tick_sessions=1", "run.catch_up_sessions=1")
+    daemon.__post_init__()
+    for number, day in enumerate(days):
+        requests = daemon.sensor("ticks")
+        assert {key for r in requests for key in keys_of(r)} == by_day[day]
+        left = sum(map(len, by_day.values())) - sum(len(by_day[d]) for d in days[: number + 1])
+        assert (f"{left} are left" in requests[0].tags[REASON_TAG]) == (left > 0)
+        for request in requests:
+            started(daemon, request)
+    assert daemon.sensor("ticks") == []
+
+
+def test_histories_are_renewed_of_tickers_that_have_traded_once_a_day(daemon: Daemon) -> None:
+    lake = daemon.lake
+    assert daemon.sensor("ticker_history") == []
+    day = lake.keys("daily_metrics")[-1]
+    stamp, rows = lake.stamp("daily_metrics", day), lake.read("daily_metrics", day)
+    assert stamp is not None
+    for factor in (2, 3):
+        lake.write("daily_metrics", day, rows.with_columns(pl.col("rvol30") * factor), stamp)
+        event = dg.AssetMaterialization("daily_metrics", partition=day)
+        daemon.instance.report_runless_asset_event(event)
+        daemon.cursors["ticker_history"] = (daemon.cursors["ticker_history"] or "").replace(
+            f'"{day}"', '"2024-12-27"'
+        )
+        requests = daemon.sensor("ticker_history")
+        if factor == 2:
+            (request,) = requests
+            assert set(keys_of(request)) == set(rows["ticker"])
+    assert requests == []
+    assert "asked for 0 hours ago" in daemon.told["ticker_history"]
 
 
 def test_historical_ticks_wait_for_an_explicit_word(daemon: Daemon) -> None:
