@@ -57,6 +57,7 @@ def lacking(work: Workspace, tables: Sequence[str], keys: Sequence[str]) -> list
 
     Of the last twenty also those that are stored without some of their tickers.
     """
+    tables = offered(work, tables)
     stored = [set(work.lake.keys(table)) for table in tables]
     near = set(keys[-LOOKED_AT:])
     return [
@@ -65,6 +66,12 @@ def lacking(work: Workspace, tables: Sequence[str], keys: Sequence[str]) -> list
         if any(key not in there for there in stored)
         or (key in near and any(_is_partial(work, table, key) for table in tables))
     ]
+
+
+def offered(work: Workspace, tables: Sequence[str]) -> list[str]:
+    """Those of some tables that the market has a source of."""
+    absent = absent_tables(work.settings)
+    return [table for table in tables if table not in absent]
 
 
 def _is_partial(work: Workspace, table: str, key: str) -> bool:

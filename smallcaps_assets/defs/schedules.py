@@ -30,6 +30,7 @@ from smallcaps_assets.defs.catch_up import (
     lacking,
     lacking_halts,
     lacking_ticks,
+    offered,
     requests_for,
     sessions_looked_at,
     span,
@@ -181,7 +182,8 @@ def _of_stage(
         reason = f"{_ASKED}{what}{_rest(look.work, tables, left[len(block) :])}"
         for place, launch in enumerate(plan(block, order)):
             config, run_key = {"skip_complete": True}, f"{what} #{number}.{place}"
-            yield run_request("session_tables", tables, launch, reason, run_key, config)
+            made = offered(look.work, tables)
+            yield run_request("session_tables", made, launch, reason, run_key, config)
     return left
 
 
