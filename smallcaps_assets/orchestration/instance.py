@@ -64,14 +64,15 @@ _POSTGRES = {
         "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
     }
 }
-# The location's name is the one of the root's workspace.yaml: schedules, sensors and saved launches
-# belong to it, and must be the same whichever way the lake is opened.
+LOCATION = "smallcaps_assets"
+"""The code location's name, as in the root's workspace.yaml: runs, schedules, sensors and saved
+launches belong to it, so it must be the same whichever way the lake is opened."""
 _WORKSPACE = {
     "load_from": [
         {
             "python_module": {
                 "module_name": "smallcaps_assets.definitions",
-                "location_name": "smallcaps_assets",
+                "location_name": LOCATION,
             }
         }
     ]

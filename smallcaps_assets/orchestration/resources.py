@@ -100,8 +100,13 @@ class RegulatorsResource(_OfSettings):
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
-    """The resources of a code location; nothing is contacted or opened yet."""
-    overrides = explicit(settings, Settings.model_fields)
+    """The resources of a code location; nothing is contacted or opened yet.
+
+    They are part of a job's snapshot, by which the web server tells whether a run is of the job it
+    has loaded. So the lake's place is told in the same way from every working folder.
+    """
+    placed = settings.model_copy(update={"lake": settings.lake.absolute})
+    overrides = explicit(placed, Settings.model_fields)
     kinds = {
         "lake": LakeResource,
         "polygon": PolygonResource,
