@@ -36,6 +36,7 @@ _COMPUTE_LOGS = {
 }
 _CONFIG = {
     "compute_logs": _COMPUTE_LOGS,
+    "python_logs": {"python_log_level": "INFO"},
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
     # Of a pool that `pools.py` does not name; by run, so that a killed run holds no slot for ever.

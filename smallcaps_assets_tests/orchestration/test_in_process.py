@@ -9,7 +9,8 @@ from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.orchestration.in_process import run_assets
-from smallcaps_assets.settings import load_settings
+from smallcaps_assets.orchestration.resources import polygon_client
+from smallcaps_assets.settings import Settings, load_settings
 
 
 class Tape(dg.Config):
@@ -54,23 +55,32 @@ def test_run_of_a_command_belongs_to_the_code_location_and_to_the_job_that_it_lo
         assert instance.get_latest_materialization_event(dg.AssetKey("bars")) is None
 
 
-def test_failed_step_is_in_the_result_of_a_run(tmp_path: Path) -> None:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+def test_failed_step_is_in_the_result_of_a_run() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = run(instance, is_bad=True)
         assert not result.success
         failed = [event for event in result.all_events if event.is_step_failure]
         assert "broken tape" in str(failed[0].step_failure_data.error)
 
 
-def test_job_of_a_lake_is_the_same_from_every_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the web server takes a command's run for one of another version."""
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """Settings of one lake, as commands in two folders and of two paces come to them."""
     monkeypatch.chdir(tmp_path)
+    given = (["lake.root=lake"], [f"lake.root={tmp_path / 'lake'}", "run.threads=7"])
+    return [load_settings(overrides) for overrides in given]
+
+
+def test_job_of_a_lake_is_the_same_from_every_folder_and_at_every_pace(settings: list[Settings]):
+    """Else the web server takes a command's run for one of another version."""
     jobs = [
-        build_definitions(load_settings([f"lake.root={place}"]))
-        .get_repository_def()
-        .get_implicit_global_asset_job_def()
-        for place in ("lake", str(tmp_path / "lake"))
+        build_definitions(found).get_repository_def().get_implicit_global_asset_job_def()
+        for found in settings
     ]
     assert len({job.get_job_snapshot_id() for job in jobs}) == 1
+
+
+def test_client_of_a_lake_is_the_same_from_every_folder_and_at_every_pace(settings: list[Settings]):
+    """Two would each find a rate of their own. A run's resources are made from its definitions."""
+    resource = build_definitions(settings[1]).resources["polygon"]  # type: ignore[index]
+    assert polygon_client(settings[0]) is polygon_client(settings[1]) is resource.client()
