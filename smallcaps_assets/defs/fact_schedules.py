@@ -15,7 +15,13 @@ from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.fact_places import published_halves
 from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.jobs import JOBS
-from smallcaps_assets.orchestration.launchers import REASON_TAG, plan, run_request
+from smallcaps_assets.orchestration.launchers import (
+    REASON_TAG,
+    digest_of,
+    not_under_way,
+    plan,
+    run_request,
+)
 from smallcaps_assets.orchestration.partitions import month_keys
 from smallcaps_assets.orchestration.readiness import newest_begun
 from smallcaps_assets.orchestration.workspace import Workspace
@@ -48,8 +54,10 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
     def _evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)
         newest = newest_begun(location.cuts, context.scheduled_execution_time)
-        requests = [] if newest is None else list(_requests(work, newest, table))
-        yield from requests or [dg.SkipReason(f"nothing has come out up to {newest}")]
+        asked = [] if newest is None else list(_requests(work, newest, table))
+        requests = not_under_way(context.instance, asked)
+        told = "what has come out is under way" if asked else "nothing has come out"
+        yield from requests or [dg.SkipReason(f"{told} up to {newest}")]
 
     return _evaluate
 
@@ -89,21 +97,18 @@ def open_halts(work: Workspace, newest: date) -> list[str]:
 def _requests(work: Workspace, newest: date, table: str) -> Iterator[dg.RunRequest]:
     if TABLES[table].partitioning is Partitioning.NONE:
         if not work.is_complete(table, None):
-            yield dg.RunRequest(
-                run_key=f"{table} {newest}", tags={REASON_TAG: f"facts schedule: {table}"}
-            )
+            yield dg.RunRequest(run_key=table, tags={REASON_TAG: f"facts schedule: {table}"})
         return
     due = facts_due(work, newest).get(table, [])
-    yield from _runs(table, due, f"{newest}", is_read_again=False)
+    yield from _runs(table, due, is_read_again=False)
     if table == "halts":
         again = [key for key in open_halts(work, newest) if key not in due]
-        yield from _runs(table, again, f"{newest} open", is_read_again=True)
+        yield from _runs(table, again, is_read_again=True)
 
 
-def _runs(
-    table: str, keys: list[str], evening: str, is_read_again: bool
-) -> Iterator[dg.RunRequest]:
-    for number, launch in enumerate(plan(keys, keys)):
+def _runs(table: str, keys: list[str], is_read_again: bool) -> Iterator[dg.RunRequest]:
+    for launch in plan(keys, keys):
         reason = f"facts schedule: {table} {keys[0]}" + (f" to {keys[-1]}" if keys[1:] else "")
         config = {"skip_complete": not is_read_again}
-        yield run_request(table, (table,), launch, reason, f"{table} {evening} {number}", config)
+        run_key = f"{table} {'again ' * is_read_again}{digest_of(launch.keys)}"
+        yield run_request(table, (table,), launch, reason, run_key, config)

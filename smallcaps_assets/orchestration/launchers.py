@@ -28,6 +28,7 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_RUN_KEY = "dagster/run_key"
 _PARTITION = "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -111,6 +112,17 @@ def attempts(instance: dg.DagsterInstance, reason: str) -> int | None:
     """How often runs were requested for a reason; None while one of them is not finished."""
     runs = instance.get_runs(dg.RunsFilter(tags={REASON_TAG: reason}))
     return None if any(not run.is_finished for run in runs) else len(runs)
+
+
+def not_under_way(
+    instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest]
+) -> list[dg.RunRequest]:
+    """Requests under whose run key no run is queued or running.
+
+    Of a sensor Dagster starts every run key once. Of a schedule it compares them within one tick.
+    """
+    on = {run.tags.get(_RUN_KEY) for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))}
+    return [request for request in requests if request.run_key not in on - {None}]
 
 
 def keys_in_flight(instance: dg.DagsterInstance, op: str, order: Sequence[str]) -> set[str]:
