@@ -25,6 +25,7 @@ import pytest
 from smallcaps_assets.orchestration.describe import group_name
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets_tests.end_to_end.command import in_process
 
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 120, 120, 60
 BROWSER_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -46,7 +47,7 @@ _RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { runId tags { key val
 _ORIGINS = """
 { runsOrError(limit: 100) { ... on Runs { results { runId parentPipelineSnapshotId
     repositoryOrigin { repositoryName repositoryLocationName }
-    tags { key value } assetSelection { path } } } } }"""
+    tags { key value } } } } }"""
 _JOB = """
 query Job($selector: PipelineSelector!) {
   pipelineOrError(params: $selector) { ... on Pipeline { pipelineSnapshotId } } }"""
@@ -128,9 +129,9 @@ class Server:
         answer = self.ask(_START, selector=selector)["startSensor"]
         assert answer["__typename"] == "Sensor", answer
 
-    def runs_of_command(self) -> list[dict[str, Any]]:
-        """Runs that `smallcaps run` has done, newest first."""
-        tag = {"key": REASON_TAG, "value": "smallcaps run"}
+    def runs_of(self, reason: str) -> list[dict[str, Any]]:
+        """Runs with a reason, newest first."""
+        tag = {"key": REASON_TAG, "value": reason}
         return [r for r in self.ask(_ORIGINS)["runsOrError"]["results"] if tag in r["tags"]]
 
     def requested(self, reason: str) -> str | None:
@@ -184,8 +185,11 @@ class Server:
 
 @pytest.fixture(scope="module")
 def lake(small_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the small lake, to be served and changed."""
-    return Path(shutil.copytree(small_lake, tmp_path_factory.mktemp("ui") / "lake"))
+    """A copy of the small lake, to be served and changed, with one run of its own."""
+    copy = Path(shutil.copytree(small_lake, tmp_path_factory.mktemp("ui") / "lake"))
+    done = in_process("backfill", "ticker_sessions", "--lake", copy, cwd=copy.parent)
+    assert done.status == 0, done
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -267,23 +271,22 @@ def test_settings_given_to_the_command_reach_the_daemon(server: Server):
 def test_runs_of_the_command_are_in_the_overview_and_can_be_run_again(server: Server, page: Any):
     selector = server.of_location(pipelineName="__ASSET_JOB")
     loaded = server.ask(_JOB, selector=selector)["pipelineOrError"]["pipelineSnapshotId"]
+    [again] = server.runs_of("smallcaps backfill")
     repository, location = server.location() or ("", "")
     origin = {"repositoryName": repository, "repositoryLocationName": location}
-    runs = server.runs_of_command()
-    found = [(run["repositoryOrigin"], run["parentPipelineSnapshotId"]) for run in runs]
-    assert found == [(origin, loaded)] * len(runs) != []
+    earlier = server.runs_of("smallcaps run")
+    assert [run["repositoryOrigin"] for run in earlier] == [origin] * len(earlier) != []
+    assert (again["repositoryOrigin"], again["parentPipelineSnapshotId"]) == (origin, loaded)
 
     page.goto(f"{server.url}/overview/activity/timeline")
     page.get_by_text("Jobless asset materializations").wait_for()
-    whole = {"path": ["ticker_sessions"]}
-    run = next(run["runId"] for run in runs if whole in run["assetSelection"])
-    page.goto(f"{server.url}/runs/{run}")
-    again = page.get_by_role("button", name="Re-execute all")
-    again.hover()
+    page.goto(f"{server.url}/runs/{again['runId']}")
+    button = page.get_by_role("button", name="Re-execute all")
+    button.hover()
     page.get_by_text("RUN_SUCCESS").wait_for()
     assert not page.get_by_text("may be different").count()
     with page.expect_response(lambda answer: _is_launch(answer.request)) as launched:
-        again.click()
+        button.click()
     answer = next(iter(launched.value.json()["data"].values()))
     assert server.status(answer["run"]["id"]) == "SUCCESS"
 
