@@ -279,7 +279,7 @@ def test_runs_of_the_command_are_in_the_overview_and_can_be_run_again(server: Se
     assert (again["repositoryOrigin"], again["parentPipelineSnapshotId"]) == (origin, loaded)
 
     page.goto(f"{server.url}/overview/activity/timeline")
-    page.get_by_text("Jobless asset materializations").wait_for()
+    page.get_by_text("Jobless asset materializations").first.wait_for()
     page.goto(f"{server.url}/runs/{again['runId']}")
     button = page.get_by_role("button", name="Re-execute all")
     button.hover()
