@@ -26,7 +26,7 @@ from smallcaps_assets.defs import (
 )
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.describe import with_descriptions
-from smallcaps_assets.orchestration.location import location_settings
+from smallcaps_assets.orchestration.location import handed_over, location_settings
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.orchestration.resources import resources_of
@@ -71,5 +71,5 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the default lake, built when Dagster asks for them."""
-    return build_definitions(location_settings(os.environ))
+    """The definitions of the default lake, or of one that is served; built when Dagster asks."""
+    return build_definitions(location_settings(os.environ, *handed_over(os.environ)))

@@ -25,6 +25,7 @@ from smallcaps_assets.defs.sessions import (
     register_tickers,
 )
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.in_process import run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.market import absent_tables, has_daily_bars, market_range
@@ -313,12 +314,12 @@ class MainJob:
         config |= launch.config if launch else {}
         self.report.runs += 1
         before = self.report.failed
-        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            run_config={"ops": {op: {"config": config} for op in ops}, **_QUIET},
-            instance=self.instance,
-            asset_selection=[dg.AssetKey(table) for table in tables],
-            raise_on_error=False,
-            tags={REASON_TAG: self.reason, **process_tag(), **(launch.tags if launch else {})},
+        result = run_assets(
+            self.definitions,
+            self.instance,
+            tables,
+            {"ops": {op: {"config": config} for op in ops}, **_QUIET},
+            {REASON_TAG: self.reason, **process_tag(), **(launch.tags if launch else {})},
         )
         if result.success:
             return
@@ -339,7 +340,7 @@ def _is_settled(work: Workspace, table: str, key: str | None) -> bool:
     return work.is_current(table, key) or work.is_not_offered(table, key)
 
 
-def _cause(result: dg.ExecuteInProcessResult) -> tuple[str | None, str]:
+def _cause(result: dg.JobExecutionResult) -> tuple[str | None, str]:
     """Class and message of the innermost error of a failed run."""
     for event in result.all_events:
         if event.is_failure and (error := getattr(event.event_specific_data, "error", None)):

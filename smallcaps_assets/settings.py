@@ -157,6 +157,13 @@ class LakeSettings(Section, frozen=True):
             return self.home or self.root
         return str(Path.home() / ".smallcaps" / re.sub(r"[^A-Za-z0-9.-]+", "_", self.root))
 
+    @property
+    def absolute(self) -> LakeSettings:
+        """The same place for processes of another working folder."""
+        local = str(Path(self.local).resolve())
+        root = self.root if "://" in self.root else str(Path(self.root).resolve())
+        return self.model_copy(update={"root": root, "home": "" if local == root else local})
+
 
 class PolygonSettings(Section, frozen=True):
     url: Url = Field(default="https://api.massive.com", description="base URL of the REST API")

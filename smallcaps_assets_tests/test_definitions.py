@@ -88,8 +88,9 @@ def test_daily_metrics_look_back_sixty_sessions():
 def test_settings_reach_the_resources():
     settings = Settings.model_validate({"lake": {"root": "elsewhere"}, "bars": {"alpha": 0.3}})
     resources = build_definitions(settings).resources or {}
-    assert resources["lake"].settings == settings
-    assert resources["polygon"].settings == settings
+    placed = settings.model_copy(update={"lake": settings.lake.absolute})
+    assert resources["lake"].settings == placed
+    assert resources["polygon"].settings == placed
 
 
 def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():

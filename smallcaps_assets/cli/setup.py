@@ -135,13 +135,17 @@ def settings_of(
     is_new_run: bool = False,
 ) -> Settings:
     """Settings of a command from its options and the other sources."""
-    given = [*overrides, *_market_overrides(market)]
-    if lake is not None:
-        given.append(f"lake.root={lake}")
+    given = given_settings(market, lake, overrides)
     settings = location_settings(os.environ, given, config, is_new_run)
     if not settings.lake.root:
         raise UserError("the lake's folder is empty; name one with --lake")
     return settings
+
+
+def given_settings(market: str | None, lake: str | None, overrides: tuple[str, ...]) -> list[str]:
+    """A command's options as `section.field=value`."""
+    place = [] if lake is None else [f"lake.root={lake}"]
+    return [*overrides, *_market_overrides(market), *place]
 
 
 def _market_overrides(market: str | None) -> list[str]:

@@ -13,11 +13,23 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from smallcaps_assets import interrupts
-from smallcaps_assets.cli.setup import UserError, check_port, ready_lake, settings_of
-from smallcaps_assets.settings import LakeSettings
+import click
 
-_LAST_SECONDS = 5.0
+from smallcaps_assets import interrupts
+from smallcaps_assets.cli.setup import (
+    UserError,
+    check_port,
+    given_settings,
+    ready_lake,
+    settings_of,
+)
+from smallcaps_assets.orchestration.location import hand_over
+
+_LAST_SECONDS, _PAUSE = 5.0, 0.2
+# `dg dev`, for which Dagster gives this command up, wants a project of its own around it.
+_SUPERSEDED = "ignore:Function `dev_command` is superseded"
+_QUIET = ("--log-level", "error", "--code-server-log-level", "error")
+_COMMAND = (sys.executable, "-W", _SUPERSEDED, "-m", "dagster", "dev", *_QUIET)
 
 
 def open_ui(
@@ -39,9 +51,11 @@ def open_ui(
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         put_in_order(instance, settings.run)
-    environment = {**os.environ, "DAGSTER_HOME": str(home), **_places(settings.lake)}
-    command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file(home))]
-    return Service().run([*command, "--host", host, "--port", str(port)], environment)
+    given = given_settings(market, lake, overrides)
+    handed = hand_over(given, config, settings.lake)
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **handed}
+    where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]
+    return Service(host, port).run([*_COMMAND, *where], environment)
 
 
 def check_address(host: str, port: int) -> None:
@@ -66,20 +80,11 @@ def check_address(host: str, port: int) -> None:
         raise UserError(f"can't listen on {host} port {port}: {reason}; {remedy}") from None
 
 
-def _places(lake: LakeSettings) -> dict[str, str]:
-    """The variables that tell the lake's place to processes of another working folder."""
-    local, is_remote = str(Path(lake.local).resolve()), "://" in lake.root
-    root = lake.root if is_remote else str(Path(lake.root).resolve())
-    return {
-        "SMALLCAPS_LAKE_ROOT": root,
-        **({"SMALLCAPS_LAKE_HOME": local} if root != local else {}),
-    }
-
-
 class Service:
     """Dagster's web server and daemon as a group of processes, of which none is left at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
         self._child: subprocess.Popen[bytes] | None = None
         self._is_over = False
 
@@ -90,11 +95,21 @@ class Service:
         self._child = subprocess.Popen(command, env=environment, start_new_session=True)
         if self._is_over:
             self._child.terminate()
+        self._tell_address(self._child)
         status = self._child.wait()
         _end_group(self._child.pid)
         if self._is_over:
             return 0
         raise UserError(f"the web server or the daemon has ended by itself (status {status})")
+
+    def _tell_address(self, child: subprocess.Popen[bytes]) -> None:
+        """Print where the web server is, once it answers; nothing if it never does."""
+        while child.poll() is None and not self._is_over:
+            with suppress(OSError), socket.create_connection((self._host, self._port), 1):
+                host = f"[{self._host}]" if ":" in self._host else self._host
+                click.echo(f"serving at http://{host}:{self._port}; Ctrl-C ends it")
+                return
+            time.sleep(_PAUSE)
 
     def _stop(self, *_: object) -> None:
         """Dagster ends its own children first."""

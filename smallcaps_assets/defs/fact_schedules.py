@@ -16,7 +16,13 @@ from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.fact_places import published_halves
 from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.jobs import JOBS
-from smallcaps_assets.orchestration.launchers import REASON_TAG, plan, run_request
+from smallcaps_assets.orchestration.launchers import (
+    REASON_TAG,
+    digest_of,
+    not_under_way,
+    plan,
+    run_request,
+)
 from smallcaps_assets.orchestration.partitions import month_keys
 from smallcaps_assets.orchestration.readiness import newest_begun
 from smallcaps_assets.orchestration.workspace import Workspace
@@ -51,10 +57,12 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
         work = location.workspace_of(context.resources)
         newest = newest_begun(location.cuts, context.scheduled_execution_time)
         keys = sessions_looked_at(work, context.instance, newest)
-        requests = list(_requests(work, keys, table)) if keys else []
+        asked = list(_requests(work, keys, table)) if keys else []
+        requests = not_under_way(context.instance, asked)
         told = f"sessions {span(keys)} looked at" if keys else "the market has no session yet"
+        left = "being made" if asked else "stored as it is now"
         yield from requests or [
-            dg.SkipReason(f"{told}: every partition of {table} that is out is stored as it is now")
+            dg.SkipReason(f"{told}: every partition of {table} that is out is {left}")
         ]
 
     return _evaluate
@@ -109,19 +117,17 @@ def _requests(work: Workspace, keys: list[str], table: str) -> Iterator[dg.RunRe
     newest = keys[-1]
     if TABLES[table].partitioning is Partitioning.NONE:
         if not work.is_complete(table, None):
-            yield dg.RunRequest(
-                run_key=f"{table} {newest}", tags={REASON_TAG: f"facts schedule: {table}"}
-            )
+            yield dg.RunRequest(run_key=table, tags={REASON_TAG: f"facts schedule: {table}"})
         return
     due = facts_due(work, keys).get(table, [])
-    yield from _runs(work, table, due, newest, is_read_again=False)
+    yield from _runs(work, table, due, is_read_again=False)
     if table == "halts":
         again = [key for key in open_halts(work, date.fromisoformat(newest)) if key not in due]
-        yield from _runs(work, table, again, f"{newest} open", is_read_again=True)
+        yield from _runs(work, table, again, is_read_again=True)
 
 
 def _runs(
-    work: Workspace, table: str, keys: list[str], evening: str, is_read_again: bool
+    work: Workspace, table: str, keys: list[str], is_read_again: bool
 ) -> Iterator[dg.RunRequest]:
     """Runs of at most `run.catch_up_sessions` partitions, oldest first."""
     launches = plan(keys, keys, most=work.settings.run.catch_up_sessions)
@@ -130,4 +136,5 @@ def _runs(
         reason = f"facts schedule: {table} {span(launch.keys)}"
         reason += f"; {left} partitions are left to the runs after it" if left else ""
         config = {"skip_complete": not is_read_again}
-        yield run_request(table, (table,), launch, reason, f"{table} {evening} {number}", config)
+        run_key = f"{table} {'again ' * is_read_again}{digest_of(launch.keys)}"
+        yield run_request(table, (table,), launch, reason, run_key, config)

@@ -36,6 +36,7 @@ _COMPUTE_LOGS = {
 }
 _CONFIG = {
     "compute_logs": _COMPUTE_LOGS,
+    "python_logs": {"python_log_level": "INFO"},
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
     # Of a pool that `pools.py` does not name; by run, so that a killed run holds no slot for ever.
@@ -64,14 +65,15 @@ _POSTGRES = {
         "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
     }
 }
-# The location's name is the one of the root's workspace.yaml: schedules, sensors and saved launches
-# belong to it, and must be the same whichever way the lake is opened.
+LOCATION = "smallcaps_assets"
+"""The code location's name, as in the root's workspace.yaml: runs, schedules, sensors and saved
+launches belong to it, so it must be the same whichever way the lake is opened."""
 _WORKSPACE = {
     "load_from": [
         {
             "python_module": {
                 "module_name": "smallcaps_assets.definitions",
-                "location_name": "smallcaps_assets",
+                "location_name": LOCATION,
             }
         }
     ]

@@ -30,6 +30,7 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_RUN_KEY = "dagster/run_key"
 _PARTITION = "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -132,6 +133,17 @@ def tries(
             counts.update(keys)
             busy |= set() if run.is_finished else keys
     return counts, busy
+
+
+def not_under_way(
+    instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest]
+) -> list[dg.RunRequest]:
+    """Requests under whose run key no run is queued or running.
+
+    Of a sensor Dagster starts every run key once. Of a schedule it compares them within one tick.
+    """
+    on = {run.tags.get(_RUN_KEY) for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))}
+    return [request for request in requests if request.run_key not in on - {None}]
 
 
 def keys_in_flight(instance: dg.DagsterInstance, op: str, order: Sequence[str]) -> set[str]:

@@ -3,10 +3,14 @@
 Sources, later ones winning: defaults, what the lake remembers, `smallcaps.toml`, the environment,
 and what a command was given. The market is the one named; else, for a new run, the key's; else the
 lake's own; else the simulated one.
+
+A command that serves a lake gives the code location in its child processes what it was itself
+given, so that both come to the same settings, also when the location is loaded again later.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from smallcaps_assets.settings import (
     FLATFILE_KEY_VARIABLES,
     KEY_VARIABLE,
     STORE_KEY_VARIABLES,
+    LakeSettings,
     Settings,
     api_key,
     explicit,
@@ -27,6 +32,7 @@ from smallcaps_assets.settings import (
 # A range is a run's own, faults are a test's, and secrets are in no setting at all.
 _FORGOTTEN = {"market": ("start", "end"), "sandbox": ("faults",)}
 _OF_THE_MACHINE = ("lake", "run")
+_GIVEN_VARIABLE = "_SMALLCAPS_GIVEN"
 
 
 def location_settings(
@@ -55,6 +61,20 @@ def location_settings(
     if settings.market.name == "polygon":
         _check_secrets(environment, (KEY_VARIABLE, *FLATFILE_KEY_VARIABLES))
     return settings
+
+
+def hand_over(given: Sequence[str], config: str | None, lake: LakeSettings) -> dict[str, str]:
+    """The environment that gives a code location of a child process what a command was given."""
+    place = lake.absolute
+    places = [f"lake.root={place.root}", f"lake.home={place.home}"]
+    values = {"given": [*given, *places], "config": config and str(Path(config).resolve())}
+    return {_GIVEN_VARIABLE: json.dumps(values)}
+
+
+def handed_over(environment: Mapping[str, str]) -> tuple[Sequence[str], str | None]:
+    """What a command was given that started this process: settings, and a settings file."""
+    values = json.loads(environment.get(_GIVEN_VARIABLE, "{}"))
+    return values.get("given", []), values.get("config")
 
 
 def _check_secrets(environment: Mapping[str, str], names: Sequence[str]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import getpass
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -19,7 +20,13 @@ from pydantic import Field
 from smallcaps_assets.lake import Lake, open_lake
 from smallcaps_assets.orchestration.market import endpoints, last_day, market_identity
 from smallcaps_assets.orchestration.shared import shared
-from smallcaps_assets.settings import FLATFILE_KEY_VARIABLES, Settings, explicit, secret_of
+from smallcaps_assets.settings import (
+    FLATFILE_KEY_VARIABLES,
+    RunSettings,
+    Settings,
+    explicit,
+    secret_of,
+)
 from smallcaps_assets.sources.finra import FinraClient
 from smallcaps_assets.sources.flatfiles import make_flat_files
 from smallcaps_assets.sources.halts import HaltFeed
@@ -32,6 +39,7 @@ from smallcaps_assets.sources.throttle import Throttle
 EMBEDDED_PACE = 1000.0
 EMBEDDED_CONTACT = "embedded market sandbox@localhost.invalid"
 NOTHINGS = ("null_results", "missing_results")  # faults that give empty answers
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,12 @@ class RegulatorsResource(_OfSettings):
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
-    """The resources of a code location; nothing is contacted or opened yet."""
-    overrides = explicit(settings, Settings.model_fields)
+    """The resources of a code location; nothing is contacted or opened yet.
+
+    They are part of a job's snapshot, by which the web server tells whether a run is of the job it
+    has loaded.
+    """
+    overrides = explicit(_of_resources(settings), Settings.model_fields)
     kinds = {
         "lake": LakeResource,
         "polygon": PolygonResource,
@@ -111,7 +123,18 @@ def resources_of(settings: Settings) -> dict[str, Any]:
     return {name: kind(overrides=overrides) for name, kind in kinds.items()}
 
 
-@shared
+def _of_resources(settings: Settings) -> Settings:
+    """What resources depend on: the lake's place from wherever, not how a machine works on it."""
+    return settings.model_copy(update={"lake": settings.lake.absolute, "run": RunSettings()})
+
+
+def _client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
+    """A client that is made once per process for the same resources."""
+    get = shared(make)
+    return wraps(make)(lambda settings: get(_of_resources(settings)))
+
+
+@_client
 def polygon_client(settings: Settings) -> PolygonClient:
     """One client per process and settings."""
     market = endpoints(settings)
@@ -129,7 +152,7 @@ def polygon_client(settings: Settings) -> PolygonClient:
     return PolygonClient(market.rest, market.key, polygon, state_path=pace)
 
 
-@shared
+@_client
 def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
     market = endpoints(settings)
@@ -143,7 +166,7 @@ def finra_client(settings: Settings) -> FinraClient:
     )
 
 
-@shared
+@_client
 def regulators(settings: Settings) -> Regulators:
     """The clients of the SEC and of the halt feed; one of each per process and settings.
 
@@ -181,7 +204,7 @@ def spool(settings: Settings) -> Spool:
     return Spool(Path(settings.lake.local) / "state" / "spool")
 
 
-@shared
+@_client
 def router(settings: Settings) -> Router:
     """The choice between flat files and REST, over the shared client."""
     client = polygon_client(settings)

@@ -132,9 +132,14 @@ def materialize(
     if failed:
         _retry(context, failed, settings or RunSettings())
         raise _failure(failed)
-    outputs = context.op_execution_context.selected_output_names
-    for name in (table for table in TABLES if table in outputs):
-        yield dg.Output(None, output_name=name, metadata=_NO_EVENT)
+    yield from _outputs(context.op_execution_context)
+
+
+def _outputs(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+    """All that the op was to give, tables and their checks; Dagster tells of what is not given."""
+    for output in context.op_def.output_defs:
+        if output.name in context.selected_output_names:
+            yield dg.Output(None, output_name=output.name, metadata=_NO_EVENT)
 
 
 def _retry(

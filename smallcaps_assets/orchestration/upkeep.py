@@ -42,12 +42,11 @@ def put_in_order(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[i
 def end_orphans(instance: dg.DagsterInstance) -> int:
     """Report runs of this machine whose process is gone as failed. Returns their number.
 
-    Dagster would show them running for ever, and count them against the limits.
+    Dagster would show them running for ever, and count them against the limits. A run that is only
+    starting has no process yet: its tag is that of a run of which it is the repetition.
     """
-    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    orphans = [
-        run for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if _is_dead(run)
-    ]
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    orphans = [run for run in instance.get_runs(begun) if _is_dead(run)]
     for run in orphans:
         instance.report_run_failed(run, "the process that ran it is gone")
     return len(orphans)

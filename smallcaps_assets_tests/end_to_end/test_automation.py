@@ -503,3 +503,20 @@ def test_changed_condition_table_touches_ticker_sessions_since_it_is_valid(
     assert keys and keys <= {key for key in order if key.rpartition("_")[2] >= "2024-12-24"}
     assert {tables(request) for request in requests} == {TICK_CHAIN[1:]}
     assert daemon.sensor("corrections") == []
+
+
+def test_facts_that_are_under_way_are_not_asked_for_again(daemon: Daemon) -> None:
+    [first], _ = daemon.schedule("2024-12-27T20:30", "daily_news")
+
+    @dg.job
+    def nothing() -> None: ...
+
+    tags = {**first.tags, "dagster/run_key": first.run_key or ""}  # as the daemon starts it
+    begun = dg.DagsterRunStatus.STARTED
+    run = daemon.instance.create_run_for_job(nothing, tags=tags, status=begun)
+    daemon.keys.clear()
+    found, told = daemon.schedule("2024-12-30T20:30", "daily_news")
+    assert (found, told) == ([], "what has come out is under way up to 2024-12-30")
+    daemon.instance.report_run_failed(run)
+    [again], _ = daemon.schedule("2024-12-30T20:30", "daily_news")
+    assert keys_of(again) == keys_of(first) == ["2024-12"]

@@ -25,6 +25,7 @@ import pytest
 from smallcaps_assets.orchestration.describe import group_name
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets_tests.end_to_end.command import in_process
 
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 120, 120, 60
 BROWSER_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -43,6 +44,18 @@ _START = """
 mutation Start($selector: SensorSelector!) {
   startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } } }"""
 _RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { runId tags { key value } } } } }"
+_ORIGINS = """
+{ runsOrError(limit: 100) { ... on Runs { results { runId parentPipelineSnapshotId
+    repositoryOrigin { repositoryName repositoryLocationName }
+    tags { key value } } } } }"""
+_JOB = """
+query Job($selector: PipelineSelector!) {
+  pipelineOrError(params: $selector) { ... on Pipeline { pipelineSnapshotId } } }"""
+_TICKS = """
+query Ticks($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState {
+    ticks(limit: 1, statuses: [SKIPPED]) { status } } } } }"""
+_LIMITS = "{ instance { concurrencyLimits { concurrencyKey limit } } }"
 _RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 _NODES = """
 { assetNodes { assetKey { path } partitionKeys
@@ -105,16 +118,21 @@ class Server:
         """What the server knows of each asset."""
         return {node["assetKey"]["path"][0]: node for node in self.ask(_NODES)["assetNodes"]}
 
+    def of_location(self, **names: str) -> dict[str, str]:
+        """What names a thing of the code location."""
+        repository, location = self.location() or ("", "")
+        return {"repositoryName": repository, "repositoryLocationName": location, **names}
+
     def start_sensor(self, name: str) -> None:
         """Switch a sensor on; the daemon beside the web server evaluates it."""
-        repository, location = self.location() or ("", "")
-        selector = {
-            "repositoryName": repository,
-            "repositoryLocationName": location,
-            "sensorName": name,
-        }
+        selector = self.of_location(sensorName=name)
         answer = self.ask(_START, selector=selector)["startSensor"]
         assert answer["__typename"] == "Sensor", answer
+
+    def runs_of(self, reason: str) -> list[dict[str, Any]]:
+        """Runs with a reason, newest first."""
+        tag = {"key": REASON_TAG, "value": reason}
+        return [r for r in self.ask(_ORIGINS)["runsOrError"]["results"] if tag in r["tags"]]
 
     def requested(self, reason: str) -> str | None:
         """The id of a run that was requested for a reason beginning so, once there is one."""
@@ -167,8 +185,11 @@ class Server:
 
 @pytest.fixture(scope="module")
 def lake(small_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the small lake, to be served and changed."""
-    return Path(shutil.copytree(small_lake, tmp_path_factory.mktemp("ui") / "lake"))
+    """A copy of the small lake, to be served and changed, with one run of its own."""
+    copy = Path(shutil.copytree(small_lake, tmp_path_factory.mktemp("ui") / "lake"))
+    done = in_process("backfill", "ticker_sessions", "--lake", copy, cwd=copy.parent)
+    assert done.status == 0, done
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +197,10 @@ def server(lake: Path) -> Iterator[Server]:
     """`smallcaps ui` on the lake, ended as a service manager would."""
     port = _free_port()
     log = lake.parent / "ui.log"
-    command = [*_smallcaps("ui"), "--lake", str(lake), "--port", str(port)]
+    config = lake.parent / "ui.toml"
+    config.write_text("[run]\nvendor_runs = 3\n")
+    place = ["--lake", str(lake), "--port", str(port)]
+    command = [*_smallcaps("ui"), *place, "--config", str(config), "--set", "run.tick_runs=7"]
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -194,9 +218,11 @@ def server(lake: Path) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 raise
-    assert child.returncode == 0, log.read_text()
-    assert "Dagster services shut down" in log.read_text()
-    assert "Traceback" not in log.read_text(), log.read_text()
+    told = log.read_text().splitlines()
+    assert child.returncode == 0, told
+    assert told[0] == f"serving at {found.url}; Ctrl-C ends it"
+    # What the runs of these tests have told; the checks' findings are made on purpose.
+    assert not [line for line in told[1:] if "DEBUG" in line or "Traceback" in line], told
 
 
 @pytest.fixture
@@ -227,6 +253,42 @@ def test_lineage_given_a_lake_shows_every_asset_and_its_partitions(server: Serve
         group = group_name(TABLES[table])
         page.goto(f"{server.url}/asset-groups?expanded=global@global:{group}")
         page.get_by_text(table, exact=True).first.wait_for()
+
+
+def test_settings_given_to_the_command_reach_the_daemon(server: Server):
+    """Its sensor `upkeep`, which is on from the start, sets the limits of the pools."""
+    selector = server.of_location(sensorName="upkeep")
+
+    def evaluated() -> bool | None:
+        state = server.ask(_TICKS, selector=selector)["sensorOrError"]["sensorState"]
+        return True if state["ticks"] else None
+
+    poll(evaluated, RUN_SECONDS, "the first look of the sensor upkeep")
+    limits = server.ask(_LIMITS)["instance"]["concurrencyLimits"]
+    assert {pool["concurrencyKey"]: pool["limit"] for pool in limits} == {"vendor": 3, "ticks": 7}
+
+
+def test_runs_of_the_command_are_in_the_overview_and_can_be_run_again(server: Server, page: Any):
+    selector = server.of_location(pipelineName="__ASSET_JOB")
+    loaded = server.ask(_JOB, selector=selector)["pipelineOrError"]["pipelineSnapshotId"]
+    [again] = server.runs_of("smallcaps backfill")
+    repository, location = server.location() or ("", "")
+    origin = {"repositoryName": repository, "repositoryLocationName": location}
+    earlier = server.runs_of("smallcaps run")
+    assert [run["repositoryOrigin"] for run in earlier] == [origin] * len(earlier) != []
+    assert (again["repositoryOrigin"], again["parentPipelineSnapshotId"]) == (origin, loaded)
+
+    page.goto(f"{server.url}/overview/activity/timeline")
+    page.get_by_text("Jobless asset materializations").first.wait_for()
+    page.goto(f"{server.url}/runs/{again['runId']}")
+    button = page.get_by_role("button", name="Re-execute all")
+    button.hover()
+    page.get_by_text("RUN_SUCCESS").wait_for()
+    assert not page.get_by_text("may be different").count()
+    with page.expect_response(lambda answer: _is_launch(answer.request)) as launched:
+        button.click()
+    answer = next(iter(launched.value.json()["data"].values()))
+    assert server.status(answer["run"]["id"]) == "SUCCESS"
 
 
 def test_web_server_listens_on_loopback_only(server: Server):
@@ -304,7 +366,8 @@ def _launch_and_follow(server: Server, page: Any) -> str:
 
 
 def _is_launch(request: Any) -> bool:
-    return "launchPipelineExecution" in (request.post_data or "")
+    asked = request.post_data or ""
+    return "launchPipelineExecution" in asked or "launchPipelineReexecution" in asked
 
 
 def _smallcaps(command: str) -> list[str]:

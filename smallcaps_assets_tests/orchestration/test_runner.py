@@ -44,6 +44,7 @@ def definitions(errors: dict[tuple[str, str], Exception]) -> dg.Definitions:
         partitions_def=KEYS,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("quality", asset=table) for table in CHAIN],
     )
     def chain(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
         def outcomes() -> Iterator[Outcome]:
@@ -143,6 +144,15 @@ def test_materialize_success_lets_downstream_steps_of_the_run_go_on(instance: dg
     result = job.execute_in_process(instance=instance, partition_key="k1")
     assert result.success
     assert instance.get_latest_materialization_event(dg.AssetKey("below")) is not None
+
+
+def test_materialize_success_leaves_no_output_of_a_check_missing(instance: dg.DagsterInstance):
+    result = run(instance, {}, tables=("trades",))
+    told = [entry.message for entry in instance.all_logs(result.run_id)]
+    assert result.success
+    assert not [line for line in told if "did not yield" in line]
+    checks = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    assert not instance.all_logs(result.run_id, of_type=checks)  # none was found, none is told
 
 
 def test_materialize_subset_makes_only_the_selected_table(instance: dg.DagsterInstance):

@@ -40,13 +40,17 @@ def test_apply_pools_sets_the_limits_and_sets_back_what_was_changed(instance: dg
     assert limits(instance) == {"vendor": 1, "ticks": 4}
 
 
-def run_of(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+def run_of(
+    instance: dg.DagsterInstance,
+    tags: dict[str, str],
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED,
+) -> str:
     """A run that has begun and not ended."""
 
     @dg.job
     def nothing() -> None: ...
 
-    run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(nothing, tags=tags, status=status)
     return run.run_id
 
 
@@ -58,7 +62,10 @@ def test_end_orphans_ends_only_runs_whose_process_is_gone(instance: dg.DagsterIn
         check=True,
     ).stdout.strip()
     host = process_tag()[PROCESS_TAG].partition("@")[2]
-    dead = run_of(instance, {PROCESS_TAG: f"{gone}@{host}"})
+    of_gone = {PROCESS_TAG: f"{gone}@{host}"}
+    dead = run_of(instance, of_gone)
+    # Run again from the web server, with the tags of the first time, and waiting for its process.
+    starting = run_of(instance, of_gone, dg.DagsterRunStatus.STARTING)
     others = [
         run_of(instance, process_tag()),
         run_of(instance, {PROCESS_TAG: f"{gone}@elsewhere"}),
@@ -69,6 +76,7 @@ def test_end_orphans_ends_only_runs_whose_process_is_gone(instance: dg.DagsterIn
     statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses[dead] is dg.DagsterRunStatus.FAILURE
     assert all(statuses[run] is dg.DagsterRunStatus.STARTED for run in others)
+    assert statuses[starting] is dg.DagsterRunStatus.STARTING
 
 
 def test_marking_of_lost_files_that_is_killed_is_ended_by_the_next_start(
