@@ -102,7 +102,6 @@ def run_main_job(
         return _show(settings, (first, last), wanted, force, until)
     store = ready_lake(settings)
 
-    from smallcaps_assets.defs.losses import losses
     from smallcaps_assets.main_job import MainJob
     from smallcaps_assets.orchestration.instance import open_instance
 
@@ -126,9 +125,25 @@ def run_main_job(
         )
         report = job.run()
     renew_catalog(store)
+    return _conclude(console, settings, store, report, (first, last), until, is_reported, began)
+
+
+def _conclude(
+    console: Console,
+    settings: Settings,
+    store: Lake,
+    report: Any,
+    days: tuple[date, date],
+    until: str | None,
+    is_reported: bool,
+    began: float,
+) -> int:
+    """Sum the run up, with what it lost, left empty and failed; its exit status."""
+    from smallcaps_assets.defs.losses import losses
+
     if report.known:
         console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
-    lost = losses(store, settings.dataset.periods, first, last)
+    lost = losses(store, settings.dataset.periods, *days)
     tell_empties(console, store, len(report.unchanged))
     if not (report.done or report.failed or report.not_offered):
         took = time.perf_counter() - began
@@ -140,12 +155,12 @@ def run_main_job(
 
     rows = summary_rows(report)
     console.print(summary_table(rows))
-    if until is None and store.exists("ml_dataset", "union"):
-        console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
     if until is not None:
         console.print(f"stopped after {until}, as asked")
-    elif is_reported:
-        place = write_report(settings, store, report, rows, (first, last), lost.lines())
+    elif store.exists("ml_dataset", "union"):
+        console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
+    if until is None and is_reported:
+        place = write_report(settings, store, report, rows, days, lost.lines())
         console.print(f"report   {place}", soft_wrap=True)
     console.print(f"done in {time.perf_counter() - began:.1f} s")
     name_losses(console, lost)
