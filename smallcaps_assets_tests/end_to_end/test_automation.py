@@ -516,7 +516,8 @@ def test_facts_that_are_under_way_are_not_asked_for_again(daemon: Daemon) -> Non
     run = daemon.instance.create_run_for_job(nothing, tags=tags, status=begun)
     daemon.keys.clear()
     found, told = daemon.schedule("2024-12-30T20:30", "daily_news")
-    assert (found, told) == ([], "what has come out is under way up to 2024-12-30")
+    looked_at = "sessions 2024-12-09 to 2024-12-30 looked at: "
+    assert (found, told) == ([], looked_at + "every partition of news that is out is being made")
     daemon.instance.report_run_failed(run)
     [again], _ = daemon.schedule("2024-12-30T20:30", "daily_news")
     assert keys_of(again) == keys_of(first) == ["2024-12"]

@@ -66,7 +66,7 @@ def begun(own_lake: Path) -> Path:
 def test_killed_commands_lose_nothing_and_do_nothing_twice(
     own_lake: Path, small_lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The small version of `python benchmarks/chaos.py`: five kills a scene, all on one lake.
+    """The small version of `python benchmarks/chaos.py`: a kill or two a scene, all on one lake.
 
     The daemon is not waited for until it has work, which takes it many seconds.
     """

@@ -62,7 +62,7 @@ def test_damage_is_found_and_replaced_versions_come_back(lake: Lake) -> None:
     assert check_partition(lake, "daily_bars", KEY)[0]
     with pytest.raises(DamagedFileError):
         lake.read("daily_bars", KEY)
-    set_aside(lake, "daily_bars", KEY)
+    set_aside(lake, lake.path("daily_bars", KEY))
     assert lake.keys("daily_bars") == []
 
 
