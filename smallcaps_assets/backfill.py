@@ -18,9 +18,8 @@ from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.main_job import MainJob, Step
 from smallcaps_assets.orchestration.launchers import Launch, plan
+from smallcaps_assets.orchestration.partitions import DYNAMIC
 from smallcaps_assets.schemas import TABLES, Partitioning
-
-_DYNAMIC = (Partitioning.TICKER, Partitioning.TICKER_SESSION)
 
 
 class BackfillError(ValueError):
@@ -76,7 +75,7 @@ class Backfill(MainJob):
         """The keys of a table that the request is for. Raises BackfillError for an unknown one."""
         request, lake = self.request, self.work.lake
         known = expected_keys(lake, self.instance, self.cuts, table)
-        if request.is_failed and TABLES[table].partitioning in _DYNAMIC:
+        if request.is_failed and TABLES[table].partitioning in DYNAMIC:
             known = list(self._order(table))  # a key that failed need not be one of the registry
         if request.keys:
             _refuse_unknown(request.keys, [*known, *self._order(table)], table)
@@ -93,7 +92,7 @@ class Backfill(MainJob):
         cut, request = TABLES[table].partitioning, self.request
         if key and not is_key(TABLES[table], key):
             return not request.tickers
-        if cut in _DYNAMIC and request.tickers:
+        if cut in DYNAMIC and request.tickers:
             ticker = key if cut is Partitioning.TICKER else split_ticker_session(key)[0]
             if ticker not in request.tickers:
                 return False
