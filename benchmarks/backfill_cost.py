@@ -19,11 +19,11 @@ from math import ceil
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import sessions
-from smallcaps_assets.domain.density import FREE_CALLS_PER_HOUR, tick_cost
+from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.domain.selection.density import FREE_CALLS_PER_HOUR, tick_cost
 from smallcaps_assets.settings import Settings
-from smallcaps_assets.sources.finra import FIRST_DAY as FINRA_START
-from smallcaps_assets.sources.router import DOWNLOAD_BYTES_PER_SECOND, SECONDS_PER_CALL
+from smallcaps_assets.sources.polygon.router import DOWNLOAD_BYTES_PER_SECOND, SECONDS_PER_CALL
+from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
 SETTINGS = Settings()
 LAST = date(2025, 12, 31)

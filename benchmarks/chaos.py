@@ -81,13 +81,13 @@ PROCESSES = multiprocessing.get_context("forkserver")
 LOADED = [
     "dagster._core.executor.in_process",
     "dagster._core.storage.local_compute_log_manager",
-    "smallcaps_assets.backfill",
+    "smallcaps_assets.jobs.backfill",
     "smallcaps_assets.cli.backfill",
     "smallcaps_assets.cli.run",
     "smallcaps_assets.cli.verify",
     "smallcaps_assets.lake.catalog",
-    "smallcaps_assets.main_job",
-    "smallcaps_assets.orchestration.sqlite",
+    "smallcaps_assets.jobs.run",
+    "smallcaps_assets.orchestration.storage.sqlite",
     "smallcaps_assets.sandbox",
 ]
 

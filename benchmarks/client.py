@@ -29,11 +29,11 @@ import pyarrow as pa
 from massive import RESTClient
 from vendor_server import DAY, MONTH, Offer, served
 
-from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import PolygonClient, Router, SourceError
-from smallcaps_assets.sources.minutes import Minutes
-from smallcaps_assets.sources.spool import Spool
+from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.polygon.minutes import Minutes
 
 KEY = "benchmark-key-of-no-worth"
 REPEATS = 7

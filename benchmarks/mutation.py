@@ -33,19 +33,19 @@ PROCESSES = 2
 SECONDS = 30
 GOLDEN = "domain/test_golden.py"
 CONCERNED = {
-    "barriers": (GOLDEN, "kernels/test_barrier_kernels.py", "domain/test_barrier_labels.py"),
-    "bars": (GOLDEN, "kernels/test_bar_kernels.py", "domain/test_activity_bars.py"),
-    "checks": ("domain/test_guards.py", "domain/test_activity_bars.py"),
-    "features": ("kernels/test_feature_kernels.py", "domain/test_features.py"),
+    "barriers": (GOLDEN, "kernels/test_barrier_kernels.py", "domain/labels/test_triple_barrier.py"),
+    "bars": (GOLDEN, "kernels/test_bar_kernels.py", "domain/bars/test_build.py"),
+    "checks": ("domain/test_guards.py", "domain/bars/test_build.py"),
+    "features": ("kernels/test_feature_kernels.py", "domain/bars/test_features.py"),
     "series": (GOLDEN, "kernels/test_weight_kernels.py"),
-    "sweep": ("domain/test_sweep.py",),
+    "sweep": ("domain/bars/test_sweep.py",),
     "ticks": (
         GOLDEN,
         "kernels/test_tick_kernels.py",
         "kernels/test_bar_kernels.py",
-        "domain/test_tick_tape.py",
+        "domain/ticks/test_tape.py",
     ),
-    "weights": (GOLDEN, "kernels/test_weight_kernels.py", "domain/test_sample_weights.py"),
+    "weights": (GOLDEN, "kernels/test_weight_kernels.py", "domain/labels/test_weights.py"),
 }
 COMPARISONS = {
     ast.Lt: (ast.LtE, ast.Gt),
@@ -242,7 +242,7 @@ def explained() -> dict[tuple[str, ...], str]:
 def import_all() -> None:
     """Everything that the forks share."""
     os.chdir(ROOT)
-    sys.path[:0] = [str(ROOT), str(TESTS / "domain"), str(TESTS / "kernels")]
+    sys.path.insert(0, str(ROOT))
     for name in ("polars", "hypothesis", "pytest", "sklearn.linear_model"):
         import_module(name)
     domain = import_module("smallcaps_assets.domain")

@@ -58,7 +58,7 @@ from dagster._serdes import serialize_value
 from sqlalchemy import func, select
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import Lake, Stamp, Written, open_lake
 from smallcaps_assets.orchestration.checks import evaluation
 from smallcaps_assets.orchestration.describe import event_metadata

@@ -44,10 +44,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain import metrics, selection
-from smallcaps_assets.domain.adjustment import adjustment_factors, listings
-from smallcaps_assets.domain.bars import build_bars
-from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.bars.build import build_bars
+from smallcaps_assets.domain.bars.features import bar_features, session_context
 from smallcaps_assets.domain.dataset import ml_dataset
 from smallcaps_assets.domain.evaluation import (
     CROSS_FIT_INFLATION,
@@ -56,19 +54,22 @@ from smallcaps_assets.domain.evaluation import (
     contiguous_folds,
     cross_fitted_scores,
 )
-from smallcaps_assets.domain.features import bar_features, session_context
-from smallcaps_assets.domain.labels import triple_barrier_labels
-from smallcaps_assets.domain.ticks import prepare_ticks
-from smallcaps_assets.domain.universe import universe
-from smallcaps_assets.domain.weights import sample_weights
+from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
+from smallcaps_assets.domain.labels.weights import sample_weights
+from smallcaps_assets.domain.market import metrics
+from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.market.universe import universe
+from smallcaps_assets.domain.selection import rules as selection
+from smallcaps_assets.domain.ticks.tape import prepare_ticks
 from smallcaps_assets.sandbox.config import SandboxConfig
-from smallcaps_assets.sandbox.simulated import SimulatedMarket
+from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.schemas.tables import FEATURE_COLUMNS
 from smallcaps_assets.settings import Period, SelectionSettings, Settings
-from smallcaps_assets.sources import trades as trade_rows
-from smallcaps_assets.sources.bars import without_gaps
+from smallcaps_assets.sources.polygon import trades as trade_rows
+from smallcaps_assets.sources.polygon.bars import without_gaps
 
 SETTINGS = Settings()
 MIN_CHANGES = (SETTINGS.selection.min_change, 0.30)

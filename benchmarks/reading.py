@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets import lake
-from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import Lake, LakeIdentity, Stamp, open_lake
 
 FIRST, LAST = date(2004, 1, 2), date(2026, 1, 9)

@@ -25,14 +25,14 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import Lake, Stamp
 from smallcaps_assets.orchestration.runner import in_threads
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import FinraSettings
-from smallcaps_assets.sources.fails import parse_fails, unzipped
-from smallcaps_assets.sources.finra import FinraClient
-from smallcaps_assets.sources.throttle import Throttle
+from smallcaps_assets.sources.http.throttle import Throttle
+from smallcaps_assets.sources.regulators.fails import parse_fails, unzipped
+from smallcaps_assets.sources.regulators.finra import FinraClient
 
 ROWS, FAILS = 10_000, 60_000
 HALF = date(2023, 1, 1)

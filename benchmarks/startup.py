@@ -32,7 +32,7 @@ ALONE = {
     "import duckdb": "import duckdb",
     "import dagster": "import dagster",
     "smallcaps_assets.lake": "from smallcaps_assets import lake",
-    "what run needs": "import smallcaps_assets.main_job",
+    "what run needs": "import smallcaps_assets.jobs.run",
     "what status needs": "import smallcaps_assets.cli.status",
     "what sandbox needs": "import smallcaps_assets.sandbox",
 }

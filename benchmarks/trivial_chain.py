@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.ticks import TICKER_SESSIONS_PER_RUN
-from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec

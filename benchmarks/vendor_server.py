@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from smallcaps_assets.domain.calendar import new_york_ns, sessions
+from smallcaps_assets.domain.market.calendar import new_york_ns, sessions
 
 DAY = date(2021, 2, 5)
 MONTH = (date(2021, 2, 1), date(2021, 2, 28))

@@ -52,8 +52,8 @@ def run_backfill(
         raise UserError("backfill what? name tables, keys or dates, or give --missing or --failed")
     first, last = _range(settings, start, end)
 
-    from smallcaps_assets.backfill import Backfill, BackfillError, Request, tables_of
     from smallcaps_assets.defs.losses import losses
+    from smallcaps_assets.jobs.backfill import Backfill, BackfillError, Request, tables_of
     from smallcaps_assets.orchestration.instance import open_instance
 
     wanted = tuple(ticker_list(tickers))

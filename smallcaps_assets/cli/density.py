@@ -18,8 +18,8 @@ from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts
-from smallcaps_assets.domain.density import TickCost, selected_days
-from smallcaps_assets.domain.density import tick_cost as cost_of
+from smallcaps_assets.domain.selection.density import TickCost, selected_days
+from smallcaps_assets.domain.selection.density import tick_cost as cost_of
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings

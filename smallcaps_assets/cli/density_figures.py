@@ -8,7 +8,7 @@ import polars as pl
 
 from smallcaps_assets.cli.density import tick_cost
 from smallcaps_assets.cli.spans import Advance, dated_keys, rows
-from smallcaps_assets.domain import density
+from smallcaps_assets.domain.selection import density
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.reports.density_measures import DensityFigures
 from smallcaps_assets.reports.spans import Span

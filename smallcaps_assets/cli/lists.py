@@ -8,7 +8,7 @@ import polars as pl
 
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.domain.calendar import NEW_YORK
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.lake import Lake, scan
 from smallcaps_assets.lake.selection import as_day, stored_keys
 from smallcaps_assets.schemas import RULES

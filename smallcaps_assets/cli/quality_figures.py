@@ -19,14 +19,14 @@ from smallcaps_assets.cli.spans import Advance, dated_keys, is_in_span, parts, r
 from smallcaps_assets.defs.expected import between_stored, expected_keys
 from smallcaps_assets.defs.halt_feed import halts_of
 from smallcaps_assets.defs.losses import losses
-from smallcaps_assets.domain import quality
-from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.diagnostics import excluded_by_reason
-from smallcaps_assets.domain.ticks import TickError, prepare_ticks
+from smallcaps_assets.domain.bars.diagnostics import excluded_by_reason
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.quality import figures as quality
+from smallcaps_assets.domain.ticks.tape import TickError, prepare_ticks
 from smallcaps_assets.lake import Empties, Failures, Lake, split_ticker_session
-from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.market import market_range
 from smallcaps_assets.orchestration.partitions import UNION, Cuts
+from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.reports.quality_measures import QualityFigures
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES, Partitioning

@@ -36,7 +36,7 @@ class Display:
     """Live progress: one bar for each step of the main job."""
 
     def __init__(self, console: Console) -> None:
-        from smallcaps_assets.sources import notices
+        from smallcaps_assets.sources.http import notices
 
         self.progress = progress_bar(console, notices.waits)
         self._hearing = notices.heard_by(self._say)
@@ -102,7 +102,7 @@ def run_main_job(
         return _show(settings, (first, last), wanted, force, until)
     store = ready_lake(settings)
 
-    from smallcaps_assets.main_job import MainJob
+    from smallcaps_assets.jobs.run import MainJob
     from smallcaps_assets.orchestration.instance import open_instance
 
     console = wide_console()
@@ -179,7 +179,7 @@ def _show(
     settings: Settings, days: tuple[date, date], tickers: list[str], force: bool, until: str | None
 ) -> int:
     """What the run would find missing and out of date; a lake that is not there is not made."""
-    from smallcaps_assets.main_job import MainJob
+    from smallcaps_assets.jobs.run import MainJob
     from smallcaps_assets.orchestration.instance import instance_to_read
     from smallcaps_assets.reports.terminal import survey_table
 

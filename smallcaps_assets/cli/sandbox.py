@@ -25,7 +25,7 @@ def serve_sandbox(
     if settings.market.name == "polygon":
         raise UserError("market polygon is the vendor's own; choose simulated or recorded:DIR")
     with embedded_market(settings, port) as served:
-        from smallcaps_assets.sandbox.flatfiles import BUCKET
+        from smallcaps_assets.sandbox.server.flatfiles import BUCKET
 
         told = {
             "market": settings.market.name,

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from smallcaps_assets.domain.calendar import (
+from smallcaps_assets.domain.market.calendar import (
     CalendarError,
     nearest_sessions,
     sessions,

@@ -16,10 +16,10 @@ from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.defs.losses import Losses, outside_periods, qualified_keys
 from smallcaps_assets.lake import Empties, Empty, Lake
 from smallcaps_assets.lake.meta import is_described
-from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.instance import instance_to_read
 from smallcaps_assets.orchestration.market import absent_tables, market_range
 from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings

@@ -11,8 +11,8 @@ import dagster as dg
 
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.defs.expected import between_stored, expected_keys
-from smallcaps_assets.domain import checks
-from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.domain.quality import checks
+from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import result
 from smallcaps_assets.orchestration.readiness import newest_expected

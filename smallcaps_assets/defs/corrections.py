@@ -26,7 +26,7 @@ from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import METRICS_WINDOW
 from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.defs.sessions import SESSION_TABLES
-from smallcaps_assets.domain.conditions import conditions
+from smallcaps_assets.domain.ticks.conditions import conditions
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.cursor import (
     Cursor,

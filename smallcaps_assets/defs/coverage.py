@@ -16,8 +16,8 @@ from smallcaps_assets.defs.fact_places import COVERED, FACT_TABLES, told_facts
 from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.inputs import ticker_sessions_of
 from smallcaps_assets.defs.losses import short_tapes
-from smallcaps_assets.domain.coverage import Reading, coverage
-from smallcaps_assets.domain.quality import PARTS
+from smallcaps_assets.domain.quality.coverage import Reading, coverage
+from smallcaps_assets.domain.quality.figures import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec

@@ -14,8 +14,6 @@ from smallcaps_assets.defs.fact_inputs import fact_keys
 from smallcaps_assets.defs.inputs import DATASET_PARTS
 from smallcaps_assets.defs.losses import qualified_keys, short_tapes
 from smallcaps_assets.defs.outdated import digests_once
-from smallcaps_assets.domain.adjustment import listings
-from smallcaps_assets.domain.asof import Facts
 from smallcaps_assets.domain.dataset import (
     dataset_meta,
     held_periods,
@@ -23,7 +21,9 @@ from smallcaps_assets.domain.dataset import (
     ml_dataset,
     union,
 )
-from smallcaps_assets.domain.history import ticker_history
+from smallcaps_assets.domain.feeds.asof import Facts
+from smallcaps_assets.domain.market.adjustment import listings
+from smallcaps_assets.domain.market.history import ticker_history
 from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec

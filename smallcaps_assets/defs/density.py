@@ -6,7 +6,7 @@ Cheap: a few sums of frames that are in memory anyway. The whole report is `smal
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.domain.density import LARGE_CHANGE, selected_days, top_runners
+from smallcaps_assets.domain.selection.density import LARGE_CHANGE, selected_days, top_runners
 from smallcaps_assets.orchestration.describe import preview
 from smallcaps_assets.reports.sparkline import columns_of
 

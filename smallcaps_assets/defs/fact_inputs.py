@@ -9,15 +9,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 
-from smallcaps_assets.domain.acceptance import ERA
-from smallcaps_assets.domain.asof import LOOKBACK
-from smallcaps_assets.domain.calendar import NEW_YORK
+from smallcaps_assets.domain.feeds.acceptance import ERA
+from smallcaps_assets.domain.feeds.asof import LOOKBACK
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.orchestration.market import last_day
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Period
 from smallcaps_assets.sources.errors import SourceError
-from smallcaps_assets.sources.exchanges import exchange_files
+from smallcaps_assets.sources.regulators.exchanges import exchange_files
 
 AS_OF_TABLES = (
     *("short_volume", "short_interest", "fails_to_deliver", "free_float"),

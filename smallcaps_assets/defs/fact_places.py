@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from smallcaps_assets.domain.publication import fails_known_at, half_interest_known_at
+from smallcaps_assets.domain.feeds.publication import fails_known_at, half_interest_known_at
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.orchestration.partitions import Cuts, half_month_keys
 from smallcaps_assets.orchestration.workspace import Workspace

@@ -15,8 +15,8 @@ import polars as pl
 from smallcaps_assets.defs import halt_feed
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.fact_inputs import month_reach
-from smallcaps_assets.domain import fact_tables
-from smallcaps_assets.domain.publication import half_month_end
+from smallcaps_assets.domain.feeds import tables as fact_tables
+from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
@@ -42,8 +42,8 @@ from smallcaps_assets.sources.errors import (
     NotOffered,
     RefusedRequest,
 )
-from smallcaps_assets.sources.exchanges import exchange_short_volume
-from smallcaps_assets.sources.finra import FIRST_DAY as FINRA_START
+from smallcaps_assets.sources.regulators.exchanges import exchange_short_volume
+from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
 STATEMENTS = ("balance_sheets", "income_statements", "cash_flow_statements")
 NOT_OFFERED = (403, 404, 405, 410, 501)

@@ -1,7 +1,7 @@
 """Which findings each table gets, and which other tables they are compared with.
 
 Read after a partition is stored, whether it was made now or found complete. What is looked at is in
-`domain/checks.py`; checks over whole tables are in `checks.py`.
+`domain/quality/checks.py`; checks over whole tables are in `checks.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import polars as pl
 
 from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.losses import stored_day
-from smallcaps_assets.domain import checks, fact_checks
-from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.checks import Finding
-from smallcaps_assets.domain.fact_checks import long_halts
-from smallcaps_assets.domain.tape_totals import Totals, trade_totals
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.quality import checks
+from smallcaps_assets.domain.quality import feed_checks as fact_checks
+from smallcaps_assets.domain.quality.checks import Finding
+from smallcaps_assets.domain.quality.feed_checks import long_halts
+from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
 from smallcaps_assets.lake import Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.workspace import Workspace

@@ -14,7 +14,7 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.settings import TickSettings
 
@@ -76,7 +76,7 @@ def halts_digest(lake: Lake, ticker: str, day: date, settings: TickSettings) -> 
 
     Not with halts after the session's end, nor with when one that outlasted it was over.
     """
-    from smallcaps_assets.domain.halts import feed_halts, session_end_of  # loads the kernels
+    from smallcaps_assets.domain.ticks.halts import feed_halts, session_end_of  # loads the kernels
 
     end = session_end_of(session_hours(day), settings)
     found = feed_halts(halts_of(lake, ticker, day), end, settings)

@@ -12,8 +12,8 @@ from datetime import date
 from itertools import groupby
 
 from smallcaps_assets.defs.inputs import registry_rows
-from smallcaps_assets.domain.checks import trades_reconcile
-from smallcaps_assets.domain.tape_totals import (
+from smallcaps_assets.domain.quality.checks import trades_reconcile
+from smallcaps_assets.domain.quality.tape_totals import (
     SUMMARY_COLUMNS,
     Totals,
     day_totals,

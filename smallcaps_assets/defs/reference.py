@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.domain.adjustment import adjustment_factors, listings
+from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec

@@ -14,10 +14,11 @@ import polars as pl
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.density import day_metadata, density_metadata
 from smallcaps_assets.defs.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
-from smallcaps_assets.domain import metrics, selection
-from smallcaps_assets.domain.adjustment import adjustment_factors, listings
-from smallcaps_assets.domain.calendar import session_hours, sessions
-from smallcaps_assets.domain.universe import universe
+from smallcaps_assets.domain.market import metrics
+from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
+from smallcaps_assets.domain.market.calendar import session_hours, sessions
+from smallcaps_assets.domain.market.universe import universe
+from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.checks import quality_specs
@@ -33,8 +34,8 @@ from smallcaps_assets.orchestration.runner import (
 )
 from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.sources.finra import FIRST_DAY as FINRA_START
-from smallcaps_assets.sources.minutes import Minutes
+from smallcaps_assets.sources.polygon.minutes import Minutes
+from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
 SESSION_TABLES = (
     "tickers",

@@ -15,23 +15,23 @@ import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.halt_feed import halts_of
-from smallcaps_assets.domain.bars import (
+from smallcaps_assets.domain.bars.build import (
     activity_target,
     build_bars,
     volume_activity_target,
 )
-from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.diagnostics import bar_diagnostics, excluded_volume
-from smallcaps_assets.domain.features import SessionContext, bar_features, session_context
-from smallcaps_assets.domain.labels import triple_barrier_labels
+from smallcaps_assets.domain.bars.diagnostics import bar_diagnostics, excluded_volume
+from smallcaps_assets.domain.bars.features import SessionContext, bar_features, session_context
+from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
+from smallcaps_assets.domain.labels.weights import sample_weights
+from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import (
     bars_from_minutes,
     minute_path,
     minute_tape,
     triple_barrier_on_bars,
 )
-from smallcaps_assets.domain.ticks import TickTape, prepare_ticks
-from smallcaps_assets.domain.weights import sample_weights
+from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.checks import quality_specs

@@ -18,29 +18,29 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "bar_arrays": "BarError BarKind BarState bars_from_arrays new_state tick_rule",
-    "bars": """activity_target build_bars dollar_bars dollar_imbalance_bars volume_activity_target
-        volume_bars volume_imbalance_bars""",
-    "calendar": "SessionHours session_hours",
-    "conditions": "condition_differences condition_table",
-    "cross_validation": """CombinatorialPurged PurgedKFold SplitError Splitter UnseenTickers
+    "bars.arrays": "BarError BarKind BarState bars_from_arrays new_state tick_rule",
+    "bars.build": """activity_target build_bars dollar_bars dollar_imbalance_bars
+        volume_activity_target volume_bars volume_imbalance_bars""",
+    "market.calendar": "SessionHours session_hours",
+    "ticks.conditions": "condition_differences condition_table",
+    "labels.cross_validation": """CombinatorialPurged PurgedKFold SplitError Splitter UnseenTickers
         WalkForward purged_train""",
-    "diagnostics": """SessionDiagnostics against_poisson bar_diagnostics diagnostics_frame
+    "bars.diagnostics": """SessionDiagnostics against_poisson bar_diagnostics diagnostics_frame
         excluded_volume session_diagnostics warnings_about""",
-    "folds": "Fold fold_weights weighted_folds",
+    "labels.folds": "Fold fold_weights weighted_folds",
     "guards": "ArrayError",
-    "intervals": "IntervalError coarser_bars time_bars",
-    "forward_returns": "forward_return_arrays",
-    "label_paths": "LabelError",
-    "labels": "triple_barrier_arrays triple_barrier_labels",
+    "ticks.intervals": "IntervalError coarser_bars time_bars",
+    "labels.forward_returns": "forward_return_arrays",
+    "labels.paths": "LabelError",
+    "labels.triple_barrier": "triple_barrier_arrays triple_barrier_labels",
     "minute_fallback": "bars_from_minutes minute_path minute_tape triple_barrier_on_bars",
     "parallel": "map_sessions",
-    "series": """SeriesError cusum_events fracdiff_weights fractional_difference vpin""",
-    "sweep": "BarSetting SweepTape setting_grid sweep_arrays sweep_tape",
-    "ticks": "TickError TickTape prepare_ticks",
+    "bars.series": """SeriesError cusum_events fracdiff_weights fractional_difference vpin""",
+    "bars.sweep": "BarSetting SweepTape setting_grid sweep_arrays sweep_tape",
+    "ticks.tape": "TickError TickTape prepare_ticks",
     "warm_up": "compile_kernels",
-    "weights": """WeightError average_uniqueness class_weights concurrency label_spans normalise
-        return_attribution sample_weights sequential_bootstrap
+    "labels.weights": """WeightError average_uniqueness class_weights concurrency label_spans
+        normalise return_attribution sample_weights sequential_bootstrap
         sequential_bootstrap_probabilities time_decay""",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

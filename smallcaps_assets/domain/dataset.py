@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.asof import Facts, asof_features, no_facts
-from smallcaps_assets.domain.weights import time_decay
+from smallcaps_assets.domain.feeds.asof import Facts, asof_features, no_facts
+from smallcaps_assets.domain.labels.weights import time_decay
 from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, TABLES
 from smallcaps_assets.settings import UNION, DatasetSettings, Period
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
-from smallcaps_assets.domain.bars import conform_bars, default_target
-from smallcaps_assets.domain.calendar import SessionHours
+from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays, tick_rule
+from smallcaps_assets.domain.bars.build import conform_bars, default_target
 from smallcaps_assets.domain.columns import integers, where_known
 from smallcaps_assets.domain.guards import price_array, read_only
-from smallcaps_assets.domain.label_paths import SECOND, Path
-from smallcaps_assets.domain.labels import (
+from smallcaps_assets.domain.labels.paths import SECOND, Path
+from smallcaps_assets.domain.labels.triple_barrier import (
     check_bars,
     deciding_bars,
     entries_of,
@@ -25,8 +24,9 @@ from smallcaps_assets.domain.labels import (
     events_of,
     label_frame,
 )
-from smallcaps_assets.domain.metrics import typical_price
-from smallcaps_assets.domain.ticks import TICK_COLUMNS, TickTape, prepare_ticks
+from smallcaps_assets.domain.market.calendar import SessionHours
+from smallcaps_assets.domain.market.metrics import typical_price
+from smallcaps_assets.domain.ticks.tape import TICK_COLUMNS, TickTape, prepare_ticks
 from smallcaps_assets.kernels.barriers import bar_barriers
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT

@@ -11,16 +11,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays
-from smallcaps_assets.domain.bars import build_bars
-from smallcaps_assets.domain.calendar import session_hours
-from smallcaps_assets.domain.features import SessionContext, bar_features
-from smallcaps_assets.domain.labels import triple_barrier_labels
-from smallcaps_assets.domain.minute_fallback import triple_barrier_on_bars
-from smallcaps_assets.domain.series import cusum_events
-from smallcaps_assets.domain.sweep import BarSetting, sweep_arrays
-from smallcaps_assets.domain.ticks import prepare_ticks
-from smallcaps_assets.domain.weights import (
+from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays
+from smallcaps_assets.domain.bars.build import build_bars
+from smallcaps_assets.domain.bars.features import SessionContext, bar_features
+from smallcaps_assets.domain.bars.series import cusum_events
+from smallcaps_assets.domain.bars.sweep import BarSetting, sweep_arrays
+from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
+from smallcaps_assets.domain.labels.weights import (
     average_uniqueness,
     return_attribution,
     sample_weights,
@@ -28,6 +25,9 @@ from smallcaps_assets.domain.weights import (
     sequential_bootstrap_probabilities,
     time_decay,
 )
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.minute_fallback import triple_barrier_on_bars
+from smallcaps_assets.domain.ticks.tape import prepare_ticks
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 

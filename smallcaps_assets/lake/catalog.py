@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from smallcaps_assets.domain.adjustment import PRICE_COLUMNS, VOLUME_COLUMNS
+from smallcaps_assets.domain.market.adjustment import PRICE_COLUMNS, VOLUME_COLUMNS
 from smallcaps_assets.lake import files
 from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.lake.reading import existing_lake

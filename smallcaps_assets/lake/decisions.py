@@ -5,7 +5,7 @@
     PUX,2025-01-10,real
 
 `split`: the vendor's list lacks a split of that day; `real`: the price moved. Other columns are the
-writer's own. Which days look so, and what a verdict does, is in `domain/suspects.py`.
+writer's own. Which days look so, and what a verdict does, is in `domain/market/suspects.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import is_session
-from smallcaps_assets.domain.suspects import NO_DECISIONS, VERDICTS
+from smallcaps_assets.domain.market.calendar import is_session
+from smallcaps_assets.domain.market.suspects import NO_DECISIONS, VERDICTS
 from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.lake.store import Lake
 

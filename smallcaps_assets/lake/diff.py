@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from smallcaps_assets.domain.changes import Changes, changes
+from smallcaps_assets.domain.quality.changes import Changes, changes
 from smallcaps_assets.lake import replaced
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES

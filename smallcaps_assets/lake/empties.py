@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from smallcaps_assets.domain.calendar import NEW_YORK
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.lake import files
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.store import Lake

@@ -1,7 +1,7 @@
 """From findings to Dagster's asset checks: one event for a partition, with every finding in it.
 
 One event and not one per finding, because an event costs as much as small work does. What is looked
-at is in `domain/checks.py`.
+at is in `domain/quality/checks.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.schemas import TABLES
 

@@ -30,7 +30,7 @@ _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _DRIVER = "postgresql+psycopg2://"
 _COMPUTE_LOGS = {
-    "module": "smallcaps_assets.orchestration.compute_logs",
+    "module": "smallcaps_assets.orchestration.storage.compute_logs",
     "class": "ComputeLogs",
     "config": {"base_dir": {"env": "DAGSTER_HOME"}},
 }
@@ -53,14 +53,14 @@ _CONFIG = {
 _OF_COMMANDS = {"compute_logs": {**_COMPUTE_LOGS, "class": "Uncaptured"}}
 _SQLITE = {
     "custom": {
-        "module": "smallcaps_assets.orchestration.sqlite",
+        "module": "smallcaps_assets.orchestration.storage.sqlite",
         "class": "SqliteStorage",
         "config": {"base_dir": {"env": "DAGSTER_HOME"}},
     }
 }
 _POSTGRES = {
     "custom": {
-        "module": "smallcaps_assets.orchestration.postgres",
+        "module": "smallcaps_assets.orchestration.storage.postgres",
         "class": "PostgresStorage",
         "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
     }

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.domain.calendar import LAST_DAY, NEW_YORK, sessions
+from smallcaps_assets.domain.market.calendar import LAST_DAY, NEW_YORK, sessions
 from smallcaps_assets.lake import LakeIdentity
 from smallcaps_assets.orchestration.shared import shared
 from smallcaps_assets.schemas import TABLES

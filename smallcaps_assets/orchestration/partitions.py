@@ -13,8 +13,8 @@ from functools import cached_property
 
 import dagster as dg
 
-from smallcaps_assets.domain.calendar import NEW_YORK, closed_weekdays, sessions
-from smallcaps_assets.domain.publication import half_month_of
+from smallcaps_assets.domain.feeds.publication import half_month_of
+from smallcaps_assets.domain.market.calendar import NEW_YORK, closed_weekdays, sessions
 from smallcaps_assets.schemas import Partitioning, Table
 from smallcaps_assets.settings import UNION, Period
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
-from smallcaps_assets.domain.calendar import NEW_YORK, sessions
+from smallcaps_assets.domain.market.calendar import NEW_YORK, sessions
 from smallcaps_assets.orchestration.partitions import Cuts
 
 POLLED_FROM = time(18, 15)

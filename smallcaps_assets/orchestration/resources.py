@@ -27,14 +27,14 @@ from smallcaps_assets.settings import (
     explicit,
     secret_of,
 )
-from smallcaps_assets.sources.finra import FinraClient
-from smallcaps_assets.sources.flatfiles import make_flat_files
-from smallcaps_assets.sources.halts import HaltFeed
-from smallcaps_assets.sources.polygon import PolygonClient
-from smallcaps_assets.sources.router import Router
-from smallcaps_assets.sources.sec import SecClient
-from smallcaps_assets.sources.spool import Spool
-from smallcaps_assets.sources.throttle import Throttle
+from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.http.throttle import Throttle
+from smallcaps_assets.sources.polygon.client import PolygonClient
+from smallcaps_assets.sources.polygon.flatfiles import make_flat_files
+from smallcaps_assets.sources.polygon.router import Router
+from smallcaps_assets.sources.regulators.finra import FinraClient
+from smallcaps_assets.sources.regulators.halts import HaltFeed
+from smallcaps_assets.sources.regulators.sec import SecClient
 
 EMBEDDED_PACE = 1000.0
 EMBEDDED_CONTACT = "embedded market sandbox@localhost.invalid"

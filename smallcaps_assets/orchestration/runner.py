@@ -16,14 +16,14 @@ import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
 from pydantic import Field
 
-from smallcaps_assets.domain.changes import NOTHING_CHANGED
+from smallcaps_assets.domain.quality.changes import NOTHING_CHANGED
 from smallcaps_assets.orchestration.checks import evaluation, latest_materialization
 from smallcaps_assets.orchestration.describe import event_metadata
 from smallcaps_assets.orchestration.workspace import CHANGES, PACE, Observer, Outcome
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import RunSettings
 from smallcaps_assets.sources.errors import RateLimited, SourceUnavailable, Unauthorized
-from smallcaps_assets.sources.notices import say_once
+from smallcaps_assets.sources.http.notices import say_once
 
 # An output with this metadata key makes no materialization event of its own (the runner has logged
 # one per partition already) and still lets downstream steps of the same run go on.

@@ -14,9 +14,9 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PanicException
 
-from smallcaps_assets.domain.calendar import sessions
-from smallcaps_assets.domain.changes import changes
-from smallcaps_assets.domain.checks import Finding
+from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.domain.quality.changes import changes
+from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import (
     DamagedFileError,
     Empties,
@@ -35,10 +35,10 @@ from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 from smallcaps_assets.sources.errors import MissingTickers, NotOffered, SourceError
-from smallcaps_assets.sources.finra import FinraClient
-from smallcaps_assets.sources.polygon import PolygonClient
-from smallcaps_assets.sources.router import Router
-from smallcaps_assets.sources.spool import Spool
+from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.polygon.client import PolygonClient
+from smallcaps_assets.sources.polygon.router import Router
+from smallcaps_assets.sources.regulators.finra import FinraClient
 
 FETCHED_TABLES = (
     "tickers",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.calendar import SessionHours
+from smallcaps_assets.domain.market.calendar import SessionHours
 
 TickerDay = tuple[str, date]
 Interval = tuple[int, int]

@@ -1,6 +1,6 @@
 """The figures of the density report on one span, and those by which two spans are compared.
 
-Computing them belongs to `domain/density.py`, reading the lake to the caller, the page to
+Computing them belongs to `domain/selection/density.py`, reading the lake to the caller, the page to
 `density_page.py`.
 """
 
@@ -12,7 +12,7 @@ from functools import partial
 
 import polars as pl
 
-from smallcaps_assets.domain.density import LARGE_CHANGE, TickCost
+from smallcaps_assets.domain.selection.density import LARGE_CHANGE, TickCost
 from smallcaps_assets.reports import human
 from smallcaps_assets.reports.spans import Measure, Span
 from smallcaps_assets.schemas import RULES

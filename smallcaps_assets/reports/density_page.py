@@ -9,7 +9,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from smallcaps_assets.domain.density import LARGE_CHANGE, TAILS, selected_days, top_runners
+from smallcaps_assets.domain.selection.density import (
+    LARGE_CHANGE,
+    TAILS,
+    selected_days,
+    top_runners,
+)
 from smallcaps_assets.reports import density_plots as plots
 from smallcaps_assets.reports import human
 from smallcaps_assets.reports.density_measures import (

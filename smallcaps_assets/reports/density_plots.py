@@ -14,7 +14,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from smallcaps_assets.domain.density import BIN, LARGE_CHANGE, LONGEST_BIN
+from smallcaps_assets.domain.selection.density import BIN, LARGE_CHANGE, LONGEST_BIN
 from smallcaps_assets.reports import human
 from smallcaps_assets.reports.canvas import (
     AMBER,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from smallcaps_assets.domain.calendar import NEW_YORK
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 
 MISSING = "–"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")

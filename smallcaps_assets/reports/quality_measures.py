@@ -1,6 +1,6 @@
 """The figures of the data-quality report on one span, and those by which two spans are compared.
 
-Computing them belongs to `domain/quality.py`, reading the lake to the caller, the page to
+Computing them belongs to `domain/quality/figures.py`, reading the lake to the caller, the page to
 `quality_page.py`.
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from smallcaps_assets.domain.quality import PARTS, coverage_totals
+from smallcaps_assets.domain.quality.figures import PARTS, coverage_totals
 from smallcaps_assets.reports import human
 from smallcaps_assets.reports import quality_plots as plots
 from smallcaps_assets.reports.canvas import OUTCOMES

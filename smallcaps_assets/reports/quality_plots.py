@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from smallcaps_assets.domain.checks import MIN_ANSWERED_SHARE, MIN_VOLUME_SHARE
-from smallcaps_assets.domain.diagnostics import MAX_CLAMPED, MAX_SPACING_SECONDS
-from smallcaps_assets.domain.quality import coverage_over_time
+from smallcaps_assets.domain.bars.diagnostics import MAX_CLAMPED, MAX_SPACING_SECONDS
+from smallcaps_assets.domain.quality.checks import MIN_ANSWERED_SHARE, MIN_VOLUME_SHARE
+from smallcaps_assets.domain.quality.figures import coverage_over_time
 from smallcaps_assets.reports.canvas import (
     AMBER,
     BLUE,

@@ -6,11 +6,11 @@ of the client or of the orchestrator.
 """
 
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError, SandboxError
-from smallcaps_assets.sandbox.faults import Fault, FaultError, parse_fault
 from smallcaps_assets.sandbox.market import Market
 from smallcaps_assets.sandbox.recorded import NotRecordedError, RecordedDataError, RecordedMarket
-from smallcaps_assets.sandbox.server import Sandbox, SandboxServerError
-from smallcaps_assets.sandbox.simulated import SimulatedMarket
+from smallcaps_assets.sandbox.server.app import Sandbox, SandboxServerError
+from smallcaps_assets.sandbox.server.faults import Fault, FaultError, parse_fault
+from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 
 __all__ = [
     "Fault",

@@ -5,8 +5,8 @@ Ids, codes and rules are the vendor's. Rows that depend on a market belong to re
 
 from __future__ import annotations
 
-from smallcaps_assets.sandbox.conditions import RULES
 from smallcaps_assets.sandbox.market import Row
+from smallcaps_assets.sandbox.simulation.conditions import RULES
 
 _TYPES = {
     "CS": "Common Stock",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.edgar import Submission
-    from smallcaps_assets.sandbox.halts import FeedHalt
+    from smallcaps_assets.sandbox.simulation.edgar import Submission
+    from smallcaps_assets.sandbox.simulation.halts import FeedHalt
 
 Row = dict[str, Any]
 

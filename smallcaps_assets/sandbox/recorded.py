@@ -17,14 +17,14 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import sessions
-from smallcaps_assets.sandbox.actions import row_id
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxError
-from smallcaps_assets.sandbox.facts import NoFacts
-from smallcaps_assets.sandbox.flatfiles import DATA_SETS, FileId, parse_key
-from smallcaps_assets.sandbox.frames import empty_bars
 from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, Row
+from smallcaps_assets.sandbox.server.flatfiles import DATA_SETS, FileId, parse_key
+from smallcaps_assets.sandbox.simulation.actions import row_id
+from smallcaps_assets.sandbox.simulation.facts import NoFacts
+from smallcaps_assets.sandbox.simulation.frames import empty_bars
 
 
 class RecordedDataError(SandboxError):

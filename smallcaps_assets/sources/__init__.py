@@ -6,11 +6,11 @@ orchestrator, and nothing is decided about which rows matter.
 """
 
 from smallcaps_assets.sources.errors import SourceError
-from smallcaps_assets.sources.finra import FinraClient, ShortVolumeFile
-from smallcaps_assets.sources.flatfiles import FlatFiles, FlatFrame, make_flat_files
-from smallcaps_assets.sources.polygon import PolygonClient, make_throttle
-from smallcaps_assets.sources.router import Routed, Router
-from smallcaps_assets.sources.throttle import Throttle
+from smallcaps_assets.sources.http.throttle import Throttle
+from smallcaps_assets.sources.polygon.client import PolygonClient, make_throttle
+from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, FlatFrame, make_flat_files
+from smallcaps_assets.sources.polygon.router import Routed, Router
+from smallcaps_assets.sources.regulators.finra import FinraClient, ShortVolumeFile
 
 __all__ = [
     "FinraClient",

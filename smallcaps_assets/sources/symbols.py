@@ -20,9 +20,7 @@ def exchange_test_tickers() -> frozenset[str]:
     take out real companies (ZTS, ZBRA, CBOE).
     """
     text = (
-        resources.files("smallcaps_assets.sources")
-        .joinpath("data/test_tickers.txt")
-        .read_text("ascii")
+        resources.files("smallcaps_assets.sources").joinpath("test_tickers.txt").read_text("ascii")
     )
     return frozenset(text.split())
 

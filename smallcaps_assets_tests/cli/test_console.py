@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar
-from smallcaps_assets.sources.notices import waiting, waits
+from smallcaps_assets.sources.http.notices import waiting, waits
 
 
 def test_progress_given_a_long_wait_expected_host_and_reason_instead_of_the_note() -> None:

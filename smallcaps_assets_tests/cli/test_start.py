@@ -67,7 +67,7 @@ def test_status_loads_dagster_and_compiles_nothing(tmp_path: Path) -> None:
 
 def test_main_job_loads_no_pandas_and_builds_no_definitions(tmp_path: Path) -> None:
     (tmp_path / "smallcaps.toml").write_text("[nonsense]\n")
-    code = "import sys; import smallcaps_assets.main_job; assert 'pandas' not in sys.modules"
+    code = "import sys; import smallcaps_assets.jobs.run; assert 'pandas' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), timeout=100, check=False
     )

@@ -16,14 +16,14 @@ from smallcaps_assets.defs.catch_up import (
     sessions_looked_at,
 )
 from smallcaps_assets.defs.schedules import Look, _is_market_out
-from smallcaps_assets.domain.calendar import NEW_YORK
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.orchestration.launchers import OP_TAG, REASON_TAG, tries
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.sources.finra import FinraClient
+from smallcaps_assets.sources.regulators.finra import FinraClient
 from smallcaps_assets_tests.defs.bench import workspace
 from smallcaps_assets_tests.sources.loopback import Loopback, Reply
-from smallcaps_assets_tests.sources.test_finra import MISSING_DAY
+from smallcaps_assets_tests.sources.regulators.test_finra import MISSING_DAY
 
 LONG = {"sandbox": {"end": "2024-12-31", "tickers": 20, "pump_days": 4}}
 

@@ -16,8 +16,8 @@ from smallcaps_assets.defs.fact_places import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.defs.facts import GROUPS
 from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
-from smallcaps_assets.domain.calendar import NEW_YORK
-from smallcaps_assets.domain.coverage import coverage
+from smallcaps_assets.domain.market.calendar import NEW_YORK
+from smallcaps_assets.domain.quality.coverage import coverage
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.orchestration.runner import RunConfig
@@ -31,12 +31,12 @@ from smallcaps_assets.sources.errors import (
     NotFound,
     SourceUnavailable,
 )
-from smallcaps_assets.sources.halts import HaltFeed
-from smallcaps_assets.sources.sec import SecClient
-from smallcaps_assets.sources.throttle import Throttle
+from smallcaps_assets.sources.http.throttle import Throttle
+from smallcaps_assets.sources.regulators.halts import HaltFeed
+from smallcaps_assets.sources.regulators.sec import SecClient
 from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
-from smallcaps_assets_tests.sources import test_halts
 from smallcaps_assets_tests.sources.loopback import Loopback, Reply
+from smallcaps_assets_tests.sources.regulators import test_halts
 
 LONG = {"sandbox": {"end": "2024-12-06", "tickers": 20, "pump_days": 4}}
 KEYS = {

@@ -13,9 +13,9 @@ from smallcaps_assets.defs.coverage import _of_session
 from smallcaps_assets.defs.dataset import build_dataset
 from smallcaps_assets.defs.findings import find
 from smallcaps_assets.defs.losses import losses
-from smallcaps_assets.orchestration.check_results import check_results
 from smallcaps_assets.orchestration.checks import severity
 from smallcaps_assets.orchestration.instance import report_stored
+from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.defs.sessions import SESSION_TABLES
-from smallcaps_assets.domain.calendar import session_hours
+from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import bars_from_minutes, minute_tape
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import BAR_TABLES

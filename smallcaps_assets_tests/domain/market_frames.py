@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import sessions, shift_session
+from smallcaps_assets.domain.market.calendar import sessions, shift_session
 from smallcaps_assets.schemas.tables import TABLES
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import SessionHours, session_hours
+from smallcaps_assets.domain.market.calendar import SessionHours, session_hours
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets_tests.domain.market_frames import DAY

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from tick_frames import SECOND, at, halts_frame, tape_of, trade
 
-from smallcaps_assets.domain.bars import dollar_imbalance_bars
-from smallcaps_assets.domain.labels import triple_barrier_labels
+from smallcaps_assets.domain.bars.build import dollar_imbalance_bars
+from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.settings import Settings
+from smallcaps_assets_tests.domain.tick_frames import SECOND, at, halts_frame, tape_of, trade
 
 SETTINGS = Settings()
 LABELS = SETTINGS.labels.model_copy(update={"take_profit": 0.03, "stop_loss": 0.02})

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smallcaps_assets.domain import weights
-from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
-from smallcaps_assets.domain.labels import triple_barrier_arrays
+from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays, tick_rule
+from smallcaps_assets.domain.bars.series import cusum_events, fracdiff_weights, vpin
+from smallcaps_assets.domain.labels import weights
+from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_arrays
 from smallcaps_assets.domain.minute_fallback import bar_outcomes
-from smallcaps_assets.domain.series import cusum_events, fracdiff_weights, vpin
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KINDS = {

@@ -21,14 +21,13 @@ print(json.dumps(loaded))
 """
 COMPILED = """
 import json, sys
-sys.path.insert(0, "smallcaps_assets_tests/domain")
 from importlib import import_module
 from pkgutil import iter_modules
 import numpy as np
 import smallcaps_assets.kernels as kernels
 from smallcaps_assets.domain import *
 from smallcaps_assets.settings import Settings
-from test_chain_twin import LABELS, random_tape
+from smallcaps_assets_tests.domain.test_chain_twin import LABELS, random_tape
 
 def compiled():
     names = [m.name for m in iter_modules(kernels.__path__)]
@@ -55,10 +54,9 @@ print(json.dumps([before, compiled()]))
 
 LIGHT = """
 import json, sys
-sys.path.insert(0, "smallcaps_assets_tests/domain")
 from smallcaps_assets.domain import *
 from smallcaps_assets.settings import Settings
-from test_chain_twin import LABELS, random_tape
+from smallcaps_assets_tests.domain.test_chain_twin import LABELS, random_tape
 
 tape = random_tape(1)
 bars = dollar_imbalance_bars(tape, Settings().bars, 6_000)

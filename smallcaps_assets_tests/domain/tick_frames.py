@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import new_york_ns, session_hours
-from smallcaps_assets.domain.ticks import prepare_ticks
+from smallcaps_assets.domain.market.calendar import new_york_ns, session_hours
+from smallcaps_assets.domain.ticks.tape import prepare_ticks
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.domain.calendar import NEW_YORK, sessions, shift_session
+from smallcaps_assets.domain.market.calendar import NEW_YORK, sessions, shift_session
 
 DAY = date(2013, 10, 7)
 EARLIER_SESSIONS = 12

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, TypeVar
 
 from smallcaps_assets.schemas import ContractError
 from smallcaps_assets.sources.errors import SourceError
-from smallcaps_assets.sources.stores import StoredFile
-from smallcaps_assets.sources.transport import Answer, Request
+from smallcaps_assets.sources.http.transport import Answer, Request
+from smallcaps_assets.sources.polygon.flatfile_stores import StoredFile
 
 T = TypeVar("T")
 FROM_SOURCES = (SourceError, ContractError)

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from smallcaps_assets.sources import finra, sec
-from smallcaps_assets.sources.edgar import parse_index, read_submissions, submission_frame
-from smallcaps_assets.sources.exchanges import exchange_short_volume
-from smallcaps_assets.sources.fails import parse_fails, unzipped
-from smallcaps_assets.sources.halts import parse_halts
-from smallcaps_assets.sources.transport import Answer, Request
+from smallcaps_assets.sources.http.transport import Answer, Request
+from smallcaps_assets.sources.regulators import finra, sec
+from smallcaps_assets.sources.regulators.edgar import (
+    parse_index,
+    read_submissions,
+    submission_frame,
+)
+from smallcaps_assets.sources.regulators.exchanges import exchange_short_volume
+from smallcaps_assets.sources.regulators.fails import parse_fails, unzipped
+from smallcaps_assets.sources.regulators.halts import parse_halts
 from smallcaps_assets_tests.fuzz.decoder import Decoder, file_named
-from smallcaps_assets_tests.sources import test_exchanges, test_fails, test_finra, test_halts
+from smallcaps_assets_tests.sources.regulators import (
+    test_exchanges,
+    test_fails,
+    test_finra,
+    test_halts,
+)
 
 HALF, FINRA_DAY = test_fails.HALF, date(2021, 8, 2)
 INDEX = (

@@ -6,26 +6,26 @@ import gzip
 from datetime import date, timedelta
 from typing import Any
 
-from smallcaps_assets.sources.bars import Bars
-from smallcaps_assets.sources.conditions import trade_conditions
-from smallcaps_assets.sources.flatfiles import FlatFiles
-from smallcaps_assets.sources.fundamentals import Fundamentals
-from smallcaps_assets.sources.news import News
-from smallcaps_assets.sources.quotes import QuotePages
-from smallcaps_assets.sources.reference import Reference
-from smallcaps_assets.sources.short_data import ShortData
-from smallcaps_assets.sources.snapshots import Snapshots
-from smallcaps_assets.sources.ticker_events import TickerEvents
-from smallcaps_assets.sources.trades import TradePages
-from smallcaps_assets.sources.transport import (
+from smallcaps_assets.sources.http.transport import (
     Answer,
     Request,
     decompress,
     error_of,
     error_text,
 )
+from smallcaps_assets.sources.polygon.bars import Bars
+from smallcaps_assets.sources.polygon.conditions import trade_conditions
+from smallcaps_assets.sources.polygon.flatfiles import FlatFiles
+from smallcaps_assets.sources.polygon.fundamentals import Fundamentals
+from smallcaps_assets.sources.polygon.news import News
+from smallcaps_assets.sources.polygon.quotes import QuotePages
+from smallcaps_assets.sources.polygon.reference import Reference
+from smallcaps_assets.sources.polygon.short_data import ShortData
+from smallcaps_assets.sources.polygon.snapshots import Snapshots
+from smallcaps_assets.sources.polygon.ticker_events import TickerEvents
+from smallcaps_assets.sources.polygon.trades import TradePages
 from smallcaps_assets_tests.fuzz.decoder import Decoder, OneFile, page, transport
-from smallcaps_assets_tests.sources import (
+from smallcaps_assets_tests.sources.polygon import (
     test_fundamentals,
     test_news,
     test_quotes,

@@ -11,7 +11,7 @@ import warnings
 from datetime import timedelta
 from pathlib import Path
 
-from smallcaps_assets.domain import calendar
+from smallcaps_assets.domain.market import calendar
 
 FILE = Path(calendar.__file__).with_name("holidays.csv")
 

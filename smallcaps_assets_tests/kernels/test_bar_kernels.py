@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import brute_force
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.bar_arrays import BarKind, bars_from_arrays, tick_rule
+from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays, tick_rule
 from smallcaps_assets.domain.guards import ArrayError
 from smallcaps_assets.kernels.bars import MOST_ROWS
 from smallcaps_assets.kernels.ticks import CHUNK
+from smallcaps_assets_tests.kernels import brute_force
 
 KINDS = st.sampled_from(list(BarKind))
 TARGETS = st.sampled_from((0.4, 50.0, 330.0, 1000.0, 1e7))
@@ -245,7 +245,7 @@ def test_bars_given_a_short_buffer_are_the_same(monkeypatch, kind, rows):
     ticks = np.arange(count), rng.integers(1, 9, count) / 4, rng.integers(1, 9, count) * 50.0
     runs = {"block": np.arange(count) // 7, "session": np.arange(count) // 90}
     whole, state = bars_from_arrays(*ticks, kind, 500, **runs)
-    monkeypatch.setattr("smallcaps_assets.domain.bar_arrays.ROWS", rows)
+    monkeypatch.setattr("smallcaps_assets.domain.bars.arrays.ROWS", rows)
     short, same_state = bars_from_arrays(*ticks, kind, 500, **runs)
     assert whole.height >= count // 7
     assert short.equals(whole)

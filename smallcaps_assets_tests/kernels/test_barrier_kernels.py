@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import brute_force
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.forward_returns import forward_return_arrays
-from smallcaps_assets.domain.labels import triple_barrier_arrays
+from smallcaps_assets.domain.labels.forward_returns import forward_return_arrays
+from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_arrays
 from smallcaps_assets.kernels import barriers as kernel
+from smallcaps_assets_tests.kernels import brute_force
 
 WIDTHS = st.sampled_from((0.002, 0.10, 0.15))
 

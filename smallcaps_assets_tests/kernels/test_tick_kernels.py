@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import brute_force
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,6 +17,7 @@ from smallcaps_assets.kernels.ticks import (
     long_silences,
     tick_marks,
 )
+from smallcaps_assets_tests.kernels import brute_force
 
 CONDITIONS = st.lists(st.lists(st.integers(-2, 9), max_size=7), max_size=12)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import brute_force
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain import weights
+from smallcaps_assets.domain.bars.series import cusum_events
 from smallcaps_assets.domain.guards import ArrayError
-from smallcaps_assets.domain.series import cusum_events
+from smallcaps_assets.domain.labels import weights
 from smallcaps_assets.kernels import weights as kernel
 from smallcaps_assets.kernels.checks import CHUNK
+from smallcaps_assets_tests.kernels import brute_force
 
 SPANS = brute_force.span_lists()
 

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.adjustment import adjust_bars
-from smallcaps_assets.domain.intervals import coarser_bars
+from smallcaps_assets.domain.market.adjustment import adjust_bars
+from smallcaps_assets.domain.ticks.intervals import coarser_bars
 from smallcaps_assets.lake import Lake, LakeError, scan
 from smallcaps_assets.lake.catalog import FILE, ask, connect, refresh
 from smallcaps_assets.schemas import TABLES

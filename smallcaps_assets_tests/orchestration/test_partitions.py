@@ -7,7 +7,7 @@ import dagster as dg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.domain.calendar import sessions
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.orchestration.partitions import (
     Cuts,
     contiguous_blocks,

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.cli.quality_figures import EMPTY
-from smallcaps_assets.domain import density
-from smallcaps_assets.domain.calendar import sessions
-from smallcaps_assets.domain.diagnostics import EXCLUDED
-from smallcaps_assets.domain.quality import label_balance
+from smallcaps_assets.domain.bars.diagnostics import EXCLUDED
+from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.domain.quality.figures import label_balance
+from smallcaps_assets.domain.selection import density
 from smallcaps_assets.reports.density_measures import DensityFigures
 from smallcaps_assets.reports.quality_measures import QualityFigures
 from smallcaps_assets.reports.spans import Span

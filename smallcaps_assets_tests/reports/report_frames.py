@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.calendar import SessionHours, session_hours, sessions
+from smallcaps_assets.domain.market.calendar import SessionHours, session_hours, sessions
 from smallcaps_assets.reports.days import DayView
 from smallcaps_assets.reports.run_report import RunReport
 from smallcaps_assets.schemas import TABLES

@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.density import change_tails
+from smallcaps_assets.domain.selection.density import change_tails
 from smallcaps_assets.reports.density_measures import density_measures
 from smallcaps_assets.reports.density_page import density_page
 from smallcaps_assets.reports.density_plots import tails_plot

@@ -1,0 +1,151 @@
+"""Backfills: any set of partitions of any tables, through the same runs as the main job.
+
+What is asked for is made again; `missing` and `failed` narrow it to what is not stored, and to what
+Dagster shows as failed. One bad partition does not hold back the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from smallcaps_assets.defs.expected import date_of, expected_keys, failed_keys
+from smallcaps_assets.defs.ops import op_of
+from smallcaps_assets.domain.feeds.publication import half_month_of
+from smallcaps_assets.jobs.run import MainJob, Step
+from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.lake.paths import is_key
+from smallcaps_assets.orchestration.launchers import Launch, plan
+from smallcaps_assets.orchestration.partitions import DYNAMIC
+from smallcaps_assets.schemas import TABLES, Partitioning
+
+
+class BackfillError(ValueError):
+    """A request that names no table, no partition, or one that can't exist."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to backfill; every field narrows the set, none of them widens it."""
+
+    tables: tuple[str, ...]
+    start: date | None = None
+    end: date | None = None
+    tickers: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    is_missing: bool = False
+    is_failed: bool = False
+
+
+class Backfill(MainJob):
+    """The partitions of one request."""
+
+    def __init__(self, *arguments: Any, request: Request, **options: Any) -> None:
+        super().__init__(*arguments, is_forced=True, **options)
+        self.request = request
+        self.reason = "smallcaps backfill"
+
+    def _steps(self) -> Iterator[Step]:
+        """One step for each op, in the graph's order; planned when the earlier ones are done."""
+        for op, tables in _by_op(self.request.tables):
+            cut = TABLES[tables[0]].partitioning
+            if cut is Partitioning.NONE:
+                if self.wanted(op):
+                    yield Step(op, op, (), (), (), whole=tables)
+                continue
+            for group, keys in self._groups(tables):
+                yield Step(op.replace("_", " "), op, group, keys, self._order(tables[0]))
+
+    def planned(self) -> Iterator[tuple[Step, Launch]]:
+        """The runs of what can be planned now, without making anything."""
+        for step in self._steps():
+            yield from ((step, launch) for launch in plan(step.keys, step.order))
+
+    def _groups(self, tables: tuple[str, ...]) -> list[tuple[tuple[str, ...], list[str]]]:
+        """Tables that miss the same keys go together, so that nothing else is made again."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        wanted = {table: self.wanted(table) for table in tables}
+        for table, keys in wanted.items():
+            found.setdefault(tuple(keys), []).append(table)
+        return [(tuple(group), list(keys)) for keys, group in found.items() if keys]
+
+    def wanted(self, table: str) -> list[str]:
+        """The keys of a table that the request is for. Raises BackfillError for an unknown one."""
+        request, lake = self.request, self.work.lake
+        known = expected_keys(lake, self.instance, self.cuts, table)
+        if request.is_failed and TABLES[table].partitioning in DYNAMIC:
+            known = list(self._order(table))  # a key that failed need not be one of the registry
+        if request.keys:
+            _refuse_unknown(request.keys, [*known, *self._order(table)], table)
+            known = list(request.keys)
+        keys = [key for key in known if self._is_asked(table, key)]
+        if request.is_failed:
+            return failed_keys(self.instance, self.cuts, table, keys)
+        if request.is_missing:
+            stored = set(lake.keys(table))
+            return [key for key in keys if key not in stored]
+        return keys
+
+    def _is_asked(self, table: str, key: str) -> bool:
+        cut, request = TABLES[table].partitioning, self.request
+        if key and not is_key(TABLES[table], key):
+            return not request.tickers
+        if cut in DYNAMIC and request.tickers:
+            ticker = key if cut is Partitioning.TICKER else split_ticker_session(key)[0]
+            if ticker not in request.tickers:
+                return False
+        if cut in (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD):
+            return True
+        day, start = date_of(key), request.start
+        if start and cut is Partitioning.HALF_MONTH:
+            start = half_month_of(start)
+        first = start.isoformat()[: len(day)] if start else day
+        last = request.end.isoformat()[: len(day)] if request.end else day
+        return first <= day <= last
+
+    def _order(self, table: str) -> Sequence[str]:
+        """The definition's order; of sessions without asking Dagster, which is slow."""
+        if TABLES[table].partitioning is Partitioning.SESSION:
+            return self.cuts.session_keys(self.cuts.start, self.cuts.end)
+        definition = self.cuts.of(TABLES[table])
+        assert definition is not None
+        return definition.get_partition_keys(dynamic_partitions_store=self.instance)
+
+
+def tables_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Tables named by themselves or by their op, in the graph's order.
+
+    When none is named, all that the main job makes.
+    Raises BackfillError for a name that is neither.
+    """
+    names = list(names)
+    ops = {op_of(table) for table in TABLES}
+    for name in names:
+        if name not in TABLES and name not in ops:
+            raise BackfillError(
+                f"unknown table {name!r}; choose from {', '.join(TABLES)}, or a group:"
+                f" {', '.join(sorted(ops - TABLES.keys()))}"
+            )
+    if not names:
+        return tuple(name for name, table in TABLES.items() if not table.is_optional)
+    return tuple(name for name in TABLES if name in names or op_of(name) in names)
+
+
+def _by_op(tables: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Ops in the graph's order with those of their tables that are asked for."""
+    found: dict[str, list[str]] = {}
+    for table in tables:
+        found.setdefault(op_of(table), []).append(table)
+    return [(op, tuple(group)) for op, group in found.items()]
+
+
+def _refuse_unknown(keys: Iterable[str], known: Iterable[str], table: str) -> None:
+    places = set(known)
+    unknown = [key for key in keys if key not in places]
+    if unknown:
+        raise BackfillError(
+            f"{table} has no partition {unknown[0]!r}; a ticker-session exists once the registry"
+            " holds it, other keys are dates, months, years, tickers or periods of this market"
+        )

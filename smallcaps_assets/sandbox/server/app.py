@@ -1,0 +1,311 @@
+"""The local HTTP server: routes, keys, compression, and its life in a thread.
+
+What an answer says belongs to the routes; which faults spoil it to faults.py.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from smallcaps_assets.sandbox.config import SandboxConfig, SandboxError
+from smallcaps_assets.sandbox.market import Market
+from smallcaps_assets.sandbox.recorded import NotRecordedError, RecordedMarket
+from smallcaps_assets.sandbox.server import (
+    flatfiles,
+    routes_actions,
+    routes_bars,
+    routes_facts,
+    routes_reference,
+    routes_regulators,
+    routes_snapshots,
+)
+from smallcaps_assets.sandbox.server.answers import (
+    MINIMUM_TO_COMPRESS,
+    Answer,
+    ApiError,
+    compress,
+    not_found,
+)
+from smallcaps_assets.sandbox.server.faults import Fault, FaultPlan, parse_fault
+from smallcaps_assets.sandbox.server.flatfiles import FlatFiles
+from smallcaps_assets.sandbox.server.requestlog import RequestLog
+from smallcaps_assets.sandbox.server.routes_ticks import quotes, trades
+from smallcaps_assets.sandbox.server.spoiling import FaultyApp
+from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
+
+START_TIMEOUT = 20.0
+Handler = Callable[[Market, Request, bool], Answer]
+
+
+class SandboxServerError(SandboxError, RuntimeError):
+    """The server could not be started or stopped."""
+
+
+# Public paths and what answers them; {braces} are path parameters, which keep their case.
+ROUTES: dict[str, Handler] = {
+    "/v3/reference/tickers": lambda m, r, c: routes_reference.tickers(m, r.query_params, c),
+    "/v3/reference/tickers/types": lambda m, r, c: routes_reference.ticker_types(r.query_params, c),
+    "/v3/reference/tickers/{ticker}": lambda m, r, c: routes_reference.ticker_details(
+        m, r.path_params["ticker"], r.query_params, c
+    ),
+    "/vX/reference/tickers/{ticker}/events": lambda m, r, c: routes_reference.ticker_events(
+        m, r.path_params["ticker"]
+    ),
+    "/v3/reference/splits": lambda m, r, c: routes_actions.old_splits(m, r.query_params, c),
+    "/stocks/v1/splits": lambda m, r, c: routes_actions.new_splits(m, r.query_params),
+    "/v3/reference/dividends": lambda m, r, c: routes_actions.old_dividends(m, r.query_params, c),
+    "/stocks/v1/dividends": lambda m, r, c: routes_actions.new_dividends(m, r.query_params),
+    "/v3/reference/conditions": lambda m, r, c: routes_reference.conditions(r.query_params, c),
+    "/v3/reference/exchanges": lambda m, r, c: routes_reference.exchanges(r.query_params, c),
+    "/v1/marketstatus/now": lambda m, r, c: routes_reference.market_now(m),
+    "/v1/marketstatus/upcoming": lambda m, r, c: routes_reference.market_upcoming(m),
+    "/v2/aggs/ticker/{ticker}/range/{multiplier}/{timespan}/{start}/{end}": (
+        lambda m, r, c: routes_bars.aggregate_range(m, r.path_params, r.query_params, c)
+    ),
+    "/v2/aggs/ticker/{ticker}/prev": lambda m, r, c: routes_bars.previous_day(
+        m, r.path_params["ticker"], r.query_params, c
+    ),
+    "/v2/aggs/grouped/locale/us/market/stocks/{day}": lambda m, r, c: routes_bars.grouped(
+        m, r.path_params["day"], r.query_params, c
+    ),
+    "/v1/open-close/{ticker}/{day}": lambda m, r, c: routes_bars.open_close(
+        m, r.path_params["ticker"], r.path_params["day"], c
+    ),
+    "/v3/trades/{ticker}": lambda m, r, c: trades(m, r.path_params["ticker"], r.query_params, c),
+    "/v3/quotes/{ticker}": lambda m, r, c: quotes(m, r.path_params["ticker"], r.query_params, c),
+    f"{routes_snapshots.PATH}/tickers": lambda m, r, c: routes_snapshots.tickers(m, r.query_params),
+    f"{routes_snapshots.PATH}/tickers/{{ticker}}": lambda m, r, c: routes_snapshots.ticker(
+        m, r.path_params["ticker"]
+    ),
+    f"{routes_snapshots.PATH}/{{direction}}": lambda m, r, c: routes_snapshots.movers(
+        m, r.path_params["direction"]
+    ),
+    routes_snapshots.UNIFIED_PATH: lambda m, r, c: routes_snapshots.unified(m, r.query_params),
+    routes_facts.NEWS_PATH: lambda m, r, c: routes_facts.news(m, r.query_params, c),
+    routes_facts.FINANCIALS_PATH: lambda m, r, c: routes_facts.financials(m, r.query_params),
+    "/stocks/financials/v1/ratios": lambda m, r, c: routes_facts.ratios(m, r.query_params),
+    "/stocks/financials/v1/{name}": lambda m, r, c: routes_facts.statements(
+        m, r.path_params["name"], r.query_params
+    ),
+    "/stocks/vX/float": lambda m, r, c: routes_facts.free_float(m, r.query_params),
+    "/stocks/v1/short-interest": lambda m, r, c: routes_facts.short_interest(m, r.query_params),
+    "/stocks/v1/short-volume": lambda m, r, c: routes_facts.short_volume(m, r.query_params),
+}
+
+
+def make_market(config: SandboxConfig) -> Market:
+    """The market of a configuration."""
+    if config.kind == "recorded":
+        assert config.recorded_dir is not None
+        return RecordedMarket(config.recorded_dir)
+    return SimulatedMarket(config)
+
+
+class _Api:
+    """Endpoints bound to one market and one configuration."""
+
+    def __init__(self, market: Market, files: FlatFiles, config: SandboxConfig) -> None:
+        self._market = market
+        self._files = files
+        self._config = config
+
+    def routes(self) -> list[Route]:
+        rest = [Route(path, self._rest(handler)) for path, handler in ROUTES.items()]
+        return [
+            *rest,
+            *[Route(path, self._public(h)) for path, h in routes_regulators.ROUTES.items()],
+            Route(routes_regulators.QUERY_PATH, self._query, methods=["POST"]),
+            Route(f"/{flatfiles.BUCKET}", self._bucket),
+            Route(f"/{flatfiles.BUCKET}/", self._bucket),
+            Route(f"/{flatfiles.BUCKET}/{{key:path}}", self._file, methods=["GET", "HEAD"]),
+            Route("/{rest:path}", self._unknown),
+        ]
+
+    def _check_key(self, request: Request) -> None:
+        if not self._config.require_key:
+            return
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        key = bearer or request.query_params.get("apiKey", "")
+        if not key:
+            raise ApiError(401, "API Key was not provided")
+        if key != self._config.api_key:
+            raise ApiError(401, "Unknown API Key")
+
+    def _rest(self, handler: Handler) -> Callable[[Request], Response]:
+        # A plain function: Starlette runs it in a thread, so that slow answers block nobody.
+        def endpoint(request: Request) -> Response:
+            try:
+                self._check_key(request)
+                is_csv = request.headers.get("accept", "").startswith("text/csv")
+                answer = handler(self._market, request, is_csv)
+            except ApiError as refusal:
+                answer = refusal.answer()
+            except NotRecordedError as error:
+                # As the vendor does outside a plan's history: final for this range, no retry.
+                answer = ApiError(403, str(error), "NOT_AUTHORIZED", "message").answer()
+            except SandboxError as error:
+                answer = ApiError(500, str(error)).answer()
+            return _response(request, answer)
+
+        return endpoint
+
+    def _unknown(self, request: Request) -> Response:
+        return _response(request, not_found("The requested resource was not found.").answer())
+
+    def _bucket(self, request: Request) -> Response:
+        query = request.query_params
+        is_v2 = query.get("list-type") == "2"
+        after = query.get("continuation-token") or query.get("start-after") or query.get("marker")
+        limit = int(query.get("max-keys") or flatfiles.MAXIMUM_KEYS)
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        answer = self._files.listing(prefix, after or "", delimiter, limit, is_v2)
+        return _response(request, answer)
+
+    def _file(self, request: Request) -> Response:
+        key, byte_range = request.path_params["key"], request.headers.get("range")
+        return _response(request, self._files.get(key, byte_range, request.method == "HEAD"))
+
+    def _public(self, handler: routes_regulators.Handler) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            return _response(request, handler(self._market, request))
+
+        return endpoint
+
+    async def _query(self, request: Request) -> Response:
+        body = await request.body()
+        answer = await run_in_threadpool(routes_regulators.finra_query, self._market, request, body)
+        return _response(request, answer)
+
+
+def _response(request: Request, answer: Answer) -> Response:
+    """Compressed when the client takes gzip and it is worth it; files are compressed already."""
+    headers = dict(answer.headers)
+    body = answer.body
+    accepts = "gzip" in request.headers.get("accept-encoding", "")
+    is_file = answer.media_type == "application/gzip"
+    if accepts and not is_file and len(body) >= MINIMUM_TO_COMPRESS:
+        body = compress(body)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, answer.status, headers, media_type=answer.media_type)
+
+
+class Sandbox:
+    """A market behind a local server. Use as a context manager, or start() and stop()."""
+
+    def __init__(self, config: SandboxConfig | None = None, market: Market | None = None) -> None:
+        self.config = config or SandboxConfig()
+        self.faults = FaultPlan(self.config.seed, self.config.faults)
+        self.market = market or make_market(self.config)
+        self.requests = RequestLog()
+        self.files = FlatFiles(self.market, self.config.model_dump_json(exclude={"port", "faults"}))
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        if self._socket is None:
+            raise SandboxServerError("the sandbox is not running; call start() first")
+        return self._socket.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """Base of the REST API, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def flatfiles_url(self) -> str:
+        """Endpoint of the flat files; the bucket is the first part of the path."""
+        return self.url
+
+    @property
+    def finra_url(self) -> str:
+        """Base of FINRA's daily files, `<finra_url>/equity/regsho/daily/...`."""
+        return self.url
+
+    @property
+    def regulators_url(self) -> str:
+        """Base of FINRA's Query API, the SEC's hosts and the halt feed."""
+        return self.url
+
+    def inject(self, fault: Fault | str) -> None:
+        """Add a fault while running."""
+        self.faults.add(parse_fault(fault) if isinstance(fault, str) else fault)
+
+    def clear_faults(self) -> None:
+        self.faults.clear()
+
+    def app(self) -> FaultyApp:
+        """The ASGI application: routes inside, faults outside."""
+        routes = _Api(self.market, self.files, self.config).routes()
+        return FaultyApp(Starlette(routes=routes), self.faults, self.requests, self.files)
+
+    def start(self) -> Sandbox:
+        """Bind 127.0.0.1 and serve in a daemon thread; returns when requests are answered."""
+        if self._thread is not None:
+            return self
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind(("127.0.0.1", self.config.port))
+        except OSError as error:
+            self._socket.close()
+            self._socket = None
+            raise SandboxServerError(
+                f"port {self.config.port} is taken ({error}); choose another, or 0 for a free one"
+            ) from error
+        # Without log_config=None uvicorn clears the process's log handlers, Dagster's among them.
+        settings = uvicorn.Config(
+            self.app(),
+            log_config=None,
+            log_level="critical",
+            lifespan="off",
+            access_log=False,
+            http="h11",
+        )
+        self._server = uvicorn.Server(settings)
+        run, sockets = self._server.run, [self._socket]
+        self._thread = threading.Thread(target=run, args=(sockets,), name="sandbox", daemon=True)
+        self._thread.start()
+        self._wait_until_ready()
+        return self
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while self._server is not None and not self._server.started:
+            if time.monotonic() > deadline or not (self._thread and self._thread.is_alive()):
+                self.stop()
+                raise SandboxServerError(f"the server did not start within {START_TIMEOUT} s")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Stop serving; harmless when not running."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._server.force_exit = True
+            self._thread.join(START_TIMEOUT)
+        if self._socket is not None:
+            self._socket.close()
+        self._server = self._thread = self._socket = None
+
+    def __enter__(self) -> Sandbox:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

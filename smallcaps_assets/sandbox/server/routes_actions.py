@@ -1,0 +1,125 @@
+"""Splits and dividends, in the old (/v3/reference) and the new (/stocks/v1) shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from smallcaps_assets.sandbox.market import Market, Row
+from smallcaps_assets.sandbox.server import pages
+from smallcaps_assets.sandbox.server.answers import Answer, rows_answer, rows_csv
+from smallcaps_assets.sandbox.server.pages import Params
+
+_SPLIT_COLUMNS = ("ticker", "execution_date", "split_from", "split_to")
+_DIVIDEND_COLUMNS = ("ticker", "ex_dividend_date", "cash_amount", "declaration_date",
+                     "dividend_type", "frequency", "pay_date", "record_date")  # fmt: skip
+
+
+def old_splits(market: Market, params: Params, is_csv: bool) -> Answer:
+    params = pages.resolve(params)
+    rows = pages.filtered(market.splits(), params, ("ticker", "execution_date"))
+    if params.get("reverse_split"):
+        reverse = pages.flag_of(params, "reverse_split", True)
+        rows = [r for r in rows if (r["split_from"] > r["split_to"]) == reverse]
+    path = "/v3/reference/splits"
+    return _old(rows, params, "execution_date", path, _SPLIT_COLUMNS if is_csv else None)
+
+
+def old_dividends(market: Market, params: Params, is_csv: bool) -> Answer:
+    params = pages.resolve(params)
+    fields = ("ticker", "ex_dividend_date", "record_date", "declaration_date", "pay_date",
+              "frequency", "cash_amount", "dividend_type")  # fmt: skip
+    rows = pages.filtered(market.dividends(), params, fields)
+    path = "/v3/reference/dividends"
+    return _old(rows, params, "ex_dividend_date", path, _DIVIDEND_COLUMNS if is_csv else None)
+
+
+def _old(
+    rows: list[Row], params: Params, default_sort: str, path: str, columns: Sequence[str] | None
+) -> Answer:
+    """Newest first by default; limit 10, at most 1000."""
+    limit = pages.limit_of(params, 10, 1000)
+    key = params.get("sort") or default_sort
+    is_descending = (params.get("order") or "desc") == "desc"
+    rows.sort(key=lambda r: (r.get(key, ""), r["ticker"], r["id"]), reverse=is_descending)
+    chosen, next_url = pages.page(rows, params, limit, path, "id")
+    return rows_csv(chosen, columns) if columns else rows_answer(chosen, next_url)
+
+
+def new_splits(market: Market, params: Params) -> Answer:
+    params = pages.resolve(params)
+    rows = [_new_split(row, market.splits()) for row in market.splits()]
+    rows = pages.filtered(rows, params, ("ticker", "execution_date", "adjustment_type"))
+    return _new(rows, params, "execution_date.desc", "/stocks/v1/splits")
+
+
+def new_dividends(market: Market, params: Params) -> Answer:
+    params = pages.resolve(params)
+    rows = [_new_dividend(market, row) for row in market.dividends()]
+    fields = ("ticker", "ex_dividend_date", "frequency", "distribution_type")
+    return _new(pages.filtered(rows, params, fields), params, "ticker.asc", "/stocks/v1/dividends")
+
+
+def _new(rows: list[Row], params: Params, default_sort: str, path: str) -> Answer:
+    """`sort` is a list of column.direction; limit 100, at most 5000."""
+    limit = pages.limit_of(params, 100, 5000)
+    if rows:
+        rows = pages.sorted_by(rows, params.get("sort") or default_sort, tuple(rows[0]))
+    chosen, next_url = pages.page(rows, params, limit, path, "id")
+    return rows_answer(chosen, next_url)
+
+
+def _split_type(row: Row) -> str:
+    return "reverse_split" if row["split_from"] > row["split_to"] else "forward_split"
+
+
+def _new_split(row: Row, splits: Sequence[Row]) -> Row:
+    """Adds the cumulative factor: this split and all later ones of the ticker."""
+    factor = 1.0
+    for other in splits:
+        is_later = other["execution_date"] >= row["execution_date"]
+        if other["ticker"] == row["ticker"] and is_later and other["split_to"]:
+            factor *= other["split_from"] / other["split_to"]
+    extra = {
+        "adjustment_type": _split_type(row),
+        "historical_adjustment_factor": round(factor, 6),
+        "id": row.get("id", f"{row['ticker']}|{row['execution_date']}"),
+    }
+    return row | extra
+
+
+def _previous_close(market: Market, ticker: str, day: date) -> float | None:
+    bars = market.daily_bars_of(ticker, market.sessions[0], day - timedelta(1))
+    return float(bars["close"][-1]) if bars.height else None
+
+
+def _dividend_factor(market: Market, row: Row) -> float:
+    """Product of 1 - amount / previous close over this dividend and the later ones."""
+    factor = 1.0
+    for other in market.dividends():
+        is_later = other["ex_dividend_date"] >= row["ex_dividend_date"]
+        if other["ticker"] == row["ticker"] and is_later:
+            day = date.fromisoformat(other["ex_dividend_date"])
+            close = _previous_close(market, row["ticker"], day)
+            factor *= 1.0 - other["cash_amount"] / close if close else 1.0
+    return round(factor, 6)
+
+
+def _shares_since(market: Market, row: Row) -> float:
+    """Old shares per share of today, from the splits after the dividend."""
+    ratio = 1.0
+    for split in market.splits():
+        is_later = split["execution_date"] > row["ex_dividend_date"]
+        if split["ticker"] == row["ticker"] and is_later and split["split_to"]:
+            ratio *= split["split_from"] / split["split_to"]
+    return ratio
+
+
+def _new_dividend(market: Market, row: Row) -> Row:
+    kept = {k: v for k, v in row.items() if k != "dividend_type"}
+    is_special = row.get("dividend_type") == "SC"
+    return kept | {
+        "distribution_type": "special" if is_special else "recurring",
+        "split_adjusted_cash_amount": round(row["cash_amount"] * _shares_since(market, row), 6),
+        "historical_adjustment_factor": _dividend_factor(market, row),
+    }

@@ -1,0 +1,229 @@
+"""The trades and quotes endpoints: windows of SIP time, order, pages.
+
+A cursor holds the last sequence number (`ap`) and the last timestamp as an inclusive bound, beside
+the bound on the other side, as recorded from the vendor; it needs no state on the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from smallcaps_assets.domain.market.calendar import NEW_YORK
+from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, Market
+from smallcaps_assets.sandbox.server import pages
+from smallcaps_assets.sandbox.server.answers import (
+    VENDOR_BASE,
+    Answer,
+    ApiError,
+    csv_answer,
+    envelope,
+    frame_json,
+    json_answer,
+    request_id,
+)
+from smallcaps_assets.sandbox.server.pages import Params
+
+SECOND = 1_000_000_000
+DECIMAL_SIZE_FROM = date(2026, 2, 23)
+EMPTY_TRADES = (
+    "conditions,correction,exchange,id,participant_timestamp,price,sequence_number,sip_timestamp,"
+    "size,tape,trf_id,trf_timestamp\n"
+)
+EMPTY_QUOTES = ",".join(sorted(set(QUOTE_SCHEMA) - {"ticker"})) + "\n"
+_FIRST, _LAST = 0, 2**63 - 1
+Read = Callable[[date], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """SIP timestamps `low` to `high`, both inclusive, in ns."""
+
+    low: int
+    high: int
+    is_descending: bool
+    limit: int
+    after: int | None
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What is served: its path, its rows of a day, their wire shape, and a CSV without any."""
+
+    path: str
+    read: Read
+    wire: Callable[[pl.DataFrame], pl.DataFrame]
+    empty_csv: str
+
+
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).timestamp()) * SECOND
+
+
+def parse_instant(text: str) -> tuple[int, int]:
+    """First and last nanosecond that a date, a number of ns or an RFC 3339 time stands for."""
+    if text.isdecimal() and len(text) > 8:
+        return int(text), int(text)
+    if len(text) == 10:
+        day = pages.date_of(text)
+        return _midnight(day), _midnight(day + timedelta(1)) - 1
+    main, _, fraction = text.removesuffix("Z").partition(".")
+    try:
+        seconds = int(datetime.fromisoformat(main).replace(tzinfo=UTC).timestamp())
+        exact = seconds * SECOND + int(fraction.ljust(9, "0")[:9] or "0")
+    except ValueError as error:
+        raise ApiError(400, "Could not parse the timestamp.") from error
+    return exact, exact
+
+
+def _format_instant(ns: int) -> str:
+    main = datetime.fromtimestamp(ns // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f"{ns % SECOND:09d}".rstrip("0")
+    return f"{main}.{fraction}Z" if fraction else f"{main}Z"
+
+
+def _window(params: Params) -> _Window:
+    low, high = _FIRST, _LAST
+    for key, text in params.items():
+        if not key.startswith("timestamp") or not text:
+            continue
+        first, last = parse_instant(text)
+        operator = key.partition(".")[2]
+        if operator == "gt":
+            low = max(low, last + 1)
+        elif operator == "gte":
+            low = max(low, first)
+        elif operator == "lt":
+            high = min(high, first - 1)
+        elif operator == "lte":
+            high = min(high, last)
+        else:
+            low, high = max(low, first), min(high, last)
+    after = params.get("ap")
+    return _Window(
+        low,
+        high,
+        (params.get("order") or "desc") == "desc",
+        pages.limit_of(params, 1000, 50_000),
+        int(after) if after else None,
+    )
+
+
+def _days(market: Market, window: _Window) -> Iterator[date]:
+    days = market.sessions
+    for day in reversed(days) if window.is_descending else days:
+        if _midnight(day) <= window.high and _midnight(day + timedelta(1)) > window.low:
+            yield day
+
+
+def _after_cursor(rows: pl.DataFrame, window: _Window) -> pl.DataFrame:
+    """Without the rows of the bound's timestamp that were served already."""
+    if window.after is None:
+        return rows
+    stamp, sequence = pl.col("sip_timestamp"), pl.col("sequence_number")
+    if window.is_descending:
+        return rows.filter((stamp < window.high) | (sequence < window.after))
+    return rows.filter((stamp > window.low) | (sequence > window.after))
+
+
+def _collect(market: Market, read: Read, window: _Window) -> pl.DataFrame:
+    """Up to one row more than a page, in the order asked for."""
+    parts: list[pl.DataFrame] = []
+    found = 0
+    for day in _days(market, window):
+        rows = read(day)
+        inside = pl.col("sip_timestamp").is_between(window.low, window.high)
+        rows = _after_cursor(rows.filter(inside), window)
+        if window.is_descending:
+            rows = rows.reverse()
+        parts.append(rows.head(window.limit + 1 - found))
+        found += parts[-1].height
+        if found > window.limit:
+            break
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _trades_wire(rows: pl.DataFrame) -> pl.DataFrame:
+    """The vendor's columns; no key for a missing condition, correction or reporting facility."""
+    decimal = pl.col("size").cast(pl.String).alias("decimal_size")
+    day = datetime.fromtimestamp(int(rows["sip_timestamp"][0]) // SECOND, UTC).date()
+    correction = pl.when(pl.col("correction") != 0).then("correction")
+    return rows.select(
+        "exchange",
+        "conditions",
+        correction.alias("correction"),
+        *([decimal] if day >= DECIMAL_SIZE_FROM else []),
+        "id",
+        "participant_timestamp",
+        "price",
+        "sequence_number",
+        "sip_timestamp",
+        _whole(rows, "size"),
+        "tape",
+        "trf_id",
+        "trf_timestamp",
+    )
+
+
+def _quotes_wire(rows: pl.DataFrame) -> pl.DataFrame:
+    """The vendor's columns; no key for what a one-sided quote lacks."""
+    others = [name for name in QUOTE_SCHEMA if name not in ("ticker", "sip_timestamp")]
+    return rows.select("sip_timestamp", *others)
+
+
+def _whole(rows: pl.DataFrame, name: str) -> pl.Expr:
+    """A column without a decimal point where no row needs one."""
+    is_whole = bool((rows[name] % 1 == 0).all())
+    return pl.col(name).cast(pl.Int64) if is_whole else pl.col(name)
+
+
+def trades(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
+    page = _Page(f"/v3/trades/{ticker}", lambda day: market.trades(ticker, day), _trades_wire,
+                 EMPTY_TRADES)  # fmt: skip
+    return _ticks(market, page, params, is_csv)
+
+
+def quotes(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
+    page = _Page(f"/v3/quotes/{ticker}", lambda day: market.facts.quotes(ticker, day), _quotes_wire,
+                 EMPTY_QUOTES)  # fmt: skip
+    return _ticks(market, page, params, is_csv)
+
+
+def _ticks(market: Market, page: _Page, params: Params, is_csv: bool) -> Answer:
+    params = pages.resolve(params)
+    window = _window(params)
+    rows = _collect(market, page.read, window)
+    if rows.is_empty():
+        empty = {"results": [], "status": "OK", "request_id": request_id()}
+        return csv_answer(page.empty_csv) if is_csv else json_answer(empty)
+    chosen = rows.head(window.limit)
+    wire = page.wire(chosen)
+    if is_csv:
+        return csv_answer(wire.select(sorted(wire.columns)).write_csv())
+    next_url = None
+    if rows.height > window.limit:
+        next_url = _next_url(page.path, params, window, chosen.row(-1, named=True))
+    body = frame_json(wire, texts=("id", "decimal_size"), arrays=("conditions", "indicators"))
+    return envelope(body, wire.height, {}, next_url)
+
+
+def _next_url(path: str, params: Params, window: _Window, last: dict) -> str:
+    moved = ("timestamp.lte", "timestamp.lt") if window.is_descending else (
+        "timestamp.gte", "timestamp.gt")  # fmt: skip
+    kept = {k: v for k, v in params.items() if k not in moved and k != "timestamp"}
+    if params.get("timestamp"):
+        first, end = parse_instant(params["timestamp"])
+        other = ("timestamp.gte", first) if window.is_descending else ("timestamp.lte", end)
+        kept[other[0]] = _format_instant(other[1])
+    kept |= {
+        "ap": str(last["sequence_number"]),
+        "as": "",
+        "limit": str(window.limit),
+        "order": "desc" if window.is_descending else "asc",
+        "sort": "timestamp",
+        moved[0]: _format_instant(last["sip_timestamp"]),
+    }
+    return f"{VENDOR_BASE}{path}?cursor={pages.encode_cursor(kept)}"

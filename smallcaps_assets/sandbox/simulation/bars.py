@@ -1,0 +1,104 @@
+"""Kernels that aggregate a tape into day and minute bars by the vendor's update rules.
+
+Daily and minute bars come from the very same rows, so that the day's volume is at least the sum
+of its minutes and that at least the sum of the eligible trades. Simulating the rows belongs to
+tape.py, frames to simulated.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from smallcaps_assets.sandbox.simulation.conditions import (
+    EXTENDED_FLAGS,
+    HIGH_LOW,
+    OPEN_CLOSE,
+    REGULAR_FLAGS,
+    VOLUME,
+)
+from smallcaps_assets.sandbox.simulation.tape import (
+    CODE,
+    CORRECTION,
+    EXCHANGE,
+    MINUTE,
+    PRICE,
+    SIP,
+    SIZE,
+)
+
+# Columns of a bar: prices in 1e-4 dollars, volume in 1e-6 shares, window start in UTC ns.
+B_START, B_OPEN, B_HIGH, B_LOW, B_CLOSE, B_VOLUME, B_COUNT = range(7)
+BAR = 7
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _update(bar, price, size, flags, dollars):
+    """Let one trade update a bar; returns the new sum of price x size."""
+    if flags & HIGH_LOW:
+        bar[B_HIGH] = max(bar[B_HIGH], price)
+        bar[B_LOW] = price if bar[B_LOW] == 0 else min(bar[B_LOW], price)
+    if flags & OPEN_CLOSE:
+        if bar[B_OPEN] == 0:
+            bar[B_OPEN] = price
+        bar[B_CLOSE] = price
+    if flags & VOLUME:
+        bar[B_VOLUME] += size
+        bar[B_COUNT] += 1
+        dollars += price * (size * 1e-6)
+    return dollars
+
+
+@njit(cache=True, nogil=True)
+def day_bar(tape, n, bar):
+    """Fill one day bar; returns its vwap in 1e-4 dollars (0 without volume)."""
+    bar[:] = 0
+    dollars = 0.0
+    for i in range(n):
+        if tape[CORRECTION, i] <= 1:
+            flags = REGULAR_FLAGS[tape[CODE, i]]
+            dollars = _update(bar, tape[PRICE, i], tape[SIZE, i], flags, dollars)
+    return dollars / (bar[B_VOLUME] * 1e-6) if bar[B_VOLUME] > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def minute_bars(tape, n, hours, bars, vwaps):
+    """Fill minute bars in time order; returns how many.
+
+    A minute in which no trade may set a price has no bar, as at the vendor.
+    """
+    count = 0
+    i = 0
+    while i < n:
+        start = tape[SIP, i] // MINUTE * MINUTE
+        is_regular = hours[1] <= start < hours[2]
+        bar = bars[count]
+        bar[:] = 0
+        bar[B_START] = start
+        dollars = 0.0
+        while i < n and tape[SIP, i] < start + MINUTE:
+            if tape[CORRECTION, i] <= 1:
+                code = tape[CODE, i]
+                flags = REGULAR_FLAGS[code] if is_regular else EXTENDED_FLAGS[code]
+                dollars = _update(bar, tape[PRICE, i], tape[SIZE, i], flags, dollars)
+            i += 1
+        if bar[B_OPEN] > 0 and bar[B_VOLUME] > 0:
+            vwaps[count] = dollars / (bar[B_VOLUME] * 1e-6)
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def off_exchange_volume(tape, n, hours):
+    """Volume off exchange in regular hours, in 1e-6 shares."""
+    total = 0
+    for i in range(n):
+        inside = hours[1] <= tape[SIP, i] < hours[2]
+        if inside and tape[EXCHANGE, i] == 4 and tape[CORRECTION, i] <= 1:
+            total += tape[SIZE, i]
+    return total
+
+
+def empty_bars(count: int) -> np.ndarray:
+    """Room for `count` bars."""
+    return np.zeros((count, BAR), dtype=np.int64)

@@ -1,0 +1,240 @@
+"""What a market knows beside prices: quotes, news, figures, float and short interest.
+
+Puts together, for the simulated market, what quotes.py, news.py, statements.py and short_tables.py
+make; a market without such facts has `NoFacts`. Shapes of answers belong to the routes.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from smallcaps_assets.domain.feeds.publication import half_month_of
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.sandbox.cache import BoundedCache
+from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, Filing, Row
+from smallcaps_assets.sandbox.simulation import news, statements
+from smallcaps_assets.sandbox.simulation.companies import Listing
+from smallcaps_assets.sandbox.simulation.edgar import Submission, make_submissions
+from smallcaps_assets.sandbox.simulation.fails import fails_text, published_halves
+from smallcaps_assets.sandbox.simulation.halts import FeedHalt
+from smallcaps_assets.sandbox.simulation.quotes import quote_frame
+from smallcaps_assets.sandbox.simulation.short_tables import short_interest_rows, short_volume_rows
+from smallcaps_assets.sandbox.simulation.statements import make_filings
+
+if TYPE_CHECKING:
+    from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
+
+MEAN_SESSIONS = 30
+
+
+class NoFacts:
+    """Implements MarketFacts for a market that has bars and trades only."""
+
+    snapshot_day: date | None = None
+
+    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
+        return pl.DataFrame(schema=QUOTE_SCHEMA)
+
+    def news(self) -> list[Row]:
+        return []
+
+    def filings(self) -> list[Filing]:
+        return []
+
+    def ratios(self) -> list[Row]:
+        return []
+
+    def free_float(self) -> list[Row]:
+        return []
+
+    def short_interest(self) -> list[Row]:
+        return []
+
+    def short_volume(self, day: date) -> list[Row]:
+        return []
+
+    def fails_halves(self) -> list[date]:
+        return []
+
+    def fails(self, half: date) -> str:
+        return ""
+
+    def submissions(self) -> list[Submission]:
+        return []
+
+    def submissions_of(self, cik: str) -> list[Submission]:
+        return []
+
+    def halts(self, day: date) -> list[FeedHalt]:
+        return []
+
+
+class SimulatedFacts:
+    """Implements MarketFacts from what the simulation knows; made on demand, and kept."""
+
+    def __init__(self, market: SimulatedMarket) -> None:
+        self._market = market
+        self._seed = market.config.seed
+        self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
+        self._short_volume: BoundedCache[date, list[Row]] = BoundedCache(64)
+        self._fails: BoundedCache[date, str] = BoundedCache(8)
+
+    @property
+    def snapshot_day(self) -> date | None:
+        return self._market.sessions[-1]
+
+    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
+        return self._quotes.get((ticker, day), lambda: self._make_quotes(ticker, day))
+
+    def _make_quotes(self, ticker: str, day: date) -> pl.DataFrame:
+        listing = self._market.listing_of(ticker, day)
+        if listing is None:
+            return pl.DataFrame(schema=QUOTE_SCHEMA)
+        return quote_frame(self._seed, listing.number, day, self._market.trades(ticker, day))
+
+    def news(self) -> list[Row]:
+        return self._news
+
+    @cached_property
+    def _news(self) -> list[Row]:
+        market, days = self._market, self._market.sessions
+        known = [x for x in market.splits() if days[0].isoformat() <= x["execution_date"]]
+        by_number = {x.number: x for x in market.listings}
+        wild = [(by_number[number], days[s]) for number, s in sorted(market.wild_days)]
+        stories = [
+            *news.split_stories(known),
+            *news.wild_stories(self._seed, wild, self._change),
+            *news.routine_stories(self._seed, market.listings, days),
+        ]
+        return news.news_rows(stories, session_hours(days[-1]).postmarket_close // news.SECOND)
+
+    def _change(self, listing: Listing, day: date) -> float | None:
+        """The day's return from open to close."""
+        bars = self._market.daily_bars_of(listing.ticker_on(day) or "", day, day)
+        return None if bars.is_empty() else float(bars["close"][0] / bars["open"][0] - 1)
+
+    def filings(self) -> list[Filing]:
+        return self._filings
+
+    @cached_property
+    def _filings(self) -> list[Filing]:
+        return make_filings(self._seed, self._market.reference, self._market.listings)
+
+    def ratios(self) -> list[Row]:
+        return self._ratios
+
+    @cached_property
+    def _ratios(self) -> list[Row]:
+        day = self._market.sessions[-1]
+        bars = {row["ticker"]: row for row in self._market.daily_bars(day).iter_rows(named=True)}
+        recent = self._volumes.filter(pl.col("date") > self._market.sessions[-MEAN_SESSIONS:][0])
+        means = dict(recent.group_by("ticker").agg(pl.col("volume").mean()).iter_rows())
+        filed: dict[str, list[Filing]] = {}
+        for filing in self._filings:
+            filed.setdefault(filing.head["cik"], []).append(filing)
+        rows = []
+        for listing in self._market.listings:
+            ticker, own = listing.ticker_on(day) or "", filed.get(listing.cik or "", [])
+            if ticker in bars and own and statements.has_filings(listing):
+                volume = means.get(ticker, bars[ticker]["volume"])
+                rows.append(statements.ratio_row(ticker, day, own, bars[ticker], volume))
+        return sorted(rows, key=lambda row: row["ticker"])
+
+    def free_float(self) -> list[Row]:
+        return self._free_float
+
+    @cached_property
+    def _free_float(self) -> list[Row]:
+        return statements.float_rows(self._seed, self._market.reference, self._market.listings)
+
+    @cached_property
+    def _volumes(self) -> pl.DataFrame:
+        """`date`, `ticker`, `volume` of all sessions."""
+        parts = [
+            self._market.daily_bars(day).select(pl.lit(day).alias("date"), "ticker", "volume")
+            for day in self._market.sessions
+        ]
+        return pl.concat(parts)
+
+    def short_interest(self) -> list[Row]:
+        return self._short_interest
+
+    @cached_property
+    def _short_interest(self) -> list[Row]:
+        market = self._market
+        real = [x for x in market.listings if not x.is_test]
+        names = {symbol.ticker for x in real for symbol in x.symbols}
+        volumes = self._volumes.filter(pl.col("ticker").is_in(names))
+        caps: dict[str, float] = {}
+        for listing in real:
+            shares = market.reference.shares_on(listing, market.sessions[0])
+            for symbol in listing.symbols if shares else ():
+                cap = (shares or 0) * statements.float_share(self._seed, listing) / 400
+                caps[symbol.ticker] = min(cap, caps.get(symbol.ticker, cap))
+        return short_interest_rows(self._seed, market.sessions, volumes, caps)
+
+    def short_volume(self, day: date) -> list[Row]:
+        return self._short_volume.get(day, lambda: self._make_short_volume(day))
+
+    def _make_short_volume(self, day: date) -> list[Row]:
+        finra = self._market.short_volume(day)
+        return [] if finra is None else short_volume_rows(self._seed, day, finra)
+
+    def fails_halves(self) -> list[date]:
+        return published_halves(self._market.sessions)
+
+    def fails(self, half: date) -> str:
+        return self._fails.get(half, lambda: self._make_fails(half))
+
+    def _make_fails(self, half: date) -> str:
+        days = [d for d in self._market.sessions if half_month_of(d) == half]
+        bars = [
+            self._market.daily_bars(day).select(
+                pl.lit(day).alias("date"), "ticker", "volume", "close"
+            )
+            for day in days
+        ]
+        listed = {
+            (ticker, day): listing
+            for listing in self._market.listings
+            for day in days
+            if (ticker := listing.ticker_on(day)) is not None
+        }
+        return fails_text(self._seed, half, pl.concat(bars), listed)
+
+    def submissions(self) -> list[Submission]:
+        return self._submissions
+
+    @cached_property
+    def _submissions(self) -> list[Submission]:
+        market = self._market
+        return make_submissions(self._seed, market.listings, market.split_events, market.sessions)
+
+    def submissions_of(self, cik: str) -> list[Submission]:
+        return self._by_company.get(cik, [])
+
+    @cached_property
+    def _by_company(self) -> dict[str, list[Submission]]:
+        found: dict[str, list[Submission]] = {}
+        for submission in self._submissions:
+            found.setdefault(submission.cik, []).append(submission)
+        return found
+
+    def halts(self, day: date) -> list[FeedHalt]:
+        return self._halts.get(day, [])
+
+    @cached_property
+    def _halts(self) -> dict[date, list[FeedHalt]]:
+        market, found = self._market, {}
+        by_number = {x.number: x for x in market.listings}
+        for number, s in sorted(market.wild_days):
+            listing, day = by_number[number], market.sessions[s]
+            ticker = listing.ticker_on(day) or ""
+            for start, end in market.halts(ticker, day):
+                halt = FeedHalt(ticker, listing.name, listing.primary_exchange, start, end)
+                found.setdefault(day, []).append(halt)
+        return {day: sorted(rows, key=lambda x: (x.start, x.ticker)) for day, rows in found.items()}

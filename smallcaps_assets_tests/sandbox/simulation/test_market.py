@@ -1,0 +1,287 @@
+"""The simulated market as data: determinism, sums, listings, kinds of days."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.market.metrics import daily_metrics, session_summary
+from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox.simulation import tape as t
+from smallcaps_assets.sandbox.simulation.plan import Kind
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.settings import MetricsSettings
+
+SMALL = SandboxConfig(tickers=30, start=date(2024, 11, 1), end=date(2024, 12, 6), pump_days=4)
+_PRINT = """
+from datetime import date
+from smallcaps_assets_tests.sandbox.simulation.test_market import SMALL, fingerprint
+from smallcaps_assets.sandbox import SimulatedMarket
+import sys
+sys.stdout.write(fingerprint(SimulatedMarket(SMALL)))
+"""
+
+
+def fingerprint(market: SimulatedMarket) -> str:
+    """A hash over a session's trades and everybody's daily and minute bars."""
+    digest = hashlib.sha256()
+    for day in (market.sessions[-1], market.sessions[3]):
+        for frame in (market.session_trades(day), market.minute_bars(day), market.daily_bars(day)):
+            digest.update(frame.write_csv().encode())
+    return digest.hexdigest()
+
+
+def _wild(market: SimulatedMarket, kind: Kind) -> list[tuple[str, date]]:
+    by_number = {listing.number: listing for listing in market.listings}
+    days = [
+        (by_number[n], market.sessions[s]) for (n, s), k in market.wild_days.items() if k == kind
+    ]
+    return [(listing.ticker_on(day) or "", day) for listing, day in days]
+
+
+def test_market_given_the_same_config_is_equal_in_another_process() -> None:
+    command = [sys.executable, "-c", _PRINT]
+    root = Path(__file__).parents[3]
+    other = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60, cwd=root
+    )
+    assert other.stdout == fingerprint(SimulatedMarket(SMALL))
+
+
+def test_tape_printed_alone_equals_the_tape_inside_the_chain() -> None:
+    market, again = SimulatedMarket(SMALL), SimulatedMarket(SMALL)
+    ticker, day = _wild(market, Kind.PUMP)[0]
+    market.daily_bars(day)
+    assert market.trades(ticker, day).equals(again.trades(ticker, day))
+    assert market.trades(ticker, day).height > 5_000
+
+
+def test_default_market_has_enough_wild_days(market: SimulatedMarket) -> None:
+    assert len(market.sessions) == 70
+    trades = [
+        market.trades(ticker, day).height for kind in Kind for ticker, day in _wild(market, kind)
+    ]
+    assert len(trades) >= 100
+    assert 2_000_000 < sum(trades) < 3_200_000
+    assert max(trades) > 80_000
+
+
+def test_pumps_hold_and_faders_give_back(market: SimulatedMarket) -> None:
+    bars = pl.concat([market.daily_bars(d).with_columns(day=pl.lit(d)) for d in market.sessions])
+    bars = bars.sort("ticker", "day").with_columns(before=pl.col("close").shift(1).over("ticker"))
+    changes = bars.with_columns(
+        change=pl.col("close") / pl.col("before") - 1,
+        top=pl.col("high") / pl.col("before") - 1,
+        dollars=pl.col("vwap") * pl.col("volume"),
+    )
+    for kind in (Kind.PUMP, Kind.FADER):
+        keys = pl.DataFrame(_wild(market, kind), schema=["ticker", "day"], orient="row")
+        days = changes.join(keys, on=["ticker", "day"])
+        assert (days["dollars"] >= 5e6).mean() > 0.9  # pyright: ignore[reportOptionalOperand]
+        assert (days["top"] >= 0.15).all()
+        held = (days["change"] >= 0.15).mean()
+        assert held is not None and (held > 0.85 if kind is Kind.PUMP else held < 0.1)
+
+
+def test_daily_volume_is_at_least_minutes_at_least_eligible_trades(market: SimulatedMarket) -> None:
+    for day in (market.sessions[20], date(2024, 11, 29)):
+        daily = market.daily_bars(day).select("ticker", "volume", "high", "low")
+        minutes = market.minute_bars(day).group_by("ticker").agg(pl.col("volume").sum())
+        trades = market.session_trades(day)
+        plain = trades.filter(
+            (pl.col("correction") == 0)
+            & (
+                pl.col("conditions").is_null()
+                | pl.col("conditions").is_in(["14,41", "8,9", "9,25"])
+            )
+        )
+        eligible = plain.group_by("ticker").agg(pl.col("size").sum(), pl.col("price").max())
+        sums = daily.join(minutes, on="ticker", how="left", suffix="_minutes")
+        sums = sums.join(eligible, on="ticker", how="left")
+        assert (sums["volume"] >= sums["volume_minutes"]).all()
+        assert (sums["volume_minutes"] >= sums["size"]).all()
+        assert (sums["high"] >= sums["price"]).all()
+
+
+def test_tape_is_ordered_and_inside_the_session(market: SimulatedMarket) -> None:
+    ticker, day = _wild(market, Kind.PUMP)[0]
+    trades, hours = market.trades(ticker, day), session_hours(day)
+    keys = trades.select("sip_timestamp", "sequence_number")
+    assert keys.equals(keys.sort("sip_timestamp", "sequence_number"))
+    assert trades["sequence_number"].is_unique().all() and trades["id"].is_unique().all()
+    assert trades["sip_timestamp"].is_between(hours.premarket_open, hours.postmarket_close).all()
+    assert (trades["participant_timestamp"] < trades["sip_timestamp"]).all()
+    off = trades.filter(pl.col("exchange") == 4)
+    late = (off["sip_timestamp"] - off["participant_timestamp"]).max()
+    assert off["trf_timestamp"].null_count() == 0 and late > 5_000_000_000  # pyright: ignore
+    outside = trades.filter(pl.col("sip_timestamp") < hours.open)["conditions"]
+    assert outside.str.contains("12").all()
+
+
+def test_crosses_print_once_and_the_close_after_the_bell(market: SimulatedMarket) -> None:
+    ticker, day = _wild(market, Kind.PUMP)[0]
+    trades, hours = market.trades(ticker, day), session_hours(day)
+    closing = trades.filter(pl.col("conditions") == "8,9")
+    assert closing.height == 1 and hours.close < closing["sip_timestamp"][0] < hours.close + 10**10
+    assert trades.filter(pl.col("conditions") == "9,25").height == 1
+    bar = market.daily_bars(day).filter(pl.col("ticker") == ticker)
+    assert bar["close"][0] == closing["price"][0]
+
+
+def test_halts_are_silent_and_end_with_a_reopening_print(market: SimulatedMarket) -> None:
+    halted = [(x, d) for k in Kind for x, d in _wild(market, k) if market.halts(x, d)]
+    assert len(halted) > 20
+    for ticker, day in halted[:5]:
+        begin, end = market.halts(ticker, day)[0]
+        trades = market.trades(ticker, day)
+        assert trades.filter(pl.col("sip_timestamp").is_between(begin, end - 1)).is_empty()
+        after = trades.filter(pl.col("sip_timestamp") >= end)
+        assert after["conditions"][0] == "9,28"
+
+
+def test_early_close_ends_at_one_and_five(market: SimulatedMarket) -> None:
+    day = date(2024, 11, 29)
+    hours, minutes = session_hours(day), market.minute_bars(day)
+    assert hours.is_early_close
+    assert minutes["window_start"].max() < hours.postmarket_close  # pyright: ignore
+    crosses = market.session_trades(day).filter(pl.col("conditions") == "8,9")
+    assert crosses["sip_timestamp"].is_between(hours.close, hours.close + 10**10).all()
+
+
+def test_reused_symbol_is_two_companies_with_a_gap(market: SimulatedMarket) -> None:
+    days = market.sessions
+    old, new = (market.ticker_details("RUSE", d) for d in (days[0], days[-1]))
+    assert (
+        old and new and old["composite_figi"] != new["composite_figi"] and old["cik"] != new["cik"]
+    )
+    assert market.ticker_details("RUSE", days[35]) is None
+    assert market.trades("RUSE", days[35]).is_empty()
+    both = market.daily_bars_of("RUSE", days[0], days[-1])
+    assert 30 < both.height < 60
+    gone = [row for row in market.tickers(days[30], False) if row["ticker"] == "RUSE"]
+    assert gone[0]["composite_figi"] == old["composite_figi"] and gone[0]["delisted_utc"]
+
+
+def test_renamed_ticker_keeps_its_identity(market: SimulatedMarket) -> None:
+    events = market.ticker_events("NXVL")
+    assert events and [e["ticker_change"]["ticker"] for e in events["events"]] == ["NXVL", "VLDX"]
+    assert market.ticker_events(events["composite_figi"]) == events
+    change = date.fromisoformat(events["events"][0]["date"])
+    names = {row["ticker"] for row in market.tickers(market.sessions[0], True)}
+    assert "VLDX" in names and "NXVL" not in names
+    assert market.trades("VLDX", change).is_empty() and market.trades("NXVL", change).height
+
+
+def test_listing_is_unknown_before_it_begins(market: SimulatedMarket) -> None:
+    new = [x for x in market.listings if x.listed > market.sessions[0] and x.number > 8]
+    assert new
+    ticker = new[0].symbols[0].ticker
+    assert market.ticker_details(ticker, market.sessions[0]) is None
+    bars = market.daily_bars_of(ticker, market.sessions[0], market.sessions[-1])
+    first = bars["window_start"].min()
+    assert first >= session_hours(new[0].listed).open - 10 * 3600 * 10**9  # pyright: ignore
+
+
+def test_tickers_that_differ_by_case_are_two(market: SimulatedMarket) -> None:
+    day = market.sessions[5]
+    types = {row["ticker"]: row["type"] for row in market.tickers(day, True)}
+    assert types["BCPC"] == "CS" and types["BCpC"] == "PFD"
+    prices = dict(market.daily_bars(day).select("ticker", "close").iter_rows())
+    assert prices["BCPC"] < 12 < prices["BCpC"]
+
+
+def test_unpublished_split_moves_the_price_but_not_the_table(market: SimulatedMarket) -> None:
+    assert "RVSP" not in {row["ticker"] for row in market.splits()}
+    closes = market.daily_bars_of("RVSP", market.sessions[0], market.sessions[-1])["close"]
+    jump = (closes / closes.shift(1)).max()
+    assert 8 < jump < 12  # pyright: ignore[reportOperatorIssue]
+
+
+def test_unpublished_split_is_suspect_at_the_open(market: SimulatedMarket) -> None:
+    (split,) = (event for event in market.split_events if not event.is_published)
+    place = market.sessions.index(split.day)
+    days = market.sessions[place - 20 : place + 1]
+    summaries = []
+    for day in days:
+        member = pl.DataFrame({"date": [day], "ticker": ["RVSP"], "identity": ["RVSP"]})
+        daily = market.daily_bars_of("RVSP", day, day).with_columns(date=pl.lit(day))
+        minutes = market.minute_bars_of("RVSP", day, day).with_columns(
+            pl.col("window_start").cast(INSTANT), date=pl.lit(day)
+        )
+        summaries.append(session_summary(member, daily, minutes, session_hours(day)))
+    factors, settings = TABLES["adjustment_factors"].empty(), MetricsSettings()
+    found = daily_metrics(pl.concat(summaries), factors, None, days, split.day, settings)
+    assert found.select("jump_ratio", "is_suspect_at_open").row(0) == (10.0, True)
+
+
+def test_published_split_moves_the_price_by_its_ratio(market: SimulatedMarket) -> None:
+    split = next(row for row in market.splits() if row["ticker"] == "FWSP")
+    day = date.fromisoformat(split["execution_date"])
+    before = market.sessions[market.sessions.index(day) - 1]
+    two = market.daily_bars_of("FWSP", before, day)
+    assert two["close"][0] / two["open"][1] == pytest.approx(3.0, rel=0.1)
+
+
+def test_special_dividend_is_at_least_five_percent(market: SimulatedMarket) -> None:
+    special = next(row for row in market.dividends() if row["dividend_type"] == "SC")
+    day = date.fromisoformat(special["ex_dividend_date"])
+    before = market.sessions[market.sessions.index(day) - 1]
+    close = market.daily_bars_of(special["ticker"], before, before)["close"][0]
+    assert special["cash_amount"] / close >= 0.05
+
+
+def test_shares_are_whole_before_and_fractional_in_the_fractional_era() -> None:
+    config = SandboxConfig(tickers=20, start=date(2026, 2, 19), end=date(2026, 2, 26), pump_days=0)
+    market = SimulatedMarket(config)
+    whole, fractional = (
+        market.session_trades(date(2026, 2, 20)),
+        market.session_trades(date(2026, 2, 24)),
+    )
+    assert (whole["size"] % 1 == 0).all()
+    assert 0.005 < (fractional["size"] % 1 > 0).mean() < 0.2  # pyright: ignore
+    assert (market.daily_bars(date(2026, 2, 24))["volume"] % 1 > 0).any()
+
+
+def test_trades_scale_scales_trades() -> None:
+    days = {"tickers": 20, "start": date(2024, 10, 1), "end": date(2024, 10, 4)}
+    one, two = (SimulatedMarket(SandboxConfig(**days, trades_scale=x)) for x in (1.0, 2.0))
+    counts = [m.session_trades(date(2024, 10, 2)).height for m in (one, two)]
+    assert counts[1] == pytest.approx(2 * counts[0], rel=0.05)
+
+
+def test_short_volume_is_below_the_off_exchange_volume(market: SimulatedMarket) -> None:
+    day = market.sessions[9]
+    frame = market.short_volume(day)
+    assert frame is not None
+    assert (frame["ShortVolume"] < frame["TotalVolume"]).all()
+    volumes = market.daily_bars(day).join(frame, left_on="ticker", right_on="Symbol")
+    assert (volumes["TotalVolume"] < volumes["volume"]).all()
+    assert "ZVZZT" not in frame["Symbol"].to_list()
+
+
+def test_config_given_unknown_field_is_refused() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        SandboxConfig(ticker=3)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(ValidationError, match="recorded_dir"):
+        SandboxConfig(kind="recorded")
+
+
+def test_seeds_give_different_markets() -> None:
+    other = SimulatedMarket(SMALL.model_copy(update={"seed": 8}))
+    assert fingerprint(other) != fingerprint(SimulatedMarket(SMALL))
+
+
+def test_prices_never_reach_zero(market: SimulatedMarket) -> None:
+    lows = [market.daily_bars(day)["low"].min() for day in market.sessions]
+    assert min(lows) >= t.PRICE_FLOOR / 10_000 - 1e-9  # pyright: ignore
+    assert np.isfinite(np.array(lows, dtype=float)).all()
