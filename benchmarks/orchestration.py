@@ -64,21 +64,14 @@ from smallcaps_assets.orchestration.checks import evaluation
 from smallcaps_assets.orchestration.describe import event_metadata
 from smallcaps_assets.orchestration.instance import POSTGRES_VARIABLE, open_instance, workspace_file
 from smallcaps_assets.orchestration.location import remembered_settings
-from smallcaps_assets.orchestration.market import market_identity, market_range
-from smallcaps_assets.orchestration.partitions import (
-    TICKER_SESSIONS,
-    TICKERS,
-    UNION,
-    Cuts,
-    half_month_keys,
-    month_keys,
-    year_keys,
-)
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.orchestration.pools import apply_pools
-from smallcaps_assets.orchestration.resources import finra_client
-from smallcaps_assets.orchestration.workspace import Outcome
+from smallcaps_assets.pipeline.clients import finra_client
+from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.partition_keys import half_month_keys, month_keys, year_keys
+from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import UNION, Settings
 
 START, END = "2004-01-02", "2026-01-09"
 TICKERS_COUNT, TICKER_SESSIONS_COUNT, BACKFILL_COUNT = 6405, 50_000, 11_054
@@ -101,19 +94,19 @@ class Full:
     tickers: list[str]
     ticker_sessions: list[str]
     backfill: int
-    cuts: Cuts
+    partitions: Partitions
 
     def keys(self, table: str) -> list[str | None]:
         """Every partition of a table."""
-        cuts, whole = self.cuts, {Partitioning.NONE: [None]}
-        periods = [*(period.name for period in cuts.periods), UNION]
+        partitions, whole = self.partitions, {Partitioning.NONE: [None]}
+        periods = [*(period.name for period in partitions.periods), UNION]
         return (
             whole.get(TABLES[table].partitioning)
             or {
                 Partitioning.SESSION: self.sessions,
-                Partitioning.HALF_MONTH: half_month_keys(cuts.start, cuts.end),
-                Partitioning.MONTH: month_keys(cuts.start, cuts.end),
-                Partitioning.YEAR: year_keys(cuts.start, cuts.end),
+                Partitioning.HALF_MONTH: half_month_keys(partitions.start, partitions.end),
+                Partitioning.MONTH: month_keys(partitions.start, partitions.end),
+                Partitioning.YEAR: year_keys(partitions.start, partitions.end),
                 Partitioning.TICKER: self.tickers,
                 Partitioning.TICKER_SESSION: self.ticker_sessions,
                 Partitioning.PERIOD: periods,
@@ -123,8 +116,8 @@ class Full:
 
 def full_size(settings: Settings, share: float) -> Full:
     """Names for everything; ticker-sessions in the order of their sessions."""
-    cuts = Cuts(*market_range(settings), settings.dataset.periods)
-    sessions = cuts.session_keys(cuts.start, cuts.end)
+    partitions = Partitions(*market_range(settings), settings.dataset.periods)
+    sessions = partitions.session_keys(partitions.start, partitions.end)
     tickers = [_name(number) for number in range(max(20, round(TICKERS_COUNT * share)))]
     count = max(100, round(TICKER_SESSIONS_COUNT * share))
     keys = [
@@ -132,7 +125,7 @@ def full_size(settings: Settings, share: float) -> Full:
         for n in range(count)
     ]
     unique = list(dict.fromkeys(keys))
-    return Full(sessions, tickers, unique, max(100, round(BACKFILL_COUNT * share)), cuts)
+    return Full(sessions, tickers, unique, max(100, round(BACKFILL_COUNT * share)), partitions)
 
 
 def _name(number: int) -> str:

@@ -22,7 +22,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.workspace import Outcome
+from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 CHOSEN = os.environ.get("TRIVIAL_TABLES", "trades").split(",")

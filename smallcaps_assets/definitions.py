@@ -27,10 +27,10 @@ from smallcaps_assets.defs import (
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.describe import with_descriptions
 from smallcaps_assets.orchestration.location import handed_over, location_settings
-from smallcaps_assets.orchestration.market import market_range
-from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.resources import resources_of
-from smallcaps_assets.orchestration.workspace import Observer
+from smallcaps_assets.pipeline.market import market_range
+from smallcaps_assets.pipeline.workspace import Observer
 from smallcaps_assets.settings import Settings
 
 # Partition mappings and backfill policies are in beta in the pinned version; it works as measured.
@@ -41,7 +41,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 def build_definitions(settings: Settings, observer: Observer | None = None) -> dg.Definitions:
     """All definitions of a lake; `observer` is told of every partition as it is done."""
     start, end = market_range(settings)
-    location = Location(settings, Cuts(start, end, settings.dataset.periods), observer)
+    location = Location(settings, Partitions(start, end, settings.dataset.periods), observer)
     return dg.Definitions(
         assets=with_descriptions(
             dg.with_source_code_references(

@@ -1,4 +1,4 @@
-"""The asset graph: every table is an asset, with the edges, cuts and descriptions declared."""
+"""The asset graph: every table is an asset, with the edges, partitions and descriptions declared."""
 
 import re
 

@@ -52,9 +52,9 @@ def run_backfill(
         raise UserError("backfill what? name tables, keys or dates, or give --missing or --failed")
     first, last = _range(settings, start, end)
 
-    from smallcaps_assets.defs.losses import losses
     from smallcaps_assets.jobs.backfill import Backfill, BackfillError, Request, tables_of
     from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.pipeline.losses import losses
 
     wanted = tuple(ticker_list(tickers))
     check_market(settings, list(wanted), first, last)
@@ -99,12 +99,12 @@ def run_backfill(
 
 def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, date]:
     """The request's sessions; by default from the lake's first one to the newest begun."""
-    from smallcaps_assets.orchestration.market import market_range
-    from smallcaps_assets.orchestration.partitions import Cuts
-    from smallcaps_assets.orchestration.readiness import newest_begun
+    from smallcaps_assets.orchestration.partitions import Partitions
+    from smallcaps_assets.pipeline.market import market_range
+    from smallcaps_assets.pipeline.publication_times import newest_begun
 
     stored = Lake(settings.lake.root).keys("daily_bars")
-    newest = newest_begun(Cuts(*market_range(settings), ()), datetime.now(UTC))
+    newest = newest_begun(Partitions(*market_range(settings), ()), datetime.now(UTC))
     begin = start or (stored[0] if stored else None)
     return session_range(settings, begin, end or (newest.isoformat() if newest else None))
 

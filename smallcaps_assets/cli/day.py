@@ -11,11 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.defs.halt_feed import halts_of
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import minute_tape
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.reports.days import DayView, TickerDay
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings

@@ -17,20 +17,20 @@ import polars as pl
 
 from smallcaps_assets.cli.spans import Advance, dated_keys, is_in_span, parts, rows
 from smallcaps_assets.defs.expected import between_stored, expected_keys
-from smallcaps_assets.defs.halt_feed import halts_of
-from smallcaps_assets.defs.losses import losses
 from smallcaps_assets.domain.bars.diagnostics import excluded_by_reason
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.quality import figures as quality
 from smallcaps_assets.domain.ticks.tape import TickError, prepare_ticks
 from smallcaps_assets.lake import Empties, Failures, Lake, split_ticker_session
-from smallcaps_assets.orchestration.market import market_range
-from smallcaps_assets.orchestration.partitions import UNION, Cuts
+from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.storage.check_results import check_results
+from smallcaps_assets.pipeline.halt_feed import halts_of
+from smallcaps_assets.pipeline.losses import losses
+from smallcaps_assets.pipeline.market import market_range
 from smallcaps_assets.reports.quality_measures import QualityFigures
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES, Partitioning
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import UNION, Settings
 
 BARS = "dollar_imbalance_bars"
 _FAILED = {"table": pl.String, "key": pl.String, "kind": pl.String, "reason": pl.String}
@@ -133,12 +133,12 @@ def _empties(lake: Lake, span: Span) -> pl.DataFrame:
 def _gaps(source: Source, span: Span) -> pl.DataFrame:
     """Of each table cut by date: expected, missing, and the missing ones as runs of neighbours."""
     start, end = market_range(source.settings)
-    cuts = Cuts(start, min(end, date.today()), source.settings.dataset.periods)
+    partitions = Partitions(start, min(end, date.today()), source.settings.dataset.periods)
     found = []
     for name, table in TABLES.items():
         if table.partitioning in (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD):
             continue
-        keys = expected_keys(source.lake, source.instance, cuts, name)
+        keys = expected_keys(source.lake, source.instance, partitions, name)
         wanted, stored = between_stored(source.lake, name, keys)
         wanted = [key for key in wanted if is_in_span(name, key, span)]
         runs = quality.gap_runs(wanted, stored)

@@ -12,11 +12,10 @@ from smallcaps_assets.cli.day import day_view
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.meta import read_meta
 from smallcaps_assets.orchestration.location import remembered_settings
-from smallcaps_assets.orchestration.partitions import UNION
 from smallcaps_assets.orchestration.runner import explain
 from smallcaps_assets.reports.days import choose_days
 from smallcaps_assets.reports.run_report import RunReport, render
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import UNION, Settings
 
 PLACE = "reports/run_report.html"
 _METRICS = ["date", "ticker", "high", "low", "close", "pct_change", "rvol30", "dollar_volume"]

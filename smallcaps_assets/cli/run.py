@@ -21,12 +21,12 @@ from smallcaps_assets.cli.setup import (
     ticker_list,
 )
 from smallcaps_assets.lake import Empties, Lake
-from smallcaps_assets.orchestration.market import absent_tables
+from smallcaps_assets.pipeline.market import absent_tables
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from smallcaps_assets.defs.losses import Losses
+    from smallcaps_assets.pipeline.losses import Losses
 
 _SHOWN_FAILURES = 20
 _SHOWN_EMPTIES = 5
@@ -139,7 +139,7 @@ def _conclude(
     began: float,
 ) -> int:
     """Sum the run up, with what it lost, left empty and failed; its exit status."""
-    from smallcaps_assets.defs.losses import losses
+    from smallcaps_assets.pipeline.losses import losses
 
     if report.known:
         console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")

@@ -8,7 +8,7 @@ import click
 
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import UserError, check_port, settings_of
-from smallcaps_assets.orchestration.market import embedded_market
+from smallcaps_assets.pipeline.market import embedded_market
 
 
 def serve_sandbox(

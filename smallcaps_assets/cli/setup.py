@@ -23,7 +23,7 @@ from smallcaps_assets.lake import Lake, LakeError, open_lake
 from smallcaps_assets.lake.identity import check_identity, read_identity
 from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
-from smallcaps_assets.orchestration.market import (
+from smallcaps_assets.pipeline.market import (
     endpoints,
     has_daily_bars,
     market_identity,
@@ -237,7 +237,7 @@ def check_market(settings: Settings, tickers: list[str], start: date, end: date)
         _check_embedded(settings)
     if settings.market.name != "polygon" and not tickers:
         return
-    from smallcaps_assets.orchestration.resources import polygon_client
+    from smallcaps_assets.pipeline.clients import polygon_client
 
     client = polygon_client(settings)
     _check_key(client)
@@ -267,7 +267,7 @@ def _check_embedded(settings: Settings) -> None:
 
 def _check_recorded(settings: Settings, start: date, end: date) -> None:
     """Read every file that the range needs; earlier sessions need their daily bars only."""
-    from smallcaps_assets.defs.inputs import METRICS_WINDOW
+    from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
     from smallcaps_assets.sandbox import RecordedMarket
 
     market = RecordedMarket(recorded_dir(settings))

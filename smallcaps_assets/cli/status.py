@@ -13,13 +13,13 @@ from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.run import name_losses
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.defs.expected import expected_keys, failed_keys
-from smallcaps_assets.defs.losses import Losses, outside_periods, qualified_keys
 from smallcaps_assets.lake import Empties, Empty, Lake
 from smallcaps_assets.lake.meta import is_described
 from smallcaps_assets.orchestration.instance import instance_to_read
-from smallcaps_assets.orchestration.market import absent_tables, market_range
-from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.storage.check_results import check_results
+from smallcaps_assets.pipeline.losses import Losses, outside_periods, qualified_keys
+from smallcaps_assets.pipeline.market import absent_tables, market_range
 from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
@@ -66,14 +66,16 @@ def status_rows(
 ) -> list[StatusRow]:
     """One row for each table of the graph."""
     start, end = market_range(settings)
-    cuts = Cuts(start, min(end, date.today()), settings.dataset.periods)
+    partitions = Partitions(start, min(end, date.today()), settings.dataset.periods)
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
     absent = absent_tables(settings)
     return [
         _row(
-            *(lake, instance, cuts, table),
-            _expected(lake, instance, cuts, table, TABLES[table].is_optional or table in absent),
+            *(lake, instance, partitions, table),
+            _expected(
+                lake, instance, partitions, table, TABLES[table].is_optional or table in absent
+            ),
             defects.get(table, set()),
             [empty for empty in empties if empty.table == table],
         )
@@ -84,28 +86,28 @@ def status_rows(
 def _with_outdated(settings: Settings, lake: Lake, row: StatusRow) -> StatusRow:
     """The row with the number of stored partitions that the next run would make again."""
     from smallcaps_assets.defs.common import workspace_over
-    from smallcaps_assets.defs.outdated import outdated
+    from smallcaps_assets.pipeline.outdated import outdated
 
-    cuts = Cuts(*market_range(settings), settings.dataset.periods)
-    work = workspace_over(settings, lake, cuts)
+    partitions = Partitions(*market_range(settings), settings.dataset.periods)
+    work = workspace_over(settings, lake, partitions)
     return row._replace(outdated=len(outdated(work, row.table, lake.keys(row.table))))
 
 
 def _expected(
-    lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str, is_left_out: bool
+    lake: Lake, instance: dg.DagsterInstance, partitions: Partitions, table: str, is_left_out: bool
 ) -> list[str]:
     """Keys of a complete lake; of a table that the main job leaves out, those that are stored."""
     stored = set(lake.keys(table)) if is_left_out else None
     if stored is not None and not stored:
         return []
-    keys = expected_keys(lake, instance, cuts, table)
+    keys = expected_keys(lake, instance, partitions, table)
     return keys if stored is None else [key for key in keys if key in stored]
 
 
 def _row(
     lake: Lake,
     instance: dg.DagsterInstance,
-    cuts: Cuts,
+    partitions: Partitions,
     table: str,
     expected: list[str],
     defects: set[str],
@@ -120,7 +122,7 @@ def _row(
         expected=len(expected),
         present=len(present),
         missing=len(missing),
-        failed=len(failed_keys(instance, cuts, table, expected)),
+        failed=len(failed_keys(instance, partitions, table, expected)),
         defects=len(defects.intersection(present)),
         bytes=sum(lake.size(table, key or None) for key in present),
         latest=_latest(table, present),

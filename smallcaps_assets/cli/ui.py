@@ -46,7 +46,7 @@ def open_ui(
     ready_lake(settings)
 
     from smallcaps_assets.orchestration.instance import open_instance, workspace_file
-    from smallcaps_assets.orchestration.upkeep import put_in_order
+    from smallcaps_assets.orchestration.maintenance import put_in_order
 
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)

@@ -104,14 +104,14 @@ def _conclude(
     is_repaired: bool,
 ) -> int:
     from smallcaps_assets.orchestration.instance import instance_to_read, open_instance
-    from smallcaps_assets.orchestration.market import market_range
-    from smallcaps_assets.orchestration.partitions import Cuts
+    from smallcaps_assets.orchestration.partitions import Partitions
+    from smallcaps_assets.pipeline.market import market_range
 
-    cuts = Cuts(*market_range(settings), settings.dataset.periods)
+    partitions = Partitions(*market_range(settings), settings.dataset.periods)
     opened = open_instance if is_repaired else instance_to_read
     with opened(settings.lake.local) as instance:
-        done.findings = _unmarked(cuts, instance, done.findings)
-        done.findings += _of_dagster(cuts, instance, lake, tables)
+        done.findings = _unmarked(partitions, instance, done.findings)
+        done.findings += _of_dagster(partitions, instance, lake, tables)
         if not done.findings:
             console.print("nothing is wrong")
             return 0
@@ -125,28 +125,30 @@ def _conclude(
     return 1
 
 
-def _unmarked(cuts: Any, instance: Any, found: Sequence[Finding]) -> list[Finding]:
+def _unmarked(partitions: Any, instance: Any, found: Sequence[Finding]) -> list[Finding]:
     """Findings without those of a meta.json that was marked for writing, as a lost file is."""
     from smallcaps_assets.defs.expected import failed_keys
 
     return [
         one
         for one in found
-        if not (one.is_of_meta and failed_keys(instance, cuts, one.table, [one.key]))
+        if not (one.is_of_meta and failed_keys(instance, partitions, one.table, [one.key]))
     ]
 
 
-def _of_dagster(cuts: Any, instance: Any, lake: Lake, tables: Sequence[str]) -> Iterator[Finding]:
+def _of_dagster(
+    partitions: Any, instance: Any, lake: Lake, tables: Sequence[str]
+) -> Iterator[Finding]:
     """Where Dagster and the disk disagree; what is marked already is no finding."""
     from smallcaps_assets.defs.expected import failed_keys
-    from smallcaps_assets.orchestration.damage import lost_keys, malformed_keys, unreported_keys
+    from smallcaps_assets.orchestration.reconcile import lost_keys, malformed_keys, unreported_keys
 
     for table in _first_of_each_definition(tables):
         for key in malformed_keys(instance, table):
             yield Finding("partition key", repr(key), f"is no {TABLES[table].partitioning}")
     for table in tables:
         lost = lost_keys(instance, lake, table)
-        marked = failed_keys(instance, cuts, table, lost)
+        marked = failed_keys(instance, partitions, table, lost)
         for key in sorted(set(lost) - set(marked)):
             yield Finding(table, key, "is materialized for Dagster, and not stored")
         for key in unreported_keys(instance, lake, table):
@@ -166,9 +168,9 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
 
     Dynamic partition keys that can't be ones are removed.
     """
-    from smallcaps_assets.orchestration.damage import remove_malformed, report_lost
     from smallcaps_assets.orchestration.instance import report_stored
-    from smallcaps_assets.orchestration.workspace import Outcome, written
+    from smallcaps_assets.orchestration.reconcile import remove_malformed, report_lost
+    from smallcaps_assets.pipeline.workspace import Outcome, written
 
     removed = [key for table in TABLES for key in remove_malformed(instance, table)]
     if removed:

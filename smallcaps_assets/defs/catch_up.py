@@ -13,12 +13,12 @@ from math import ceil
 import dagster as dg
 
 from smallcaps_assets.defs.expected import date_of
-from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import first_key
-from smallcaps_assets.orchestration.market import absent_tables
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.market import absent_tables
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 
 LOOKED_AT = 20
@@ -37,7 +37,7 @@ def sessions_looked_at(
     ever asked for, and are the last twenty at least. What lies before is left alone: it may be the
     gap between two stretches that were wanted.
     """
-    keys = work.cuts.session_keys(work.cuts.start, newest) if newest else []
+    keys = work.span.session_keys(work.span.start, newest) if newest else []
     stored = work.lake.keys("daily_bars")
     if not keys or not stored:
         return keys[-1:]

@@ -15,7 +15,7 @@ from smallcaps_assets.domain.quality import checks
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import result
-from smallcaps_assets.orchestration.readiness import newest_expected
+from smallcaps_assets.pipeline.publication_times import newest_expected
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 
 COVERAGE, FRESHNESS = "coverage", "freshness"
@@ -69,7 +69,7 @@ def look_at_coverage(
     location: Location, lake: Lake, instance: dg.DagsterInstance, table: str
 ) -> Finding:
     """Share of what lies between the first and the last stored partition that is stored."""
-    keys = expected_keys(lake, instance, location.cuts, table)
+    keys = expected_keys(lake, instance, location.partitions, table)
     wanted, stored = between_stored(lake, table, keys)
     return checks.coverage(wanted, stored, LEAST_COVERAGE[TABLES[table].partitioning])
 
@@ -77,5 +77,5 @@ def look_at_coverage(
 def look_at_freshness(location: Location, lake: Lake, table: str, now: datetime) -> Finding:
     """Whether the newest session is as new as it can be."""
     stored = lake.keys(table)
-    expected: date | None = newest_expected(table, location.cuts, now)
+    expected: date | None = newest_expected(table, location.partitions, now)
     return checks.freshness(stored[-1] if stored else None, expected)

@@ -8,25 +8,27 @@ from typing import Any
 
 import dagster as dg
 
-from smallcaps_assets.defs.findings import find
-from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import PartitionKeyError, is_key
-from smallcaps_assets.orchestration.partitions import TICKERS, Cuts
+from smallcaps_assets.orchestration.maintenance import claim
+from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.orchestration.resources import (
     FinraResource,
     LakeResource,
     PolygonResource,
     RegulatorsResource,
+)
+from smallcaps_assets.orchestration.runner import RunConfig, done_in
+from smallcaps_assets.pipeline.clients import (
     finra_client,
     polygon_client,
     regulators,
     router,
     spool,
 )
-from smallcaps_assets.orchestration.runner import RunConfig, done_in
-from smallcaps_assets.orchestration.upkeep import claim
-from smallcaps_assets.orchestration.workspace import Built, Observer, Outcome, Workspace
+from smallcaps_assets.pipeline.findings import find
+from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline.workspace import Built, Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
@@ -38,7 +40,7 @@ class Location:
     """What every declaration of one code location is made from."""
 
     settings: Settings
-    cuts: Cuts
+    partitions: Partitions
     observer: Observer | None = None
 
     def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
@@ -61,7 +63,7 @@ class Location:
         return Workspace(
             settings=self.settings,
             lake=lake.open(),
-            cuts=self.cuts,
+            span=self.partitions,
             get_polygon=polygon.client,
             get_router=polygon.router,
             get_finra=finra.client,
@@ -73,13 +75,13 @@ class Location:
 
 
 def workspace_over(
-    settings: Settings, lake: Lake, cuts: Cuts, tickers: tuple[str, ...] = ()
+    settings: Settings, lake: Lake, partitions: Partitions, tickers: tuple[str, ...] = ()
 ) -> Workspace:
     """A workspace outside Dagster's runs, over the clients of these settings."""
     return Workspace(
         settings=settings,
         lake=lake,
-        cuts=cuts,
+        span=partitions,
         get_polygon=lambda: polygon_client(settings),
         get_router=lambda: router(settings),
         get_finra=lambda: finra_client(settings),

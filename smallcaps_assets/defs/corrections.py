@@ -23,7 +23,6 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.expected import date_of
-from smallcaps_assets.defs.inputs import METRICS_WINDOW
 from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.domain.ticks.conditions import conditions
@@ -43,9 +42,11 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
+from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.settings import UNION
 from smallcaps_assets.sources.errors import SourceError
 
 FROM_METRICS = ("daily_metrics", "watchlist", "runners")
@@ -148,7 +149,7 @@ def corrected_short_volume(
             continue  # what could not be looked at is looked at with the next session
         if source and found != source:
             reason = f"sensor corrections: FINRA has corrected its file of {key}"
-            order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+            order = work.span.session_keys(work.span.start, work.span.end)
             for launch in plan([key], order):
                 yield run_request(
                     "session_tables", ("short_volume",), launch, reason, f"short {key} {found}"
@@ -222,7 +223,7 @@ def late_facts(
         return
     if now - cursor.get("facts asked", 0.0) < work.settings.run.quiet_minutes * 60:
         return
-    stored = [period.name for period in work.cuts.periods if _has_other_facts(work, period.name)]
+    stored = [period.name for period in work.span.periods if _has_other_facts(work, period.name)]
     cursor.set("facts events", events)
     if stored:
         cursor.set("facts asked", now)
@@ -273,7 +274,7 @@ def _changed(
 
 def _stored_window(work: Workspace, table: str, day: date) -> list[str]:
     """Stored sessions from a day on whose windows of earlier sessions can hold it."""
-    keys = work.cuts.session_keys(day, work.cuts.end)[: METRICS_WINDOW + 1]
+    keys = work.span.session_keys(day, work.span.end)[: METRICS_WINDOW + 1]
     stored = set(work.lake.keys(table))
     return [key for key in keys if key in stored]
 
@@ -281,7 +282,7 @@ def _stored_window(work: Workspace, table: str, day: date) -> list[str]:
 def _of_sessions(
     work: Workspace, tables: tuple[str, ...], keys: list[str], reason: str, name: str
 ) -> Iterator[dg.RunRequest]:
-    order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    order = work.span.session_keys(work.span.start, work.span.end)
     for number, launch in enumerate(plan(keys, order)):
         yield run_request("session_tables", tables, launch, reason, f"{name} {number}", _SKIP)
 

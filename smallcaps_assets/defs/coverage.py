@@ -12,10 +12,6 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.fact_places import COVERED, FACT_TABLES, told_facts
-from smallcaps_assets.defs.halt_feed import session_halts
-from smallcaps_assets.defs.inputs import ticker_sessions_of
-from smallcaps_assets.defs.losses import short_tapes
 from smallcaps_assets.domain.quality.coverage import Reading, coverage
 from smallcaps_assets.domain.quality.figures import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
@@ -27,7 +23,11 @@ from smallcaps_assets.orchestration.runner import (
     materialize,
     partition_keys,
 )
-from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.feed_partitions import COVERED, FACT_TABLES, told_facts
+from smallcaps_assets.pipeline.halt_feed import session_halts
+from smallcaps_assets.pipeline.inputs import ticker_sessions_of
+from smallcaps_assets.pipeline.losses import short_tapes
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip
 from smallcaps_assets.schemas import TABLES, Partitioning
 
@@ -45,9 +45,9 @@ def session_coverage(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="coverage",
         specs=[asset_spec("coverage", deps)],
-        check_specs=quality_specs(["coverage"], location.cuts),
+        check_specs=quality_specs(["coverage"], location.partitions),
         can_subset=True,
-        partitions_def=location.cuts.sessions,
+        partitions_def=location.partitions.sessions,
         required_resource_keys=RESOURCES,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
     )

@@ -10,10 +10,6 @@ import polars as pl
 
 from smallcaps_assets import __version__
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.fact_inputs import fact_keys
-from smallcaps_assets.defs.inputs import DATASET_PARTS
-from smallcaps_assets.defs.losses import qualified_keys, short_tapes
-from smallcaps_assets.defs.outdated import digests_once
 from smallcaps_assets.domain.dataset import (
     dataset_meta,
     held_periods,
@@ -27,17 +23,21 @@ from smallcaps_assets.domain.market.history import ticker_history
 from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.partitions import TICKERS, UNION
+from smallcaps_assets.orchestration.partitions import TICKERS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     in_threads,
     materialize,
     partition_keys,
 )
-from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.feed_inputs import fact_keys
+from smallcaps_assets.pipeline.inputs import DATASET_PARTS
+from smallcaps_assets.pipeline.losses import qualified_keys, short_tapes
+from smallcaps_assets.pipeline.outdated import digests_once
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import label_strip
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import Period
+from smallcaps_assets.settings import UNION, Period
 
 _PARTS = DATASET_PARTS
 _BY_TICKER = {
@@ -60,8 +60,8 @@ def dataset(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ml_dataset",
         specs=[asset_spec("ml_dataset", parts)],
-        check_specs=quality_specs(["ml_dataset"], location.cuts),
-        partitions_def=location.cuts.period_names,
+        check_specs=quality_specs(["ml_dataset"], location.partitions),
+        partitions_def=location.partitions.period_names,
         can_subset=True,
         required_resource_keys=RESOURCES,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -87,7 +87,7 @@ def history(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_history",
         specs=[asset_spec("ticker_history", deps)],
-        check_specs=quality_specs(["ticker_history"], location.cuts),
+        check_specs=quality_specs(["ticker_history"], location.partitions),
         partitions_def=TICKERS,
         can_subset=True,
         required_resource_keys=RESOURCES,

@@ -6,39 +6,37 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from smallcaps_assets.defs.fact_places import published_halves
-from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.orchestration.partitions import (
-    TICKERS,
-    Cuts,
-    month_keys,
-    year_keys,
-)
+from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
+from smallcaps_assets.pipeline.feed_partitions import published_halves
+from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 
-def expected_keys(lake: Lake, instance: dg.DagsterInstance, cuts: Cuts, table: str) -> list[str]:
+def expected_keys(
+    lake: Lake, instance: dg.DagsterInstance, partitions: Partitions, table: str
+) -> list[str]:
     """Keys that a complete lake of this market would hold, in the order of the sessions."""
-    start, end = cuts.start, cuts.end
+    start, end = partitions.start, partitions.end
     qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
     return {
         Partitioning.NONE: lambda: [""],
-        Partitioning.SESSION: lambda: cuts.session_keys(start, end),
+        Partitioning.SESSION: lambda: partitions.session_keys(start, end),
         Partitioning.HALF_MONTH: lambda: published_halves(table, start, end),
         Partitioning.MONTH: lambda: month_keys(start, end),
         Partitioning.YEAR: lambda: year_keys(start, end),
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
-        Partitioning.PERIOD: lambda: cuts.datasets(start, end),
+        Partitioning.PERIOD: lambda: partitions.datasets(start, end),
     }[TABLES[table].partitioning]()
 
 
 def failed_keys(
-    instance: dg.DagsterInstance, cuts: Cuts, table: str, keys: Sequence[str]
+    instance: dg.DagsterInstance, partitions: Partitions, table: str, keys: Sequence[str]
 ) -> list[str]:
     """Those of some partitions whose last attempt failed, as Dagster knows them."""
-    definition = cuts.of(TABLES[table])
+    definition = partitions.of(TABLES[table])
     if definition is None or not keys:
         return []
     found = instance.get_status_by_partition(dg.AssetKey(table), list(keys), definition) or {}

@@ -13,8 +13,6 @@ import dagster as dg
 
 from smallcaps_assets.defs.catch_up import lacking_halts, sessions_looked_at, span
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.fact_places import published_halves
-from smallcaps_assets.defs.halt_feed import session_halts
 from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
@@ -23,9 +21,11 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.partitions import month_keys
-from smallcaps_assets.orchestration.readiness import newest_begun
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.feed_partitions import published_halves
+from smallcaps_assets.pipeline.halt_feed import session_halts
+from smallcaps_assets.pipeline.partition_keys import month_keys
+from smallcaps_assets.pipeline.publication_times import newest_begun
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 CRON = "30 20 * * 1-5"
@@ -55,7 +55,7 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
     )
     def _evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)
-        newest = newest_begun(location.cuts, context.scheduled_execution_time)
+        newest = newest_begun(location.partitions, context.scheduled_execution_time)
         keys = sessions_looked_at(work, context.instance, newest)
         asked = list(_requests(work, keys, table)) if keys else []
         requests = not_under_way(context.instance, asked)
@@ -99,7 +99,7 @@ def facts_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
 def _since(work: Workspace, table: str, usual: date) -> date:
     """From when on a table is looked at: the newest partition stored, for what was missed since."""
     newest = [f"{key}-01"[:10] for key in work.lake.keys(table)[-1:]]
-    return max(min([usual, *map(date.fromisoformat, newest)]), work.cuts.start)
+    return max(min([usual, *map(date.fromisoformat, newest)]), work.span.start)
 
 
 def open_halts(work: Workspace, newest: date) -> list[str]:

@@ -12,9 +12,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs import halt_feed
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.fact_inputs import month_reach
 from smallcaps_assets.domain.feeds import tables as fact_tables
 from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
@@ -28,7 +26,9 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.workspace import (
+from smallcaps_assets.pipeline import halt_feed
+from smallcaps_assets.pipeline.feed_inputs import month_reach
+from smallcaps_assets.pipeline.workspace import (
     OFFERED_TABLES,
     Built,
     Outcome,
@@ -68,13 +68,13 @@ def fact_assets(location: Location) -> list[dg.AssetsDefinition]:
 
 
 def _op(location: Location, group: Group) -> dg.AssetsDefinition:
-    cut = location.cuts.of(TABLES[group.tables[0]])
+    cut = location.partitions.of(TABLES[group.tables[0]])
 
     @dg.multi_asset(
         name=group.name,
         specs=[asset_spec(name, [dg.AssetDep(u) for u in TABLES[name].upstream])
                for name in group.tables],
-        check_specs=quality_specs(group.tables, location.cuts),
+        check_specs=quality_specs(group.tables, location.partitions),
         partitions_def=cut,
         can_subset=True,
         required_resource_keys=RESOURCES,

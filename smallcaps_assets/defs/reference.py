@@ -22,7 +22,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
 
 ACTIONS = ("splits", "dividends")
 
@@ -33,8 +33,8 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="corporate_actions",
         specs=[asset_spec(name) for name in ACTIONS],
-        check_specs=quality_specs(ACTIONS, location.cuts),
-        partitions_def=location.cuts.years,
+        check_specs=quality_specs(ACTIONS, location.partitions),
+        partitions_def=location.partitions.years,
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=VENDOR,
@@ -59,8 +59,8 @@ def details(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_details",
         specs=[asset_spec("ticker_details")],
-        check_specs=quality_specs(["ticker_details"], location.cuts),
-        partitions_def=location.cuts.months,
+        check_specs=quality_specs(["ticker_details"], location.partitions),
+        partitions_def=location.partitions.months,
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=VENDOR,
@@ -94,7 +94,7 @@ def factors(location: Location) -> dg.AssetsDefinition:
                 [dg.AssetDep(name, partition_mapping=everything) for name in upstream],
             )
         ],
-        check_specs=quality_specs(["adjustment_factors"], location.cuts),
+        check_specs=quality_specs(["adjustment_factors"], location.partitions),
         can_subset=True,
         required_resource_keys=RESOURCES,
     )
@@ -152,7 +152,7 @@ def with_delisted_dates(details: pl.DataFrame, delisted: pl.DataFrame, month: da
 
 def _first_session(work: Workspace, month: date) -> date:
     """The month's first session in the market: the companies listed then are asked for."""
-    keys = work.cuts.session_keys(month, work.cuts.end)
+    keys = work.span.session_keys(month, work.span.end)
     return date.fromisoformat(keys[0]) if keys else month
 
 

@@ -42,8 +42,8 @@ from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.orchestration.cursor import newest_event
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
-from smallcaps_assets.orchestration.readiness import newest_begun, newest_expected
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.publication_times import newest_begun, newest_expected
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.sources.errors import NotFound, SourceError
 
 CRON = "15,45 * * * *"
@@ -66,7 +66,7 @@ class Look:
 
     def is_late(self, table: str, key: str) -> bool:
         """Whether the source of a session's table should have had it by now."""
-        newest = newest_expected(table, self.work.cuts, self.now)
+        newest = newest_expected(table, self.work.span, self.now)
         return newest is not None and key <= newest.isoformat()
 
     def lacking(self, tables: Sequence[str]) -> list[str]:
@@ -103,7 +103,7 @@ def _schedule(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work, now = location.workspace_of(context.resources), context.scheduled_execution_time
-        keys = sessions_looked_at(work, context.instance, newest_begun(location.cuts, now))
+        keys = sessions_looked_at(work, context.instance, newest_begun(location.partitions, now))
         if not keys:
             yield dg.SkipReason("the market has no session yet")
             return
@@ -169,7 +169,7 @@ def _of_stage(
     look: Look, stage: str, tables: tuple[str, ...], keys: list[str]
 ) -> Generator[dg.RunRequest | str, None, list[str]]:
     """Runs of the oldest sessions, unless some are on. Returns those that are still asked for."""
-    order = look.work.cuts.session_keys(look.work.cuts.start, look.work.cuts.end)
+    order = look.work.span.session_keys(look.work.span.start, look.work.span.end)
     tried, busy = tries(look.instance, "session_tables", f"{_ASKED}{stage} ", order)
     if vain := [key for key in keys if tried[key] >= MOST_ATTEMPTS and key not in busy]:
         yield f"{stage} of {span(vain)} failed {MOST_ATTEMPTS} times and is not asked for again"
@@ -219,7 +219,7 @@ def _of_coverage(look: Look) -> Answers:
         return
     stored = "".join(work.stamp("coverage", key).inputs for key in due)
     mark = hashlib.sha256(stored.encode()).hexdigest()[:8]
-    order = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    order = work.span.session_keys(work.span.start, work.span.end)
     what = f"coverage {span(due)} of what is stored ({mark})"
     yield from _attempt(look.instance, what, "coverage", ("coverage",), due, order)
 

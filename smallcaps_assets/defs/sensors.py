@@ -25,9 +25,7 @@ from smallcaps_assets.defs import corrections
 from smallcaps_assets.defs.catch_up import LOOKED_AT, lacking
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.expected import date_of
-from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.defs.jobs import JOBS, REGISTRY
-from smallcaps_assets.defs.outdated import outdated
 from smallcaps_assets.orchestration.cursor import Cursor, newest_event
 from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
@@ -37,12 +35,14 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION, Cuts
-from smallcaps_assets.orchestration.readiness import newest_begun
-from smallcaps_assets.orchestration.upkeep import put_in_order
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.orchestration.maintenance import put_in_order
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
+from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.outdated import outdated
+from smallcaps_assets.pipeline.publication_times import newest_begun
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import UNION, Settings
 
 MOST_RUNS = 10
 """Requests of one evaluation; a historical period's ticks come in instalments."""
@@ -212,7 +212,10 @@ def dataset(location: Location) -> dg.SensorDefinition:
             dg.AssetKey("sample_weights"), after_cursor=cursor.get("event")
         )
         cursor.set("event", event)
-        touched, work = periods_of(location.cuts, keys), location.workspace_of(context.resources)
+        touched, work = (
+            periods_of(location.partitions, keys),
+            location.workspace_of(context.resources),
+        )
         stale = [name for name in touched if not work.is_current("ml_dataset", name)]
         if not stale:
             told = "the new weights lie in no period: widen one of dataset.periods, or add one"
@@ -232,10 +235,10 @@ def dataset(location: Location) -> dg.SensorDefinition:
     return _dataset
 
 
-def periods_of(cuts: Cuts, keys: Sequence[str] | set[str]) -> list[str]:
+def periods_of(partitions: Partitions, keys: Sequence[str] | set[str]) -> list[str]:
     """Names of the periods that some ticker-sessions fall in, in the order of the settings."""
     days = {date.fromisoformat(date_of(key)) for key in keys}
-    return [period.name for period in cuts.periods if any(map(period.covers, days))]
+    return [period.name for period in partitions.periods if any(map(period.covers, days))]
 
 
 def histories(location: Location) -> dg.SensorDefinition:
@@ -320,7 +323,7 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
     def _corrections(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = Cursor(context.cursor)
         work = location.workspace_of(context.resources)
-        newest = newest_begun(location.cuts, datetime.now(UTC))
+        newest = newest_begun(location.partitions, datetime.now(UTC))
         requests = [*_all(corrections.FINDERS, work, context.instance, cursor, newest)]
         return dg.SensorResult(requests, cursor=cursor.text)
 

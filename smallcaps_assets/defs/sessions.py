@@ -13,7 +13,6 @@ import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.defs.density import day_metadata, density_metadata
-from smallcaps_assets.defs.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
 from smallcaps_assets.domain.market import metrics
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.market.calendar import session_hours, sessions
@@ -23,7 +22,7 @@ from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, year_keys
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
 from smallcaps_assets.orchestration.pools import VENDOR
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
@@ -32,7 +31,9 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
+from smallcaps_assets.pipeline.partition_keys import year_keys
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.polygon.minutes import Minutes
 from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
@@ -57,8 +58,8 @@ def session_tables(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="session_tables",
         specs=[asset_spec(name, _deps(name)) for name in SESSION_TABLES],
-        check_specs=quality_specs(SESSION_TABLES, location.cuts),
-        partitions_def=location.cuts.sessions,
+        check_specs=quality_specs(SESSION_TABLES, location.partitions),
+        partitions_def=location.partitions.sessions,
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=VENDOR,
@@ -89,7 +90,7 @@ def registry(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="ticker_sessions",
         specs=[asset_spec("ticker_sessions", [watchlists])],
-        check_specs=quality_specs(["ticker_sessions"], location.cuts),
+        check_specs=quality_specs(["ticker_sessions"], location.partitions),
         can_subset=True,
         required_resource_keys=RESOURCES,
     )
@@ -354,7 +355,7 @@ class Stages:
 
     def _read_actions(self, year: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Splits and dividends from the market's first year up to this one."""
-        first = self.work.cuts.start
+        first = self.work.span.start
         keys = year_keys(first, date(year, 1, 1))
         for table in ("splits", "dividends"):
             self.work.lake.read(table, str(year), ["ticker"])

@@ -14,7 +14,6 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.halt_feed import halts_of
 from smallcaps_assets.domain.bars.build import (
     activity_target,
     build_bars,
@@ -45,8 +44,9 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.shared import kept
-from smallcaps_assets.orchestration.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.halt_feed import halts_of
+from smallcaps_assets.pipeline.shared import kept
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
@@ -65,7 +65,7 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="tick_chain",
         specs=[asset_spec(name, _deps(name)) for name in TICK_CHAIN],
-        check_specs=quality_specs(TICK_CHAIN, location.cuts),
+        check_specs=quality_specs(TICK_CHAIN, location.partitions),
         partitions_def=TICKER_SESSIONS,
         can_subset=True,
         required_resource_keys=RESOURCES,

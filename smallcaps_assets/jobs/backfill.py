@@ -74,7 +74,7 @@ class Backfill(MainJob):
     def wanted(self, table: str) -> list[str]:
         """The keys of a table that the request is for. Raises BackfillError for an unknown one."""
         request, lake = self.request, self.work.lake
-        known = expected_keys(lake, self.instance, self.cuts, table)
+        known = expected_keys(lake, self.instance, self.partitions, table)
         if request.is_failed and TABLES[table].partitioning in DYNAMIC:
             known = list(self._order(table))  # a key that failed need not be one of the registry
         if request.keys:
@@ -82,7 +82,7 @@ class Backfill(MainJob):
             known = list(request.keys)
         keys = [key for key in known if self._is_asked(table, key)]
         if request.is_failed:
-            return failed_keys(self.instance, self.cuts, table, keys)
+            return failed_keys(self.instance, self.partitions, table, keys)
         if request.is_missing:
             stored = set(lake.keys(table))
             return [key for key in keys if key not in stored]
@@ -108,8 +108,8 @@ class Backfill(MainJob):
     def _order(self, table: str) -> Sequence[str]:
         """The definition's order; of sessions without asking Dagster, which is slow."""
         if TABLES[table].partitioning is Partitioning.SESSION:
-            return self.cuts.session_keys(self.cuts.start, self.cuts.end)
-        definition = self.cuts.of(TABLES[table])
+            return self.partitions.session_keys(self.partitions.start, self.partitions.end)
+        definition = self.partitions.of(TABLES[table])
         assert definition is not None
         return definition.get_partition_keys(dynamic_partitions_store=self.instance)
 

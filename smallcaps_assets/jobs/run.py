@@ -16,9 +16,6 @@ import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.common import workspace_over
-from smallcaps_assets.defs.fact_places import needed_halves
-from smallcaps_assets.defs.inputs import METRICS_WINDOW
-from smallcaps_assets.defs.outdated import at_once
 from smallcaps_assets.defs.sessions import (
     SESSION_TABLES,
     register_ticker_sessions,
@@ -28,16 +25,14 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.in_process import run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
-from smallcaps_assets.orchestration.market import absent_tables, has_daily_bars, market_range
-from smallcaps_assets.orchestration.partitions import (
-    TICKER_SESSIONS,
-    TICKERS,
-    Cuts,
-    month_keys,
-    year_keys,
-)
-from smallcaps_assets.orchestration.upkeep import end_orphans, process_tag
-from smallcaps_assets.orchestration.workspace import Observer, Outcome, Workspace
+from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
+from smallcaps_assets.pipeline.feed_partitions import needed_halves
+from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
+from smallcaps_assets.pipeline.market import absent_tables, has_daily_bars, market_range
+from smallcaps_assets.pipeline.outdated import at_once
+from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
+from smallcaps_assets.pipeline.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning, lineage
 from smallcaps_assets.settings import Settings
 
@@ -148,9 +143,9 @@ class MainJob:
         self.instance = instance
         self._watch = observer
         self._on_step = on_step or (lambda step, count: None)
-        self.cuts = Cuts(*market_range(settings), settings.dataset.periods)
+        self.partitions = Partitions(*market_range(settings), settings.dataset.periods)
         self.definitions = build_definitions(settings, self._observe)
-        self.work = workspace_over(settings, lake, self.cuts, self.tickers)
+        self.work = workspace_over(settings, lake, self.partitions, self.tickers)
 
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
@@ -197,9 +192,9 @@ class MainJob:
 
     def _steps(self) -> Iterator[Step]:
         """The steps in order; later ones are planned when the earlier ones are done."""
-        cuts = self.cuts
-        wanted = cuts.session_keys(self.start, self.end)
-        all_sessions = cuts.session_keys(cuts.start, cuts.end)
+        partitions = self.partitions
+        wanted = partitions.session_keys(self.start, self.end)
+        all_sessions = partitions.session_keys(partitions.start, partitions.end)
         before = self.work.sessions_before(self.start, METRICS_WINDOW)
         warm = has_daily_bars(self.work.settings, before)
         first = date.fromisoformat((warm or wanted)[0])
@@ -217,7 +212,7 @@ class MainJob:
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
         yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
         yield Step("coverage", "coverage", ("coverage",), wanted, all_sessions)
-        for name in cuts.datasets(self.start, self.end):
+        for name in partitions.datasets(self.start, self.end):
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
         tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
         asked = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
@@ -238,7 +233,7 @@ class MainJob:
             halves.append("fails_to_deliver")
             yield Step("filings", "filings", ("filings",), months, months)
         for table in halves:
-            keys = needed_halves(table, self.cuts, first, self.end)
+            keys = needed_halves(table, self.partitions, first, self.end)
             yield Step(table.replace("_", " "), table, (table,), keys, keys)
         yield Step("free float", "free_float", (), (), (), ("free_float",))
 

@@ -15,7 +15,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from smallcaps_assets.domain.quality.checks import Finding
-from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.schemas import TABLES
 
 QUALITY = "quality"
@@ -25,11 +25,11 @@ _MEANING = (
 )
 
 
-def quality_specs(tables: Iterable[str], cuts: Cuts) -> list[dg.AssetCheckSpec]:
+def quality_specs(tables: Iterable[str], partitions: Partitions) -> list[dg.AssetCheckSpec]:
     """The per-partition check of each table, to stand beside the asset specs of its op."""
     return [
         dg.AssetCheckSpec(
-            QUALITY, asset=name, description=_MEANING, partitions_def=cuts.of(TABLES[name])
+            QUALITY, asset=name, description=_MEANING, partitions_def=partitions.of(TABLES[name])
         )
         for name in tables
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.orchestration.workspace import Outcome
+from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning, Table
 from smallcaps_assets.settings import Settings
 

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from smallcaps_assets.lake import files
-from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError
 

@@ -1,4 +1,4 @@
-"""The cuts of ticker x date: sessions, months, years, tickers, ticker-sessions and periods.
+"""The partitions of ticker x date: sessions, months, years, tickers, ticker-sessions, periods.
 
 Ticker x session as a product is 11 million keys and unusable in the web server, so a partition is
 the unit in which a source delivers: the date, the ticker, or those intersections that exist.
@@ -14,9 +14,10 @@ from functools import cached_property
 import dagster as dg
 
 from smallcaps_assets.domain.feeds.publication import half_month_of
-from smallcaps_assets.domain.market.calendar import NEW_YORK, closed_weekdays, sessions
+from smallcaps_assets.domain.market.calendar import NEW_YORK, closed_weekdays
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.schemas import Partitioning, Table
-from smallcaps_assets.settings import UNION, Period
+from smallcaps_assets.settings import UNION
 
 TICKERS = dg.DynamicPartitionsDefinition(name="ticker")
 TICKER_SESSIONS = dg.DynamicPartitionsDefinition(name="ticker_session")
@@ -25,12 +26,8 @@ _TIMEZONE = "America/New_York"
 
 
 @dataclass(frozen=True)
-class Cuts:
+class Partitions(MarketSpan):
     """All partitions definitions of one market."""
-
-    start: date
-    end: date
-    periods: tuple[Period, ...]
 
     @cached_property
     def sessions(self) -> dg.DailyPartitionsDefinition:
@@ -84,11 +81,6 @@ class Cuts:
         """The periods of the dataset, then their union."""
         return dg.StaticPartitionsDefinition([*(p.name for p in self.periods), UNION])
 
-    def datasets(self, start: date, end: date) -> list[str]:
-        """Keys of the periods that a date range touches, and of their union; none for none."""
-        touched = [p.name for p in self.periods if p.start <= end and p.last >= start]
-        return [*touched, UNION] if touched else []
-
     def of(self, table: Table) -> dg.PartitionsDefinition | None:
         """The partitions definition of a table."""
         return {
@@ -101,29 +93,6 @@ class Cuts:
             Partitioning.TICKER_SESSION: TICKER_SESSIONS,
             Partitioning.PERIOD: self.period_names,
         }[table.partitioning]
-
-    def session_keys(self, start: date, end: date) -> list[str]:
-        """Keys of the market's sessions in a date range, both ends inclusive."""
-        days = sessions(max(start, self.start), min(end, self.end))
-        return [day.isoformat() for day in days]
-
-
-def half_month_keys(start: date, end: date) -> list[str]:
-    """Keys of the half-months that a date range touches."""
-    first = half_month_of(start).isoformat()
-    halves = (f"{month}-{day}" for month in month_keys(start, end) for day in ("01", "16"))
-    return [key for key in halves if first <= key <= end.isoformat()]
-
-
-def month_keys(start: date, end: date) -> list[str]:
-    """Keys of the months that a date range touches."""
-    first, last = start.year * 12 + start.month - 1, end.year * 12 + end.month - 1
-    return [f"{n // 12:04d}-{n % 12 + 1:02d}" for n in range(first, last + 1)]
-
-
-def year_keys(start: date, end: date) -> list[str]:
-    """Keys of the years that a date range touches."""
-    return [str(year) for year in range(start.year, end.year + 1)]
 
 
 def contiguous_blocks(wanted: Iterable[str], order: Sequence[str]) -> list[tuple[str, str]]:

@@ -5,49 +5,27 @@ One client is shared by all threads and runs of a process, so that they share on
 
 from __future__ import annotations
 
-import getpass
-import os
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial, wraps
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from smallcaps_assets.lake import Lake, open_lake
-from smallcaps_assets.orchestration.market import endpoints, last_day, market_identity
-from smallcaps_assets.orchestration.shared import shared
-from smallcaps_assets.settings import (
-    FLATFILE_KEY_VARIABLES,
-    RunSettings,
-    Settings,
-    explicit,
-    secret_of,
+from smallcaps_assets.pipeline.clients import (
+    Regulators,
+    finra_client,
+    of_sources,
+    polygon_client,
+    regulators,
+    router,
+    spool,
 )
+from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.settings import Settings, explicit
 from smallcaps_assets.sources.http.page_cache import Spool
-from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.client import PolygonClient
-from smallcaps_assets.sources.polygon.flatfiles import make_flat_files
 from smallcaps_assets.sources.polygon.router import Router
 from smallcaps_assets.sources.regulators.finra import FinraClient
-from smallcaps_assets.sources.regulators.halts import HaltFeed
-from smallcaps_assets.sources.regulators.sec import SecClient
-
-EMBEDDED_PACE = 1000.0
-EMBEDDED_CONTACT = "embedded market sandbox@localhost.invalid"
-NOTHINGS = ("null_results", "missing_results")  # faults that give empty answers
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Regulators:
-    """The SEC's hosts and Nasdaq's halt feed."""
-
-    sec: SecClient
-    halts: HaltFeed
 
 
 class _OfSettings(dg.ConfigurableResource):
@@ -113,7 +91,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
     They are part of a job's snapshot, by which the web server tells whether a run is of the job it
     has loaded.
     """
-    overrides = explicit(_of_resources(settings), Settings.model_fields)
+    overrides = explicit(of_sources(settings), Settings.model_fields)
     kinds = {
         "lake": LakeResource,
         "polygon": PolygonResource,
@@ -121,95 +99,3 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "regulators": RegulatorsResource,
     }
     return {name: kind(overrides=overrides) for name, kind in kinds.items()}
-
-
-def _of_resources(settings: Settings) -> Settings:
-    """What resources depend on: the lake's place from wherever, not how a machine works on it."""
-    return settings.model_copy(update={"lake": settings.lake.absolute, "run": RunSettings()})
-
-
-def _client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
-    """A client that is made once per process for the same resources."""
-    get = shared(make)
-    return wraps(make)(lambda settings: get(_of_resources(settings)))
-
-
-@_client
-def polygon_client(settings: Settings) -> PolygonClient:
-    """One client per process and settings."""
-    market = endpoints(settings)
-    is_vendor = settings.market.name == "polygon"
-    # The embedded market says nothing by mistake only if it is told to.
-    is_doubted = is_vendor or any(f.startswith(NOTHINGS) for f in settings.sandbox.faults)
-    polygon = settings.polygon.model_copy(
-        update={
-            "url": market.rest,
-            "flatfiles_url": market.flatfiles,
-            "empty_seconds": settings.polygon.empty_seconds if is_doubted else 0.0,
-        }
-    )
-    pace = Path(settings.lake.local) / "state" / "polygon_pace.json" if is_vendor else None
-    return PolygonClient(market.rest, market.key, polygon, state_path=pace)
-
-
-@_client
-def finra_client(settings: Settings) -> FinraClient:
-    """One client per process and settings."""
-    market = endpoints(settings)
-    throttle = Throttle(EMBEDDED_PACE) if _is_embedded(settings) else None
-    return FinraClient(
-        settings.finra,
-        market.finra,
-        throttle,
-        api_url=market.finra_api,
-        retry_budget=settings.polygon.retry_budget,
-    )
-
-
-@_client
-def regulators(settings: Settings) -> Regulators:
-    """The clients of the SEC and of the halt feed; one of each per process and settings.
-
-    The SEC counts requests of an address, so all processes of a user share one pace, whatever
-    their lake.
-    """
-    market, is_embedded = endpoints(settings), _is_embedded(settings)
-    options: dict[str, Any] = {"retry_budget": settings.polygon.retry_budget}
-    pace = Path(tempfile.gettempdir()) / f"smallcaps-sec-{getpass.getuser()}.json"
-    sec = SecClient(
-        settings.sec,
-        market.sec,
-        market.sec_data,
-        Throttle(EMBEDDED_PACE) if is_embedded else None,
-        contact=EMBEDDED_CONTACT if is_embedded else "",
-        state_path=pace,
-        **options,
-    )
-    feed = HaltFeed(
-        settings.halts,
-        market.halts,
-        Throttle(EMBEDDED_PACE) if is_embedded else None,
-        today=partial(last_day, settings),
-        **options,
-    )
-    return Regulators(sec, feed)
-
-
-def _is_embedded(settings: Settings) -> bool:
-    return settings.market.name != "polygon"
-
-
-def spool(settings: Settings) -> Spool:
-    """Answers on disk until the partitions made from them are stored."""
-    return Spool(Path(settings.lake.local) / "state" / "spool")
-
-
-@_client
-def router(settings: Settings) -> Router:
-    """The choice between flat files and REST, over the shared client."""
-    client = polygon_client(settings)
-    keys = [secret_of(os.environ, name) for name in FLATFILE_KEY_VARIABLES]
-    secrets = [key for key in keys if key]
-    has_keys = settings.market.name == "polygon" and len(secrets) == 2
-    flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
-    return Router(client, flat_files, client.settings, spool(settings))

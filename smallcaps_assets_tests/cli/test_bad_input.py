@@ -16,7 +16,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.cli.setup import ready_lake, settings_of
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.lake.seal import BLANK, seal, seal_of
-from smallcaps_assets.orchestration.market import market_identity
+from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment, listing

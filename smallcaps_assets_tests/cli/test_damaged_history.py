@@ -14,7 +14,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.location import remembered_settings
-from smallcaps_assets.orchestration.market import market_identity
+from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import environment
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake import open_lake
-from smallcaps_assets.orchestration.market import market_identity
+from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.settings import load_settings
 
 

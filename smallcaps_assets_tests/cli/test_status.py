@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.lake import open_lake
-from smallcaps_assets.orchestration.damage import report_lost
 from smallcaps_assets.orchestration.instance import open_instance, report_stored
-from smallcaps_assets.orchestration.market import market_identity
-from smallcaps_assets.orchestration.workspace import Outcome, written
+from smallcaps_assets.orchestration.reconcile import report_lost
+from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.workspace import Outcome, written
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import environment, smallcaps
 from smallcaps_assets_tests.lake.desk_lake import DAYS, bars, stamp

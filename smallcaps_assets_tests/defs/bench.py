@@ -5,22 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.defs.findings import find
-from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.defs.reference import _actions, _details
 from smallcaps_assets.defs.sessions import Stages
 from smallcaps_assets.lake import open_lake
-from smallcaps_assets.orchestration.market import market_identity, market_range
-from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.orchestration.resources import (
+from smallcaps_assets.orchestration.partitions import Partitions
+from smallcaps_assets.orchestration.runner import RunConfig
+from smallcaps_assets.pipeline.clients import (
     finra_client,
     polygon_client,
     regulators,
     router,
     spool,
 )
-from smallcaps_assets.orchestration.runner import RunConfig
-from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.findings import find
+from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.settings import Settings
 
 MARKET = {"tickers": 30, "start": "2024-10-01", "end": "2024-10-09", "trades_scale": 0.2}
@@ -38,7 +38,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
     return Workspace(
         settings=settings,
         lake=open_lake(str(root), market_identity(settings)),
-        cuts=Cuts(*market_range(settings), settings.dataset.periods),
+        span=Partitions(*market_range(settings), settings.dataset.periods),
         get_polygon=lambda: polygon_client(settings),
         get_router=lambda: router(settings),
         get_finra=lambda: finra_client(settings),
@@ -62,7 +62,7 @@ def make_sessions(
     work: Workspace, tables: list[str], keys: list[str] | None = None, is_resumed: bool = True
 ) -> dict[tuple[str, str], Outcome]:
     """Outcomes of session tables by table and key; complete ones are skipped when resumed."""
-    keys = keys or work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    keys = keys or work.span.session_keys(work.span.start, work.span.end)
     stages = Stages(work, RunConfig(skip_complete=is_resumed))
     try:
         return {(o.table, str(o.key)): o for o in stages.run(tables, keys)}

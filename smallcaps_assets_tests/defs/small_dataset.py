@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.lake import Stamp
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.defs.bench import workspace
 from smallcaps_assets_tests.domain.market_frames import DAY, frame

@@ -18,7 +18,7 @@ from smallcaps_assets.defs.catch_up import (
 from smallcaps_assets.defs.schedules import Look, _is_market_out
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.orchestration.launchers import OP_TAG, REASON_TAG, tries
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.regulators.finra import FinraClient
 from smallcaps_assets_tests.defs.bench import workspace
@@ -34,7 +34,7 @@ def work(tmp_path: Path) -> Workspace:
 
 
 def keys_of(work: Workspace) -> list[str]:
-    return work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    return work.span.session_keys(work.span.start, work.span.end)
 
 
 def store(work: Workspace, tables: tuple[str, ...], keys: list[str]) -> None:
@@ -44,7 +44,7 @@ def store(work: Workspace, tables: tuple[str, ...], keys: list[str]) -> None:
 
 
 def test_missed_sessions_expected_looked_at_however_many(work: Workspace) -> None:
-    keys, newest = keys_of(work), work.cuts.end
+    keys, newest = keys_of(work), work.span.end
     with dg.DagsterInstance.ephemeral() as instance:
         assert sessions_looked_at(work, instance, None) == []
         assert sessions_looked_at(work, instance, newest) == keys[-1:]  # an empty lake
@@ -61,7 +61,7 @@ def test_gap_after_the_schedule_began_expected_looked_at(work: Workspace) -> Non
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"dagster/schedule_name": "daily", "dagster/partition": keys[2]}
         create_run_for_test(instance, "session_tables_job", tags=tags)
-        assert sessions_looked_at(work, instance, work.cuts.end) == keys[2:]
+        assert sessions_looked_at(work, instance, work.span.end) == keys[2:]
 
 
 def test_tries_expected_counted_by_key_and_stage(work: Workspace) -> None:
@@ -94,7 +94,7 @@ def test_halts_expected_asked_for_of_stored_sessions_only(work: Workspace) -> No
 def test_requests_expected_by_the_newest_stored_session(work: Workspace) -> None:
     keys = keys_of(work)
     assert requests_for(work, ("tickers", "daily_bars", "short_volume"), keys[:10]) == 30
-    assert date.fromisoformat(keys[0]) == work.cuts.start
+    assert date.fromisoformat(keys[0]) == work.span.start
 
 
 def test_day_without_a_file_expected_awaited_and_then_asked_for(work: Workspace) -> None:

@@ -15,7 +15,7 @@ from smallcaps_assets_tests.defs.bench import workspace
 
 def test_changed_decisions_touch_their_sessions_and_those_after(tmp_path: Path) -> None:
     work, cursor = workspace(tmp_path), Cursor(None)
-    keys = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    keys = work.span.session_keys(work.span.start, work.span.end)
     for key in keys:
         rows = TABLES["daily_metrics"].empty()
         work.lake.write("daily_metrics", key, rows, work.stamp("daily_metrics", key))

@@ -18,7 +18,7 @@ KILLED_BETWEEN = """
 import os, signal, sys
 from pathlib import Path
 from smallcaps_assets.defs.dataset import build_dataset
-from smallcaps_assets.orchestration import workspace
+from smallcaps_assets.pipeline import workspace
 from smallcaps_assets_tests.defs.small_dataset import work_on
 workspace.write_meta = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 work = work_on(Path(sys.argv[1]))

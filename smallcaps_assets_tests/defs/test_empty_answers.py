@@ -10,8 +10,8 @@ import polars as pl
 
 from smallcaps_assets.defs.reference import _actions
 from smallcaps_assets.lake import Scope
-from smallcaps_assets.orchestration.market import _sandbox_options, _started
-from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.market import _sandbox_options, _started
+from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import PolygonClient

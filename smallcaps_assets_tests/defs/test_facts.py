@@ -12,16 +12,16 @@ import pytest
 
 from smallcaps_assets.defs.common import make
 from smallcaps_assets.defs.coverage import _of_fact, _of_session
-from smallcaps_assets.defs.fact_places import needed_halves, published_halves
 from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.defs.facts import GROUPS
-from smallcaps_assets.defs.halt_feed import halts_digest, halts_of
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.domain.quality.coverage import coverage
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.resources import Regulators
 from smallcaps_assets.orchestration.runner import RunConfig
-from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.clients import Regulators
+from smallcaps_assets.pipeline.feed_partitions import needed_halves, published_halves
+from smallcaps_assets.pipeline.halt_feed import halts_digest, halts_of
+from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import TickSettings
@@ -111,7 +111,7 @@ def test_filings_expected_at_their_true_moment_on_either_clock(tmp_path: Path) -
 
 def test_coverage_expected_to_tell_of_the_facts_that_a_session_can_know(work: Workspace) -> None:
     day = "2024-10-31"
-    keys = work.cuts.session_keys(work.cuts.start, date.fromisoformat(day))
+    keys = work.span.session_keys(work.span.start, date.fromisoformat(day))
     made_lists = make_sessions(work, ["tickers", "daily_bars", "universe"], keys)
     assert not [outcome for outcome in made_lists.values() if outcome.error]
     for table, key in {
@@ -142,7 +142,7 @@ def test_short_interest_of_finra_expected_like_polygons(work: Workspace, tmp_pat
 
 
 def test_halts_expected_from_the_feed_for_the_tape(work: Workspace) -> None:
-    keys = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    keys = work.span.session_keys(work.span.start, work.span.end)
     for key in keys:
         made(work, "halts", key)
     rows = work.lake.read_many("halts", keys)
@@ -190,7 +190,7 @@ def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
 
 
 def test_unpublished_half_expected_not_found_and_not_expected(work: Workspace) -> None:
-    start, end = work.cuts.start, work.cuts.end
+    start, end = work.span.start, work.span.end
     assert published_halves("fails_to_deliver", start, end) == [
         *("2024-10-01", "2024-10-16", "2024-11-01"),
     ]
@@ -198,7 +198,7 @@ def test_unpublished_half_expected_not_found_and_not_expected(work: Workspace) -
         *("2024-10-01", "2024-10-16", "2024-11-01"),
     ]
     late = date(2024, 11, 29)  # what was settled on 15 November was published on the 26th
-    assert needed_halves("short_interest", work.cuts, late, end) == ["2024-11-01"]
+    assert needed_halves("short_interest", work.span, late, end) == ["2024-11-01"]
     for table in ("short_interest", "fails_to_deliver"):
         outcome = made(work, table, "2024-11-16")
         assert isinstance(outcome.error, NotFound)
@@ -282,7 +282,7 @@ def test_corrected_short_volume_expected_noticed_by_its_hash(tmp_path: Path) -> 
 
 def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
     fresh = workspace(tmp_path / "lake", **LONG)
-    keys = fresh.cuts.session_keys(fresh.cuts.start, fresh.cuts.end)
+    keys = fresh.partitions.session_keys(fresh.partitions.start, fresh.partitions.end)
     due = facts_due(fresh, keys[-20:])
     assert due["fails_to_deliver"] == ["2024-10-01", "2024-10-16", "2024-11-01"]
     assert due["news"] == ["2024-12"]
@@ -294,7 +294,7 @@ def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
 
 def test_schedule_expected_every_partition_missed_since_the_newest_stored(tmp_path: Path) -> None:
     work = workspace(tmp_path / "lake", **LONG)
-    keys = work.cuts.session_keys(work.cuts.start, work.cuts.end)
+    keys = work.span.session_keys(work.span.start, work.span.end)
     for table, key in [("news", "2024-10"), *(("daily_bars", key) for key in keys[:40])]:
         frame = TABLES[table].empty()
         work.lake.write(table, key, frame, work.stamp(table, key))
@@ -306,7 +306,7 @@ def test_schedule_expected_every_partition_missed_since_the_newest_stored(tmp_pa
 
 
 def test_halt_left_open_expected_read_again_until_it_has_its_end(work: Workspace) -> None:
-    keys = work.cuts.session_keys(date(2024, 10, 15), date(2024, 11, 15))
+    keys = work.span.session_keys(date(2024, 10, 15), date(2024, 11, 15))
     for key in keys:
         made(work, "halts", key)
     halted = next(key for key in reversed(keys) if work.lake.rows("halts", key))
@@ -390,7 +390,7 @@ def test_digest_of_halts_expected_to_change_only_with_the_tape(tmp_path: Path) -
 def test_halts_read_during_the_session_expected_read_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from smallcaps_assets.defs import fact_inputs
+    from smallcaps_assets.pipeline import feed_inputs as fact_inputs
 
     work, key = workspace(tmp_path / "lake", **LONG), "2024-11-01"
 

@@ -8,7 +8,7 @@ import pytest
 
 from smallcaps_assets.defs.facts import GROUPS, _offered
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sources.errors import NotOffered
 from smallcaps_assets_tests.defs.bench import workspace
 

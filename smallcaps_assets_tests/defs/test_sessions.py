@@ -11,7 +11,7 @@ import pytest
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import bars_from_minutes, minute_tape
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import BAR_TABLES
 from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
 

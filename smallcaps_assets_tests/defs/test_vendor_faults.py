@@ -10,8 +10,8 @@ import requests
 
 from smallcaps_assets.defs.coverage import _of_session
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.market import _sandbox_options, _started
-from smallcaps_assets.orchestration.workspace import CHANGES, PACE
+from smallcaps_assets.pipeline.market import _sandbox_options, _started
+from smallcaps_assets.pipeline.workspace import CHANGES, PACE
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.sources.errors import MissingTickers, NotEntitled, SourceUnavailable
 from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace

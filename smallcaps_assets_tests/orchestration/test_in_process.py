@@ -9,7 +9,7 @@ from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.orchestration.in_process import run_assets
-from smallcaps_assets.orchestration.resources import polygon_client
+from smallcaps_assets.pipeline.clients import polygon_client
 from smallcaps_assets.settings import Settings, load_settings
 
 

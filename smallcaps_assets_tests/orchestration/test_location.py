@@ -13,7 +13,7 @@ from smallcaps_assets.orchestration.location import (
     location_settings,
     remembered_settings,
 )
-from smallcaps_assets.orchestration.market import market_identity
+from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.settings import LakeSettings
 
 GIVEN = ["lake.root=lake", "run.tick_runs=7", "labels.take_profit=0.2", "market.name=simulated"]

@@ -1,4 +1,4 @@
-"""Cuts of ticker x date: the exact keys, and blocks of a definition's own order."""
+"""Partitions of ticker x date: the exact keys, and blocks of a definition's own order."""
 
 from datetime import date
 from itertools import pairwise
@@ -8,22 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.market.calendar import sessions
-from smallcaps_assets.orchestration.partitions import (
-    Cuts,
-    contiguous_blocks,
-    month_keys,
-    year_keys,
-)
+from smallcaps_assets.orchestration.partitions import Partitions, contiguous_blocks
+from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Period, Settings
 
 PERIODS = Settings().dataset.periods
-CUTS = Cuts(date(2024, 10, 1), date(2025, 1, 10), PERIODS)
+CUTS = Partitions(date(2024, 10, 1), date(2025, 1, 10), PERIODS)
 
 
 def test_sessions_are_the_exchange_s_sessions_over_fourteen_years():
     start, end = date(2012, 1, 3), date(2025, 12, 31)
-    keys = Cuts(start, end, PERIODS).sessions.get_partition_keys()
+    keys = Partitions(start, end, PERIODS).sessions.get_partition_keys()
     assert keys == [day.isoformat() for day in sessions(start, end)]
 
 
@@ -45,10 +41,12 @@ def test_periods_end_with_their_union():
 
 def test_datasets_of_a_date_range_are_its_periods_and_their_union():
     periods = (Period(name="a", start=date(2024, 1, 1), end=date(2024, 6, 30)),)
-    cuts = Cuts(CUTS.start, CUTS.end, (*periods, Period(name="b", start=date(2024, 12, 1))))
-    assert cuts.datasets(date(2024, 6, 28), date(2024, 7, 1)) == ["a", "union"]
-    assert cuts.datasets(date(2024, 7, 1), date(2031, 1, 2)) == ["b", "union"]
-    assert cuts.datasets(date(2024, 7, 1), date(2024, 11, 29)) == []
+    partitions = Partitions(
+        CUTS.start, CUTS.end, (*periods, Period(name="b", start=date(2024, 12, 1)))
+    )
+    assert partitions.datasets(date(2024, 6, 28), date(2024, 7, 1)) == ["a", "union"]
+    assert partitions.datasets(date(2024, 7, 1), date(2031, 1, 2)) == ["b", "union"]
+    assert partitions.datasets(date(2024, 7, 1), date(2024, 11, 29)) == []
 
 
 def test_of_every_table_has_a_definition_of_its_cut():

@@ -18,7 +18,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.orchestration.workspace import Outcome
+from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.settings import RunSettings
 from smallcaps_assets.sources.errors import SourceUnavailable, Unauthorized
 

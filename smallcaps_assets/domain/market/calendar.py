@@ -45,9 +45,7 @@ def new_york_ns(day: date, clock: time) -> int:
 @lru_cache(maxsize=1)
 def _closes() -> dict[date, time]:
     """Session -> scheduled close, New York time."""
-    text = (
-        files("smallcaps_assets.domain.market").joinpath("holidays.csv").read_text("utf-8")
-    )
+    text = files("smallcaps_assets.domain.market").joinpath("holidays.csv").read_text("utf-8")
     special = dict(line.split(",") for line in text.splitlines()[1:])
     days = (FIRST_DAY + timedelta(n) for n in range((LAST_DAY - FIRST_DAY).days + 1))
     closes = {day: special.get(day.isoformat(), "16:00") for day in days if day.weekday() < 5}

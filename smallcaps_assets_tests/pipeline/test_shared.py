@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from smallcaps_assets.orchestration.shared import kept, shared
+from smallcaps_assets.pipeline.shared import kept, shared
 
 
 def test_shared_asked_by_many_threads_at_once_makes_one_object():

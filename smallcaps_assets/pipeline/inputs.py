@@ -13,14 +13,15 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.defs.fact_inputs import FACT_INPUTS, of_facts
-from smallcaps_assets.defs.fact_places import COVERED, told_facts
-from smallcaps_assets.defs.halt_feed import halts_digest
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
-from smallcaps_assets.orchestration.partitions import UNION, year_keys
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.feed_inputs import FACT_INPUTS, of_facts
+from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
+from smallcaps_assets.pipeline.halt_feed import halts_digest
+from smallcaps_assets.pipeline.partition_keys import year_keys
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.settings import UNION
 
 CLOSES_LOOKED_BACK = 5
 METRICS_WINDOW = 60
@@ -61,7 +62,7 @@ def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
     lake = work.lake
     for name in TABLES[table].upstream:
         if name in _ACTION_DATES:
-            *earlier, this_year = year_keys(work.cuts.start, day)
+            *earlier, this_year = year_keys(work.span.start, day)
             yield from (lake.digest(name, k) for k in earlier)
             yield _actions_until(lake, name, this_year, day)
             continue

@@ -11,8 +11,6 @@ from datetime import date
 
 import polars as pl
 
-from smallcaps_assets.defs.halt_feed import session_halts
-from smallcaps_assets.defs.losses import stored_day
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.quality import checks
 from smallcaps_assets.domain.quality import feed_checks as fact_checks
@@ -21,7 +19,9 @@ from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
 from smallcaps_assets.lake import Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.halt_feed import session_halts
+from smallcaps_assets.pipeline.losses import stored_day
+from smallcaps_assets.pipeline.workspace import Workspace
 
 Find = Callable[[Workspace, str, str, pl.DataFrame], list[Finding]]
 

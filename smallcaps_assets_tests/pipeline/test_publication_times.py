@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.orchestration.readiness import newest_begun, newest_expected
+from smallcaps_assets.orchestration.partitions import Partitions
+from smallcaps_assets.pipeline.publication_times import newest_begun, newest_expected
 
-CUTS = Cuts(date(2024, 10, 1), date(2025, 1, 10), ())
+CUTS = Partitions(date(2024, 10, 1), date(2025, 1, 10), ())
 
 
 def new_york(text: str) -> datetime:

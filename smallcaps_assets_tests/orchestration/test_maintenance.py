@@ -9,15 +9,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from smallcaps_assets.orchestration.damage import report_lost
 from smallcaps_assets.orchestration.instance import open_instance
-from smallcaps_assets.orchestration.pools import apply_pools
-from smallcaps_assets.orchestration.upkeep import (
+from smallcaps_assets.orchestration.maintenance import (
     PROCESS_TAG,
     end_orphans,
     process_tag,
     purge_compute_logs,
 )
+from smallcaps_assets.orchestration.pools import apply_pools
+from smallcaps_assets.orchestration.reconcile import report_lost
 from smallcaps_assets.settings import RunSettings
 
 

@@ -16,8 +16,8 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.orchestration.launchers import REASON_TAG
+from smallcaps_assets.orchestration.maintenance import process_tag
 from smallcaps_assets.orchestration.partitions import DYNAMIC
-from smallcaps_assets.orchestration.upkeep import process_tag
 from smallcaps_assets.schemas import TABLES
 
 JOB = "smallcaps_verify"

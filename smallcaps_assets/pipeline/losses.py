@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.domain.quality.checks import trades_reconcile
 from smallcaps_assets.domain.quality.tape_totals import (
     SUMMARY_COLUMNS,
@@ -21,6 +20,7 @@ from smallcaps_assets.domain.quality.tape_totals import (
     trade_totals,
 )
 from smallcaps_assets.lake import Lake, split_ticker_session
+from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.settings import Period
 
 _BARS = "dollar_imbalance_bars"

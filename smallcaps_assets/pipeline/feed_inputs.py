@@ -12,8 +12,8 @@ from datetime import date, datetime, time, timedelta
 from smallcaps_assets.domain.feeds.acceptance import ERA
 from smallcaps_assets.domain.feeds.asof import LOOKBACK
 from smallcaps_assets.domain.market.calendar import NEW_YORK
-from smallcaps_assets.orchestration.market import last_day
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.market import last_day
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Period
 from smallcaps_assets.sources.errors import SourceError

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 from smallcaps_assets.domain.feeds.publication import fails_known_at, half_interest_known_at
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.partitions import Cuts, half_month_keys
-from smallcaps_assets.orchestration.workspace import Workspace
+from smallcaps_assets.pipeline.partition_keys import MarketSpan, half_month_keys
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 COVERED = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
@@ -38,12 +38,12 @@ def published_halves(table: str, start: date, end: date) -> list[str]:
     return [key for key in keys if known_at(date.fromisoformat(key)).date() <= end]
 
 
-def needed_halves(table: str, cuts: Cuts, start: date, end: date) -> list[str]:
+def needed_halves(table: str, span: MarketSpan, start: date, end: date) -> list[str]:
     """Keys of the half-months known in a date range: the newest at its start, and the later ones.
 
     The figures before are of no use to its decisions.
     """
-    first = max(start - LONGEST_HALF, cuts.start)
+    first = max(start - LONGEST_HALF, span.start)
     before = published_halves(table, first, start)
     return published_halves(table, first, end)[max(len(before) - 1, 0) :]
 
@@ -55,7 +55,7 @@ def _places(work: Workspace, table: str, key: str) -> list[str | None]:
         return [None]
     if kind is Partitioning.HALF_MONTH:
         day = date.fromisoformat(key)
-        return [*needed_halves(table, work.cuts, day, day)]
+        return [*needed_halves(table, work.span, day, day)]
     return [key[: {Partitioning.YEAR: 4, Partitioning.MONTH: 7}.get(kind, len(key))]]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from smallcaps_assets.domain.market.calendar import LAST_DAY, NEW_YORK, sessions
 from smallcaps_assets.lake import LakeIdentity
-from smallcaps_assets.orchestration.shared import shared
+from smallcaps_assets.pipeline.shared import shared
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 

@@ -30,8 +30,8 @@ from smallcaps_assets.lake import (
 )
 from smallcaps_assets.lake.empties import today_in_new_york
 from smallcaps_assets.lake.meta import is_described, write_meta
-from smallcaps_assets.orchestration.partitions import Cuts
-from smallcaps_assets.orchestration.resources import Regulators
+from smallcaps_assets.pipeline.clients import Regulators
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 from smallcaps_assets.sources.errors import MissingTickers, NotOffered, SourceError
@@ -117,7 +117,7 @@ class Workspace:
 
     settings: Settings
     lake: Lake
-    cuts: Cuts
+    span: MarketSpan
     get_polygon: Callable[[], PolygonClient]
     get_router: Callable[[], Router]
     get_finra: Callable[[], FinraClient]
@@ -320,7 +320,7 @@ class Workspace:
 
     def sessions_before(self, day: date, count: int) -> list[str]:
         """Keys of the market's last `count` sessions before a day, in order."""
-        days = sessions(self.cuts.start, day)
+        days = sessions(self.span.start, day)
         return [d.isoformat() for d in days if d < day][-count:]
 
     def only_wanted(self, frame: pl.DataFrame) -> pl.DataFrame:

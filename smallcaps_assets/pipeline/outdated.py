@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from smallcaps_assets.defs.inputs import input_digests
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.orchestration.workspace import Digests, Workspace
+from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline.workspace import Digests, Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 

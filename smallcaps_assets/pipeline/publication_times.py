@@ -14,27 +14,27 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 
 from smallcaps_assets.domain.market.calendar import NEW_YORK, sessions
-from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
 
 POLLED_FROM = time(18, 15)
 LATE = {"short_volume": timedelta(hours=24), "default": timedelta(hours=42)}
 """From midnight at which a session begins: when a table without it is late (18:00 next day)."""
 
 
-def newest_begun(cuts: Cuts, now: datetime) -> date | None:
+def newest_begun(span: MarketSpan, now: datetime) -> date | None:
     """The newest session of the market whose sources are worth asking for."""
     here = now.astimezone(NEW_YORK)
     last = here.date() if here.time() >= POLLED_FROM else here.date() - timedelta(1)
-    return _last(cuts, last)
+    return _last(span, last)
 
 
-def newest_expected(table: str, cuts: Cuts, now: datetime) -> date | None:
+def newest_expected(table: str, span: MarketSpan, now: datetime) -> date | None:
     """The newest session that a table should hold by now; None before the market's first."""
     late = LATE.get(table, LATE["default"])
-    return _last(cuts, (now.astimezone(NEW_YORK).replace(tzinfo=None) - late).date())
+    return _last(span, (now.astimezone(NEW_YORK).replace(tzinfo=None) - late).date())
 
 
-def _last(cuts: Cuts, day: date) -> date | None:
-    end = min(day, cuts.end)
-    days = sessions(max(cuts.start, end - timedelta(14)), end) if end >= cuts.start else []
+def _last(span: MarketSpan, day: date) -> date | None:
+    end = min(day, span.end)
+    days = sessions(max(span.start, end - timedelta(14)), end) if end >= span.start else []
     return days[-1] if days else None

@@ -1,0 +1,47 @@
+"""The partition keys of one market: sessions, half-months, months, years, periods of the dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from smallcaps_assets.domain.feeds.publication import half_month_of
+from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.settings import UNION, Period
+
+
+@dataclass(frozen=True)
+class MarketSpan:
+    """First and last session of a market, and the periods of its dataset."""
+
+    start: date
+    end: date
+    periods: tuple[Period, ...]
+
+    def session_keys(self, start: date, end: date) -> list[str]:
+        """Keys of the market's sessions in a date range, both ends inclusive."""
+        days = sessions(max(start, self.start), min(end, self.end))
+        return [day.isoformat() for day in days]
+
+    def datasets(self, start: date, end: date) -> list[str]:
+        """Keys of the periods that a date range touches, and of their union; none for none."""
+        touched = [p.name for p in self.periods if p.start <= end and p.last >= start]
+        return [*touched, UNION] if touched else []
+
+
+def half_month_keys(start: date, end: date) -> list[str]:
+    """Keys of the half-months that a date range touches."""
+    first = half_month_of(start).isoformat()
+    halves = (f"{month}-{day}" for month in month_keys(start, end) for day in ("01", "16"))
+    return [key for key in halves if first <= key <= end.isoformat()]
+
+
+def month_keys(start: date, end: date) -> list[str]:
+    """Keys of the months that a date range touches."""
+    first, last = start.year * 12 + start.month - 1, end.year * 12 + end.month - 1
+    return [f"{n // 12:04d}-{n % 12 + 1:02d}" for n in range(first, last + 1)]
+
+
+def year_keys(start: date, end: date) -> list[str]:
+    """Keys of the years that a date range touches."""
+    return [str(year) for year in range(start.year, end.year + 1)]
