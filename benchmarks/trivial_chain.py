@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.ticks import TICKER_SESSIONS_PER_RUN
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.checks import quality_specs
@@ -22,6 +21,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
+from smallcaps_assets.pipeline.ticks import TICKER_SESSIONS_PER_RUN
 from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 

@@ -11,24 +11,14 @@ import warnings
 
 import dagster as dg
 
-from smallcaps_assets.defs import (
-    checks,
-    coverage,
-    dataset,
-    fact_schedules,
-    facts,
-    jobs,
-    reference,
-    schedules,
-    sensors,
-    sessions,
-    ticks,
-)
+from smallcaps_assets.defs import checks, fact_schedules, jobs, schedules, sensors
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.orchestration.describe import with_descriptions
 from smallcaps_assets.orchestration.location import handed_over, location_settings
 from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.resources import resources_of
+from smallcaps_assets.pipeline import coverage, dataset, reference, sessions, ticks
+from smallcaps_assets.pipeline import feeds as facts
 from smallcaps_assets.pipeline.market import market_range
 from smallcaps_assets.pipeline.workspace import Observer
 from smallcaps_assets.settings import Settings

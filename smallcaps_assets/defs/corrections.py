@@ -24,7 +24,6 @@ import polars as pl
 
 from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.jobs import REGISTRY
-from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.domain.ticks.conditions import conditions
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.orchestration.cursor import (
@@ -44,6 +43,7 @@ from smallcaps_assets.orchestration.launchers import (
 )
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
 from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
+from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 from smallcaps_assets.settings import UNION

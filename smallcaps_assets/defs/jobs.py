@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from smallcaps_assets.defs.facts import op_groups
-from smallcaps_assets.defs.reference import ACTIONS
-from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.orchestration.launchers import job_name
+from smallcaps_assets.pipeline.feeds import op_groups
+from smallcaps_assets.pipeline.reference import ACTIONS
+from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.schemas import TICK_CHAIN
 
 REGISTRY = "registry"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from smallcaps_assets.defs.facts import op_groups
-from smallcaps_assets.defs.reference import ACTIONS
-from smallcaps_assets.defs.sessions import SESSION_TABLES
+from smallcaps_assets.pipeline.feeds import op_groups
+from smallcaps_assets.pipeline.reference import ACTIONS
+from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.schemas import TICK_CHAIN
 
 _GROUPS = {

@@ -38,11 +38,11 @@ from smallcaps_assets.defs.catch_up import (
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.jobs import JOBS
-from smallcaps_assets.defs.reference import ACTIONS
-from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.orchestration.cursor import newest_event
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
 from smallcaps_assets.pipeline.publication_times import newest_begun, newest_expected
+from smallcaps_assets.pipeline.reference import ACTIONS
+from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.sources.errors import NotFound, SourceError
 

@@ -16,11 +16,6 @@ import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.common import workspace_over
-from smallcaps_assets.defs.sessions import (
-    SESSION_TABLES,
-    register_ticker_sessions,
-    register_tickers,
-)
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.in_process import run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
@@ -32,6 +27,11 @@ from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
 from smallcaps_assets.pipeline.market import absent_tables, has_daily_bars, market_range
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
+from smallcaps_assets.pipeline.sessions import (
+    SESSION_TABLES,
+    register_ticker_sessions,
+    register_tickers,
+)
 from smallcaps_assets.pipeline.workspace import Observer, Outcome, Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning, lineage
 from smallcaps_assets.settings import Settings

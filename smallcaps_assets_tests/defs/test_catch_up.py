@@ -21,7 +21,7 @@ from smallcaps_assets.orchestration.launchers import OP_TAG, REASON_TAG, tries
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.regulators.finra import FinraClient
-from smallcaps_assets_tests.defs.bench import workspace
+from smallcaps_assets_tests.pipeline.bench import workspace
 from smallcaps_assets_tests.sources.loopback import Loopback, Reply
 from smallcaps_assets_tests.sources.regulators.test_finra import MISSING_DAY
 

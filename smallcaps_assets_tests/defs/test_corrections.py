@@ -10,7 +10,7 @@ from smallcaps_assets.defs.corrections import decision_changes
 from smallcaps_assets.orchestration.cursor import Cursor
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets_tests.defs.bench import workspace
+from smallcaps_assets_tests.pipeline.bench import workspace
 
 
 def test_changed_decisions_touch_their_sessions_and_those_after(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.defs.sessions import SESSION_TABLES
+from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
+from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 EARLY, LATE = "2024-10-03", "2024-10-08"
 

@@ -9,17 +9,17 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.cli.quality_figures import Source, _losses
-from smallcaps_assets.defs.coverage import _of_session
-from smallcaps_assets.defs.dataset import build_dataset
 from smallcaps_assets.orchestration.checks import severity
 from smallcaps_assets.orchestration.instance import report_stored
 from smallcaps_assets.orchestration.storage.check_results import check_results
+from smallcaps_assets.pipeline.coverage import _of_session
+from smallcaps_assets.pipeline.dataset import build_dataset
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.losses import losses
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets_tests.defs.small_dataset import (
+from smallcaps_assets_tests.pipeline.small_dataset import (
     DAY,
     EARLIER,
     EVENTS,

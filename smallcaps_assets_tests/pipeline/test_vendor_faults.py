@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 import requests
 
-from smallcaps_assets.defs.coverage import _of_session
 from smallcaps_assets.lake import Failures
+from smallcaps_assets.pipeline.coverage import _of_session
 from smallcaps_assets.pipeline.market import _sandbox_options, _started
 from smallcaps_assets.pipeline.workspace import CHANGES, PACE
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.sources.errors import MissingTickers, NotEntitled, SourceUnavailable
-from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
+from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 LISTS = ["tickers", "daily_bars", "universe"]
 KEY = "2024-10-04"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.defs.reference import _actions, _details
-from smallcaps_assets.defs.sessions import Stages
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.runner import RunConfig
@@ -20,6 +18,8 @@ from smallcaps_assets.pipeline.clients import (
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.inputs import input_digests
 from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.reference import _actions, _details
+from smallcaps_assets.pipeline.sessions import Stages
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.settings import Settings
 

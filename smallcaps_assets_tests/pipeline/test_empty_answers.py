@@ -8,15 +8,15 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.defs.reference import _actions
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline.market import _sandbox_options, _started
+from smallcaps_assets.pipeline.reference import _actions
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import PolygonClient
-from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
 from smallcaps_assets_tests.end_to_end.command import digests
+from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 11, 2), date(2026, 11, 3), date(2026, 11, 4)
 KEYS = ["2024-10-03", "2024-10-04"]

@@ -11,9 +11,9 @@ import polars as pl
 from smallcaps_assets.lake import Stamp
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets_tests.defs.bench import workspace
 from smallcaps_assets_tests.domain.market_frames import DAY, frame
 from smallcaps_assets_tests.domain.test_dataset import event, features, labels, registry, weights
+from smallcaps_assets_tests.pipeline.bench import workspace
 
 EARLIER = date(2024, 5, 2)
 EVENTS = [

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.defs.facts import GROUPS, _offered
 from smallcaps_assets.lake import Failures
+from smallcaps_assets.pipeline.feeds import GROUPS, _offered
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sources.errors import NotOffered
-from smallcaps_assets_tests.defs.bench import workspace
+from smallcaps_assets_tests.pipeline.bench import workspace
 
 PLACES = {
     "polygon_short_volume": "2024-10-04",

@@ -7,19 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from smallcaps_assets.defs.dataset import _made, build_dataset
 from smallcaps_assets.lake.meta import read_meta
 from smallcaps_assets.lake.verify import check_partition
 from smallcaps_assets.orchestration.runner import RunConfig
-from smallcaps_assets_tests.defs.small_dataset import EVENTS, fill, work_on
+from smallcaps_assets.pipeline.dataset import _made, build_dataset
 from smallcaps_assets_tests.end_to_end.command import environment
+from smallcaps_assets_tests.pipeline.small_dataset import EVENTS, fill, work_on
 
 KILLED_BETWEEN = """
 import os, signal, sys
 from pathlib import Path
-from smallcaps_assets.defs.dataset import build_dataset
+from smallcaps_assets.pipeline.dataset import build_dataset
 from smallcaps_assets.pipeline import workspace
-from smallcaps_assets_tests.defs.small_dataset import work_on
+from smallcaps_assets_tests.pipeline.small_dataset import work_on
 workspace.write_meta = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 work = work_on(Path(sys.argv[1]))
 work.store("ml_dataset", "p", lambda: build_dataset(work, "p"))

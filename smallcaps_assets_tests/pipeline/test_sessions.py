@@ -8,12 +8,12 @@ from datetime import date
 import polars as pl
 import pytest
 
-from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import bars_from_minutes, minute_tape
+from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import BAR_TABLES
-from smallcaps_assets_tests.defs.bench import make_sessions, reference, workspace
+from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 MADE = [table for table in SESSION_TABLES if table != "short_volume"]
 SELECTED = ("session_summary", "daily_metrics", "watchlist", "runners")

@@ -12,7 +12,6 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.common import RESOURCES, Location, make
-from smallcaps_assets.defs.density import day_metadata, density_metadata
 from smallcaps_assets.domain.market import metrics
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.market.calendar import session_hours, sessions
@@ -31,6 +30,7 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
+from smallcaps_assets.pipeline.density import day_metadata, density_metadata
 from smallcaps_assets.pipeline.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
