@@ -27,7 +27,7 @@ from pathlib import Path
 
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import Lake, Stamp
-from smallcaps_assets.orchestration.runner import in_threads
+from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import FinraSettings
 from smallcaps_assets.sources.http.throttle import Throttle

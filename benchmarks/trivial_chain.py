@@ -16,14 +16,12 @@ from smallcaps_assets.orchestration.describe import asset_spec
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
-    in_threads,
     materialize,
     partition_keys,
     selected_tables,
 )
-from smallcaps_assets.pipeline.ticks import TICKER_SESSIONS_PER_RUN
 from smallcaps_assets.pipeline.workspace import Outcome
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import OPS, TABLES, TICK_CHAIN
 
 CHOSEN = os.environ.get("TRIVIAL_TABLES", "trades").split(",")
 _FRAME = pl.DataFrame({"ticker": ["AA"], "rows": [1]})
@@ -45,7 +43,9 @@ def _spec(name: str) -> dg.AssetSpec:
     check_specs=quality_specs(CHOSEN, _NoCuts()),  # type: ignore[arg-type]
     partitions_def=TICKER_SESSIONS,
     can_subset=True,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=TICKER_SESSIONS_PER_RUN),
+    backfill_policy=dg.BackfillPolicy.multi_run(
+        max_partitions_per_run=OPS["tick_chain"].keys_per_run
+    ),
 )
 def tick_chain(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
     """Every key of every table, done at once."""

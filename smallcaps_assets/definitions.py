@@ -13,12 +13,11 @@ import dagster as dg
 
 from smallcaps_assets.defs import checks, fact_schedules, jobs, schedules, sensors
 from smallcaps_assets.defs.common import Location
+from smallcaps_assets.defs.ops import all_assets
 from smallcaps_assets.orchestration.describe import with_descriptions
 from smallcaps_assets.orchestration.location import handed_over, location_settings
 from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.resources import resources_of
-from smallcaps_assets.pipeline import coverage, dataset, reference, sessions, ticks
-from smallcaps_assets.pipeline import feeds as facts
 from smallcaps_assets.pipeline.market import market_range
 from smallcaps_assets.pipeline.workspace import Observer
 from smallcaps_assets.settings import Settings
@@ -33,23 +32,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
     start, end = market_range(settings)
     location = Location(settings, Partitions(start, end, settings.dataset.periods), observer)
     return dg.Definitions(
-        assets=with_descriptions(
-            dg.with_source_code_references(
-                [
-                    reference.corporate_actions(location),
-                    reference.details(location),
-                    reference.factors(location),
-                    sessions.session_tables(location),
-                    sessions.registry(location),
-                    *facts.fact_assets(location),
-                    ticks.tick_chain(location),
-                    coverage.session_coverage(location),
-                    dataset.dataset(location),
-                    dataset.history(location),
-                ]
-            ),
-            settings,
-        ),
+        assets=with_descriptions(all_assets(location), settings),
         asset_checks=[checks.table_checks(location)],
         jobs=list(jobs.JOBS.values()),
         schedules=[*schedules.all_schedules(location), *fact_schedules.all_schedules(location)],

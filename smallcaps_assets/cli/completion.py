@@ -9,7 +9,6 @@ from click.shell_completion import CompletionItem
 
 Items = list[CompletionItem]
 Complete = Callable[[Any, Any, str], Items]
-GROUPS = ("corporate_actions", "session_tables", "tick_chain")
 
 
 def tables(context: Any, parameter: Any, incomplete: str) -> Items:
@@ -25,7 +24,10 @@ def tables(context: Any, parameter: Any, incomplete: str) -> Items:
 
 def tables_and_groups(context: Any, parameter: Any, incomplete: str) -> Items:
     """Tables, and the groups that a backfill takes."""
-    groups = [CompletionItem(name) for name in GROUPS if name.startswith(incomplete)]
+    from smallcaps_assets.schemas import OPS, TABLES
+
+    names = (name for name in OPS if name not in TABLES and name.startswith(incomplete))
+    groups = [CompletionItem(name) for name in names]
     return [*tables(context, parameter, incomplete), *groups]
 
 

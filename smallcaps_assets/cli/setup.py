@@ -267,8 +267,8 @@ def _check_embedded(settings: Settings) -> None:
 
 def _check_recorded(settings: Settings, start: date, end: date) -> None:
     """Read every file that the range needs; earlier sessions need their daily bars only."""
-    from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
     from smallcaps_assets.sandbox import RecordedMarket
+    from smallcaps_assets.schemas import METRICS_WINDOW
 
     market = RecordedMarket(recorded_dir(settings))
     market.check(start, end)

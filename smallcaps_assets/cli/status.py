@@ -85,7 +85,7 @@ def status_rows(
 
 def _with_outdated(settings: Settings, lake: Lake, row: StatusRow) -> StatusRow:
     """The row with the number of stored partitions that the next run would make again."""
-    from smallcaps_assets.defs.common import workspace_over
+    from smallcaps_assets.pipeline.opening import workspace_over
     from smallcaps_assets.pipeline.outdated import outdated
 
     partitions = Partitions(*market_range(settings), settings.dataset.periods)

@@ -17,9 +17,8 @@ from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import first_key
 from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.market import absent_tables
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import TICK_CHAIN
+from smallcaps_assets.schemas import SESSION_TABLES, TICK_CHAIN
 
 LOOKED_AT = 20
 """Newest sessions that are looked at in any case, and whose files are opened."""

@@ -42,15 +42,13 @@ from smallcaps_assets.orchestration.launchers import (
     run_request,
 )
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
-from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import METRICS_WINDOW, SESSION_TABLES, TABLES, TICK_CHAIN, lineage
 from smallcaps_assets.settings import UNION
 from smallcaps_assets.sources.errors import SourceError
 
 FROM_METRICS = ("daily_metrics", "watchlist", "runners")
-FROM_MINUTES = SESSION_TABLES[SESSION_TABLES.index("minute_bars") :]
+FROM_MINUTES = tuple(name for name in SESSION_TABLES if "minute_bars" in lineage(name))
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
 CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)
 LATE_FACTS = ("halts", "filings", "short_interest", "fails_to_deliver", "free_float")

@@ -9,23 +9,12 @@ from __future__ import annotations
 import dagster as dg
 
 from smallcaps_assets.orchestration.launchers import job_name
-from smallcaps_assets.pipeline.feeds import op_groups
-from smallcaps_assets.pipeline.reference import ACTIONS
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
-from smallcaps_assets.schemas import TICK_CHAIN
+from smallcaps_assets.schemas import OPS
 
 REGISTRY = "registry"
 DERIVED = ("ticker_sessions", "adjustment_factors")
-_TABLES = {
-    "corporate_actions": ACTIONS,
-    "ticker_details": ("ticker_details",),
-    "session_tables": SESSION_TABLES,
-    REGISTRY: DERIVED,
-    "tick_chain": TICK_CHAIN,
-    "coverage": ("coverage",),
-    "ml_dataset": ("ml_dataset",),
-    "ticker_history": ("ticker_history",),
-    **op_groups(),
+_TABLES = {op.name: op.tables for op in OPS.values() if op.name not in DERIVED} | {
+    REGISTRY: DERIVED
 }
 JOBS = {
     op: dg.define_asset_job(

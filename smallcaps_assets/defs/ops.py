@@ -1,20 +1,137 @@
-"""Which op makes a table; its name is where a run's configuration goes."""
+"""Which stage of the pipeline makes an op's tables, and the asset definitions made from that.
 
-from __future__ import annotations
+What an op's tables are made from, how they are cut and how many of their partitions go in a run is
+declared with the tables, in `schemas/tables.py`.
+"""
 
-from smallcaps_assets.pipeline.feeds import op_groups
-from smallcaps_assets.pipeline.reference import ACTIONS
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
-from smallcaps_assets.schemas import TICK_CHAIN
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from inspect import getsourcefile, getsourcelines
+from typing import Any
 
-_GROUPS = {
-    "corporate_actions": ACTIONS,
-    "session_tables": SESSION_TABLES,
-    "tick_chain": TICK_CHAIN,
-    **op_groups(),
-}
+import dagster as dg
+
+from smallcaps_assets.defs.common import RESOURCES, Location
+from smallcaps_assets.orchestration.checks import quality_specs
+from smallcaps_assets.orchestration.describe import asset_spec
+from smallcaps_assets.orchestration.dynamic_partitions import (
+    register_ticker_sessions,
+    register_tickers,
+)
+from smallcaps_assets.orchestration.runner import (
+    RunConfig,
+    materialize,
+    partition_keys,
+    selected_tables,
+)
+from smallcaps_assets.pipeline import (
+    coverage,
+    dataset,
+    feeds,
+    reference,
+    registry,
+    sessions,
+    ticks,
+)
+from smallcaps_assets.pipeline.workspace import Stage, Workspace
+from smallcaps_assets.schemas import OPS, TABLES, Op, Partitioning
+
+After = Callable[[dg.DagsterInstance, Workspace], None]
 
 
-def op_of(table: str) -> str:
-    """The op of a table: a group's, or one of its own name."""
-    return next((op for op, tables in _GROUPS.items() if table in tables), table)
+def all_assets(location: Location) -> list[dg.AssetsDefinition]:
+    """One op for each source or stage, in the order of the data."""
+
+    def op(name: str, stage: Stage, source: Any = None, after: After | None = None) -> Any:
+        return _assets(location, OPS[name], stage, source or stage, after)
+
+    def feed(name: str, build: feeds.Build) -> dg.AssetsDefinition:
+        return op(name, feeds.feed(build), build)
+
+    return [
+        op("corporate_actions", reference.actions),
+        op("ticker_details", reference.details),
+        op("adjustment_factors", reference.factors),
+        op("session_tables", sessions.session_tables, after=register_tickers),
+        op("ticker_sessions", registry.registry, after=register_ticker_sessions),
+        feed("halts", feeds.halts),
+        feed("facility_short_volume", feeds.facility_short_volume),
+        feed("exchange_short_volume", feeds.exchange_short_volume),
+        feed("polygon_short_volume", feeds.polygon_short_volume),
+        feed("short_interest", feeds.short_interest),
+        feed("fails_to_deliver", feeds.fails),
+        feed("filings", feeds.filings),
+        feed("news", feeds.news),
+        feed("statements", feeds.statements),
+        feed("ticker_events", feeds.ticker_events),
+        feed("free_float", feeds.free_float),
+        op("tick_chain", ticks.tick_chain),
+        op("coverage", coverage.session_coverage),
+        op("ml_dataset", dataset.datasets),
+        op("ticker_history", dataset.histories),
+    ]
+
+
+def _assets(
+    location: Location, op: Op, stage: Stage, source: Callable[..., Any], after: After | None
+) -> dg.AssetsDefinition:
+    """The assets of one op, which makes any of its tables over the keys of a run."""
+    partitions = location.partitions.of(TABLES[op.tables[0]])
+    code = _code_reference(source)
+
+    @dg.multi_asset(
+        name=op.name,
+        specs=[asset_spec(name, map(_dep(name), TABLES[name].upstream)).merge_attributes(
+            metadata=code) for name in op.tables],
+        check_specs=quality_specs(op.tables, location.partitions),
+        partitions_def=partitions,
+        can_subset=True,
+        required_resource_keys=RESOURCES,
+        pool=op.pool or None,
+        backfill_policy=_policy(op) if partitions else None,
+    )  # fmt: skip
+    def _op(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
+        work, selected = location.workspace(context, config), selected_tables(context)
+        tables = [name for name in op.tables if name in selected]
+        keys = partition_keys(context, config) if partitions else []
+        try:
+            with closing(stage(work, tables, keys)) as outcomes:
+                yield from materialize(context, outcomes, location.observer, location.settings.run)
+        finally:
+            if after is not None:
+                after(context.instance, work)
+
+    return _op
+
+
+def _policy(op: Op) -> dg.BackfillPolicy:
+    if not op.keys_per_run:
+        return dg.BackfillPolicy.single_run()
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=op.keys_per_run)
+
+
+def _dep(table: str) -> Callable[[str], dg.AssetDep]:
+    return lambda upstream: dg.AssetDep(upstream, partition_mapping=_mapping(table, upstream))
+
+
+def _mapping(table: str, upstream: str) -> dg.PartitionMapping | None:
+    """How Dagster finds the partitions that one is made from: as the table declares it."""
+    window, cut = TABLES[table].window(upstream), TABLES[upstream].partitioning
+    if window is None:
+        is_alike = cut in (TABLES[table].partitioning, Partitioning.NONE)
+        return None if is_alike else dg.AllPartitionMapping()
+    if not window.before:
+        return None
+    return dg.TimeWindowPartitionMapping(
+        start_offset=-window.before,
+        end_offset=0 if window.has_own else -1,
+        allow_nonexistent_upstream_partitions=True,
+    )
+
+
+def _code_reference(function: Callable[..., Any]) -> dict[str, Any]:
+    """Where the web server finds what makes a table."""
+    place = dg.LocalFileCodeReference(
+        file_path=getsourcefile(function) or "", line_number=getsourcelines(function)[1]
+    )
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[place])}

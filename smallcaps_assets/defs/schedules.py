@@ -41,11 +41,11 @@ from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.orchestration.cursor import newest_event
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
 from smallcaps_assets.pipeline.publication_times import newest_begun, newest_expected
-from smallcaps_assets.pipeline.reference import ACTIONS
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
+from smallcaps_assets.schemas import OPS, SESSION_TABLES
 from smallcaps_assets.sources.errors import NotFound, SourceError
 
+ACTIONS = OPS["corporate_actions"].tables
 CRON = "15,45 * * * *"
 MARKET_TABLES = ("tickers", "daily_bars", "short_volume")
 NEEDED_TABLES = ("tickers", "daily_bars")

@@ -12,7 +12,6 @@ from datetime import date
 from typing import Any
 
 from smallcaps_assets.defs.expected import date_of, expected_keys, failed_keys
-from smallcaps_assets.defs.ops import op_of
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.jobs.run import MainJob, Step
 from smallcaps_assets.lake import split_ticker_session
@@ -121,7 +120,7 @@ def tables_of(names: Iterable[str]) -> tuple[str, ...]:
     Raises BackfillError for a name that is neither.
     """
     names = list(names)
-    ops = {op_of(table) for table in TABLES}
+    ops = {TABLES[table].op for table in TABLES}
     for name in names:
         if name not in TABLES and name not in ops:
             raise BackfillError(
@@ -130,14 +129,14 @@ def tables_of(names: Iterable[str]) -> tuple[str, ...]:
             )
     if not names:
         return tuple(name for name, table in TABLES.items() if not table.is_optional)
-    return tuple(name for name in TABLES if name in names or op_of(name) in names)
+    return tuple(name for name in TABLES if name in names or TABLES[name].op in names)
 
 
 def _by_op(tables: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Ops in the graph's order with those of their tables that are asked for."""
     found: dict[str, list[str]] = {}
     for table in tables:
-        found.setdefault(op_of(table), []).append(table)
+        found.setdefault(TABLES[table].op, []).append(table)
     return [(op, tuple(group)) for op, group in found.items()]
 
 

@@ -15,25 +15,31 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.common import workspace_over
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.dynamic_partitions import (
+    register_ticker_sessions,
+    register_tickers,
+)
 from smallcaps_assets.orchestration.in_process import run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
-from smallcaps_assets.pipeline.inputs import METRICS_WINDOW
 from smallcaps_assets.pipeline.market import absent_tables, has_daily_bars, market_range
+from smallcaps_assets.pipeline.opening import workspace_over
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
-from smallcaps_assets.pipeline.sessions import (
-    SESSION_TABLES,
-    register_ticker_sessions,
-    register_tickers,
-)
 from smallcaps_assets.pipeline.workspace import Observer, Outcome, Workspace
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning, lineage
+from smallcaps_assets.schemas import (
+    METRICS_WINDOW,
+    OPS,
+    SESSION_TABLES,
+    TABLES,
+    TICK_CHAIN,
+    Partitioning,
+    lineage,
+)
 from smallcaps_assets.settings import Settings
 
 WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
@@ -199,7 +205,9 @@ class MainJob:
         warm = has_daily_bars(self.work.settings, before)
         first = date.fromisoformat((warm or wanted)[0])
         years, months = year_keys(first, self.end), month_keys(first, self.end)
-        yield Step("corporate actions", "corporate_actions", ("splits", "dividends"), years, years)
+        yield Step(
+            "corporate actions", "corporate_actions", OPS["corporate_actions"].tables, years, years
+        )
         yield Step("ticker details", "ticker_details", ("ticker_details",), months, months)
         if warm:
             tables = tuple(

@@ -35,7 +35,7 @@ _HIVE = {
     Partitioning.TICKER: {"ticker": "VARCHAR"},
     Partitioning.TICKER_SESSION: {"ticker": "VARCHAR", "date": "DATE"},
 }
-"""Partitions whose folders name a column as it stands in the files, so that they can be pruned by it."""
+"""Partitions whose folders name a column as it stands in the files: they can be pruned by it."""
 _TYPES = {
     pl.String: "VARCHAR",
     pl.Boolean: "BOOLEAN",

@@ -8,16 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from smallcaps_assets.pipeline.workspace import Outcome
+from smallcaps_assets.reports.markdown import Markdown, preview
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning, Table
 from smallcaps_assets.settings import Settings
 
 OWNER = "team:data"
 _KINDS = {"raw": {"parquet", "bronze"}, "processed": {"parquet", "polars"}}
-_MOST_CHARACTERS = 60
-_MARKUP = re.compile(r"[\\`*_\[\]<>|~&]")
 _IMAGE = re.compile(r"!\[[^\[\]<>]*\]\(data:image/svg\+xml,[^\s()<>]*\)")
 _CUT_NAMES = {
     Partitioning.NONE: "not partitioned: small and made whole",
@@ -131,28 +129,11 @@ def event_metadata(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 8) -> str:
-    """The first rows as a Markdown table."""
-    if frame is None or frame.is_empty():
-        return "*no rows*"
-    shown = frame.head(rows).select(frame.columns[:columns])
-    lines = ["| " + " | ".join(shown.columns) + " |", "|" + " --- |" * shown.width]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.iter_rows()]
-    more = frame.width - columns
-    return "\n".join(lines) + (f"\n\nand {more} more columns" if more > 0 else "")
-
-
-def _cell(value: object) -> str:
-    """A value as text: what a vendor sends may hold signs of Markdown and HTML."""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split())[:_MOST_CHARACTERS])
-
-
 def _values(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Images drawn here stay images; other values as Dagster finds them."""
+    """Images and tables drawn here stay what they are; other values as Dagster finds them."""
     return {
         name: dg.MetadataValue.md(value)
-        if isinstance(value, str) and _IMAGE.fullmatch(value)
+        if isinstance(value, Markdown) or (isinstance(value, str) and _IMAGE.fullmatch(value))
         else value
         for name, value in metadata.items()
     }

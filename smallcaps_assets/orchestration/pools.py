@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from smallcaps_assets.schemas import TICKS, VENDOR
 from smallcaps_assets.settings import RunSettings
-
-VENDOR, TICKS = "vendor", "ticks"
 
 
 def apply_pools(instance: dg.DagsterInstance, settings: RunSettings) -> None:

@@ -8,9 +8,8 @@ named and the others go on. At the end the run fails, naming the failed keys, or
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
@@ -34,8 +33,6 @@ _LOG_SECONDS = 10.0
 _MOST_RUNS = 4
 _DONE: dict[str, set[tuple[str, str | None]]] = {}
 _TRANSIENT = (SourceUnavailable, RateLimited)
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class RunConfig(dg.Config):
@@ -52,26 +49,6 @@ class RunConfig(dg.Config):
     skip_complete: bool = Field(
         default=False, description="leave partitions that are stored and current as they are"
     )
-
-
-def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """Results in the order of completion, with at most two items a thread in flight."""
-    source = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="partition") as pool:
-        running: set[Future[R]] = set()
-        try:
-            while True:
-                for item in source:
-                    running.add(pool.submit(function, item))
-                    if len(running) >= 2 * threads:
-                        break
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        finally:
-            for future in running:
-                future.cancel()
 
 
 def done_in(run_id: str) -> set[tuple[str, str | None]]:

@@ -5,65 +5,33 @@ the facts beside prices a session is told the partition that it can know: the ne
 was out, its month, its year. A fact that the main job leaves out is told of only when it was tried.
 """
 
-from collections.abc import Iterator
 from datetime import date
 
-import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.quality.coverage import Reading, coverage
 from smallcaps_assets.domain.quality.figures import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
-from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.runner import (
-    RunConfig,
-    in_threads,
-    materialize,
-    partition_keys,
-)
-from smallcaps_assets.pipeline.feed_partitions import COVERED, FACT_TABLES, told_facts
+from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.inputs import ticker_sessions_of
 from smallcaps_assets.pipeline.losses import short_tapes
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.schemas import TABLES
 
 SHORT = "ShortTape"
 _NAMES = ("ticker", "tickers", "symbol", "cik")
 
 
-def session_coverage(location: Location) -> dg.AssetsDefinition:
-    """The op; cheap, so a year of sessions goes in one run."""
-    others = ("trades", *(name for name in FACT_TABLES if not _is_by_session(name)))
-    deps = [dg.AssetDep(n, partition_mapping=dg.AllPartitionMapping()) for n in others]
-    facts = filter(_is_by_session, FACT_TABLES)
-    deps += [dg.AssetDep(name) for name in (*COVERED, "session_summary", *facts)]
+def session_coverage(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of the coverage of many sessions."""
 
-    @dg.multi_asset(
-        name="coverage",
-        specs=[asset_spec("coverage", deps)],
-        check_specs=quality_specs(["coverage"], location.partitions),
-        can_subset=True,
-        partitions_def=location.partitions.sessions,
-        required_resource_keys=RESOURCES,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=250),
-    )
-    def _coverage(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
+    def one(key: str) -> Outcome:
+        return work.make("coverage", key, lambda: _of_session(work, key))
 
-        def one(key: str) -> Outcome:
-            return make(work, config, "coverage", key, lambda: _of_session(work, key))
-
-        keys = partition_keys(context, config)
-        outcomes = in_threads(one, keys, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
-
-    return _coverage
+    return in_threads(one, keys, work.settings.run.threads)
 
 
 def _of_session(work: Workspace, key: str) -> Built:
@@ -120,10 +88,6 @@ def _named(lake: Lake, table: str, place: str | None) -> set[str]:
         listed = lake.read_many("ticker_details", [place], ["cik", "ticker"])
         return set(listed.join(named, on="cik", how="semi")["ticker"])
     return set(named.explode(column)[column] if column == "tickers" else named[column])
-
-
-def _is_by_session(table: str) -> bool:
-    return TABLES[table].partitioning is Partitioning.SESSION
 
 
 def _of_trades(lake: Lake, key: str) -> Reading:

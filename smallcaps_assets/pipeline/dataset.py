@@ -1,15 +1,12 @@
 """The ends of the flow: ml_dataset by period, and ticker_history by ticker."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from smallcaps_assets import __version__
-from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.dataset import (
     dataset_meta,
     held_periods,
@@ -21,20 +18,12 @@ from smallcaps_assets.domain.feeds.asof import Facts
 from smallcaps_assets.domain.market.adjustment import listings
 from smallcaps_assets.domain.market.history import ticker_history
 from smallcaps_assets.lake.meta import is_described, write_meta
-from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.partitions import TICKERS
-from smallcaps_assets.orchestration.runner import (
-    RunConfig,
-    in_threads,
-    materialize,
-    partition_keys,
-)
 from smallcaps_assets.pipeline.feed_inputs import fact_keys
 from smallcaps_assets.pipeline.inputs import DATASET_PARTS
 from smallcaps_assets.pipeline.losses import qualified_keys, short_tapes
 from smallcaps_assets.pipeline.outdated import digests_once
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
 from smallcaps_assets.reports.sparkline import label_strip
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import UNION, Period
@@ -47,72 +36,25 @@ _BY_TICKER = {
     "splits": ["ticker", "execution_date", "split_from", "split_to"],
 }
 _FILES = ("short_interest", "fails_to_deliver", "filings")
-_EVERYTHING = dg.AllPartitionMapping()
 
 
-def dataset(location: Location) -> dg.AssetsDefinition:
-    """The dataset; one run makes all periods asked for, because the union is made of the others."""
-    parts = [
-        dg.AssetDep(name, partition_mapping=_EVERYTHING)
-        for name in (*TABLES["ml_dataset"].upstream, "ticker_sessions")
-    ]
-
-    @dg.multi_asset(
-        name="ml_dataset",
-        specs=[asset_spec("ml_dataset", parts)],
-        check_specs=quality_specs(["ml_dataset"], location.partitions),
-        partitions_def=location.partitions.period_names,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def _ml_dataset(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        keys = sorted(partition_keys(context, config), key=lambda key: key == UNION)
-        outcomes = (_made(work, config, key) for key in keys)
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
-
-    return _ml_dataset
+def datasets(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of the dataset by period; the union last, because it is made of the others."""
+    for key in sorted(keys, key=lambda key: key == UNION):
+        if work.skip_complete:
+            renew_meta(work, key)
+        yield work.make("ml_dataset", key, lambda k=key: build_dataset(work, k))
 
 
-def history(location: Location) -> dg.AssetsDefinition:
-    """Ticker histories: renewed by a sensor; a split rebuilds one key."""
-    deps = [
-        dg.AssetDep(name, partition_mapping=_EVERYTHING)
-        for name in TABLES["ticker_history"].upstream
-    ]
+def histories(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of ticker histories; a split rebuilds one key."""
+    work = replace(work, digests=digests_once())
+    shared = Histories(work, keys)
 
-    @dg.multi_asset(
-        name="ticker_history",
-        specs=[asset_spec("ticker_history", deps)],
-        check_specs=quality_specs(["ticker_history"], location.partitions),
-        partitions_def=TICKERS,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1000),
-    )
-    def _ticker_history(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = replace(location.workspace(context, config), digests=digests_once())
-        keys = partition_keys(context, config)
-        histories = Histories(work, keys)
+    def one(key: str) -> Outcome:
+        return work.make("ticker_history", key, lambda: shared.build(key))
 
-        def one(key: str) -> Outcome:
-            return make(work, config, "ticker_history", key, lambda: histories.build(key))
-
-        outcomes = in_threads(one, keys, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
-
-    return _ticker_history
-
-
-def _made(work: Workspace, config: RunConfig, key: str) -> Outcome:
-    if config.skip_complete:
-        renew_meta(work, key)
-    return make(work, config, "ml_dataset", key, lambda: build_dataset(work, key))
+    return in_threads(one, keys, work.settings.run.threads)
 
 
 def renew_meta(work: Workspace, key: str) -> None:
@@ -186,7 +128,7 @@ def build_dataset(work: Workspace, key: str) -> Built:
         )
     meta |= _of_sessions(work, key, frame)
     labels = dict(frame["label"].value_counts().iter_rows())
-    told = {"labels": label_strip(labels), "meta": dg.MetadataValue.json(meta)}
+    told = {"labels": label_strip(labels), "meta": meta}
     return Built(frame, told, meta=meta)
 
 

@@ -3,11 +3,10 @@
 Cheap: a few sums of frames that are in memory anyway. The whole report is `smallcaps density`.
 """
 
-import dagster as dg
 import polars as pl
 
 from smallcaps_assets.domain.selection.density import LARGE_CHANGE, selected_days, top_runners
-from smallcaps_assets.orchestration.describe import preview
+from smallcaps_assets.reports.markdown import preview
 from smallcaps_assets.reports.sparkline import columns_of
 
 
@@ -20,7 +19,7 @@ def day_metadata(metrics: pl.DataFrame) -> dict[str, float]:
 
 def density_metadata(
     watchlist: pl.DataFrame, sessions: list[str], registry: pl.DataFrame
-) -> dict[str, dg.MetadataValue | str]:
+) -> dict[str, str]:
     """How many days the rules select: over time, by year, and of which tickers most."""
     days = pl.Series("date", sessions, pl.String).str.to_date()
     qualified = registry.filter("is_qualified").group_by("date").len()
@@ -30,6 +29,6 @@ def density_metadata(
     runners = top_runners(watchlist, "1y").sort("period", descending=True, maintain_order=True)
     return {
         "density": columns_of(counts["len"].fill_null(0).to_list(), words),
-        "selected days by year": dg.MetadataValue.md(preview(by_year, len(by_year))),
-        "most info-rich days of the year": dg.MetadataValue.md(preview(runners, 10)),
+        "selected days by year": preview(by_year, len(by_year)),
+        "most info-rich days of the year": preview(runners, 10),
     }

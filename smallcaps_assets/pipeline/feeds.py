@@ -5,33 +5,24 @@ half-month, filings and news by month, statements by year of filing, ticker even
 FINRA's consolidated short volume is made with the other tables of a session.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date
+from itertools import product
 
-import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.feeds import tables as fact_tables
 from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
-from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.pools import VENDOR
-from smallcaps_assets.orchestration.runner import (
-    RunConfig,
-    in_threads,
-    materialize,
-    partition_keys,
-    selected_tables,
-)
 from smallcaps_assets.pipeline import halt_feed
 from smallcaps_assets.pipeline.feed_inputs import month_reach
+from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import (
     OFFERED_TABLES,
     Built,
     Outcome,
+    Outcomes,
+    Stage,
     Workspace,
 )
 from smallcaps_assets.schemas import TABLES
@@ -42,67 +33,31 @@ from smallcaps_assets.sources.errors import (
     NotOffered,
     RefusedRequest,
 )
-from smallcaps_assets.sources.regulators.exchanges import exchange_short_volume
+from smallcaps_assets.sources.regulators import exchanges
 from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
-STATEMENTS = ("balance_sheets", "income_statements", "cash_flow_statements")
 NOT_OFFERED = (403, 404, 405, 410, 501)
 """Statuses by which a vendor says that it, or the plan, has no such endpoint."""
 Build = Callable[[Workspace, str, str], Built]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Tables that one op makes of one source; `per_run` partitions go in a run."""
+def feed(build: Build) -> Stage:
+    """The stage of a feed's tables, each partition built by itself."""
 
-    name: str
-    tables: tuple[str, ...]
-    build: Build
-    per_run: int
-    pool: str | None = VENDOR
-
-
-def fact_assets(location: Location) -> list[dg.AssetsDefinition]:
-    """One op for each group."""
-    return [_op(location, group) for group in GROUPS]
-
-
-def _op(location: Location, group: Group) -> dg.AssetsDefinition:
-    cut = location.partitions.of(TABLES[group.tables[0]])
-
-    @dg.multi_asset(
-        name=group.name,
-        specs=[asset_spec(name, [dg.AssetDep(u) for u in TABLES[name].upstream])
-               for name in group.tables],
-        check_specs=quality_specs(group.tables, location.partitions),
-        partitions_def=cut,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        pool=group.pool,
-        backfill_policy=(
-            dg.BackfillPolicy.multi_run(max_partitions_per_run=group.per_run) if cut else None
-        ),
-    )  # fmt: skip
-    def _facts(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        keys = partition_keys(context, config) if cut else [""]
-        selected = selected_tables(context)
-        wanted = [(table, key) for table in group.tables if table in selected for key in keys]
-
+    def outcomes(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
         def one(item: tuple[str, str]) -> Outcome:
             table, key = item
-            return make(work, config, table, key or None, lambda: _offered(group, work, table, key))
+            return work.make(table, key or None, lambda: offered(build, work, table, key))
 
-        outcomes = in_threads(one, wanted, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
+        return in_threads(one, product(tables, keys or [""]), work.settings.run.threads)
 
-    return _facts
+    return outcomes
 
 
-def _offered(group: Group, work: Workspace, table: str, key: str) -> Built:
-    """What the group builds. Raises NotOffered where the vendor has no such endpoint."""
+def offered(build: Build, work: Workspace, table: str, key: str) -> Built:
+    """What a feed builds. Raises NotOffered where the vendor has no such endpoint."""
     try:
-        return group.build(work, table, key)
+        return build(work, table, key)
     except (NotEntitled, NotFound, RefusedRequest) as refusal:
         if table not in OFFERED_TABLES or refusal.status not in NOT_OFFERED:
             raise
@@ -110,13 +65,8 @@ def _offered(group: Group, work: Workspace, table: str, key: str) -> Built:
         raise NotOffered(f"the vendor does not offer {table}", **place) from None
 
 
-def op_groups() -> dict[str, tuple[str, ...]]:
-    """The tables of each op."""
-    return {group.name: group.tables for group in GROUPS}
-
-
 # By session --------------------------------------------------------------------------------------
-def _halts(work: Workspace, table: str, key: str) -> Built:
+def halts(work: Workspace, table: str, key: str) -> Built:
     day, feed = date.fromisoformat(key), work.regulators.halts
     told, session = "none: the feed reaches one year back", halt_feed.session_halts(work.lake, day)
     if feed.reaches(day):
@@ -132,7 +82,7 @@ def _halts(work: Workspace, table: str, key: str) -> Built:
     return Built(rows, {"source": told}, asked=Scope(), source=source)
 
 
-def _facility_short_volume(work: Workspace, table: str, key: str) -> Built:
+def facility_short_volume(work: Workspace, table: str, key: str) -> Built:
     """The files of the facilities in the settings; a facility without a file had no trades."""
     day, facilities = date.fromisoformat(key), work.settings.short.facilities
     frames, hashes, missing = [TABLES[table].empty()], {}, []
@@ -150,10 +100,10 @@ def _facility_short_volume(work: Workspace, table: str, key: str) -> Built:
     return Built(pl.concat(frames), {"source": source, "sha256": str(hashes)}, source=_told(hashes))
 
 
-def _exchange_short_volume(work: Workspace, table: str, key: str) -> Built:
+def exchange_short_volume(work: Workspace, table: str, key: str) -> Built:
     folder = work.settings.short.exchange_dir
     try:
-        frame, hashes = exchange_short_volume(folder, date.fromisoformat(key))
+        frame, hashes = exchanges.exchange_short_volume(folder, date.fromisoformat(key))
     except (NotConfigured, NotFound) as nothing:
         return Built(TABLES[table].empty(), {"source": f"none: {nothing}"})
     return Built(frame, {"source": ", ".join(hashes)}, source=_told(hashes))
@@ -163,13 +113,13 @@ def _told(hashes: dict[str, str]) -> str:
     return " ".join(f"{name} {digest}" for name, digest in sorted(hashes.items()))
 
 
-def _polygon_short_volume(work: Workspace, table: str, key: str) -> Built:
+def polygon_short_volume(work: Workspace, table: str, key: str) -> Built:
     day = date.fromisoformat(key)
     return Built(fact_tables.polygon_short_volume(work.polygon.short_volume(day, day), day))
 
 
 # By half-month -----------------------------------------------------------------------------------
-def _short_interest(work: Workspace, table: str, key: str) -> Built:
+def short_interest(work: Workspace, table: str, key: str) -> Built:
     half, source = date.fromisoformat(key), work.settings.short.interest_source
     first, last = half, half_month_end(half)
     if source == "finra":
@@ -185,13 +135,13 @@ def _short_interest(work: Workspace, table: str, key: str) -> Built:
     return Built(fact_tables.short_interest(found, half, source), {"source": source})
 
 
-def _fails(work: Workspace, table: str, key: str) -> Built:
+def fails(work: Workspace, table: str, key: str) -> Built:
     frame = work.regulators.sec.fails(date.fromisoformat(key))
     return Built(frame, {"shares": float(frame["quantity"].sum())})
 
 
 # By month ----------------------------------------------------------------------------------------
-def _filings(work: Workspace, table: str, key: str) -> Built:
+def filings(work: Workspace, table: str, key: str) -> Built:
     month = date.fromisoformat(f"{key}-01")
     details = work.lake.read("ticker_details", key, ["cik"])
     ciks = details["cik"].drop_nulls().str.zfill(10).unique().sort().to_list()
@@ -200,39 +150,24 @@ def _filings(work: Workspace, table: str, key: str) -> Built:
     return Built(frame, {"companies": len(ciks), **{f"form {form}": n for form, n in counts}})
 
 
-def _news(work: Workspace, table: str, key: str) -> Built:
+def news(work: Workspace, table: str, key: str) -> Built:
     month = date.fromisoformat(f"{key}-01")
     return Built(fact_tables.news(work.polygon.news(month, month_reach(work, key)), month))
 
 
 # By year, by ticker, whole -----------------------------------------------------------------------
-def _statements(work: Workspace, table: str, key: str) -> Built:
+def statements(work: Workspace, table: str, key: str) -> Built:
     fetch = getattr(work.polygon, table)
     frame = fetch(date(int(key), 1, 1), date(int(key), 12, 31))
     return Built(fact_tables.statements(frame, table, int(key)))
 
 
-def _ticker_events(work: Workspace, table: str, key: str) -> Built:
+def ticker_events(work: Workspace, table: str, key: str) -> Built:
     return Built(fact_tables.ticker_events(work.polygon.ticker_events(key), key))
 
 
-def _free_float(work: Workspace, table: str, key: str) -> Built:
+def free_float(work: Workspace, table: str, key: str) -> Built:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
     newest = work.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
     return Built(fact_tables.free_float(newest, held), doubted=doubted)
-
-
-GROUPS = (
-    Group("halts", ("halts",), _halts, 250, None),
-    Group("facility_short_volume", ("facility_short_volume",), _facility_short_volume, 250, None),
-    Group("exchange_short_volume", ("exchange_short_volume",), _exchange_short_volume, 1000, None),
-    Group("polygon_short_volume", ("polygon_short_volume",), _polygon_short_volume, 250),
-    Group("short_interest", ("short_interest",), _short_interest, 1000),
-    Group("fails_to_deliver", ("fails_to_deliver",), _fails, 1000, None),
-    Group("filings", ("filings",), _filings, 24, None),
-    Group("news", ("news",), _news, 12),
-    Group("statements", STATEMENTS, _statements, 100),
-    Group("ticker_events", ("ticker_events",), _ticker_events, 1000),
-    Group("free_float", ("free_float",), _free_float, 1),
-)

@@ -20,21 +20,12 @@ from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.schemas import TABLES, Partitioning, Window
 from smallcaps_assets.settings import UNION
 
-CLOSES_LOOKED_BACK = 5
-METRICS_WINDOW = 60
-YEAR_WINDOW = 252
 DATASET_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
 _ACTIONS: dict[tuple[str, str, str], tuple[str, list[date], list[str]]] = {}
-_WINDOWS = {
-    ("universe", "daily_bars"): (CLOSES_LOOKED_BACK, False),
-    ("daily_metrics", "session_summary"): (METRICS_WINDOW, True),
-    ("watchlist", "daily_metrics"): (YEAR_WINDOW, True),
-    ("runners", "watchlist"): (YEAR_WINDOW - 1, True),
-}
 
 
 def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]:
@@ -66,15 +57,19 @@ def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
             yield from (lake.digest(name, k) for k in earlier)
             yield _actions_until(lake, name, this_year, day)
             continue
-        if name == "ticker_details":
-            keys = [day.isoformat()[:7]]
-        else:
-            count, is_today_in = _WINDOWS.get((table, name), (0, True))
-            before = work.sessions_before(day, count) if count else []
-            keys = [*before, day.isoformat()] if is_today_in else before
-        yield from (lake.digest(name, k) for k in keys)
+        yield from (lake.digest(name, k) for k in _in_window(work, table, name, day))
     if table == "daily_metrics" and (told := decisions_digest(lake, day)):
         yield told
+
+
+def _in_window(work: Workspace, table: str, upstream: str, day: date) -> list[str]:
+    """Partitions of an upstream table that a session is made from, and that tell whether it is."""
+    window = TABLES[table].window(upstream) or Window(upstream)
+    if TABLES[upstream].partitioning is Partitioning.MONTH:
+        return [day.isoformat()[:7]]
+    is_told_apart = window.before and not window.through
+    before = work.sessions_before(day, window.before) if is_told_apart else []
+    return [*before, day.isoformat()] if window.has_own else before
 
 
 def _actions_until(lake: Lake, table: str, year: str, day: date) -> str:
@@ -123,8 +118,9 @@ def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
         if name == "halts":
             yield halts_digest(work.lake, ticker, day, work.settings.ticks)
         else:
-            yield work.lake.digest(name, key)
-    if table == "bar_features" or work.settings.bars.activity_scale:
+            is_session = TABLES[name].partitioning is Partitioning.SESSION
+            yield work.lake.digest(name, day.isoformat() if is_session else key)
+    if work.settings.bars.activity_scale and "daily_metrics" not in TABLES[table].upstream:
         yield work.lake.digest("daily_metrics", day.isoformat())
     if table == "sample_weights":
         row = registry_rows(work.lake).get(key, {})

@@ -1,4 +1,4 @@
-"""The partition keys of one market: sessions, half-months, months, years, periods of the dataset."""
+"""Partition keys of one market: sessions, half-months, months, years, periods of the dataset."""
 
 from __future__ import annotations
 

@@ -3,109 +3,35 @@
 Sessions' own lists of tickers are in `sessions.py`, with the other tables of a session.
 """
 
-from collections.abc import Iterator
 from datetime import date
+from itertools import product
 
-import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.lake import Scope
-from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.pools import VENDOR
-from smallcaps_assets.orchestration.runner import (
-    RunConfig,
-    in_threads,
-    materialize,
-    partition_keys,
-    selected_tables,
-)
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
-
-ACTIONS = ("splits", "dividends")
+from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
 
 
-def corporate_actions(location: Location) -> dg.AssetsDefinition:
-    """Splits and dividends; a year is one short listing, so a range goes in one run."""
-
-    @dg.multi_asset(
-        name="corporate_actions",
-        specs=[asset_spec(name) for name in ACTIONS],
-        check_specs=quality_specs(ACTIONS, location.partitions),
-        partitions_def=location.partitions.years,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        pool=VENDOR,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def _corporate_actions(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        wanted = [(t, k) for t in selected_tables(context) for k in partition_keys(context, config)]
-        outcomes = (
-            make(work, config, t, k, lambda t=t, k=k: _actions(work, t, k)) for t, k in wanted
-        )
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
-
-    return _corporate_actions
+def actions(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of splits and dividends by year; a year is one short listing."""
+    for table, key in product(tables, keys):
+        yield work.make(table, key, lambda t=table, k=key: _actions(work, t, k))
 
 
-def details(location: Location) -> dg.AssetsDefinition:
-    """Ticker details; one call per company and month, so many months share a run's throttle."""
+def details(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of ticker details by month; one call per company and month."""
 
-    @dg.multi_asset(
-        name="ticker_details",
-        specs=[asset_spec("ticker_details")],
-        check_specs=quality_specs(["ticker_details"], location.partitions),
-        partitions_def=location.partitions.months,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        pool=VENDOR,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=12),
-    )
-    def _ticker_details(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
+    def one(key: str) -> Outcome:
+        return work.make("ticker_details", key, lambda: _details(work, key))
 
-        def one(key: str) -> Outcome:
-            return make(work, config, "ticker_details", key, lambda: _details(work, key))
-
-        keys = partition_keys(context, config)
-        outcomes = in_threads(one, keys, location.settings.run.threads)
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
-
-    return _ticker_details
+    return in_threads(one, keys, work.settings.run.threads)
 
 
-def factors(location: Location) -> dg.AssetsDefinition:
-    """Adjustment factors, small and derived whole."""
-    everything = dg.AllPartitionMapping()
-    upstream = ("splits", "dividends", "daily_bars", "tickers")
-
-    @dg.multi_asset(
-        name="adjustment_factors",
-        specs=[
-            asset_spec(
-                "adjustment_factors",
-                [dg.AssetDep(name, partition_mapping=everything) for name in upstream],
-            )
-        ],
-        check_specs=quality_specs(["adjustment_factors"], location.partitions),
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-    )
-    def _adjustment_factors(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        outcome = work.store("adjustment_factors", None, lambda: _factors(work))
-        yield from materialize(context, [outcome], location.observer, location.settings.run)
-
-    return _adjustment_factors
+def factors(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """The outcome of adjustment factors, small and derived whole."""
+    yield work.store("adjustment_factors", None, lambda: _factors(work))
 
 
 def _actions(work: Workspace, table: str, key: str) -> Built:

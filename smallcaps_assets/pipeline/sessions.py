@@ -1,17 +1,15 @@
 """The tables of a session: lists, bars, short volume, universe, summary, metrics, selection.
 
-One op makes any subset of them, table after table over all sessions of the run, so that a window
-of earlier sessions is there when a later table needs it, and one bad session fails alone.
+Made table after table over all sessions of the run, so that a window of earlier sessions is there
+when a later table needs it, and one bad session fails alone.
 """
 
 from collections.abc import Iterator
 from datetime import date
 from functools import cached_property, lru_cache
 
-import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.market import metrics
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.market.calendar import session_hours, sessions
@@ -19,148 +17,29 @@ from smallcaps_assets.domain.market.universe import universe
 from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
-from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
-from smallcaps_assets.orchestration.pools import VENDOR
-from smallcaps_assets.orchestration.runner import (
-    RunConfig,
-    in_threads,
-    materialize,
-    partition_keys,
-    selected_tables,
-)
-from smallcaps_assets.pipeline.density import day_metadata, density_metadata
-from smallcaps_assets.pipeline.inputs import CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW
+from smallcaps_assets.pipeline.density import day_metadata
 from smallcaps_assets.pipeline.partition_keys import year_keys
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
+from smallcaps_assets.schemas import CLOSES_LOOKED_BACK, METRICS_WINDOW, TABLES, YEAR_WINDOW
 from smallcaps_assets.sources.polygon.minutes import Minutes
 from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
-SESSION_TABLES = (
-    "tickers",
-    "daily_bars",
-    "short_volume",
-    "universe",
-    "minute_bars",
-    "session_summary",
-    "daily_metrics",
-    "watchlist",
-    "runners",
-)
-SESSIONS_PER_RUN = 250
 
-
-def session_tables(location: Location) -> dg.AssetsDefinition:
-    """The op; a year of sessions a run, because a window is read once per run."""
-
-    @dg.multi_asset(
-        name="session_tables",
-        specs=[asset_spec(name, _deps(name)) for name in SESSION_TABLES],
-        check_specs=quality_specs(SESSION_TABLES, location.partitions),
-        partitions_def=location.partitions.sessions,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        pool=VENDOR,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SESSIONS_PER_RUN),
-    )
-    def _session_tables(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        stages = Stages(work, config)
-        selected = selected_tables(context)
-        tables = [name for name in SESSION_TABLES if name in selected]
-        outcomes = stages.run(tables, sorted(partition_keys(context, config)))
-        try:
-            yield from materialize(context, outcomes, location.observer, location.settings.run)
-        finally:
-            stages.close()
-            if "universe" in tables:
-                register_tickers(context.instance, work)
-
-    return _session_tables
-
-
-def registry(location: Location) -> dg.AssetsDefinition:
-    """The registry: which ticker-days get their ticks. Registers their partition keys."""
-    watchlists = dg.AssetDep("watchlist", partition_mapping=dg.AllPartitionMapping())
-
-    @dg.multi_asset(
-        name="ticker_sessions",
-        specs=[asset_spec("ticker_sessions", [watchlists])],
-        check_specs=quality_specs(["ticker_sessions"], location.partitions),
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-    )
-    def _ticker_sessions(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        outcome = work.store("ticker_sessions", None, lambda: _registry(work))
-        if outcome.error is None:
-            register_ticker_sessions(context.instance, work)
-        yield from materialize(context, [outcome], location.observer, location.settings.run)
-
-    return _ticker_sessions
-
-
-def register_tickers(instance: dg.DagsterInstance, work: Workspace) -> None:
-    """Make ticker_history partitions of every ticker that was ever in the stored universe."""
-    rows = work.lake.scan("universe").select("ticker").unique().sort("ticker").collect()
-    _add(instance, TICKERS, rows["ticker"].to_list())
-
-
-def register_ticker_sessions(instance: dg.DagsterInstance, work: Workspace) -> None:
-    """Make partitions of the registry's ticker-sessions, by session and ticker."""
-    if not work.lake.exists("ticker_sessions"):
-        return
-    rows = work.lake.read("ticker_sessions").sort("date", "ticker")
-    _add(instance, TICKER_SESSIONS, rows["partition_key"].to_list())
-
-
-def _add(
-    instance: dg.DagsterInstance, cut: dg.DynamicPartitionsDefinition, keys: list[str]
-) -> None:
-    """Add the keys that are not there yet, behind the others; keys are never deleted."""
-    assert cut.name is not None
-    known = set(instance.get_dynamic_partitions(cut.name))
-    new = [key for key in keys if key not in known]
-    if new:
-        instance.add_dynamic_partitions(cut.name, new)
-
-
-def _deps(name: str) -> list[dg.AssetDep]:
-    everything = dg.AllPartitionMapping()
-    windows = {
-        ("universe", "daily_bars"): _window(CLOSES_LOOKED_BACK, -1),
-        ("daily_metrics", "session_summary"): _window(METRICS_WINDOW, 0),
-        ("watchlist", "daily_metrics"): _window(YEAR_WINDOW, 0),
-        ("watchlist", "universe"): _window(YEAR_WINDOW, 0),
-        ("runners", "watchlist"): _window(YEAR_WINDOW - 1, 0),
-    }
-    deps = []
-    for upstream in TABLES[name].upstream:
-        mapping = windows.get((name, upstream))
-        if upstream in ("splits", "dividends"):
-            mapping = everything
-        deps.append(dg.AssetDep(upstream, partition_mapping=mapping))
-    return deps
-
-
-def _window(back: int, end: int) -> dg.TimeWindowPartitionMapping:
-    return dg.TimeWindowPartitionMapping(
-        start_offset=-back, end_offset=end, allow_nonexistent_upstream_partitions=True
-    )
+def session_tables(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of some tables over many sessions."""
+    stages = Stages(work)
+    try:
+        yield from stages.run(tables, sorted(keys))
+    finally:
+        stages.close()
 
 
 class Stages:
     """The tables of many sessions in one run."""
 
-    def __init__(self, work: Workspace, config: RunConfig) -> None:
+    def __init__(self, work: Workspace) -> None:
         self.work = work
-        self.config = config
         self._summary = lru_cache(maxsize=2 * METRICS_WINDOW)(self._read_summary)
         self._rich = lru_cache(maxsize=None)(self._find_rich)
         self._actions = lru_cache(maxsize=8)(self._read_actions)
@@ -190,7 +69,7 @@ class Stages:
             upstream = TABLES[table].upstream
             failed |= {(table, k) for k in keys if any((name, k) in failed for name in upstream)}
             below = {k for k in keys if any((name, k) in still for name in upstream)}
-            still |= {(table, key) for key in below if self._is_skipped(table, key)}
+            still |= {(table, key) for key in below if self.work.is_skipped(table, key)}
             good = [key for key in keys if (table, key) not in failed | still]
             workers = self._threads(table)
             for outcome in in_threads(lambda key, t=table: self._make(t, key), good, workers):
@@ -200,9 +79,6 @@ class Stages:
                     still.add((table, str(outcome.key)))
                 yield outcome
 
-    def _is_skipped(self, table: str, key: str) -> bool:
-        return self.config.skip_complete and self.work.is_current(table, key)
-
     def _threads(self, table: str) -> int:
         """FINRA's files are small and wait for each other's bytes: as many at once as allowed."""
         settings = self.work.settings
@@ -211,7 +87,7 @@ class Stages:
     def _make(self, table: str, key: str) -> Outcome:
         build = getattr(self, f"build_{table}")
         day = date.fromisoformat(key)
-        return make(self.work, self.config, table, key, lambda: build(day))
+        return self.work.make(table, key, lambda: build(day))
 
     def build_tickers(self, day: date) -> Built:
         return Built(self.work.polygon.tickers(day), {"source": "REST, pages"})
@@ -270,7 +146,7 @@ class Stages:
         """The session's tickers that the run is for, and those of them to be asked for."""
         universe = self.work.lake.read("universe", key, ["ticker"])
         companies = self.work.only_wanted(universe)["ticker"].to_list()
-        if not self.config.skip_complete or not self.work.is_file_current("minute_bars", key):
+        if not self.work.skip_complete or not self.work.is_file_current("minute_bars", key):
             return companies, companies
         held = self.work.held("minute_bars", key)
         return companies, [ticker for ticker in companies if ticker not in held]
@@ -364,17 +240,3 @@ class Stages:
 
     def _read_details(self, month: str) -> pl.DataFrame:
         return self.work.lake.read("ticker_details", month)
-
-
-def _registry(work: Workspace) -> Built:
-    exists = work.lake.exists("ticker_sessions")
-    watchlist = work.lake.scan("watchlist").collect()
-    frame = selection.ticker_sessions(
-        watchlist,
-        work.lake.read("ticker_sessions") if exists else None,
-        work.settings.selection,
-    )
-    counts = {"qualified": int(frame["is_qualified"].sum())}
-    return Built(
-        frame, {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)}
-    )

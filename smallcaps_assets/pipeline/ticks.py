@@ -4,16 +4,14 @@ One op makes any subset of its tables, so that ticks are fetched and decoded onc
 memory; tables that are not selected are read from the lake.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.common import RESOURCES, Location, make
 from smallcaps_assets.domain.bars.build import (
     activity_target,
     build_bars,
@@ -33,24 +31,13 @@ from smallcaps_assets.domain.minute_fallback import (
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
-from smallcaps_assets.orchestration.checks import quality_specs
-from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
-from smallcaps_assets.orchestration.pools import TICKS
-from smallcaps_assets.orchestration.runner import (
-    RunConfig,
-    in_threads,
-    materialize,
-    partition_keys,
-    selected_tables,
-)
 from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.pipeline.shared import kept
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Workspace
+from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import TABLES
 
-TICKER_SESSIONS_PER_RUN = 1000
 LABELLED = "dollar_imbalance_bars"
 _SIGNED = {1: "+1", 0: "0", -1: "-1"}
 
@@ -59,49 +46,18 @@ class RegistryError(ValueError):
     """A ticker-session that the registry doesn't know."""
 
 
-def tick_chain(location: Location) -> dg.AssetsDefinition:
-    """The chain as one op; a thousand keys a run make its start-up a small share of it."""
-
-    @dg.multi_asset(
-        name="tick_chain",
-        specs=[asset_spec(name, _deps(name)) for name in TICK_CHAIN],
-        check_specs=quality_specs(TICK_CHAIN, location.partitions),
-        partitions_def=TICKER_SESSIONS,
-        can_subset=True,
-        required_resource_keys=RESOURCES,
-        pool=TICKS,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=TICKER_SESSIONS_PER_RUN),
-    )
-    def _tick_chain(
-        context: dg.AssetExecutionContext, config: RunConfig
-    ) -> Iterator[dg.Output[None]]:
-        work = location.workspace(context, config)
-        keys = partition_keys(context, config)
-        chain = Chain(work, config, [t for t in TICK_CHAIN if t in selected_tables(context)], keys)
-        batches = in_threads(chain.run, keys, location.settings.run.threads)
-        outcomes = (outcome for batch in batches for outcome in batch)
-        yield from materialize(context, outcomes, location.observer, location.settings.run)
-
-    return _tick_chain
-
-
-def _deps(name: str) -> list[dg.AssetDep]:
-    everything = dg.AllPartitionMapping()
-    mapped = {"halts": everything}  # the session's, which Dagster can't tell from the key
-    deps = [dg.AssetDep(u, partition_mapping=mapped.get(u)) for u in TABLES[name].upstream]
-    if name == "bar_features":
-        deps.append(dg.AssetDep("daily_metrics", partition_mapping=everything))
-    return deps
+def tick_chain(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """Outcomes of some tables of many ticker-sessions."""
+    chain = Chain(work, tables, keys)
+    for outcomes in in_threads(chain.run, keys, work.settings.run.threads):
+        yield from outcomes
 
 
 class Chain:
     """The chain over many ticker-sessions of one run."""
 
-    def __init__(
-        self, work: Workspace, config: RunConfig, tables: list[str], keys: list[str]
-    ) -> None:
+    def __init__(self, work: Workspace, tables: list[str], keys: list[str]) -> None:
         self.work = work
-        self.config = config
         self.tables = tables
         self.keys = keys
         self.metrics = lru_cache(maxsize=64)(self._metrics)
@@ -120,7 +76,7 @@ class Chain:
     def _lacking_by_day(self) -> dict[date, set[str]]:
         found: dict[date, set[str]] = {}
         for key in (key for key in self.keys if is_key(TABLES["trades"], key)):
-            if not (self.config.skip_complete and self.work.is_complete("trades", key)):
+            if not (self.work.skip_complete and self.work.is_complete("trades", key)):
                 ticker, day = split_ticker_session(key)
                 found.setdefault(day, set()).add(ticker)
         return found
@@ -133,11 +89,11 @@ class Chain:
         day = cache(lambda: TickerDay(self, key))
         outcomes: list[Outcome] = []
         for table in self.tables:
-            outcome = make(self.work, self.config, table, key, lambda t=table: day().build(t))
+            outcome = self.work.make(table, key, lambda t=table: day().build(t))
             outcomes.append(outcome)
             if outcome.error is not None:
                 break
-            is_settled = outcome.is_unchanged and self.config.skip_complete
+            is_settled = outcome.is_unchanged and self.work.skip_complete
             if is_settled and all(self.work.is_current(name, key) for name in self.tables):
                 break
         return outcomes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -30,6 +30,7 @@ from smallcaps_assets.lake import (
 )
 from smallcaps_assets.lake.empties import today_in_new_york
 from smallcaps_assets.lake.meta import is_described, write_meta
+from smallcaps_assets.lake.paths import PartitionKeyError, is_key
 from smallcaps_assets.pipeline.clients import Regulators
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -107,6 +108,9 @@ class Outcome:
 
 
 Observer = Callable[[Outcome], None]
+Outcomes = Generator[Outcome, None, None]
+Stage = Callable[["Workspace", list[str], list[str]], Outcomes]
+"""Outcomes of some tables of an op, in its order, over some partition keys; none where uncut."""
 Digests = Callable[["Workspace", str, str | None], Iterable[str]]
 Findings = Callable[["Workspace", str, str | None, pl.DataFrame], Iterable[Finding]]
 
@@ -126,6 +130,7 @@ class Workspace:
     digests: Digests
     findings: Findings
     tickers: tuple[str, ...] = ()
+    skip_complete: bool = False
     today: Callable[[], date] = today_in_new_york
     notes: dict[Any, Any] = field(default_factory=dict)
     done: set[tuple[str, str | None]] = field(default_factory=set)
@@ -212,6 +217,22 @@ class Workspace:
             return True
         day = date.fromisoformat(str(key).rpartition("_")[2])
         return not self.router.is_replaced(day, found.source, self.lake.modified(table, key))
+
+    def make(self, table: str, key: str | None, build: Callable[[], Built]) -> Outcome:
+        """Build and store one partition, or find it complete when the run may skip those.
+
+        A retry of the run's op leaves what its first attempt has finished. A key that is none,
+        which somebody has added by hand, fails alone.
+        """
+        if key is not None and not is_key(TABLES[table], key):
+            return Outcome(table, key, error=malformed(table, key))
+        if (table, key) in self.done or self.is_skipped(table, key):
+            return self.reuse(table, key)
+        return self.store(table, key, build)
+
+    def is_skipped(self, table: str, key: str | None) -> bool:
+        """Whether the run leaves a partition as it is."""
+        return self.skip_complete and self.is_current(table, key)
 
     def store(self, table: str, key: str | None, build: Callable[[], Built]) -> Outcome:
         """Build, validate and store one partition; an error becomes part of the outcome."""
@@ -332,6 +353,14 @@ def written(lake: Lake, table: str, key: str | None, rows: int) -> Written:
     """What was written at some time and lies there now."""
     path = str(lake.path(table, key).relative_to(lake.root))
     return Written(table, key, rows, lake.size(table, key), path, lake.seal(table, key))
+
+
+def malformed(table: str, key: str) -> PartitionKeyError:
+    """What to tell of a key that is not of its table's form."""
+    cut = TABLES[table].partitioning.replace("_", "-")
+    return PartitionKeyError(
+        f"{key!r} is no {cut}; `smallcaps verify --repair` removes such partition keys"
+    )
 
 
 def _must_be_migrated(found: Stamp) -> bool:

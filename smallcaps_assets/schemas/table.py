@@ -83,6 +83,9 @@ def instant(meaning: str, **options: Any) -> dy.Datetime:
     )
 
 
+VENDOR, TICKS = "vendor", "ticks"
+"""Pools of ops: those that share one key's rate, and those that decode and cut ticks."""
+
 GROUPS = (
     *("reference", "market", "short_data", "events", "fundamentals", "metrics"),
     *("selection", "ticks", "bars", "labels", "dataset", "quality"),
@@ -98,6 +101,31 @@ def no_feature(why: str, column: C) -> C:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Which partitions of an upstream table a session's partition is made from.
+
+    Those of `before` sessions before it, and its own unless `has_own` is false; of a table by month
+    the one that the session lies in. Where `through` names another upstream table, the partitions
+    before the session are told apart by that table's, which are made from them.
+    """
+
+    upstream: str
+    before: int = 0
+    has_own: bool = True
+    through: str = ""
+
+
+@dataclass(frozen=True)
+class Op:
+    """What makes some tables, in this order; `keys_per_run` partitions go in a run, 0 for all."""
+
+    name: str
+    tables: tuple[str, ...]
+    keys_per_run: int
+    pool: str
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of the lake.
 
@@ -108,7 +136,11 @@ class Table:
     that `described` replaces. `source` says who delivers a raw table, `known` from when a row may
     be used where no column `known_at` says it. A partition that `has_meta` is described by a
     meta.json beside its file; one that `expects_rows` and comes out empty is read again on another
-    day before that is believed.
+    day before that is believed. `op` makes it, alone unless it is named; `keys_per_run` and `pool`
+    are the op's.
+
+    A partition is made from that of the same key of each upstream table that is cut alike, from
+    what `windows` says, and from all partitions of the others.
     """
 
     name: str
@@ -121,6 +153,10 @@ class Table:
     source: str = ""
     known: str = ""
     upstream: tuple[str, ...] = ()
+    windows: tuple[Window, ...] = ()
+    op: str = ""
+    keys_per_run: int = 0
+    pool: str = ""
     settings: tuple[str, ...] = ()
     version: int = 1
     is_optional: bool = False
@@ -131,6 +167,11 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", tuple(self.schema.primary_key()))
+        object.__setattr__(self, "op", self.op or self.name)
+
+    def window(self, upstream: str) -> Window | None:
+        """The window of an upstream table; None for one that has none."""
+        return next((window for window in self.windows if window.upstream == upstream), None)
 
     @property
     def columns(self) -> dict[str, pl.DataType]:

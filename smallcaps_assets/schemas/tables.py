@@ -12,29 +12,46 @@ from smallcaps_assets.schemas import columns
 from smallcaps_assets.schemas import fact_columns as facts
 from smallcaps_assets.schemas.columns import BAR_REASONS, FEATURE_COLUMNS, RULES, SEGMENTS
 from smallcaps_assets.schemas.fact_columns import ASOF_COLUMNS
-from smallcaps_assets.schemas.table import Partitioning, Table
+from smallcaps_assets.schemas.table import TICKS, VENDOR, Op, Partitioning, Table, Window
 
 __all__ = [
     "ASOF_COLUMNS",
     "BAR_REASONS",
     "BAR_TABLES",
+    "CLOSES_LOOKED_BACK",
     "FEATURE_COLUMNS",
+    "METRICS_WINDOW",
+    "OPS",
     "RULES",
     "SEGMENTS",
+    "SESSION_TABLES",
     "TABLES",
     "TICK_CHAIN",
+    "YEAR_WINDOW",
 ]
 
+CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW = 5, 60, 252
+"""Sessions before its own that a session is made from."""
+
 # One ticker is read out of a session's file without decoding the others.
-_session = partial(Table, partitioning=Partitioning.SESSION, row_group_rows=1_024)
-_ticker_session = partial(Table, partitioning=Partitioning.TICKER_SESSION)
+_session = partial(Table, partitioning=Partitioning.SESSION, row_group_rows=1_024, keys_per_run=250)
+# A year of sessions a run, because a window is read once per run.
+_session_table = partial(_session, op="session_tables", pool=VENDOR)
+# A thousand keys a run make its start-up a small share of it.
+_ticker_session = partial(
+    Table,
+    partitioning=Partitioning.TICKER_SESSION,
+    op="tick_chain",
+    keys_per_run=1000,
+    pool=TICKS,
+)
 _BARS = ("ticks", "bars")
 _LABELS = ("ticks", "bars", "labels")
 _METRICS = ("universe", "metrics")
 _SELECTION = ("universe", "metrics", "selection")
 
 _DECLARED = (
-    _session(
+    _session_table(
         name="tickers",
         layer="raw",
         group="reference",
@@ -59,6 +76,8 @@ _DECLARED = (
         source="Polygon `/v3/reference/tickers/{ticker}?date=`, one call a company",
         known="start of the month",
         expects_rows=True,
+        keys_per_run=12,
+        pool=VENDOR,
     ),
     Table(
         name="splits",
@@ -71,6 +90,8 @@ _DECLARED = (
         source="Polygon `/stocks/v1/splits`, else `/v3/reference/splits`",
         known="start of the execution date",
         expects_rows=True,
+        op="corporate_actions",
+        pool=VENDOR,
     ),
     Table(
         name="dividends",
@@ -82,8 +103,10 @@ _DECLARED = (
         source="Polygon `/stocks/v1/dividends`, else `/v3/reference/dividends`",
         known="start of the ex-date",
         expects_rows=True,
+        op="corporate_actions",
+        pool=VENDOR,
     ),
-    _session(
+    _session_table(
         name="daily_bars",
         layer="raw",
         group="market",
@@ -94,7 +117,7 @@ _DECLARED = (
         known="close of the session",
         expects_rows=True,
     ),
-    _session(
+    _session_table(
         name="universe",
         layer="processed",
         group="selection",
@@ -107,9 +130,13 @@ _DECLARED = (
         ),
         known="start of the session; `delisted_date` never",
         upstream=("tickers", "ticker_details", "splits", "dividends", "daily_bars"),
+        windows=(
+            Window("ticker_details"),
+            Window("daily_bars", CLOSES_LOOKED_BACK, has_own=False),
+        ),
         settings=("universe",),
     ),
-    _session(
+    _session_table(
         name="minute_bars",
         layer="raw",
         group="market",
@@ -125,7 +152,7 @@ _DECLARED = (
         upstream=("universe",),
         settings=("universe",),
     ),
-    _session(
+    _session_table(
         name="short_volume",
         layer="raw",
         group="short_data",
@@ -158,6 +185,7 @@ _DECLARED = (
         source="files in `short.exchange_dir`",
         settings=("short",),
         is_optional=True,
+        keys_per_run=1000,
     ),
     _session(
         name="polygon_short_volume",
@@ -169,6 +197,7 @@ _DECLARED = (
         source="Polygon `/stocks/v1/short-volume`",
         is_optional=True,
         expects_rows=True,
+        pool=VENDOR,
     ),
     Table(
         name="short_interest",
@@ -180,6 +209,8 @@ _DECLARED = (
         detail="Known on its publication date, by rule some days after settlement.",
         source="Polygon `/stocks/v1/short-interest`, or FINRA's API `consolidatedShortInterest`",
         settings=("short",),
+        keys_per_run=1000,
+        pool=VENDOR,
     ),
     Table(
         name="fails_to_deliver",
@@ -193,6 +224,7 @@ _DECLARED = (
             "fails of that day."
         ),
         source="SEC `cnsfails{month}{a,b}.zip`",
+        keys_per_run=1000,
     ),
     _session(
         name="halts",
@@ -215,6 +247,7 @@ _DECLARED = (
         upstream=("ticker_details",),
         version=2,
         expects_rows=True,
+        keys_per_run=24,
     ),
     Table(
         name="news",
@@ -226,6 +259,8 @@ _DECLARED = (
         source="Polygon `/v2/reference/news`",
         is_optional=True,
         expects_rows=True,
+        keys_per_run=12,
+        pool=VENDOR,
     ),
     Table(
         name="ticker_events",
@@ -236,6 +271,8 @@ _DECLARED = (
         meaning="The symbols that one listing has had.",
         source="Polygon `/vX/reference/tickers/{ticker}/events`",
         is_optional=True,
+        keys_per_run=1000,
+        pool=VENDOR,
     ),
     Table(
         name="free_float",
@@ -247,6 +284,7 @@ _DECLARED = (
         detail="The vendor keeps no history: each reading is added to those before.",
         source="Polygon `/stocks/vX/float`",
         expects_rows=True,
+        pool=VENDOR,
     ),
     Table(
         name="balance_sheets",
@@ -258,6 +296,9 @@ _DECLARED = (
         source="Polygon `/stocks/financials/v1/balance-sheets`",
         is_optional=True,
         expects_rows=True,
+        op="statements",
+        keys_per_run=100,
+        pool=VENDOR,
     ),
     Table(
         name="income_statements",
@@ -269,6 +310,9 @@ _DECLARED = (
         source="Polygon `/stocks/financials/v1/income-statements`",
         is_optional=True,
         expects_rows=True,
+        op="statements",
+        keys_per_run=100,
+        pool=VENDOR,
     ),
     Table(
         name="cash_flow_statements",
@@ -280,6 +324,9 @@ _DECLARED = (
         source="Polygon `/stocks/financials/v1/cash-flow-statements`",
         is_optional=True,
         expects_rows=True,
+        op="statements",
+        keys_per_run=100,
+        pool=VENDOR,
     ),
     Table(
         name="adjustment_factors",
@@ -293,7 +340,7 @@ _DECLARED = (
         upstream=("splits", "dividends", "daily_bars", "tickers"),
         settings=("universe",),
     ),
-    _session(
+    _session_table(
         name="session_summary",
         layer="processed",
         group="metrics",
@@ -305,7 +352,7 @@ _DECLARED = (
         settings=("universe",),
         version=2,
     ),
-    _session(
+    _session_table(
         name="daily_metrics",
         layer="processed",
         group="metrics",
@@ -319,10 +366,11 @@ _DECLARED = (
         ),
         known="close of the session; premarket columns and the gap at its open",
         upstream=("session_summary", "universe", "splits", "dividends"),
+        windows=(Window("session_summary", METRICS_WINDOW),),
         settings=_METRICS,
         version=2,
     ),
-    _session(
+    _session_table(
         name="watchlist",
         layer="processed",
         group="selection",
@@ -339,10 +387,14 @@ _DECLARED = (
             "the session before, or a runner."
         ),
         upstream=("daily_metrics", "minute_bars", "universe"),
+        windows=(
+            Window("daily_metrics", YEAR_WINDOW),
+            Window("universe", YEAR_WINDOW, through="daily_metrics"),
+        ),
         settings=_SELECTION,
         version=2,
     ),
-    _session(
+    _session_table(
         name="runners",
         layer="processed",
         group="selection",
@@ -354,6 +406,7 @@ _DECLARED = (
         ),
         known="close of the session",
         upstream=("watchlist",),
+        windows=(Window("watchlist", YEAR_WINDOW - 1),),
         settings=_SELECTION,
     ),
     Table(
@@ -448,7 +501,7 @@ _DECLARED = (
         detail=(
             "Only of bars that their threshold closed. Windows reach back inside the session only."
         ),
-        upstream=("trades", "dollar_imbalance_bars", "halts"),
+        upstream=("trades", "dollar_imbalance_bars", "halts", "daily_metrics"),
         settings=(*_BARS, "metrics"),
     ),
     _ticker_session(
@@ -513,7 +566,7 @@ _DECLARED = (
         upstream=(
             *("bar_features", "triple_barrier_labels", "sample_weights"),
             *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
-            *("filings", "halts", "splits", "universe"),
+            *("filings", "halts", "splits", "universe", "ticker_sessions"),
         ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
         version=2,
@@ -529,12 +582,21 @@ _DECLARED = (
         known="close of the newest session it holds, whose share basis its prices have",
         upstream=("daily_metrics", "adjustment_factors", "watchlist", "tickers"),
         settings=_SELECTION,
+        keys_per_run=1000,
     ),
 )
 
 TABLES: dict[str, Table] = {table.name: table for table in _DECLARED}
 BAR_TABLES = ("dollar_bars", "volume_bars", "dollar_imbalance_bars", "volume_imbalance_bars")
-TICK_CHAIN = ("trades", *BAR_TABLES, "bar_features", "triple_barrier_labels", "sample_weights")
+
+
+def _op(name: str) -> Op:
+    tables = [table for table in _DECLARED if table.op == name]
+    return Op(name, tuple(t.name for t in tables), tables[0].keys_per_run, tables[0].pool)
+
+
+OPS: dict[str, Op] = {name: _op(name) for name in dict.fromkeys(t.op for t in _DECLARED)}
+SESSION_TABLES, TICK_CHAIN = OPS["session_tables"].tables, OPS["tick_chain"].tables
 
 
 def lineage(name: str) -> frozenset[str]:

@@ -11,8 +11,6 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.cli.completion import GROUPS
-from smallcaps_assets.defs.ops import op_of
 from smallcaps_assets.schemas import RULES, TABLES
 from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment
 
@@ -89,7 +87,7 @@ def test_completion_offers_tables_groups_and_markets() -> None:
     ]
     assert tuple(offered("watchlist", "--rule", "")) == RULES
     assert offered("run", "--market", "r") == ["recorded:"]
-    assert set(GROUPS) <= {op_of(table) for table in TABLES} - TABLES.keys()
+    assert offered("backfill", "state") == ["statements"]
 
 
 def test_completion_works_in_bash(tmp_path: Path) -> None:

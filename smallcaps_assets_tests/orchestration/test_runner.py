@@ -13,11 +13,11 @@ from smallcaps_assets.orchestration.describe import asset_spec, preview
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     done_in,
-    in_threads,
     materialize,
     partition_keys,
     selected_tables,
 )
+from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.settings import RunSettings
 from smallcaps_assets.sources.errors import SourceUnavailable, Unauthorized

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.lake import open_lake
-from smallcaps_assets.orchestration.partitions import Partitions
-from smallcaps_assets.orchestration.runner import RunConfig
-from smallcaps_assets.pipeline.clients import (
-    finra_client,
-    polygon_client,
-    regulators,
-    router,
-    spool,
-)
-from smallcaps_assets.pipeline.findings import find
-from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline import feeds
 from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.opening import workspace_over
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.reference import _actions, _details
-from smallcaps_assets.pipeline.sessions import Stages
+from smallcaps_assets.pipeline.sessions import session_tables
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.schemas import OPS
 from smallcaps_assets.settings import Settings
 
+BUILDS: dict[str, feeds.Build] = {
+    "halts": feeds.halts,
+    "facility_short_volume": feeds.facility_short_volume,
+    "exchange_short_volume": feeds.exchange_short_volume,
+    "polygon_short_volume": feeds.polygon_short_volume,
+    "short_interest": feeds.short_interest,
+    "fails_to_deliver": feeds.fails,
+    "filings": feeds.filings,
+    "news": feeds.news,
+    **dict.fromkeys(OPS["statements"].tables, feeds.statements),
+    "ticker_events": feeds.ticker_events,
+    "free_float": feeds.free_float,
+}
 MARKET = {"tickers": 30, "start": "2024-10-01", "end": "2024-10-09", "trades_scale": 0.2}
 
 
@@ -35,18 +42,8 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
         "polygon": {"retry_budget": 0.2, "empty_seconds": 0, **sections.get("polygon", {})},
     }
     settings = Settings.model_validate(values)
-    return Workspace(
-        settings=settings,
-        lake=open_lake(str(root), market_identity(settings)),
-        span=Partitions(*market_range(settings), settings.dataset.periods),
-        get_polygon=lambda: polygon_client(settings),
-        get_router=lambda: router(settings),
-        get_finra=lambda: finra_client(settings),
-        get_regulators=lambda: regulators(settings),
-        get_spool=lambda: spool(settings),
-        digests=input_digests,
-        findings=find,
-    )
+    span = MarketSpan(*market_range(settings), settings.dataset.periods)
+    return workspace_over(settings, open_lake(str(root), market_identity(settings)), span)
 
 
 def reference(work: Workspace) -> list[Outcome]:
@@ -63,8 +60,5 @@ def make_sessions(
 ) -> dict[tuple[str, str], Outcome]:
     """Outcomes of session tables by table and key; complete ones are skipped when resumed."""
     keys = keys or work.span.session_keys(work.span.start, work.span.end)
-    stages = Stages(work, RunConfig(skip_complete=is_resumed))
-    try:
-        return {(o.table, str(o.key)): o for o in stages.run(tables, keys)}
-    finally:
-        stages.close()
+    outcomes = session_tables(replace(work, skip_complete=is_resumed), tables, keys)
+    return {(o.table, str(o.key)): o for o in outcomes}

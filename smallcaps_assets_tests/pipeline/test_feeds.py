@@ -10,16 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.defs.common import make
 from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.domain.quality.coverage import coverage
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.orchestration.runner import RunConfig
 from smallcaps_assets.pipeline.clients import Regulators
 from smallcaps_assets.pipeline.coverage import _of_fact, _of_session
 from smallcaps_assets.pipeline.feed_partitions import needed_halves, published_halves
-from smallcaps_assets.pipeline.feeds import GROUPS
 from smallcaps_assets.pipeline.halt_feed import halts_digest, halts_of
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
@@ -34,7 +31,7 @@ from smallcaps_assets.sources.errors import (
 from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.regulators.halts import HaltFeed
 from smallcaps_assets.sources.regulators.sec import SecClient
-from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
+from smallcaps_assets_tests.pipeline.bench import BUILDS, make_sessions, reference, workspace
 from smallcaps_assets_tests.sources.loopback import Loopback, Reply
 from smallcaps_assets_tests.sources.regulators import test_halts
 
@@ -53,12 +50,11 @@ KEYS = {
     "free_float": "",
     "ticker_events": "NXVL",
 }
-BUILDS = {table: group.build for group in GROUPS for table in group.tables}
 
 
 def made(work: Workspace, table: str, key: str, is_resumed: bool = True) -> Outcome:
-    config = RunConfig(skip_complete=is_resumed)
-    return make(work, config, table, key or None, lambda: BUILDS[table](work, table, key))
+    run = replace(work, skip_complete=is_resumed)
+    return run.make(table, key or None, lambda: BUILDS[table](run, table, key))
 
 
 @pytest.fixture(scope="module")

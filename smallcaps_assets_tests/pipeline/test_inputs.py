@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
+from smallcaps_assets.schemas import SESSION_TABLES
 from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 EARLY, LATE = "2024-10-03", "2024-10-08"

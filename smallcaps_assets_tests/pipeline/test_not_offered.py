@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.lake import Failures
-from smallcaps_assets.pipeline.feeds import GROUPS, _offered
+from smallcaps_assets.pipeline.feeds import offered
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.sources.errors import NotOffered
-from smallcaps_assets_tests.pipeline.bench import workspace
+from smallcaps_assets_tests.pipeline.bench import BUILDS, workspace
 
 PLACES = {
     "polygon_short_volume": "2024-10-04",
@@ -23,8 +23,7 @@ PLACES = {
 
 
 def made(work: Workspace, table: str, key: str) -> Outcome:
-    group = next(group for group in GROUPS if table in group.tables)
-    return work.store(table, key or None, lambda: _offered(group, work, table, key))
+    return work.store(table, key or None, lambda: offered(BUILDS[table], work, table, key))
 
 
 @pytest.mark.parametrize("table", PLACES)

@@ -10,9 +10,8 @@ import pytest
 
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import bars_from_minutes, minute_tape
-from smallcaps_assets.pipeline.sessions import SESSION_TABLES
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import BAR_TABLES
+from smallcaps_assets.schemas import BAR_TABLES, SESSION_TABLES
 from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 MADE = [table for table in SESSION_TABLES if table != "short_volume"]

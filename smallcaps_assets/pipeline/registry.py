@@ -1,0 +1,24 @@
+"""The registry: which ticker-days get their ticks."""
+
+from smallcaps_assets.domain.selection import rules as selection
+from smallcaps_assets.pipeline.density import density_metadata
+from smallcaps_assets.pipeline.workspace import Built, Outcomes, Workspace
+
+
+def registry(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
+    """The outcome of `ticker_sessions`, which is made whole."""
+    yield work.store("ticker_sessions", None, lambda: _registry(work))
+
+
+def _registry(work: Workspace) -> Built:
+    exists = work.lake.exists("ticker_sessions")
+    watchlist = work.lake.scan("watchlist").collect()
+    frame = selection.ticker_sessions(
+        watchlist,
+        work.lake.read("ticker_sessions") if exists else None,
+        work.settings.selection,
+    )
+    counts = {"qualified": int(frame["is_qualified"].sum())}
+    return Built(
+        frame, {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)}
+    )
