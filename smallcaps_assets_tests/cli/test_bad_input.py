@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.cli.setup import ready_lake, settings_of
+from smallcaps_assets.cli.setup import ready_lake, settings_of, ticker_list
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.lake.seal import BLANK, seal, seal_of
 from smallcaps_assets.orchestration.market import market_identity
@@ -385,11 +385,56 @@ def test_host_that_is_not_of_this_machine_is_refused(host: str) -> None:
     assert "address" in refusal("--host", host, command="ui")
 
 
-def test_keys_in_a_file_that_is_no_text_are_refused(folder: Path) -> None:
+LISTS = pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("backfill", "splits"), "--keys"),
+        (("backfill", "splits"), "--tickers"),
+        (("run",), "--tickers"),
+        (("export", "daily_bars", "x.csv"), "--tickers"),
+    ],
+    ids=["backfill keys", "backfill", "run", "export"],
+)
+
+
+@LISTS
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "No such file or directory; name a readable file"),
+        (b"\x7fELF\xff\xfe", "it is no text; name a readable file"),
+        (b"BCPC\0RUSE\n", "it is no text; name a readable file"),
+        (b"# nothing yet\n\n , \n", "names no "),
+        (b"BCPC\n" * 3_200_001, "it is longer than 16,000,000 bytes; split it"),
+    ],
+    ids=["missing", "binary", "NUL", "empty", "huge"],
+)
+def test_list_in_a_file_that_is_none_is_refused(
+    folder: Path, command: tuple[str, ...], option: str, content: bytes | None, told: str
+) -> None:
     open_lake(folder / "data", market_identity(load_settings()), {})
-    (folder / "keys").write_bytes(b"\x7fELF\xff\xfe")
-    told = "smallcaps: --keys @keys: it is no text; name a readable file"
-    assert refusal("splits", "--keys", "@keys", command="backfill") == told
+    if content is not None:
+        (folder / "names").write_bytes(content)
+    found = refusal(*command[1:], option, "@names", command=command[0])
+    assert found.startswith(f"smallcaps: {option} ") and "@names" in found and told in found
+
+
+@LISTS
+def test_list_in_a_folder_is_refused(folder: Path, command: tuple[str, ...], option: str) -> None:
+    open_lake(folder / "data", market_identity(load_settings()), {})
+    told = f"smallcaps: {option} @data: Is a directory; name a readable file"
+    assert refusal(*command[1:], option, "@data", command=command[0]) == told
+
+
+def test_tickers_of_a_file_are_those_of_its_lines(folder: Path) -> None:
+    text = "\ufeff# mine\r\nVLDX, BCPC\r\n\r\nBCPC  # twice\r\nBCpC,"
+    (folder / "names").write_text(text, encoding="utf-8", newline="")
+    assert ticker_list("@names") == ticker_list("VLDX,BCPC,BCpC") == ["BCPC", "BCpC", "VLDX"]
+
+
+def test_ticker_of_a_file_that_is_unknown_is_refused(folder: Path) -> None:
+    (folder / "names").write_text("BCPC\nNOPE\n")
+    assert "unknown ticker 'NOPE'" in refusal("--tickers", "@names", *SMALL)
 
 
 @pytest.mark.parametrize("key", ["../../../etc", "/etc", "", "2024-13-01"])
