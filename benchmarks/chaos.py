@@ -62,6 +62,7 @@ MARKET = {
     "sandbox.tickers": "20",
     "sandbox.start": "2024-12-09",
     "sandbox.end": "2024-12-30",
+    "sandbox.season": "15",
     "sandbox.pump_days": "4",
 }
 FROM_TRADES = (*TICK_CHAIN, "coverage", "ml_dataset", "ticker_history")

@@ -24,7 +24,7 @@ _LATEST_PUBLICATION = timedelta(days=60)
 """Figures of a session come out that much later at most; the calendar has to reach so far."""
 VENDOR_HISTORY_START = date(2003, 9, 10)
 _BESIDE_PRICES = ("short_data", "events", "fundamentals")
-_SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "pump_days", "trades_scale")
+_SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Endpoints:
 
 
 def market_identity(settings: Settings) -> LakeIdentity:
-    """What makes two lakes the same market."""
+    """What makes two lakes the same market; where a simulated one ends is no part of it."""
     name = settings.market.name
     if name == "polygon":
         return LakeIdentity(name, {})
@@ -53,7 +53,17 @@ def market_identity(settings: Settings) -> LakeIdentity:
         return LakeIdentity(name, {"dir": str(recorded_dir(settings))})
     values = settings.sandbox.model_dump(mode="json")
     given = {field: values[field] for field in _SANDBOX_IDENTITY if values[field] is not None}
-    return LakeIdentity(name, given)
+    return LakeIdentity(name, given, _formerly(given))
+
+
+def _formerly(given: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The parameters of version 0.1.0, whose markets were planned up to their end: one season."""
+    kept = {name: value for name, value in given.items() if name != "season"}
+    days = sessions(date.fromisoformat(given["start"]), LAST_DAY)[: given["season"] + 1]
+    if len(days) <= given["season"]:
+        return ()
+    last, following = (day.toordinal() for day in days[-2:])
+    return tuple(kept | {"end": str(date.fromordinal(day))} for day in range(last, following))
 
 
 def recorded_dir(settings: Settings) -> Path:

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.cli.setup import ready_lake, settings_of, ticker_list
-from smallcaps_assets.lake import open_lake
+from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
+from smallcaps_assets.lake import LakeIdentity, open_lake
 from smallcaps_assets.lake.seal import BLANK, seal, seal_of
 from smallcaps_assets.orchestration.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
@@ -370,6 +370,28 @@ def test_address_of_a_lake_with_keys_is_refused_without_showing_them(keys: str) 
 @pytest.mark.parametrize("port", ["70000", "-1"])
 def test_port_that_is_none_is_refused(command: str, port: str) -> None:
     assert f"--port {port} is no port; choose one from " in refusal("--port", port, command=command)
+
+
+def test_end_of_the_market_before_the_one_reached_is_refused(folder: Path) -> None:
+    for end in ("2025-01-10", "2025-01-13"):
+        given = settings_of(None, None, (f"sandbox.end={end}",), None)
+        ready_lake(given)  # as a run that moves it on
+    assert str(settings_of(None, None, (), None).sandbox.end) == "2025-01-13"
+    told = (
+        "smallcaps: sandbox.end=2025-01-10 is before 2025-01-13, to which the market of lake data"
+        " has come; leave it out, or name another lake with --lake"
+    )
+    for command in ("run", "status"):
+        assert refusal("--set", "sandbox.end=2025-01-10", command=command) == told
+
+
+def test_lake_of_the_first_version_is_accepted_where_its_market_is_the_same(folder: Path) -> None:
+    old = {"seed": 7, "tickers": 120, "start": "2024-10-01", "trades_scale": 1.0}
+    known = LakeIdentity("simulated", old | {"end": "2025-01-10"})
+    open_lake(folder / "data", known, {"market": {"name": "simulated"}})
+    check_lake(settings_of(None, None, ("sandbox.end=2025-01-31",), None))
+    open_lake(folder / "other", LakeIdentity("simulated", old | {"end": "2024-12-31"}))
+    assert "holds the market" in refusal("--lake", "other", command="status")
 
 
 def test_port_that_is_taken_is_refused_before_anything_starts() -> None:
