@@ -273,6 +273,18 @@ def ui(**options: Any) -> None:
     _exit("ui", "open_ui", options)
 
 
+@main.command()
+@market_options
+@click.argument("action", type=click.Choice(["on", "off", "status"]), default="status")
+@as_json
+def automation(**options: Any) -> None:
+    """Switch schedules and sensors on or off, or show what each waits for.
+
+    On are then all that make what `run` makes; a daemon heeds them, such as that of `ui`.
+    """
+    _exit("automation", "run_automation", options)
+
+
 def _exit(module: str, command: str, options: dict[str, Any]) -> None:
     """Load a command and run it; an error that the user can mend becomes one line and status 2."""
     gc.set_threshold(_OBJECTS)

@@ -22,6 +22,7 @@ from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api
 
 _LATEST_PUBLICATION = timedelta(days=60)
 """Figures of a session come out that much later at most; the calendar has to reach so far."""
+SEC_TABLES = ("filings", "fails_to_deliver")
 VENDOR_HISTORY_START = date(2003, 9, 10)
 _BESIDE_PRICES = ("short_data", "events", "fundamentals")
 _SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale")
@@ -102,6 +103,14 @@ def absent_tables(settings: Settings) -> tuple[str, ...]:
     if settings.market.name != "recorded":
         return ()
     return tuple(name for name, table in TABLES.items() if table.group in _BESIDE_PRICES)
+
+
+def left_out(settings: Settings) -> set[str]:
+    """Tables that the main job does not make: the optional ones, those of which the market has no
+    source, and the SEC's where it can't be told who asks."""
+    optional = {name for name, table in TABLES.items() if table.is_optional}
+    is_named = settings.sec.contact or settings.market.name != "polygon"
+    return optional | {*absent_tables(settings), *(() if is_named else SEC_TABLES)}
 
 
 def has_daily_bars(settings: Settings, keys: Sequence[str]) -> list[str]:
