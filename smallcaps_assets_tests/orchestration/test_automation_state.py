@@ -87,6 +87,7 @@ def test_status_tells_the_last_look(
         selector_id=state.selector_id,
     )
     instance.create_tick(tick)
+    smallcaps("automation", "on", "--lake", lake, cwd=lake.parent)
     done = smallcaps("automation", "--lake", lake, cwd=lake.parent)
     line = next(line for line in done.out.splitlines() if " registry " in line)
     assert done.status == 0 and "2025-01-10 18:00" in line and " on " in line
