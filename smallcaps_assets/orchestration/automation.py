@@ -111,5 +111,6 @@ def _told(tick: InstigatorTick) -> str:
             error = error.cause
         return f"failed: {' '.join(error.message.split())}"
     if tick.status is TickStatus.SUCCESS:
-        return f"requested {len(tick.run_ids)} runs"
+        count = len(tick.run_ids)
+        return f"requested {count} runs" if count > 1 else "requested a run"
     return tick.skip_reason or tick.status.value.lower()
