@@ -42,26 +42,21 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin
-from dagster._core.remote_origin import RemoteRepositoryOrigin as RepositoryOrigin
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    SensorInstigatorData,
-)
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.files import TEMPORARY
 from smallcaps_assets.lake.verify import check_partition
+from smallcaps_assets.orchestration.automation import switch
 from smallcaps_assets.orchestration.instance import known_keys, open_instance, workspace_file
+from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 
 MARKET = {
     "sandbox.tickers": "20",
     "sandbox.start": "2024-12-09",
     "sandbox.end": "2024-12-30",
+    "sandbox.season": "15",
     "sandbox.pump_days": "4",
 }
 FROM_TRADES = (*TICK_CHAIN, "coverage", "ml_dataset", "ticker_history")
@@ -249,16 +244,10 @@ def begin_again(lake: Path, tables: Sequence[str] = FROM_TRADES) -> None:
 def switch_on(lake: Path) -> None:
     """Take the last tables out of a lake and leave them to the daemon's sensors."""
     begin_again(lake)
-    target = LoadableTargetOrigin(module_name="smallcaps_assets.definitions")
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, "smallcaps_assets")
+    definitions = build_definitions(location_settings({}, [f"lake.root={lake}"]))
     with open_instance(lake) as instance:
         for name in SENSORS:
-            origin = RepositoryOrigin(location, "__repository__").get_instigator_origin(name)
-            data = SensorInstigatorData(min_interval=60)
-            running = InstigatorStatus.RUNNING
-            instance.add_instigator_state(
-                InstigatorState(origin, InstigatorType.SENSOR, running, data)
-            )
+            switch(instance, definitions.resolve_sensor_def(name), is_on=True)
 
 
 def damage(lake: Path, rng: random.Random) -> None:

@@ -39,7 +39,8 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 """
 MARKET = (
     *("--set", "sandbox.tickers=20", "--set", "sandbox.start=2024-12-09"),
-    *("--set", "sandbox.end=2024-12-30", "--set", "sandbox.pump_days=4"),
+    *("--set", "sandbox.end=2024-12-30", "--set", "sandbox.season=15"),
+    *("--set", "sandbox.pump_days=4"),
 )
 LONGEST = 10
 """How many times as long as under a steady clock a job may take: more means that it waited."""

@@ -27,7 +27,7 @@ from smallcaps_assets.lake import Lake, Stamp
 from smallcaps_assets.schemas import TABLES
 
 PASSES = 7
-MARKET = ("tickers=20", "start=2024-12-09", "end=2024-12-30", "pump_days=4")
+MARKET = ("tickers=20", "start=2024-12-09", "end=2024-12-30", "season=15", "pump_days=4")
 
 
 class Clock:

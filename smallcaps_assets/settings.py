@@ -111,9 +111,12 @@ class SandboxSettings(Section, frozen=True):
         default=120, ge=20, le=20_000, description="tickers of the simulated market"
     )
     start: date = Field(default=date(2024, 10, 1), description="first simulated session")
-    end: date = Field(default=date(2025, 1, 10), description="last simulated session")
+    end: date = Field(
+        default=date(2025, 1, 10), description="last simulated session; may be moved on"
+    )
+    season: int = Field(default=70, ge=3, description="sessions that are planned together")
     pump_days: int | None = Field(
-        default=None, ge=0, description="wild days; scaled with the market if none"
+        default=None, ge=0, description="wild days a season; scaled with the market if none"
     )
     trades_scale: float = Field(
         default=1.0, gt=0, le=100, description="factor on the number of trades"

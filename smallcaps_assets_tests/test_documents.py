@@ -15,6 +15,7 @@ import smallcaps_assets
 from benchmarks.backfill_cost import table, totals
 from smallcaps_assets.cli import main
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS
 from smallcaps_assets.settings import Settings
 
 ROOT = Path(smallcaps_assets.__file__).parents[1]
@@ -114,3 +115,20 @@ def test_costs_are_those_of_the_benchmark(name: str, rows) -> None:
 def test_folder_page_names_every_table() -> None:
     page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     assert [name for name in TABLES if not re.search(rf"\b{name}\b", page)] == []
+
+
+def test_row_of_the_readme_has_columns_of_the_dataset() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = page[page.index("What comes out is") : page.index("Then look around:")]
+    columns = TABLES["ml_dataset"].columns
+    assert f"of {len(columns)} columns" in section
+    assert f"features, {len(FEATURE_COLUMNS) + len(ASOF_COLUMNS)} |" in section
+    rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(named) > 10 and [name for name in named if name not in columns] == []
+
+
+def test_rule_of_a_move_up_or_down_is_stated_as_that() -> None:
+    for page in PAGES:
+        bare = re.findall(r"(?<!\|)\bchange (?:≥|>=) \d+ %", text_of(page))
+        assert bare == [], f"{bare} in {page.name}: write |change|"

@@ -85,7 +85,7 @@ def main() -> None:
     help="stop once this table is made, watchlist say",
     shell_complete=completion.tables,
 )
-@click.option("--tickers", help="comma-separated; other tickers' rows stay as they are")
+@click.option("--tickers", help="comma-separated, or @FILE; other tickers' rows stay as they are")
 @click.option("--force", is_flag=True, help="make everything again")
 @click.option(
     "--dry-run", "is_dry", is_flag=True, help="show what is missing and out of date; make nothing"
@@ -101,7 +101,7 @@ def run(**options: Any) -> None:
 @tables_argument(completion.tables_and_groups)
 @click.option("--from", "start", metavar="DATE", help="first session; default the lake's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the newest begun")
-@click.option("--tickers", help="comma-separated; inside a session other rows stay as they are")
+@click.option("--tickers", help="comma-separated, or @FILE; inside a session other rows stay")
 @click.option("--keys", help="comma-separated partition keys, or @FILE with one a line")
 @click.option("--missing", "is_missing", is_flag=True, help="only what is not stored")
 @click.option("--failed", "is_failed", is_flag=True, help="only what Dagster shows as failed")
@@ -244,7 +244,7 @@ def sql(**options: Any) -> None:
 @market_options
 @click.argument("table", shell_complete=completion.tables)
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--tickers", help="comma-separated; default all")
+@click.option("--tickers", help="comma-separated, or @FILE; default all")
 @click.option("--from", "start", metavar="DATE", help="first day; default the first stored")
 @click.option("--to", "end", metavar="DATE", help="last day; default the last stored")
 @click.option("--adjusted", "is_adjusted", is_flag=True, help="bars on one share basis")
@@ -271,6 +271,18 @@ def sandbox(**options: Any) -> None:
 def ui(**options: Any) -> None:
     """Open the Dagster web server on a lake."""
     _exit("ui", "open_ui", options)
+
+
+@main.command()
+@market_options
+@click.argument("action", type=click.Choice(["on", "off", "status"]), default="status")
+@as_json
+def automation(**options: Any) -> None:
+    """Switch schedules and sensors on or off, or show what each waits for.
+
+    On are then all that make what `run` makes; a daemon heeds them, such as that of `ui`.
+    """
+    _exit("automation", "run_automation", options)
 
 
 def _exit(module: str, command: str, options: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.cli.console import wide_console
@@ -21,6 +20,7 @@ from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
     check_market,
+    names_of,
     range_text,
     ready_lake,
     session_range,
@@ -65,7 +65,8 @@ def run_backfill(
     display = Display(console)
     try:
         named = tables_of(tables)
-        request = Request(named, first, last, wanted, _keys(keys), is_missing, is_failed)
+        chosen = names_of(keys, "--keys", "partition")
+        request = Request(named, first, last, wanted, chosen, is_missing, is_failed)
         with open_instance(settings.lake.local) as instance:
             job = Backfill(
                 settings,
@@ -107,22 +108,6 @@ def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, dat
     newest = newest_begun(Partitions(*market_range(settings), ()), datetime.now(UTC))
     begin = start or (stored[0] if stored else None)
     return session_range(settings, begin, end or (newest.isoformat() if newest else None))
-
-
-def _keys(text: str | None) -> tuple[str, ...]:
-    """Partition keys of the option, or of the file that it names."""
-    if text is None:
-        return ()
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8-sig").replace("\n", ",")
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise UserError(f"--keys {text}: {reason}; name a readable file") from None
-    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not found:
-        raise UserError("--keys names no partition; give some or leave the option out")
-    return found
 
 
 def _show(console: Any, job: Any) -> int:

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,7 @@ from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings, SettingsError
 
 MARKETS = ("simulated", "placebo", "recorded", "polygon")
+_LONGEST_LIST = 16_000_000  # bytes of a file of names; a key for every partition at full size
 
 
 _REFUSALS = (
@@ -279,11 +281,42 @@ def _check_recorded(settings: Settings, start: date, end: date) -> None:
 
 
 def ticker_list(text: str | None) -> list[str]:
-    """The tickers of a comma-separated option; none when it is not given."""
-    names = sorted({part.strip() for part in (text or "").split(",") if part.strip()})
-    if text is not None and not names:
-        raise UserError(f"--tickers {text!r} names no ticker; name some or leave the option out")
-    return names
+    """The tickers of an option, sorted; none when it is not given."""
+    return sorted(names_of(text, "--tickers", "ticker"))
+
+
+def names_of(text: str | None, option: str, kind: str) -> tuple[str, ...]:
+    """The names in an option: comma-separated, or @FILE with some a line and # comments.
+
+    In their order, each once; none when the option is not given. Raises UserError for a file that
+    can't be read, and where there is no name.
+    """
+    if text is None:
+        return ()
+    listed = _lines_of_file(text, option) if text.startswith("@") else [text]
+    parts = [part.strip() for line in listed for part in line.split(",")]
+    found = tuple(dict.fromkeys(filter(None, parts)))
+    if not found:
+        raise UserError(f"{option} {text!r} names no {kind}; name some or leave the option out")
+    return found
+
+
+def _lines_of_file(text: str, option: str) -> list[str]:
+    """The lines of the file that an option names, without their comments."""
+    try:
+        with Path(text[1:]).open("rb") as file:
+            content = file.read(_LONGEST_LIST + 1)
+    except OSError as error:
+        raise UserError(f"{option} {text}: {error.strerror}; name a readable file") from None
+    if len(content) > _LONGEST_LIST:
+        raise UserError(f"{option} {text}: it is longer than {_LONGEST_LIST:,} bytes; split it")
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        lines = ["\0"]
+    if any("\0" in line for line in lines):
+        raise UserError(f"{option} {text}: it is no text; name a readable file")
+    return [line.partition("#")[0] for line in lines]
 
 
 def ready_lake(settings: Settings) -> Lake:

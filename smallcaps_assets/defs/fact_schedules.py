@@ -23,6 +23,7 @@ from smallcaps_assets.orchestration.launchers import (
 )
 from smallcaps_assets.pipeline.feed_partitions import published_halves
 from smallcaps_assets.pipeline.halt_feed import session_halts
+from smallcaps_assets.pipeline.market import SEC_TABLES, left_out
 from smallcaps_assets.pipeline.partition_keys import month_keys
 from smallcaps_assets.pipeline.publication_times import newest_begun
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -44,9 +45,14 @@ def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
     return [_schedule(location, table) for table in TABLES_SCHEDULED]
 
 
+def name_of(table: str) -> str:
+    """The name of a table's schedule."""
+    return f"daily_{table}"
+
+
 def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name=f"daily_{table}",
+        name=name_of(table),
         cron_schedule=CRON,
         execution_timezone="America/New_York",
         job=JOBS[table],
@@ -87,8 +93,8 @@ def facts_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
         "filings": [key for key in months["filings"] if work.lake.exists("ticker_details", key)],
         "news": months["news"],
     }
-    if work.settings.market.name == "polygon" and not work.settings.sec.contact:
-        del found["fails_to_deliver"], found["filings"]
+    for table in left_out(work.settings) & {*SEC_TABLES}:
+        del found[table]
     due = {
         table: [key for key in keys if not work.is_complete(table, key)]
         for table, keys in found.items()

@@ -26,7 +26,7 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
-from smallcaps_assets.pipeline.market import absent_tables, has_daily_bars, market_range
+from smallcaps_assets.pipeline.market import has_daily_bars, left_out, market_range
 from smallcaps_assets.pipeline.opening import workspace_over
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
@@ -184,10 +184,10 @@ class MainJob:
                 yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
-        """The step without the tables that the market has no source of, and without those that
-        nothing up to the last table asked for is made from."""
+        """The step without the tables that the main job leaves out, and without those that nothing
+        up to the last table asked for is made from."""
         needed = set(TABLES if self.until is None else lineage(self.until))
-        needed -= set(absent_tables(self.work.settings))
+        needed -= left_out(self.work.settings)
         kept = tuple(table for table in step.tables if table in needed)
         return replace(
             step,
@@ -229,18 +229,14 @@ class MainJob:
     def _fact_steps(
         self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]
     ) -> Iterator[Step]:
-        """The facts that the dataset joins; the SEC's only if it can be told who asks."""
+        """The facts that the dataset joins."""
         first = date.fromisoformat(wanted[0])
         short_volume = ("short_volume",)
         if before:
             yield Step("earlier short volume", "session_tables", short_volume, before, all_sessions)
         yield Step("halts", "halts", ("halts",), [*before, *wanted], all_sessions)
-        settings = self.work.settings
-        halves = ["short_interest"]
-        if settings.sec.contact or settings.market.name != "polygon":
-            halves.append("fails_to_deliver")
-            yield Step("filings", "filings", ("filings",), months, months)
-        for table in halves:
+        yield Step("filings", "filings", ("filings",), months, months)
+        for table in ("short_interest", "fails_to_deliver"):
             keys = needed_halves(table, self.partitions, first, self.end)
             yield Step(table.replace("_", " "), table, (table,), keys, keys)
         yield Step("free float", "free_float", (), (), (), ("free_float",))

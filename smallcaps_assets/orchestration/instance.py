@@ -65,6 +65,7 @@ _POSTGRES = {
         "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
     }
 }
+MODULE = "smallcaps_assets.definitions"
 LOCATION = "smallcaps_assets"
 """The code location's name, as in the root's workspace.yaml: runs, schedules, sensors and saved
 launches belong to it, so it must be the same whichever way the lake is opened."""
@@ -72,7 +73,7 @@ _WORKSPACE = {
     "load_from": [
         {
             "python_module": {
-                "module_name": "smallcaps_assets.definitions",
+                "module_name": MODULE,
                 "location_name": LOCATION,
             }
         }

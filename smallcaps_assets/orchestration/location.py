@@ -23,6 +23,7 @@ from smallcaps_assets.settings import (
     STORE_KEY_VARIABLES,
     LakeSettings,
     Settings,
+    SettingsError,
     api_key,
     explicit,
     load_settings,
@@ -60,7 +61,20 @@ def location_settings(
     settings = load_settings(given, remembered=known[1] if known else None, **sources)
     if settings.market.name == "polygon":
         _check_secrets(environment, (KEY_VARIABLE, *FLATFILE_KEY_VARIABLES))
+    if known is not None:
+        _check_end(settings, known[1])
     return settings
+
+
+def _check_end(settings: Settings, remembered: Mapping[str, Any]) -> None:
+    """Refuse an end of the simulated market before the one that its lake has come to."""
+    dates = {k: v for k, v in remembered.get("sandbox", {}).items() if k in ("start", "end")}
+    reached, asked = load_settings(remembered={"sandbox": dates}).sandbox, settings.sandbox
+    if asked.start == reached.start and asked.end < reached.end:
+        raise SettingsError(
+            f"sandbox.end={asked.end} is before {reached.end}, to which the market of lake"
+            f" {settings.lake.root} has come; leave it out, or name another lake with --lake"
+        )
 
 
 def hand_over(given: Sequence[str], config: str | None, lake: LakeSettings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 
 from smallcaps_assets.domain.feeds.acceptance import ERA
 from smallcaps_assets.domain.feeds.asof import LOOKBACK
-from smallcaps_assets.domain.market.calendar import NEW_YORK
+from smallcaps_assets.domain.market.calendar import NEW_YORK, nearest_sessions
 from smallcaps_assets.pipeline.market import last_day
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -69,6 +69,12 @@ def _of_news(work: Workspace, key: str) -> Iterator[str]:
     yield str(month_reach(work, key))
 
 
+def _of_actions(work: Workspace, key: str) -> Iterator[str]:
+    """The newest session of the year so far: each may bring actions that were not listed before."""
+    reach = min(date(int(key), 12, 31), last_day(work.settings))
+    yield str(nearest_sessions(reach + timedelta(1))[0])
+
+
 def _of_exchange_files(work: Workspace, key: str) -> Iterator[str]:
     """The files of a session in the user's folder."""
     try:
@@ -85,6 +91,8 @@ def _of_float(work: Workspace, key: str) -> Iterator[str]:
 
 
 FACT_INPUTS: dict[str, Callable[[Workspace, str], Iterator[str]]] = {
+    "splits": _of_actions,
+    "dividends": _of_actions,
     "filings": _of_filings,
     "news": _of_news,
     "halts": _of_halts,

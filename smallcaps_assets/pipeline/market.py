@@ -22,9 +22,10 @@ from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api
 
 _LATEST_PUBLICATION = timedelta(days=60)
 """Figures of a session come out that much later at most; the calendar has to reach so far."""
+SEC_TABLES = ("filings", "fails_to_deliver")
 VENDOR_HISTORY_START = date(2003, 9, 10)
 _BESIDE_PRICES = ("short_data", "events", "fundamentals")
-_SANDBOX_IDENTITY = ("seed", "tickers", "start", "end", "pump_days", "trades_scale")
+_SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Endpoints:
 
 
 def market_identity(settings: Settings) -> LakeIdentity:
-    """What makes two lakes the same market."""
+    """What makes two lakes the same market; where a simulated one ends is no part of it."""
     name = settings.market.name
     if name == "polygon":
         return LakeIdentity(name, {})
@@ -53,7 +54,17 @@ def market_identity(settings: Settings) -> LakeIdentity:
         return LakeIdentity(name, {"dir": str(recorded_dir(settings))})
     values = settings.sandbox.model_dump(mode="json")
     given = {field: values[field] for field in _SANDBOX_IDENTITY if values[field] is not None}
-    return LakeIdentity(name, given)
+    return LakeIdentity(name, given, _formerly(given))
+
+
+def _formerly(given: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The parameters of version 0.1.0, whose markets were planned up to their end: one season."""
+    kept = {name: value for name, value in given.items() if name != "season"}
+    days = sessions(date.fromisoformat(given["start"]), LAST_DAY)[: given["season"] + 1]
+    if len(days) <= given["season"]:
+        return ()
+    last, following = (day.toordinal() for day in days[-2:])
+    return tuple(kept | {"end": str(date.fromordinal(day))} for day in range(last, following))
 
 
 def recorded_dir(settings: Settings) -> Path:
@@ -92,6 +103,14 @@ def absent_tables(settings: Settings) -> tuple[str, ...]:
     if settings.market.name != "recorded":
         return ()
     return tuple(name for name, table in TABLES.items() if table.group in _BESIDE_PRICES)
+
+
+def left_out(settings: Settings) -> set[str]:
+    """Tables that the main job does not make: the optional ones, those of which the market has no
+    source, and the SEC's where it can't be told who asks."""
+    optional = {name for name, table in TABLES.items() if table.is_optional}
+    is_named = settings.sec.contact or settings.market.name != "polygon"
+    return optional | {*absent_tables(settings), *(() if is_named else SEC_TABLES)}
 
 
 def has_daily_bars(settings: Settings, keys: Sequence[str]) -> list[str]:

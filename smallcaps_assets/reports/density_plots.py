@@ -52,7 +52,8 @@ def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
             heights = np.array(counts) / max(1, len(one.sessions))
             places = np.arange(len(PRECEDENCE)) + (number + 0.5) * width - 0.4
             colour = SPAN_COLOURS[number]
-            axes.bar(places, heights, 0.92 * width, color=colour, lw=0)
+            bars = axes.bar(places, heights, 0.92 * width, color=colour, lw=0)
+            axes.bar_label(bars, fmt="{:.2g}", fontsize=7, color=MUTED, padding=1)
         axes.set_xticks(range(len(PRECEDENCE)), [r.replace("_", "\n") for r in PRECEDENCE])
         axes.tick_params(axis="x", labelsize=8)
         axes.set_ylabel("ticker-days")

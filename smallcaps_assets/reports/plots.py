@@ -45,6 +45,7 @@ WEIGHTS = {
     "return_attribution": "|return attribution| (%)",
     "time_decay": "time decay",
 }
+_STRIP = 0.75  # inches of the panel of follow_up and its margin
 EVERY = {"session": "1d", "week": "1w", "month": "1mo"}
 
 
@@ -73,18 +74,31 @@ def days_by_bucket(watchlist: pl.DataFrame, every: str) -> pl.DataFrame:
 
 
 def selected_days_plot(watchlist: pl.DataFrame) -> Plot | None:
-    """Selected ticker-days over time; each counted once, under the first rule of PRECEDENCE."""
+    """Selected ticker-days over time; each counted once, under the first rule of PRECEDENCE.
+
+    Those of follow_up alone, most of all days and chosen by no sign of their own, are in a panel of
+    their own below.
+    """
     if watchlist.is_empty():
         return None
     first, last = date_range(watchlist)
     every = bucket_of(first, last)
     counts = days_by_bucket(watchlist, every)
+    is_follow_up = pl.col("rule") == "follow_up"
+    parts = [counts.filter(~is_follow_up), counts.filter(is_follow_up)]
+    drawn = [part for part in parts if not part.is_empty()]
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.46, 0.15, 0.62 if is_narrow else 0.45)
-        _stack(axes, counts, every)
-        axes.set_ylabel(f"ticker-days per {every}")
-        date_axis(axes, is_narrow)
+        height, top = figure.get_size_inches()[1], 0.62 if is_narrow else 0.45
+        lower = 0.46 + _STRIP if len(drawn) == 2 else 0.46
+        panels = [panel(figure, 0.6, lower, 0.15, top)]
+        if len(drawn) == 2:
+            panels.append(panel(figure, 0.6, 0.46, 0.15, height - 0.46 - _STRIP + 0.15))
+            panels[0].tick_params(labelbottom=False)
+        for axes, part in zip(panels, drawn, strict=True):
+            _stack(axes, part, counts["start"].unique().sort(), every)
+            date_axis(axes, is_narrow)
+        panels[0].set_ylabel(f"ticker-days per {every}")
         columns = 2 if is_narrow else 4
         figure.legend(
             loc="upper left", ncols=columns, bbox_to_anchor=(0, 1), borderaxespad=0.2,
@@ -92,11 +106,14 @@ def selected_days_plot(watchlist: pl.DataFrame) -> Plot | None:
         )  # fmt: skip
 
     alt = f"Selected ticker-days per {every} by rule, {first} to {last}."
-    return draw_plot(draw, alt, Size(10.6, 3.1), Size(4.3, 3.2))
+    if len(drawn) == 2:
+        alt += f" Below: the {drawn[1]['days'].sum():,} of follow_up alone."
+    return draw_plot(draw, alt, Size(10.6, 3.5), Size(4.3, 3.6))
 
 
-def _stack(axes: Axes, counts: pl.DataFrame, every: str) -> None:
-    starts = counts["start"].unique().sort()
+def _stack(axes: Axes, counts: pl.DataFrame, starts: pl.Series, every: str) -> None:
+    """Bars of the rules upon each other; `starts` are the places of all panels."""
+    is_strip = "follow_up" in counts["rule"]
     places, base = date2num(starts.to_list()), np.zeros(len(starts))
     width = {"session": 0.8, "week": 5.8, "month": 26}[every]
     align = "center" if every == "session" else "edge"
@@ -110,7 +127,7 @@ def _stack(axes: Axes, counts: pl.DataFrame, every: str) -> None:
             places, heights, width, base, align=align, color=RULE_COLOURS[rule], label=label, lw=0
         )
         base = base + heights
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(2 if is_strip else 5, integer=True))
 
 
 def dollar_volume_plot(watchlist: pl.DataFrame, metrics: pl.DataFrame) -> Plot | None:

@@ -24,7 +24,11 @@ class SandboxConfigError(SandboxError, ValueError):
 
 
 class SandboxConfig(BaseModel):
-    """Settings of the embedded market. The same settings give the same market everywhere."""
+    """Settings of the embedded market. The same settings give the same market everywhere.
+
+    Another `end` gives the same sessions up to the earlier of both: what happens is planned by
+    seasons from the start, and what the market tells is what is known on its last session.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,8 +41,9 @@ class SandboxConfig(BaseModel):
     end: Annotated[date, Field(description="last session on or before this day")] = date(
         2025, 1, 10
     )
+    season: Annotated[int, Field(ge=3, description="sessions that are planned together")] = 70
     pump_days: Annotated[
-        int | None, Field(ge=0, description="wild ticker-sessions; None: scaled with the market")
+        int | None, Field(ge=0, description="wild ticker-sessions a season; None: by its size")
     ] = None
     trades_scale: Annotated[float, Field(gt=0, le=100, description="factor on trades")] = 1.0
     recorded_dir: Annotated[Path | None, Field(description="folder of the recorded market")] = None

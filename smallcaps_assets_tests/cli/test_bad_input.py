@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.cli.setup import ready_lake, settings_of
-from smallcaps_assets.lake import open_lake
+from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
+from smallcaps_assets.lake import LakeIdentity, open_lake
 from smallcaps_assets.lake.seal import BLANK, seal, seal_of
 from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
@@ -372,6 +372,28 @@ def test_port_that_is_none_is_refused(command: str, port: str) -> None:
     assert f"--port {port} is no port; choose one from " in refusal("--port", port, command=command)
 
 
+def test_end_of_the_market_before_the_one_reached_is_refused(folder: Path) -> None:
+    for end in ("2025-01-10", "2025-01-13"):
+        given = settings_of(None, None, (f"sandbox.end={end}",), None)
+        ready_lake(given)  # as a run that moves it on
+    assert str(settings_of(None, None, (), None).sandbox.end) == "2025-01-13"
+    told = (
+        "smallcaps: sandbox.end=2025-01-10 is before 2025-01-13, to which the market of lake data"
+        " has come; leave it out, or name another lake with --lake"
+    )
+    for command in ("run", "status"):
+        assert refusal("--set", "sandbox.end=2025-01-10", command=command) == told
+
+
+def test_lake_of_the_first_version_is_accepted_where_its_market_is_the_same(folder: Path) -> None:
+    old = {"seed": 7, "tickers": 120, "start": "2024-10-01", "trades_scale": 1.0}
+    known = LakeIdentity("simulated", old | {"end": "2025-01-10"})
+    open_lake(folder / "data", known, {"market": {"name": "simulated"}})
+    check_lake(settings_of(None, None, ("sandbox.end=2025-01-31",), None))
+    open_lake(folder / "other", LakeIdentity("simulated", old | {"end": "2024-12-31"}))
+    assert "holds the market" in refusal("--lake", "other", command="status")
+
+
 def test_port_that_is_taken_is_refused_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -385,11 +407,56 @@ def test_host_that_is_not_of_this_machine_is_refused(host: str) -> None:
     assert "address" in refusal("--host", host, command="ui")
 
 
-def test_keys_in_a_file_that_is_no_text_are_refused(folder: Path) -> None:
+LISTS = pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("backfill", "splits"), "--keys"),
+        (("backfill", "splits"), "--tickers"),
+        (("run",), "--tickers"),
+        (("export", "daily_bars", "x.csv"), "--tickers"),
+    ],
+    ids=["backfill keys", "backfill", "run", "export"],
+)
+
+
+@LISTS
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "No such file or directory; name a readable file"),
+        (b"\x7fELF\xff\xfe", "it is no text; name a readable file"),
+        (b"BCPC\0RUSE\n", "it is no text; name a readable file"),
+        (b"# nothing yet\n\n , \n", "names no "),
+        (b"BCPC\n" * 3_200_001, "it is longer than 16,000,000 bytes; split it"),
+    ],
+    ids=["missing", "binary", "NUL", "empty", "huge"],
+)
+def test_list_in_a_file_that_is_none_is_refused(
+    folder: Path, command: tuple[str, ...], option: str, content: bytes | None, told: str
+) -> None:
     open_lake(folder / "data", market_identity(load_settings()), {})
-    (folder / "keys").write_bytes(b"\x7fELF\xff\xfe")
-    told = "smallcaps: --keys @keys: it is no text; name a readable file"
-    assert refusal("splits", "--keys", "@keys", command="backfill") == told
+    if content is not None:
+        (folder / "names").write_bytes(content)
+    found = refusal(*command[1:], option, "@names", command=command[0])
+    assert found.startswith(f"smallcaps: {option} ") and "@names" in found and told in found
+
+
+@LISTS
+def test_list_in_a_folder_is_refused(folder: Path, command: tuple[str, ...], option: str) -> None:
+    open_lake(folder / "data", market_identity(load_settings()), {})
+    told = f"smallcaps: {option} @data: Is a directory; name a readable file"
+    assert refusal(*command[1:], option, "@data", command=command[0]) == told
+
+
+def test_tickers_of_a_file_are_those_of_its_lines(folder: Path) -> None:
+    text = "\ufeff# mine\r\nVLDX, BCPC\r\n\r\nBCPC  # twice\r\nBCpC,"
+    (folder / "names").write_text(text, encoding="utf-8", newline="")
+    assert ticker_list("@names") == ticker_list("VLDX,BCPC,BCpC") == ["BCPC", "BCpC", "VLDX"]
+
+
+def test_ticker_of_a_file_that_is_unknown_is_refused(folder: Path) -> None:
+    (folder / "names").write_text("BCPC\nNOPE\n")
+    assert "unknown ticker 'NOPE'" in refusal("--tickers", "@names", *SMALL)
 
 
 @pytest.mark.parametrize("key", ["../../../etc", "/etc", "", "2024-13-01"])

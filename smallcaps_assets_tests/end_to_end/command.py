@@ -18,11 +18,13 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.schemas import TABLES
 
 PROGRAM = [sys.executable, "-m", "smallcaps_assets"]
-# Wild days come after twelve sessions; this is the smallest market with four of them.
+# Wild days come after twelve sessions; this is the smallest market with four of them, planned as
+# one season so that they lie in it.
 SMALL_MARKET = {
     "sandbox.tickers": "20",
     "sandbox.start": "2024-12-09",
     "sandbox.end": "2024-12-30",
+    "sandbox.season": "15",
     "sandbox.pump_days": "4",
 }
 TIMEOUT = 400

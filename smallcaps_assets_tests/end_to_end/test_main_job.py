@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,7 @@ import pytest
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.schemas import FEATURE_COLUMNS, TABLES, Partitioning
 from smallcaps_assets.settings import load_settings
@@ -41,6 +43,13 @@ FAULTS = (
     *("429", "429_empty", "500", "502", "503", "cut_gzip", "reset"),
     *("null_results", "missing_results", "duplicate_rows", "out_of_order", "foreign_next_url"),
 )
+
+
+def remembered(lake: Path) -> dict:
+    """The settings that a lake remembers."""
+    known = read_identity(lake)
+    assert known is not None
+    return known[1]
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +273,18 @@ def test_changed_setting_remakes_the_tables_that_depend_on_it(own_lake: Path) ->
 
 
 # Fresh lakes -------------------------------------------------------------------------------------
+def test_market_that_is_moved_on_gets_its_next_session_and_keeps_the_others(own_lake: Path) -> None:
+    lake, before = Lake(own_lake), digests(own_lake)
+    moved = ("--set", "sandbox.end=2024-12-31", "--until", "sample_weights")
+    assert run_again(own_lake, *moved).status == 0
+    assert lake.keys("daily_metrics")[-1] == "2024-12-31"
+    after = {path: digest for path, digest in digests(own_lake).items() if path in before}
+    changed = {path.split("/")[1] for path in before if after.get(path) != before[path]}
+    of_the_whole = {"splits", "dividends", "filings", "adjustment_factors", "ticker_sessions"}
+    assert changed <= of_the_whole
+    assert load_settings(remembered=remembered(own_lake)).sandbox.end == date(2024, 12, 31)
+
+
 def test_fresh_lake_of_a_faulty_vendor_is_equal_byte_for_byte(
     small_lake: Path, tmp_path: Path, periods: Path
 ) -> None:

@@ -49,6 +49,7 @@ def vendor() -> Iterator[Sandbox]:
         tickers=20,
         start=date(2024, 10, 1),
         end=date(2025, 1, 3),
+        season=66,
         api_key=KEY,
         trades_scale=0.5,
         faults=FAULTS,

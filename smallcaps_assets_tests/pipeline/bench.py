@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.pipeline import feeds
 from smallcaps_assets.pipeline.market import market_identity, market_range
@@ -34,11 +36,13 @@ MARKET = {"tickers": 30, "start": "2024-10-01", "end": "2024-10-09", "trades_sca
 
 
 def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace:
-    """A workspace on a lake; `faults` as the sandbox understands them."""
+    """A workspace on a lake, whose market is one season; `faults` as the sandbox has them."""
+    market = {**MARKET, **sections.get("sandbox", {})}
+    days = sessions(*(date.fromisoformat(market[name]) for name in ("start", "end")))
     values = {
         "lake": {"root": str(root)},
         **sections,
-        "sandbox": {**MARKET, **sections.get("sandbox", {}), "faults": list(faults)},
+        "sandbox": {"season": len(days), **market, "faults": list(faults)},
         "polygon": {"retry_budget": 0.2, "empty_seconds": 0, **sections.get("polygon", {})},
     }
     settings = Settings.model_validate(values)

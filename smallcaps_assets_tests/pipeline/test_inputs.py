@@ -80,3 +80,18 @@ def test_sessions_given_the_same_actions_written_anew_expected_complete(tmp_path
     work = stored(tmp_path)
     reference(work)
     assert all(work.is_complete(table, LATE) for table in SESSION_TABLES)
+
+
+def test_actions_of_the_year_given_a_later_session_expected_asked_for_again(tmp_path: Path) -> None:
+    season = {"season": 7}
+    work = workspace(tmp_path, sandbox=season)
+    reference(work)
+    assert work.is_current("splits", "2024") and work.is_current("dividends", "2024")
+    later = workspace(tmp_path, sandbox={**season, "end": "2024-10-10"})
+    assert not later.is_current("splits", "2024") and not later.is_current("dividends", "2024")
+    weekend, year = ("2024-10-13", "2025-02-03")
+    friday = workspace(tmp_path / "b", sandbox={**season, "end": "2024-10-11"})
+    reference(friday)
+    for end, is_current in ((weekend, True), (year, False)):
+        then = workspace(tmp_path / "b", sandbox={**season, "end": end})
+        assert then.is_current("splits", "2024") is is_current

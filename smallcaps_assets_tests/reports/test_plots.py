@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -74,6 +75,34 @@ def test_selected_days_plot_given_watchlist_names_rules_and_units():
     wanted = {"info_rich", "intraday_trigger, not info_rich", "ticker-days per session"}
     assert wanted <= texts(plot.uri) and wanted <= texts(plot.narrow_uri)
     assert plot.alt == "Selected ticker-days per session by rule, 2024-10-01 to 2025-01-10."
+
+
+def heights(plot: plots.Plot | None, rule: str) -> list[float]:
+    """Pixels of a rule's bars."""
+    assert plot is not None
+    colour = plots.RULE_COLOURS[rule]
+    paths = [e.get("d", "") for e in svg_paths(plot.uri) if colour in (e.get("style") or "")]
+    points = [[float(n) for n in re.findall(r"[-\d.]+", path)][1::2] for path in paths]
+    return [max(y) - min(y) for y in points]
+
+
+def svg_paths(uri: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg(uri)).iter("{http://www.w3.org/2000/svg}path"))
+
+
+def test_selected_days_plot_given_many_follow_ups_draws_the_others_as_high_as_without():
+    days = [date(2024, 12, 9), date(2024, 12, 10)]
+    few = [(f"A{n}", day, "info_rich") for n in range(2) for day in days]
+    many = [(f"B{n}", day, "follow_up") for n in range(200) for day in days]
+    schema = ["ticker", "date", "rule"]
+    watchlist = pl.DataFrame(few + many, schema=schema, orient="row")
+    plot = plots.selected_days_plot(watchlist)
+    assert max(heights(plot, "info_rich")) > 100
+    assert max(heights(plot, "follow_up")) < max(heights(plot, "info_rich"))
+    assert plot and plot.alt.endswith("Below: the 400 of follow_up alone.")
+    for rule in ("info_rich", "follow_up"):
+        alone = plots.selected_days_plot(watchlist.filter(pl.col("rule") == rule))
+        assert max(heights(alone, rule)) > 100 and "Below" not in alone.alt
 
 
 def test_dollar_volume_plot_given_no_metrics_of_the_days_is_none():

@@ -8,6 +8,7 @@ from datetime import date
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import FinraClient, PolygonClient, make_flat_files
@@ -56,7 +57,8 @@ UNDETECTABLE = {("wrong_ticker", "splits"), ("wrong_ticker", "dividends")}
 
 
 def config(*faults: str) -> SandboxConfig:
-    return SandboxConfig(tickers=40, start=START, end=END, faults=faults)
+    season = len(sessions(START, END))
+    return SandboxConfig(tickers=40, start=START, end=END, season=season, faults=faults)
 
 
 def client_of(sandbox: Sandbox) -> PolygonClient:

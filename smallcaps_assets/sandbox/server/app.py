@@ -208,7 +208,9 @@ class Sandbox:
         self.faults = FaultPlan(self.config.seed, self.config.faults)
         self.market = market or make_market(self.config)
         self.requests = RequestLog()
-        self.files = FlatFiles(self.market, self.config.model_dump_json(exclude={"port", "faults"}))
+        self.files = FlatFiles(
+            self.market, self.config.model_dump_json(exclude={"port", "faults", "end"})
+        )
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None

@@ -7,6 +7,7 @@ vendors do miss some. Serving the rows belongs to reference.py and the routes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,6 +16,9 @@ from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation.companies import Listing
 
 STREAM_ACTIONS = 201
+ANNOUNCED = timedelta(25)
+"""How long before its day a dividend is declared; a split is the evening before."""
+_ONE_SPLIT = frozenset({"unpublished_split", "forward_split"})
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,18 @@ class Dividend:
     kind: str
     frequency: int
 
+    @property
+    def declared(self) -> date:
+        return self.day - ANNOUNCED
+
 
 def _trading_days(listing: Listing, days: list[date]) -> list[date]:
     return [d for d in days if listing.ticker_on(d) is not None]
+
+
+def _draw(seed: int, listing: Listing, season: int, what: int) -> float:
+    """A season's uniform of a listing."""
+    return uniform(seed, STREAM_ACTIONS, listing.number, what, *([season] if season else []))
 
 
 def _split_terms(listing: Listing, u: float) -> tuple[float, float] | None:
@@ -57,31 +70,39 @@ def _split_terms(listing: Listing, u: float) -> tuple[float, float] | None:
     return (2.0, 3.0) if u < 0.02 else (1.0, 2.0)
 
 
-def make_splits(seed: int, listings: list[Listing], days: list[date]) -> list[Split]:
-    """At most one split per listing inside the period, plus a few of earlier years."""
+def make_splits(seed: int, listings: list[Listing], seasons: list[list[date]]) -> list[Split]:
+    """At most one split per listing and season, plus a few of earlier years."""
     splits: list[Split] = []
-    for listing in listings:
-        u = uniform(seed, STREAM_ACTIONS, listing.number, 0)
-        where = uniform(seed, STREAM_ACTIONS, listing.number, 1)
-        terms = _split_terms(listing, u)
-        own = _trading_days(listing, days)
-        if terms and len(own) > 20:
-            day = own[int(len(own) * (0.35 + 0.5 * where))]
-            ticker = listing.ticker_on(day) or ""
-            published = "unpublished_split" not in listing.traits
-            splits.append(Split(listing.number, ticker, day, *terms, is_published=published))
-        elif listing.type == "CS" and u > 0.95 and own:
-            day = listing.listed + (days[0] - listing.listed) / 2
-            if listing.listed < day < days[0]:
-                splits.append(Split(listing.number, listing.symbols[0].ticker, day, 4.0, 1.0))
+    for season, days in enumerate(seasons):
+        for listing in listings:
+            splits.extend(_splits_of(seed, listing, days, season))
     return splits
 
 
-def _dividends_of(seed: int, listing: Listing, own: list[date]) -> list[Dividend]:
-    u = uniform(seed, STREAM_ACTIONS, listing.number, 2)
+def _splits_of(seed: int, listing: Listing, days: list[date], season: int) -> Iterator[Split]:
+    if season and listing.traits & _ONE_SPLIT:
+        return
+    u, where = (_draw(seed, listing, season, what) for what in (0, 1))
+    terms = _split_terms(listing, u)
+    own = _trading_days(listing, days)
+    if terms and len(own) > 20:
+        day = own[int(len(own) * (0.35 + 0.5 * where))]
+        ticker = listing.ticker_on(day) or ""
+        published = "unpublished_split" not in listing.traits
+        yield Split(listing.number, ticker, day, *terms, is_published=published)
+    elif listing.type == "CS" and u > 0.95 and own and not season:
+        day = listing.listed + (days[0] - listing.listed) / 2
+        if listing.listed < day < days[0]:
+            yield Split(listing.number, listing.symbols[0].ticker, day, 4.0, 1.0)
+
+
+def _dividends_of(seed: int, listing: Listing, own: list[date], season: int) -> list[Dividend]:
+    u = _draw(seed, listing, 0, 2)  # of every season alike: a quarter apart
     day = own[int(len(own) * (0.3 + 0.4 * u))]
     ticker = listing.ticker_on(day) or ""
     if "special_dividend" in listing.traits:
+        if season:
+            return []
         amount = round(listing.first_price * 0.09, 2)
         return [Dividend(listing.number, ticker, day, amount, "SC", 0)]
     pays = listing.type in ("ETF", "FUND", "PFD") or (listing.type == "CS" and u < 0.25)
@@ -91,13 +112,14 @@ def _dividends_of(seed: int, listing: Listing, own: list[date]) -> list[Dividend
     return [Dividend(listing.number, ticker, day, amount, "CD", 4)]
 
 
-def make_dividends(seed: int, listings: list[Listing], days: list[date]) -> list[Dividend]:
-    """Quarterly payers and one special dividend of about a tenth of the price."""
+def make_dividends(seed: int, listings: list[Listing], seasons: list[list[date]]) -> list[Dividend]:
+    """Payers of one dividend a season, and one special dividend of about a tenth of the price."""
     rows: list[Dividend] = []
-    for listing in listings:
-        own = _trading_days(listing, days)
-        if own:
-            rows.extend(_dividends_of(seed, listing, own))
+    for season, days in enumerate(seasons):
+        for listing in listings:
+            own = _trading_days(listing, days)
+            if own:
+                rows.extend(_dividends_of(seed, listing, own, season))
     return rows
 
 
@@ -122,7 +144,7 @@ def dividend_row(dividend: Dividend) -> Row:
     return {
         "cash_amount": dividend.amount,
         "currency": "USD",
-        "declaration_date": (day - timedelta(25)).isoformat(),
+        "declaration_date": dividend.declared.isoformat(),
         "dividend_type": dividend.kind,
         "ex_dividend_date": day.isoformat(),
         "frequency": dividend.frequency,

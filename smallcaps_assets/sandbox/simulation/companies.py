@@ -71,6 +71,15 @@ class Listing:
     def ticker_on(self, day: date) -> str | None:
         return next((s.ticker for s in self.symbols if s.covers(day)), None)
 
+    def known_on(self, day: date) -> Listing | None:
+        """The listing as it is known after the close of a day; None before it begins."""
+        symbols = [
+            replace(s, last=None if s.last is None or s.last >= day else s.last)
+            for s in self.symbols
+            if s.first <= day
+        ]
+        return replace(self, symbols=tuple(symbols)) if symbols else None
+
     @property
     def share_class_figi(self) -> str | None:
         return self.composite_figi and "BBG001" + self.composite_figi[6:]
@@ -164,7 +173,7 @@ def _figi(seed: int, number: int) -> str:
 
 
 def _build(seed: int, number: int, ticker: str, days: list[date], profile: _Profile) -> Listing:
-    """A listing of the profile, listed over the whole period unless drawn otherwise."""
+    """A listing of the profile, listed over all sessions unless drawn otherwise."""
     u = [uniform(seed, STREAM_COMPANY, number, k) for k in range(10, 18)]
     listed = days[0] - timedelta(200 + int(u[0] * 6000))
     last: date | None = None
@@ -249,7 +258,10 @@ def _tests(seed: int, days: list[date]) -> list[Listing]:
 
 
 def make_listings(seed: int, count: int, days: list[date]) -> list[Listing]:
-    """All listings of a market: the cast, `count` in all, and the test tickers."""
+    """All listings of a market: the cast, `count` in all, and the test tickers.
+
+    days: the sessions of the first season, in which some come and go; afterwards none does.
+    """
     listings = _cast(seed, days)
     names = _ticker_names(seed)
     taken = {s.ticker for listing in listings for s in listing.symbols}

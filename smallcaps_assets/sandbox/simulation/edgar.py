@@ -78,9 +78,13 @@ class Submission:
 
 
 def make_submissions(
-    seed: int, listings: Iterable[Listing], splits: Sequence[Split], days: Sequence[date]
+    seed: int,
+    listings: Iterable[Listing],
+    splits: Sequence[Split],
+    days: Sequence[date],
+    following: date | None,
 ) -> list[Submission]:
-    """All filings of companies, by acceptance."""
+    """All filings of companies, by acceptance; `following` is the session after the last."""
     found = _Found(seed, days[0] - _CHANGED_BEFORE)
     reverse = {(s.number, s.day) for s in splits if s.is_published and s.split_from > s.split_to}
     for listing in listings:
@@ -89,10 +93,10 @@ def make_submissions(
         if listing.ticker_on(days[0]) is not None:
             for number in range(_EARLIER_COUNT):
                 _add_earlier(found, listing, days[0], number)
-        for day, following in zip(days, [*days[1:], None], strict=True):
+        for day, next_day in zip(days, [*days[1:], following], strict=True):
             if listing.ticker_on(day) is None:
                 continue
-            if (listing.number, following) in reverse:
+            if (listing.number, next_day) in reverse:
                 moment = datetime.combine(day, time(16, 31))
                 found.add(listing, moment, ("8-K", "3.03,5.03,9.01", "CURRENT REPORT"))
             u = [uniform(seed, STREAM_EDGAR, listing.number, day.toordinal(), n) for n in (0, 1, 2)]

@@ -108,7 +108,7 @@ class SimulatedFacts:
         stories = [
             *news.split_stories(known),
             *news.wild_stories(self._seed, wild, self._change),
-            *news.routine_stories(self._seed, market.listings, days),
+            *news.routine_stories(self._seed, market.planned_listings, days),
         ]
         return news.news_rows(stories, session_hours(days[-1]).postmarket_close // news.SECOND)
 
@@ -166,7 +166,7 @@ class SimulatedFacts:
     @cached_property
     def _short_interest(self) -> list[Row]:
         market = self._market
-        real = [x for x in market.listings if not x.is_test]
+        real = [x for x in market.planned_listings if not x.is_test]
         names = {symbol.ticker for x in real for symbol in x.symbols}
         volumes = self._volumes.filter(pl.col("ticker").is_in(names))
         caps: dict[str, float] = {}
@@ -212,7 +212,8 @@ class SimulatedFacts:
     @cached_property
     def _submissions(self) -> list[Submission]:
         market = self._market
-        return make_submissions(self._seed, market.listings, market.split_events, market.sessions)
+        days = (market.sessions, market.following)
+        return make_submissions(self._seed, market.listings, market.split_events, *days)
 
     def submissions_of(self, cik: str) -> list[Submission]:
         return self._by_company.get(cik, [])

@@ -16,14 +16,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.market.calendar import session_hours, sessions
+from smallcaps_assets.domain.market.calendar import LAST_DAY, session_hours, sessions
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import frames
 from smallcaps_assets.sandbox.simulation import tape as t
-from smallcaps_assets.sandbox.simulation.actions import Dividend, Split, make_dividends, make_splits
+from smallcaps_assets.sandbox.simulation.actions import (
+    ANNOUNCED,
+    Dividend,
+    Split,
+    make_dividends,
+    make_splits,
+)
 from smallcaps_assets.sandbox.simulation.companies import Listing, make_listings
 from smallcaps_assets.sandbox.simulation.facts import SimulatedFacts
 from smallcaps_assets.sandbox.simulation.finra import short_volume_frame
@@ -58,9 +64,16 @@ class SimulatedMarket:
                 f"{config.start} to {config.end} has {len(days)} sessions, at least "
                 f"{MINIMUM_SESSIONS} are needed; choose a later end"
             )
-        self.calendar = Calendar(days, _hours(days))
+        announced = min(config.end + 2 * ANNOUNCED, LAST_DAY)
+        seasons = len(sessions(config.start, announced)) // config.season + 1
+        planned = sessions(config.start, LAST_DAY)[: seasons * config.season]
+        self.calendar = Calendar(planned, _hours(planned), config.season)
+        self.sessions = days
         self._index = {day: s for s, day in enumerate(days)}
-        self.listings = make_listings(config.seed, config.tickers, days)
+        first = self.calendar.seasons[0]
+        self.planned_listings = make_listings(config.seed, config.tickers, first)
+        known = (listing.known_on(days[-1]) for listing in self.planned_listings)
+        self.listings = [listing for listing in known if listing is not None]
         self._frames: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
         self._minutes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(4096)
         self._sessions_of_minutes: BoundedCache[date, pl.DataFrame] = BoundedCache(3)
@@ -69,8 +82,9 @@ class SimulatedMarket:
         self._bars_lock = threading.Lock()
 
     @property
-    def sessions(self) -> list[date]:
-        return list(self.calendar.days)
+    def following(self) -> date | None:
+        """The session after the last, of which some things are known."""
+        return next(iter(self.calendar.days[len(self.sessions) :]), None)
 
     @property
     def facts(self) -> SimulatedFacts:
@@ -78,32 +92,39 @@ class SimulatedMarket:
 
     @cached_property
     def reference(self) -> ReferenceTables:
+        today = self.sessions[-1]
+        declared = [x for x in self._dividends if x.declared <= today]
         return ReferenceTables(
-            self.config.seed, self.listings, self._splits, self._dividends, self.sessions
+            self.config.seed, self.listings, self.split_events, declared, self.sessions
         )
 
     @property
     def split_events(self) -> list[Split]:
-        """All splits, published or not."""
-        return self._splits
+        """All splits that are decided, published or not: one is the evening before."""
+        newest = self.following or self.sessions[-1]
+        return [split for split in self._splits if split.day <= newest]
 
     @cached_property
     def _splits(self) -> list[Split]:
-        return make_splits(self.config.seed, self.listings, self.sessions)
+        return make_splits(self.config.seed, self.planned_listings, self.calendar.seasons)
 
     @cached_property
     def _dividends(self) -> list[Dividend]:
-        return make_dividends(self.config.seed, self.listings, self.sessions)
+        return make_dividends(self.config.seed, self.planned_listings, self.calendar.seasons)
 
     @cached_property
     def _book(self) -> TapeBook:
         splits, dividends = self._splits, self._dividends
-        return TapeBook(self.config, self.listings, self.calendar, splits, dividends)
+        return TapeBook(
+            *(self.config, self.planned_listings, self.calendar, splits, dividends),
+            len(self.sessions),
+        )
 
     @property
     def wild_days(self) -> dict[tuple[int, int], Kind]:
-        """(listing number, session index) -> kind of day."""
-        return self._book.wild_days
+        """(listing number, session index) -> kind of day, of those that have been."""
+        wild, count = self._book.wild_days, len(self.sessions)
+        return {place: kind for place, kind in wild.items() if place[1] < count}
 
     def tape(self, listing: Listing, day: date) -> np.ndarray:
         """The tape of one ticker-session, int64[ROWS, n]; rows as in tape.py."""

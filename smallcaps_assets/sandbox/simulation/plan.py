@@ -37,10 +37,21 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Calendar:
-    """The sessions of a market and their hours (int64[sessions, 4], UTC ns)."""
+    """The sessions that a market is planned for and their hours (int64[sessions, 4], UTC ns).
+
+    These are whole seasons of some sessions each and reach beyond the market's end, so that a
+    later end changes no plan.
+    """
 
     days: Sequence[date]
     hours: np.ndarray
+    season: int
+
+    @property
+    def seasons(self) -> list[list[date]]:
+        """The sessions of each season."""
+        firsts = range(0, len(self.days), self.season)
+        return [list(self.days[first : first + self.season]) for first in firsts]
 
     @property
     def ordinals(self) -> np.ndarray:
@@ -81,18 +92,20 @@ def choose_wild_days(
     actions: dict[int, Actions],
     count: int,
 ) -> dict[tuple[int, int], Kind]:
-    """(listing number, session index) -> kind, the `count` best-ranked days with some spacing."""
+    """(listing number, session index) -> kind: of each season the `count` best-ranked days, with
+    some spacing."""
     ranked: list[tuple[float, int, int]] = []
     for listing in listings:
         if listing.is_pump_candidate:
             ranked.extend(_candidates(seed, listing, calendar, actions[listing.number]))
-    ranked.sort()
+    ranked.sort(key=lambda day: (day[2] // calendar.season, *day))
     chosen: dict[tuple[int, int], Kind] = {}
     taken: dict[int, list[int]] = {}
+    left = [count] * len(calendar.seasons)
     for _, number, s in ranked:
-        if len(chosen) >= count:
-            break
-        if all(abs(s - other) >= SPACING for other in taken.get(number, [])):
+        season = s // calendar.season
+        if left[season] and all(abs(s - other) >= SPACING for other in taken.get(number, [])):
+            left[season] -= 1
             taken.setdefault(number, []).append(s)
             u = uniform(seed, STREAM_WILD, number, calendar.days[s].toordinal(), 1)
             kind = Kind.PUMP if u < 0.54 else Kind.FADER if u < 0.86 else Kind.CRASH

@@ -58,6 +58,11 @@ class ReferenceTables:
             for symbol in listing.symbols:
                 self.by_ticker.setdefault(symbol.ticker, []).append(listing)
 
+    @property
+    def first_day(self) -> date:
+        """The first session."""
+        return self._days[0]
+
     @cached_property
     def today(self) -> date:
         """The day a request without a date means: the last session."""

@@ -15,7 +15,8 @@ from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.reference import ReferenceTables
 
 STREAM_FIGURES, STREAM_FLOAT = 521, 522
-YEARS_BACK = 2
+HISTORY = timedelta(600)
+"""Quarters that ended so long before the first session are the oldest."""
 
 
 def quarter_ends(first: date, last: date) -> Iterator[date]:
@@ -37,7 +38,7 @@ def make_filings(seed: int, reference: ReferenceTables, listings: list[Listing])
     today = reference.today
     found: list[Filing] = []
     for listing in filter(has_filings, listings):
-        first = max(listing.listed, today - timedelta(366 * YEARS_BACK))
+        first = max(listing.listed, reference.first_day - HISTORY)
         for end in quarter_ends(first, today):
             filed = end + timedelta(35 + mix(seed, listing.number, end.toordinal()) % 9)
             ticker = listing.ticker_on(filed)

@@ -48,7 +48,10 @@ class Chain:
 
 
 class TapeBook:
-    """Prints and remembers; thread-safe."""
+    """Prints and remembers; thread-safe.
+
+    listings, splits and dividends are those of the whole calendar; `count` sessions have been.
+    """
 
     def __init__(
         self,
@@ -57,8 +60,10 @@ class TapeBook:
         calendar: Calendar,
         splits: Sequence[Split],
         dividends: Sequence[Dividend],
+        count: int,
     ) -> None:
         self._config = config
+        self._count = count
         self._listings = listings
         self._calendar = calendar
         self._splits = splits
@@ -79,10 +84,10 @@ class TapeBook:
 
     @cached_property
     def wild_days(self) -> dict[tuple[int, int], Kind]:
-        """(listing number, session index) -> kind of day."""
+        """(listing number, session index) -> kind of day, over the whole calendar."""
         count = self._config.pump_days
         if count is None:
-            count = round(WILD_SHARE * self._config.tickers * len(self._calendar.days))
+            count = round(WILD_SHARE * self._config.tickers * self._calendar.season)
         return choose_wild_days(
             self._config.seed, self._listings, self._calendar, self._actions, count
         )
@@ -122,13 +127,13 @@ class TapeBook:
 
     def _run_chain(self, listing: Listing) -> Chain:
         first, stop = active_sessions(listing, self._calendar)
-        count = stop - first
+        count = min(stop, self._count) - first
         chain = Chain(
             first, np.zeros(count, dtype=np.int64), b.empty_bars(count), np.zeros((count, 2))
         )
         plans, seeds = self.plans(listing)
         paper, price = self._paper(), round(listing.first_price * 10_000)
-        for i, s in enumerate(range(first, stop)):
+        for i, s in enumerate(range(first, first + count)):
             chain.starts[i] = price
             hours = self._calendar.hours[s]
             n, price = t.simulate_day(plans[s], hours, seeds[s], price, paper)

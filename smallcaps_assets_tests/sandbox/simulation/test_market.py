@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,14 +16,17 @@ from pydantic import ValidationError
 
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.market.metrics import daily_metrics, session_summary
-from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox.server.flatfiles import parse_key
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.plan import Kind
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import MetricsSettings
 
-SMALL = SandboxConfig(tickers=30, start=date(2024, 11, 1), end=date(2024, 12, 6), pump_days=4)
+SMALL = SandboxConfig(
+    tickers=30, start=date(2024, 11, 1), end=date(2024, 12, 6), season=25, pump_days=4
+)
 _PRINT = """
 from datetime import date
 from smallcaps_assets_tests.sandbox.simulation.test_market import SMALL, fingerprint
@@ -285,3 +289,98 @@ def test_prices_never_reach_zero(market: SimulatedMarket) -> None:
     lows = [market.daily_bars(day)["low"].min() for day in market.sessions]
     assert min(lows) >= t.PRICE_FLOOR / 10_000 - 1e-9  # pyright: ignore
     assert np.isfinite(np.array(lows, dtype=float)).all()
+
+
+# The end -----------------------------------------------------------------------------------------
+def _ending(end: date) -> SimulatedMarket:
+    """Sessions from 1 November 2024 in seasons of 25, two of which the longest has behind it."""
+    start = date(2024, 11, 1)
+    return SimulatedMarket(SandboxConfig(tickers=30, start=start, end=end, season=25, pump_days=5))
+
+
+@pytest.fixture(scope="module")
+def long_market() -> SimulatedMarket:
+    return _ending(date(2025, 2, 7))
+
+
+def told_of(market: SimulatedMarket, day: date) -> dict[str, Any]:
+    """All that a market says of a session, and of what was listed on it."""
+    listed = [row["ticker"] for row in market.tickers(day, True)]
+    facts, short = market.facts, market.short_volume(day)
+    return {
+        "tickers": [market.tickers(day, is_active) for is_active in (True, False)],
+        "details": [market.ticker_details(ticker, day) for ticker in listed],
+        "bars": [market.daily_bars(day).write_csv(), market.minute_bars(day).write_csv()],
+        "trades": market.session_trades(day).write_csv(),
+        "quotes": facts.quotes("BCPC", day).write_csv(),
+        "short": [facts.short_volume(day), [] if short is None else short.to_dicts()],
+        "halts": [facts.halts(day), *(market.halts(ticker, day) for ticker in listed)],
+    }
+
+
+@pytest.mark.parametrize("end", [date(2024, 11, 25), date(2024, 12, 27)])
+def test_market_that_ends_earlier_tells_the_same_of_its_sessions(
+    long_market: SimulatedMarket, end: date
+) -> None:
+    market = _ending(end)
+    days = market.sessions
+    assert days == [day for day in long_market.sessions if day <= end]
+    for day in (days[5], days[-1]):
+        assert told_of(market, day) == told_of(long_market, day)
+    wild = {place: kind for place, kind in long_market.wild_days.items() if place[1] < len(days)}
+    assert market.wild_days == wild
+
+
+@pytest.mark.parametrize("end", [date(2024, 11, 25), date(2024, 12, 27)])
+def test_market_tells_what_is_known_at_its_end(long_market: SimulatedMarket, end: date) -> None:
+    market, one, two = _ending(end), _ending(end).facts, long_market.facts
+    evening = session_hours(end).postmarket_close
+    following = str(long_market.sessions[len(market.sessions)])
+    splits = [row for row in long_market.splits() if row["execution_date"] <= following]
+    assert market.splits() == splits
+    known = [row for row in long_market.dividends() if row["declaration_date"] <= str(end)]
+    assert market.dividends() == known
+    moment = datetime.fromtimestamp(evening / 1e9, UTC)
+    news = [row for row in two.news() if datetime.fromisoformat(row["published_utc"]) <= moment]
+    assert one.news() == news
+    assert one.submissions() == [x for x in two.submissions() if x.accepted.date() <= end]
+    assert one.filings() == [x for x in two.filings() if x.head["filing_date"] <= str(end)]
+    dates = {row["settlement_date"] for row in one.short_interest()}
+    assert one.short_interest() == [
+        x for x in two.short_interest() if x["settlement_date"] in dates
+    ]
+    assert [one.fails(half) for half in one.fails_halves()] == [
+        two.fails(half) for half in one.fails_halves()
+    ]
+    assert market.tickers(None, True) == long_market.tickers(end, True)
+    assert market.tickers(date(2025, 6, 2), True) == [
+        row | {"last_updated_utc": "2025-06-02T00:00:00Z"} for row in market.tickers(None, True)
+    ]
+
+
+def test_rename_and_listing_to_come_are_not_told(long_market: SimulatedMarket) -> None:
+    market = _ending(date(2024, 11, 8))
+    events = market.ticker_events("VLDX")
+    assert events and [e["ticker_change"]["ticker"] for e in events["events"]] == ["VLDX"]
+    assert market.ticker_events("NXVL") is None and long_market.ticker_events("NXVL")
+    assert len(market.listings) < len(long_market.listings)
+
+
+def test_every_season_has_its_wild_days_and_splits(long_market: SimulatedMarket) -> None:
+    """Of the third only its first sessions have been."""
+    seasons = [s // 25 for _, s in long_market.wild_days]
+    assert seasons.count(1) == 5 and set(seasons) == {0, 1, 2}
+    days = [split.day for split in long_market.split_events]
+    begins = long_market.sessions[25]
+    assert any(day >= begins for day in days) and any(day < begins for day in days)
+
+
+def test_flat_file_has_one_etag_whatever_the_end() -> None:
+    key = "us_stocks_sip/day_aggs_v1/2024/11/2024-11-15.csv.gz"
+    tags = set()
+    for end in (date(2024, 11, 20), date(2024, 11, 25)):
+        config = SandboxConfig(tickers=30, start=date(2024, 11, 1), end=end)
+        identity = parse_key(key)
+        assert identity is not None
+        tags.add(Sandbox(config).files.etag(identity))
+    assert len(tags) == 1

@@ -1,0 +1,30 @@
+"""Which schedules and sensors together keep a lake up to date.
+
+All of them, but those of facts that the main job leaves out. Names and states: Dagster keeps them,
+see `orchestration/automation.py`.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from smallcaps_assets.defs import fact_schedules
+from smallcaps_assets.orchestration.automation import Instigator
+from smallcaps_assets.pipeline.market import left_out
+from smallcaps_assets.settings import Settings
+
+
+def instigators(definitions: dg.Definitions) -> list[Instigator]:
+    """The schedules, then the sensors, in the order of the work."""
+    return [*(definitions.schedules or ()), *(definitions.sensors or ())]  # type: ignore[list-item]
+
+
+def is_needed(settings: Settings, name: str) -> bool:
+    """Whether a schedule or sensor makes what the main job makes for these settings."""
+    others = {fact_schedules.name_of(table) for table in left_out(settings)}
+    return name not in others
+
+
+def requests_runs(definition: Instigator) -> bool:
+    """Whether it makes anything; `upkeep` only puts the instance in order."""
+    return bool(definition.has_jobs) if isinstance(definition, dg.SensorDefinition) else True
