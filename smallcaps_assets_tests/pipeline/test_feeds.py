@@ -278,7 +278,7 @@ def test_corrected_short_volume_expected_noticed_by_its_hash(tmp_path: Path) -> 
 
 def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
     fresh = workspace(tmp_path / "lake", **LONG)
-    keys = fresh.partitions.session_keys(fresh.partitions.start, fresh.partitions.end)
+    keys = fresh.span.session_keys(fresh.span.start, fresh.span.end)
     due = facts_due(fresh, keys[-20:])
     assert due["fails_to_deliver"] == ["2024-10-01", "2024-10-16", "2024-11-01"]
     assert due["news"] == ["2024-12"]

@@ -84,7 +84,7 @@ def test_run_quality_coverage_and_meta_tell_of_lost_days(tmp_path: Path) -> None
     for key in ("p", "union"):
         outcome = work.store("ml_dataset", key, lambda key=key: build_dataset(work, key))
         assert outcome.error is None
-        meta = outcome.metadata["meta"].data
+        meta = outcome.metadata["meta"]
         assert meta["ticker_sessions_selected"] == 3
         assert meta["ticker_sessions_without_events"] == [KEYS[2]]
         assert list(meta["ticker_sessions_short_of_trades"]) == [KEYS[1], KEYS[2]]
@@ -130,7 +130,7 @@ def test_dataset_of_an_open_period_has_all_later_events_and_new_ones_put_it_out_
     assert not work.is_current("ml_dataset", "p")
     again = work.store("ml_dataset", "p", lambda: build_dataset(work, "p"))
     assert again.written is not None and again.written.rows == len(EVENTS)
-    assert again.metadata["meta"].data["periods"]["p"]["end"] is None
+    assert again.metadata["meta"]["periods"]["p"]["end"] is None
 
 
 # Tables without rows ------------------------------------------------------------------------------
