@@ -17,9 +17,8 @@ from rich.table import Table as RichTable
 from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.setup import settings_of, stored_lake
-from smallcaps_assets.cli.spans import Advance, check_page, chosen_spans, parts
+from smallcaps_assets.cli.spans import check_page, chosen_spans
 from smallcaps_assets.domain.selection.density import TickCost, selected_days
-from smallcaps_assets.domain.selection.density import tick_cost as cost_of
 from smallcaps_assets.lake import Lake, LakeError
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
@@ -140,6 +139,8 @@ def _costs(
 ) -> list[tuple[str, bool | None, TickCost]]:
     """What the ticks of the days selected in each period would cost, and whether sensors fetch
     them; at the end those of the sessions that no period covers, if any."""
+    from smallcaps_assets.cli.density_figures import tick_cost
+
     left, found = set(sessions), []
 
     def cost(keys: Iterable[str]) -> TickCost:
@@ -152,26 +153,6 @@ def _costs(
         left -= keys
         found.append((period.name, period.ticks, cost(keys)))
     return [*found, (NO_PERIOD, None, cost(left))] if left else found
-
-
-def tick_cost(
-    settings: Settings,
-    lake: Lake,
-    watchlist: pl.DataFrame,
-    sessions: list[str],
-    advance: Advance = lambda count: None,
-) -> TickCost:
-    """What the ticks of the days that the tick rules select in some sessions would cost."""
-    wanted = watchlist.filter(pl.col("rule").is_in(settings.selection.tick_rules))
-    chosen = wanted.select("date", "ticker").unique()
-    columns = ["date", "ticker", "transactions"]
-    counts = []
-    for found in parts(lake, "session_summary", sessions, columns):
-        counts.append(found.join(chosen, on=["date", "ticker"], how="semi"))
-        advance(found["date"].n_unique())
-    days = chosen.join(pl.concat(counts), on=["date", "ticker"], how="left")
-    pace = settings.polygon.workers, settings.polygon.requests_per_second
-    return cost_of(days, *pace)
 
 
 def _days_table(days: pl.DataFrame, by: str) -> RichTable:

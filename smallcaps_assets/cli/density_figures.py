@@ -6,8 +6,7 @@ from itertools import groupby
 
 import polars as pl
 
-from smallcaps_assets.cli.density import tick_cost
-from smallcaps_assets.cli.spans import Advance, dated_keys, rows
+from smallcaps_assets.cli.spans import Advance, dated_keys, parts, rows
 from smallcaps_assets.domain.selection import density
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.reports.density_measures import DensityFigures
@@ -82,3 +81,23 @@ def _summed(keys: list[str], frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 def _concat(frames: list[pl.DataFrame], metrics: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([density.rvol_near(metrics, metrics, REACH), *frames])
+
+
+def tick_cost(
+    settings: Settings,
+    lake: Lake,
+    watchlist: pl.DataFrame,
+    sessions: list[str],
+    advance: Advance = lambda count: None,
+) -> density.TickCost:
+    """What the ticks of the days that the tick rules select in some sessions would cost."""
+    wanted = watchlist.filter(pl.col("rule").is_in(settings.selection.tick_rules))
+    chosen = wanted.select("date", "ticker").unique()
+    columns = ["date", "ticker", "transactions"]
+    counts = []
+    for found in parts(lake, "session_summary", sessions, columns):
+        counts.append(found.join(chosen, on=["date", "ticker"], how="semi"))
+        advance(found["date"].n_unique())
+    days = chosen.join(pl.concat(counts), on=["date", "ticker"], how="left")
+    pace = settings.polygon.workers, settings.polygon.requests_per_second
+    return density.tick_cost(days, *pace)

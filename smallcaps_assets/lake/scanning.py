@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
@@ -23,16 +23,32 @@ from smallcaps_assets.lake.paths import partition_folder
 from smallcaps_assets.lake.stamp import check_contract, footer_of, has_version, stamp_in
 from smallcaps_assets.schemas import TABLES
 
-if TYPE_CHECKING:
-    from smallcaps_assets.lake.store import Lake
-
 T = TypeVar("T")
 MOST_FILES = 128
 MOST_BYTES = 1 << 26
 
 
+class Files(Protocol):
+    """What of a lake its rows are read from."""
+
+    root: Any
+    is_local: bool
+
+    def exists(self, name: str, key: str | None = None) -> bool:
+        """Whether the partition is stored."""
+        ...
+
+    def size(self, name: str, key: str | None = None) -> int:
+        """Bytes of a stored partition."""
+        ...
+
+    def whole(self, path: Any) -> bytes:
+        """A file's bytes."""
+        ...
+
+
 def scan_keys(
-    lake: Lake,
+    lake: Files,
     name: str,
     keys: Sequence[str],
     wanted: pl.Expr | None = None,
@@ -54,7 +70,7 @@ def scan_keys(
 
 
 def read_keys(
-    lake: Lake,
+    lake: Files,
     name: str,
     keys: Sequence[str],
     wanted: pl.Expr | None = None,
@@ -65,7 +81,7 @@ def read_keys(
         return files.read(wanted, columns)
 
 
-def groups(lake: Lake, name: str, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+def groups(lake: Files, name: str, keys: Sequence[str]) -> Iterator[Sequence[str]]:
     """The keys in groups whose files fit into memory together, judged by the first file."""
     size = lake.size(name, keys[0] or None) if keys and lake.exists(name, keys[0] or None) else 0
     count = max(1, min(_most_files(), MOST_BYTES // max(size, 1)))
@@ -85,7 +101,7 @@ def _most_files() -> int:
 class _Opened:
     """The files of some partitions, each opened once."""
 
-    def __init__(self, lake: Lake, name: str, keys: Sequence[str]) -> None:
+    def __init__(self, lake: Files, name: str, keys: Sequence[str]) -> None:
         self._table = TABLES[name]
         self._files = ExitStack()
         self._sources: list[Any] = []
@@ -95,7 +111,7 @@ class _Opened:
                 self._open(lake, f"{partition_folder(self._table, key or None)}/{name}.parquet")
             until_all_are_open.pop_all()
 
-    def _open(self, lake: Lake, place: str) -> None:
+    def _open(self, lake: Files, place: str) -> None:
         path: Any = f"{lake.root}/{place}" if lake.is_local else lake.root / place
         try:
             found = io.FileIO(path) if lake.is_local else io.BytesIO(lake.whole(path))

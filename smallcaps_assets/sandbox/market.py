@@ -7,15 +7,13 @@ those of the vendor's flat files plus what only REST carries (vwap, decimal_size
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.simulation.edgar import Submission
-    from smallcaps_assets.sandbox.simulation.halts import FeedHalt
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 
 Row = dict[str, Any]
 
@@ -33,6 +31,45 @@ class Filing:
     balance: Row
     income: Row
     cash_flow: Row
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One filing; `accepted` is New York wall clock."""
+
+    cik: str
+    company: str
+    form: str
+    items: str
+    description: str
+    accepted: datetime
+    accession: str
+    is_utc: bool
+
+    @property
+    def accepted_raw(self) -> str:
+        """The time of acceptance as EDGAR writes it."""
+        there = self.accepted.replace(tzinfo=NEW_YORK)
+        return f"{there.astimezone(UTC) if self.is_utc else there:%Y-%m-%dT%H:%M:%S}.000Z"
+
+    @property
+    def filed(self) -> date:
+        """The date that EDGAR gives it: after 17:30 the next weekday."""
+        day = self.accepted.date()
+        if self.accepted.time() > time(17, 30):
+            day += timedelta(1)
+        return day + timedelta({5: 2, 6: 1}.get(day.weekday(), 0))
+
+
+@dataclass(frozen=True)
+class FeedHalt:
+    """One halt; start and end in UTC nanoseconds."""
+
+    ticker: str
+    name: str
+    market: str
+    start: int
+    end: int
 
 
 BAR_SCHEMA: dict[str, Any] = {

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from smallcaps_assets.domain.market.calendar import NEW_YORK
-from smallcaps_assets.sandbox.market import Row
+from smallcaps_assets.sandbox.market import Row, Submission
 from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation.actions import Split
 from smallcaps_assets.sandbox.simulation.companies import Listing
@@ -47,34 +46,6 @@ _HEAD = (
     "Anonymous FTP:         ftp://ftp.sec.gov/edgar/\n \n \n"
     "CIK|Company Name|Form Type|Date Filed|{file}\n" + "-" * 80 + "\n"
 )
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One filing; `accepted` is New York wall clock."""
-
-    cik: str
-    company: str
-    form: str
-    items: str
-    description: str
-    accepted: datetime
-    accession: str
-    is_utc: bool
-
-    @property
-    def accepted_raw(self) -> str:
-        """The time of acceptance as EDGAR writes it."""
-        there = self.accepted.replace(tzinfo=NEW_YORK)
-        return f"{there.astimezone(UTC) if self.is_utc else there:%Y-%m-%dT%H:%M:%S}.000Z"
-
-    @property
-    def filed(self) -> date:
-        """The date that EDGAR gives it: after 17:30 the next weekday."""
-        day = self.accepted.date()
-        if self.accepted.time() > time(17, 30):
-            day += timedelta(1)
-        return day + timedelta({5: 2, 6: 1}.get(day.weekday(), 0))
 
 
 def make_submissions(

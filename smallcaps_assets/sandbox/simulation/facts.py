@@ -15,18 +15,17 @@ import polars as pl
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
-from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, Filing, Row
+from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, FeedHalt, Filing, Row, Submission
 from smallcaps_assets.sandbox.simulation import news, statements
 from smallcaps_assets.sandbox.simulation.companies import Listing
-from smallcaps_assets.sandbox.simulation.edgar import Submission, make_submissions
+from smallcaps_assets.sandbox.simulation.edgar import make_submissions
 from smallcaps_assets.sandbox.simulation.fails import fails_text, published_halves
-from smallcaps_assets.sandbox.simulation.halts import FeedHalt
 from smallcaps_assets.sandbox.simulation.quotes import quote_frame
 from smallcaps_assets.sandbox.simulation.short_tables import short_interest_rows, short_volume_rows
 from smallcaps_assets.sandbox.simulation.statements import make_filings
 
 if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
+    from smallcaps_assets.sandbox.simulation.prices import SimulatedPrices
 
 MEAN_SESSIONS = 30
 
@@ -76,7 +75,7 @@ class NoFacts:
 class SimulatedFacts:
     """Implements MarketFacts from what the simulation knows; made on demand, and kept."""
 
-    def __init__(self, market: SimulatedMarket) -> None:
+    def __init__(self, market: SimulatedPrices) -> None:
         self._market = market
         self._seed = market.config.seed
         self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
 from smallcaps_assets.domain.market.calendar import NEW_YORK
+from smallcaps_assets.sandbox.market import FeedHalt
 from smallcaps_assets.sandbox.simulation.finra import sip_symbol
 
 _ITEM = (
@@ -24,17 +24,6 @@ _FEED = (
     ' xmlns:ndaq="http://www.nasdaqtrader.com/"><channel><title>NASDAQTrader.com</title>'
     "<ndaq:numItems>{count}</ndaq:numItems>{items}</channel></rss>"
 )
-
-
-@dataclass(frozen=True)
-class FeedHalt:
-    """One halt; start and end in UTC nanoseconds."""
-
-    ticker: str
-    name: str
-    market: str
-    start: int
-    end: int
 
 
 def feed_text(halts: Sequence[FeedHalt]) -> str:
