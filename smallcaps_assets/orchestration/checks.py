@@ -48,7 +48,7 @@ def evaluation(
         passed=all(finding.is_good for finding in findings),
         severity=severity(findings),
         description=describe(findings),
-        metadata={finding.name: finding.text() for finding in findings},
+        metadata=_metadata(findings),
         partition=key,
         target_materialization_data=target,
     )
@@ -75,8 +75,16 @@ def result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
         passed=all(finding.is_good for finding in findings),
         severity=severity(findings),
         description=describe(findings),
-        metadata={finding.name: finding.text() for finding in findings},
+        metadata=_metadata(findings),
     )
+
+
+def _metadata(findings: Iterable[Finding]) -> dict[str, str | int | float]:
+    """Each finding in words, then its figures, which Dagster plots over the evaluations."""
+    told: dict[str, str | int | float] = {}
+    for finding in findings:
+        told |= {finding.name: finding.text(), **finding.figures}
+    return told
 
 
 def severity(findings: Iterable[Finding]) -> dg.AssetCheckSeverity:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from datetime import date
+from math import isfinite
 from pathlib import Path
 
 import dagster as dg
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.common import workspace_over
+from smallcaps_assets.defs.findings import find
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import QUALITY
 from smallcaps_assets.orchestration.location import location_settings
+from smallcaps_assets.orchestration.market import market_range
+from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
@@ -40,6 +45,18 @@ def test_errors_of_data_are_nowhere_in_the_small_market(small_lake: Path) -> Non
                 found = record.evaluation
                 assert found is not None
                 assert found.passed or found.severity is dg.AssetCheckSeverity.WARN, found
+
+
+def test_no_figure_of_a_partition_hides_another(small_lake: Path) -> None:
+    settings, lake = location_settings({}, [f"lake.root={small_lake}"]), Lake(small_lake)
+    work = workspace_over(settings, lake, Cuts(*market_range(settings), settings.dataset.periods))
+    for table in TABLES:
+        for key in lake.keys(table)[-1:]:
+            found = find(work, table, key or None, lake.read(table, key or None))
+            names = [name for finding in found for name in (finding.name, *finding.figures)]
+            assert len(set(names)) == len(names), table
+            values = [value for finding in found for value in finding.figures.values()]
+            assert values and all(type(v) in (int, float) and isfinite(v) for v in values), table
 
 
 def run_table_checks(lake: Path, instance: dg.DagsterInstance) -> dict[tuple[str, str], dict]:
