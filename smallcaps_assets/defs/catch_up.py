@@ -12,12 +12,12 @@ from math import ceil
 
 import dagster as dg
 
-from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import first_key
 from smallcaps_assets.orchestration.market import absent_tables
+from smallcaps_assets.orchestration.partitions import date_of
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 

@@ -22,7 +22,6 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import METRICS_WINDOW
 from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.defs.sessions import SESSION_TABLES
@@ -43,7 +42,7 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION, date_of
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN
 from smallcaps_assets.sources.errors import SourceError

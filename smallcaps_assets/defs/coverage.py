@@ -59,7 +59,7 @@ def session_coverage(location: Location) -> dg.AssetsDefinition:
         def one(key: str) -> Outcome:
             return make(work, config, "coverage", key, lambda: _of_session(work, key))
 
-        keys = partition_keys(context, config)
+        keys = sorted(partition_keys(context, config))
         outcomes = in_threads(one, keys, location.settings.run.threads)
         yield from materialize(context, outcomes, location.observer, location.settings.run)
 

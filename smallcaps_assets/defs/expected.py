@@ -12,6 +12,7 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import (
     TICKERS,
     Cuts,
+    date_of,
     month_keys,
     year_keys,
 )
@@ -52,8 +53,3 @@ def between_stored(lake: Lake, table: str, keys: Sequence[str]) -> tuple[list[st
     if not dates:
         return [], stored
     return [key for key in keys if min(dates) <= date_of(key) <= max(dates)], stored
-
-
-def date_of(key: str) -> str:
-    """The date of a session's, month's, year's or ticker-session's key."""
-    return key.rpartition("_")[2]

@@ -8,6 +8,8 @@ FINRA's consolidated short volume is made with the other tables of a session.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import chain
 
 import dagster as dg
 import polars as pl
@@ -85,15 +87,14 @@ def _op(location: Location, group: Group) -> dg.AssetsDefinition:
     )  # fmt: skip
     def _facts(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
-        keys = partition_keys(context, config) if cut else [""]
-        selected = selected_tables(context)
-        wanted = [(table, key) for table in group.tables if table in selected for key in keys]
+        keys = sorted(partition_keys(context, config)) if cut else [""]
+        tables = [table for table in group.tables if table in selected_tables(context)]
 
-        def one(item: tuple[str, str]) -> Outcome:
-            table, key = item
+        def one(table: str, key: str) -> Outcome:
             return make(work, config, table, key or None, lambda: _offered(group, work, table, key))
 
-        outcomes = in_threads(one, wanted, location.settings.run.threads)
+        threads = location.settings.run.threads
+        outcomes = chain.from_iterable(in_threads(partial(one, t), keys, threads) for t in tables)
         yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _facts

@@ -44,7 +44,8 @@ def corporate_actions(location: Location) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: RunConfig
     ) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
-        wanted = [(t, k) for t in selected_tables(context) for k in partition_keys(context, config)]
+        keys = sorted(partition_keys(context, config))
+        wanted = [(table, key) for table in selected_tables(context) for key in keys]
         outcomes = (
             make(work, config, t, k, lambda t=t, k=k: _actions(work, t, k)) for t, k in wanted
         )
@@ -74,7 +75,7 @@ def details(location: Location) -> dg.AssetsDefinition:
         def one(key: str) -> Outcome:
             return make(work, config, "ticker_details", key, lambda: _details(work, key))
 
-        keys = partition_keys(context, config)
+        keys = sorted(partition_keys(context, config))
         outcomes = in_threads(one, keys, location.settings.run.threads)
         yield from materialize(context, outcomes, location.observer, location.settings.run)
 

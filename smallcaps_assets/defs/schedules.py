@@ -36,12 +36,12 @@ from smallcaps_assets.defs.catch_up import (
     span,
 )
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.jobs import JOBS
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.orchestration.cursor import newest_event
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
+from smallcaps_assets.orchestration.partitions import date_of
 from smallcaps_assets.orchestration.readiness import newest_begun, newest_expected
 from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.sources.errors import NotFound, SourceError

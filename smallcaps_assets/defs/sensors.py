@@ -24,7 +24,6 @@ import dagster as dg
 from smallcaps_assets.defs import corrections
 from smallcaps_assets.defs.catch_up import LOOKED_AT, lacking
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.inputs import registry_rows
 from smallcaps_assets.defs.jobs import JOBS, REGISTRY
 from smallcaps_assets.defs.outdated import outdated
@@ -37,7 +36,13 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, UNION, Cuts
+from smallcaps_assets.orchestration.partitions import (
+    TICKER_SESSIONS,
+    TICKERS,
+    UNION,
+    Cuts,
+    date_of,
+)
 from smallcaps_assets.orchestration.readiness import newest_begun
 from smallcaps_assets.orchestration.upkeep import put_in_order
 from smallcaps_assets.orchestration.workspace import Workspace

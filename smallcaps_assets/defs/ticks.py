@@ -36,7 +36,7 @@ from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
+from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, date_of
 from smallcaps_assets.orchestration.pools import TICKS
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
@@ -76,7 +76,7 @@ def tick_chain(location: Location) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: RunConfig
     ) -> Iterator[dg.Output[None]]:
         work = location.workspace(context, config)
-        keys = partition_keys(context, config)
+        keys = sorted(partition_keys(context, config), key=date_of)
         chain = Chain(work, config, [t for t in TICK_CHAIN if t in selected_tables(context)], keys)
         batches = in_threads(chain.run, keys, location.settings.run.threads)
         outcomes = (outcome for batch in batches for outcome in batch)

@@ -143,6 +143,11 @@ def contiguous_blocks(wanted: Iterable[str], order: Sequence[str]) -> list[tuple
     return [(order[first], order[last]) for first, last in blocks]
 
 
+def date_of(key: str) -> str:
+    """The date of a session's, month's, year's or ticker-session's key."""
+    return key.rpartition("_")[2]
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
 
