@@ -118,6 +118,31 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     assert all(job.name.endswith("_job") for job in repository.get_all_jobs()[1:])
 
 
+WAITS_FOR = {
+    "daily": ("daily_actions", "monthly_details"),
+    "daily_actions": ("daily",),
+    "monthly_details": ("daily",),
+    "daily_coverage": ("daily", "ticks", "daily_halts"),
+    "daily_halts": ("daily", "corrections"),
+    "daily_filings": ("monthly_details", "corrections"),
+    "registry": ("daily", "ticks", "ticker_history"),
+    "ticks": ("registry", "dataset"),
+    "dataset": ("ticks",),
+    "ticker_history": ("daily", "registry"),
+}
+
+
+def test_automation_is_described_with_what_it_waits_for():
+    """In plain text; a name stands by itself, so that a reader finds it on the page."""
+    every = [*(DEFINITIONS.schedules or ()), *(DEFINITIONS.sensors or ())]
+    told = {item.name: item.description or "" for item in every}  # type: ignore[union-attr]
+    assert len(told) == 4 + len(TABLES_SCHEDULED) + 6
+    for name, text in told.items():
+        assert 80 < len(text) < 450 and text.endswith(".") and not re.search(r"[*`{}]", text), name
+    for name, others in WAITS_FOR.items():
+        assert not [other for other in others if not re.search(rf"\b{other}\b", told[name])], name
+
+
 @pytest.mark.parametrize("op", ["session_tables", "tick_chain", "ml_dataset", "halts"])
 def test_launchpad_begins_with_keys_and_tickers_filled_in(op: str):
     """The text that the web server opens a launchpad with."""

@@ -53,6 +53,19 @@ NEEDED_TABLES = ("tickers", "daily_bars")
 SELECTION_TABLES = tuple(table for table in SESSION_TABLES if table not in MARKET_TABLES)
 MOST_ATTEMPTS = 3
 _ASKED = "daily schedule: "
+_DESCRIPTIONS = {
+    SCHEDULE: "Goes first, the others follow it. From 18:15 New York time it fetches a session's"
+    " lists, bars and short volume once FINRA's file of the day is out; then, once the minute file,"
+    " daily_actions and monthly_details have come too, it makes universe to watchlist and runners."
+    " Missed sessions are caught up, oldest first.",
+    "daily_actions": "Beside the first stage of daily: fetches the year's splits and dividends anew"
+    " for each new session. The selection of daily waits for it.",
+    "monthly_details": "When the first session of a month is due: fetches the companies' details of"
+    " the month. The selection of daily waits for it.",
+    "daily_coverage": "After daily, and again after ticks and daily_halts: tells of each session"
+    " what came from each source, and why the rest did not. Nothing waits for it.",
+}
+"""What each does, in which order: the Automation page sorts by name."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def _schedule(
         execution_timezone="America/New_York",
         job=JOBS[op],
         required_resource_keys=RESOURCES,
-        description="For every session as soon as its sources are out; missed ones are caught up.",
+        description=_DESCRIPTIONS[name],
     )
     def _evaluate(
         context: dg.ScheduleEvaluationContext,
