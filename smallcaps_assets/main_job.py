@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.checks import take_back
 from smallcaps_assets.defs.common import workspace_over
 from smallcaps_assets.defs.fact_places import needed_halves
 from smallcaps_assets.defs.inputs import METRICS_WINDOW
@@ -164,6 +165,7 @@ class MainJob:
         register_ticker_sessions(self.instance, self.work)
         for step in self._steps():
             self._do(self._narrowed(step))
+        take_back(self.instance, self.work)
         return self.report
 
     def survey(self) -> Iterator[Survey]:

@@ -102,7 +102,7 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     repository = DEFINITIONS.get_repository_def()
     repository.load_all_definitions()
     assert {s.name for s in repository.schedule_defs} == {
-        *("daily", "daily_actions", "monthly_details", "daily_coverage"),
+        *("daily", "daily_actions", "monthly_details", "daily_coverage", "daily_checks"),
         *(f"daily_{table}" for table in TABLES_SCHEDULED),
     }
     assert {s.name for s in repository.sensor_defs} == {
@@ -136,7 +136,7 @@ def test_automation_is_described_with_what_it_waits_for():
     """In plain text; a name stands by itself, so that a reader finds it on the page."""
     every = [*(DEFINITIONS.schedules or ()), *(DEFINITIONS.sensors or ())]
     told = {item.name: item.description or "" for item in every}  # type: ignore[union-attr]
-    assert len(told) == 4 + len(TABLES_SCHEDULED) + 6
+    assert len(told) == 5 + len(TABLES_SCHEDULED) + 6
     for name, text in told.items():
         assert 80 < len(text) < 450 and text.endswith(".") and not re.search(r"[*`{}]", text), name
     for name, others in WAITS_FOR.items():

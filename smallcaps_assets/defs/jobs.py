@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from smallcaps_assets.defs.checks import TABLE_CHECKS
 from smallcaps_assets.defs.facts import op_groups
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
@@ -35,3 +36,14 @@ JOBS = {
     )
     for op, tables in _TABLES.items()
 }
+CHECKS_JOB = dg.define_asset_job(
+    job_name("table_checks"),
+    selection=dg.AssetSelection.checks(
+        *(
+            dg.AssetCheckKey(dg.AssetKey(table), name)
+            for name, tables in TABLE_CHECKS.items()
+            for table in tables
+        )
+    ),
+    description="The checks of whole tables: coverage, freshness, and what is out of date.",
+)

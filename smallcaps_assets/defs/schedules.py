@@ -36,7 +36,7 @@ from smallcaps_assets.defs.catch_up import (
     span,
 )
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.jobs import JOBS
+from smallcaps_assets.defs.jobs import CHECKS_JOB, JOBS
 from smallcaps_assets.defs.reference import ACTIONS
 from smallcaps_assets.defs.sessions import SESSION_TABLES
 from smallcaps_assets.orchestration.cursor import newest_event
@@ -47,6 +47,7 @@ from smallcaps_assets.orchestration.workspace import Workspace
 from smallcaps_assets.sources.errors import NotFound, SourceError
 
 CRON = "15,45 * * * *"
+CHECKS_CRON = "0 6 * * *"
 MARKET_TABLES = ("tickers", "daily_bars", "short_volume")
 NEEDED_TABLES = ("tickers", "daily_bars")
 """What of the market's tables a selection is made from."""
@@ -92,13 +93,28 @@ Answers = Iterator[dg.RunRequest | str]
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
-    """One for each cut, because the assets of a schedule must be cut alike; all off at first."""
+    """One for each cut, because the assets of a schedule must be cut alike, and one for the checks
+    of whole tables; all off at first."""
     return [
         _schedule(location, SCHEDULE, "session_tables", _of_sessions),
         _schedule(location, "daily_actions", "corporate_actions", _of_years),
         _schedule(location, "monthly_details", "ticker_details", _of_months),
         _schedule(location, "daily_coverage", "coverage", _of_coverage),
+        _checks(),
     ]
+
+
+def _checks() -> dg.ScheduleDefinition:
+    """Checks that no run renews, because none was started or the settings have changed."""
+    return dg.ScheduleDefinition(
+        name="daily_checks",
+        cron_schedule=CHECKS_CRON,
+        execution_timezone="America/New_York",
+        job=CHECKS_JOB,
+        description="Every morning, waiting for no other: looks again at the checks of whole tables"
+        " (coverage, freshness, up_to_date), which tell what is missing, late or out of date, also"
+        " where no run has renewed them. Makes no data.",
+    )
 
 
 def _schedule(

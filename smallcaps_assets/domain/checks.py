@@ -30,6 +30,7 @@ MIN_ANSWERED_SHARE = 0.98
 MAX_RELATIVE_VOLUME = 1000.0
 MIN_BALANCED_LABELS = 200
 MAX_LABEL_SHARE = 0.995
+SHOWN_STALE = 5
 
 
 @dataclass(frozen=True)
@@ -348,6 +349,26 @@ def coverage(expected: list[str], stored: set[str], least: float) -> Finding:
         "run `smallcaps backfill --missing`, or launch the missing partitions from the UI",
         is_error=False,
         figures={"share of partitions stored": share, "missing partitions": len(missing)},
+    )
+
+
+def up_to_date(stale: Sequence[str], looked_at: int, stored: int) -> Finding:
+    """The newest partitions of a table, all of a small one, are as they would be made now.
+
+    `stale` are the keys of those that are not, oldest first; the last of them are named.
+    """
+    of = f"{looked_at:,}" if looked_at == stored else f"the newest {looked_at:,} of {stored:,}"
+    names = [key for key in stale[-SHOWN_STALE:][::-1] if key]
+    more = f" and {len(stale) - len(names):,} more" if len(stale) > len(names) > 0 else ""
+    shown = f": {', '.join(names)}{more}" if names else ""
+    return Finding(
+        "up to date",
+        not stale,
+        f"{len(stale):,} of {of} partitions out of date{shown}",
+        "inputs or settings have changed since, or not all tickers were made: `smallcaps run` makes"
+        " them again, its --dry-run shows what that would be; or launch them from the UI",
+        is_error=False,
+        figures={"partitions out of date": len(stale), "partitions looked at": looked_at},
     )
 
 

@@ -40,11 +40,12 @@ def evaluation(
     key: str | None,
     findings: Sequence[Finding],
     target: AssetCheckEvaluationTargetMaterializationData | None = None,
+    check: str = QUALITY,
 ) -> dg.AssetCheckEvaluation:
-    """The check event of one partition, about its materialization `target`."""
+    """A check's event of one partition, about its materialization `target`, or of a whole table."""
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(table),
-        check_name=QUALITY,
+        check_name=check,
         passed=all(finding.is_good for finding in findings),
         severity=severity(findings),
         description=describe(findings),

@@ -218,6 +218,18 @@ def test_coverage_names_the_missing_ones():
     assert "1 missing, first 2024-05-02, last 2024-05-02" in found.found
 
 
+def test_up_to_date_names_the_newest_that_are_not():
+    assert checks.up_to_date([], 3, 3).found == "0 of 3 partitions out of date"
+    assert checks.up_to_date([], 0, 0).is_good
+    one = checks.up_to_date(["2024-05-01"], 250, 5541)
+    assert one.found == "1 of the newest 250 of 5,541 partitions out of date: 2024-05-01"
+    assert not one.is_good and not one.is_error and "smallcaps run" in one.text()
+    many = checks.up_to_date([f"k{n}" for n in range(9)], 9, 9)
+    assert many.found == "9 of 9 partitions out of date: k8, k7, k6, k5, k4 and 4 more"
+    assert many.figures == {"partitions out of date": 9, "partitions looked at": 9}
+    assert checks.up_to_date([""], 1, 1).found == "1 of 1 partitions out of date"
+
+
 def test_freshness_compares_with_the_newest_expected_session():
     assert checks.freshness("2024-05-03", DAY).is_good
     assert checks.freshness(None, None).is_good
