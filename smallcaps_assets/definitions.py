@@ -34,7 +34,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
     return dg.Definitions(
         assets=with_descriptions(all_assets(location), settings),
         asset_checks=[checks.table_checks(location)],
-        jobs=list(jobs.JOBS.values()),
+        jobs=[*jobs.JOBS.values(), jobs.CHECKS_JOB],
         schedules=[*schedules.all_schedules(location), *fact_schedules.all_schedules(location)],
         sensors=sensors.all_sensors(location),
         resources=resources_of(settings),

@@ -1,12 +1,17 @@
 """The asset graph: every table is an asset, with edges, partitions and descriptions declared."""
 
 import re
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
+from dagster._core.snap import JobSnap
+from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.fact_schedules import TABLES_SCHEDULED
+from smallcaps_assets.orchestration.launchers import job_name
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning
 from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.golden.asset_graph import GRAPH_FILE, asset_graph
@@ -96,7 +101,7 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     repository = DEFINITIONS.get_repository_def()
     repository.load_all_definitions()
     assert {s.name for s in repository.schedule_defs} == {
-        *("daily", "daily_actions", "monthly_details", "daily_coverage"),
+        *("daily", "daily_actions", "monthly_details", "daily_coverage", "daily_checks"),
         *(f"daily_{table}" for table in TABLES_SCHEDULED),
     }
     assert {s.name for s in repository.sensor_defs} == {
@@ -110,6 +115,50 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     automation = (*repository.schedule_defs, *repository.sensor_defs)
     assert {d.name for d in automation if d.default_status.value != "STOPPED"} == {"upkeep"}
     assert all(job.name.endswith("_job") for job in repository.get_all_jobs()[1:])
+
+
+WAITS_FOR = {
+    "daily": ("daily_actions", "monthly_details"),
+    "daily_actions": ("daily",),
+    "monthly_details": ("daily",),
+    "daily_coverage": ("daily", "ticks", "daily_halts"),
+    "daily_halts": ("daily", "corrections"),
+    "daily_filings": ("monthly_details", "corrections"),
+    "registry": ("daily", "ticks", "ticker_history"),
+    "ticks": ("registry", "dataset"),
+    "dataset": ("ticks",),
+    "ticker_history": ("daily", "registry"),
+}
+
+
+def test_automation_is_described_with_what_it_waits_for():
+    """In plain text; a name stands by itself, so that a reader finds it on the page."""
+    every = [*(DEFINITIONS.schedules or ()), *(DEFINITIONS.sensors or ())]
+    told = {item.name: item.description or "" for item in every}  # type: ignore[union-attr]
+    assert len(told) == 5 + len(TABLES_SCHEDULED) + 6
+    for name, text in told.items():
+        assert 80 < len(text) < 450 and text.endswith(".") and not re.search(r"[*`{}]", text), name
+    for name, others in WAITS_FOR.items():
+        assert not [other for other in others if not re.search(rf"\b{other}\b", told[name])], name
+
+
+@pytest.mark.parametrize("op", ["session_tables", "tick_chain", "ml_dataset", "halts"])
+def test_launchpad_begins_with_keys_and_tickers_filled_in(op: str):
+    """The text that the web server opens a launchpad with."""
+    job = JobSnap.from_job_def(DEFINITIONS.resolve_job_def(job_name(op)))
+    schema = job.config_schema_snapshot
+    root = schema.get_config_snap(job.mode_def_snaps[0].root_config_key or "")
+    told = default_values_yaml_from_type_snap(schema, root)
+    assert told.startswith(f"ops:\n  {op}:\n    config:\n      keys: []\n      tickers: []\n")
+
+
+def test_examples_of_run_configuration_are_valid():
+    page = (Path(__file__).parents[1] / "docs/operations.md").read_text()
+    examples = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)]
+    assert len(examples) == 3
+    for example in examples:
+        [op] = example["ops"]
+        dg.validate_run_config(DEFINITIONS.resolve_job_def(job_name(op)), example)
 
 
 def test_graph_is_the_one_that_was_looked_at():

@@ -22,7 +22,6 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.domain.ticks.conditions import conditions
 from smallcaps_assets.lake.decisions import decisions
@@ -42,6 +41,7 @@ from smallcaps_assets.orchestration.launchers import (
     run_request,
 )
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import METRICS_WINDOW, SESSION_TABLES, TABLES, TICK_CHAIN, lineage
 from smallcaps_assets.settings import UNION

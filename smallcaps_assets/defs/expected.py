@@ -10,7 +10,7 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import published_halves
 from smallcaps_assets.pipeline.inputs import registry_rows
-from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
+from smallcaps_assets.pipeline.partition_keys import date_of, month_keys, year_keys
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 
@@ -50,8 +50,3 @@ def between_stored(lake: Lake, table: str, keys: Sequence[str]) -> tuple[list[st
     if not dates:
         return [], stored
     return [key for key in keys if min(dates) <= date_of(key) <= max(dates)], stored
-
-
-def date_of(key: str) -> str:
-    """The date of a session's, month's, year's or ticker-session's key."""
-    return key.rpartition("_")[2]

@@ -34,10 +34,24 @@ READ_AGAIN, REOPENINGS_LOOKED_AT = 5, 20
 HALVES = ("short_interest", "fails_to_deliver")
 HALVES_LOOKED_AT = timedelta(days=120)
 MONTHS_LOOKED_AT = timedelta(days=5)
-TABLES_SCHEDULED = (
-    *("halts", "short_interest", "fails_to_deliver"),
-    *("filings", "news", "free_float"),
-)
+_DESCRIPTIONS = {
+    "halts": "On weekday evenings, after the first stage of daily: fetches the halts of sessions"
+    " whose bars are stored, and reads those again that left a halt open. The sensor corrections"
+    " then makes again what they change.",
+    "short_interest": "On weekday evenings, waiting for no other: fetches the half-months of short"
+    " interest that have been published since. The sensor corrections then renews the dataset.",
+    "fails_to_deliver": "On weekday evenings, waiting for no other: fetches half-months of fails"
+    " that the SEC has published since, if it can be told who asks (SMALLCAPS_SEC_CONTACT). The"
+    " sensor corrections then renews the dataset.",
+    "filings": "On weekday evenings, after monthly_details: fetches the running month's filings of"
+    " its companies, if the SEC can be told who asks (SMALLCAPS_SEC_CONTACT). The sensor"
+    " corrections then renews the dataset.",
+    "news": "On weekday evenings, waiting for no other: fetches the running month's news. Optional:"
+    " smallcaps run leaves news out, and the dataset does not use it.",
+    "free_float": "On weekday evenings, waiting for no other: adds the newest free float of each"
+    " company to those already stored. The sensor corrections then renews the dataset.",
+}
+TABLES_SCHEDULED = tuple(_DESCRIPTIONS)
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
@@ -57,7 +71,7 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
         execution_timezone="America/New_York",
         job=JOBS[table],
         required_resource_keys=RESOURCES,
-        description=f"{TABLES[table].meaning} Each evening, as far as it has come out.",
+        description=_DESCRIPTIONS[table],
     )
     def _evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         work = location.workspace_of(context.resources)

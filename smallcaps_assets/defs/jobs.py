@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from smallcaps_assets.defs.checks import TABLE_CHECKS
 from smallcaps_assets.orchestration.launchers import job_name
 from smallcaps_assets.schemas import OPS
 
@@ -24,3 +25,14 @@ JOBS = {
     )
     for op, tables in _TABLES.items()
 }
+CHECKS_JOB = dg.define_asset_job(
+    job_name("table_checks"),
+    selection=dg.AssetSelection.checks(
+        *(
+            dg.AssetCheckKey(dg.AssetKey(table), name)
+            for name, tables in TABLE_CHECKS.items()
+            for table in tables
+        )
+    ),
+    description="The checks of whole tables: coverage, freshness, and what is out of date.",
+)

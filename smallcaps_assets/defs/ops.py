@@ -33,6 +33,7 @@ from smallcaps_assets.pipeline import (
     sessions,
     ticks,
 )
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Stage, Workspace
 from smallcaps_assets.schemas import OPS, TABLES, Op, Partitioning
 
@@ -93,7 +94,7 @@ def _assets(
     def _op(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
         work, selected = location.workspace(context, config), selected_tables(context)
         tables = [name for name in op.tables if name in selected]
-        keys = partition_keys(context, config) if partitions else []
+        keys = sorted(partition_keys(context, config), key=date_of) if partitions else []
         try:
             with closing(stage(work, tables, keys)) as outcomes:
                 yield from materialize(context, outcomes, location.observer, location.settings.run)

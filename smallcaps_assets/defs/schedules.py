@@ -36,10 +36,10 @@ from smallcaps_assets.defs.catch_up import (
     span,
 )
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.expected import date_of
-from smallcaps_assets.defs.jobs import JOBS
+from smallcaps_assets.defs.jobs import CHECKS_JOB, JOBS
 from smallcaps_assets.orchestration.cursor import newest_event
 from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.publication_times import newest_begun, newest_expected
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import OPS, SESSION_TABLES
@@ -47,12 +47,26 @@ from smallcaps_assets.sources.errors import NotFound, SourceError
 
 ACTIONS = OPS["corporate_actions"].tables
 CRON = "15,45 * * * *"
+CHECKS_CRON = "0 6 * * *"
 MARKET_TABLES = ("tickers", "daily_bars", "short_volume")
 NEEDED_TABLES = ("tickers", "daily_bars")
 """What of the market's tables a selection is made from."""
 SELECTION_TABLES = tuple(table for table in SESSION_TABLES if table not in MARKET_TABLES)
 MOST_ATTEMPTS = 3
 _ASKED = "daily schedule: "
+_DESCRIPTIONS = {
+    SCHEDULE: "Goes first, the others follow it. From 18:15 New York time it fetches a session's"
+    " lists, bars and short volume once FINRA's file of the day is out; then, once the minute file,"
+    " daily_actions and monthly_details have come too, it makes universe to watchlist and runners."
+    " Missed sessions are caught up, oldest first.",
+    "daily_actions": "Beside the first stage of daily: fetches the year's splits and dividends anew"
+    " for each new session. The selection of daily waits for it.",
+    "monthly_details": "When the first session of a month is due: fetches the companies' details of"
+    " the month. The selection of daily waits for it.",
+    "daily_coverage": "After daily, and again after ticks and daily_halts: tells of each session"
+    " what came from each source, and why the rest did not. Nothing waits for it.",
+}
+"""What each does, in which order: the Automation page sorts by name."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +93,28 @@ Answers = Iterator[dg.RunRequest | str]
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
-    """One for each cut, because the assets of a schedule must be cut alike; all off at first."""
+    """One for each cut, because the assets of a schedule must be cut alike, and one for the checks
+    of whole tables; all off at first."""
     return [
         _schedule(location, SCHEDULE, "session_tables", _of_sessions),
         _schedule(location, "daily_actions", "corporate_actions", _of_years),
         _schedule(location, "monthly_details", "ticker_details", _of_months),
         _schedule(location, "daily_coverage", "coverage", _of_coverage),
+        _checks(),
     ]
+
+
+def _checks() -> dg.ScheduleDefinition:
+    """Checks that no run renews, because none was started or the settings have changed."""
+    return dg.ScheduleDefinition(
+        name="daily_checks",
+        cron_schedule=CHECKS_CRON,
+        execution_timezone="America/New_York",
+        job=CHECKS_JOB,
+        description="Every morning, waiting for no other: looks again at the checks of whole tables"
+        " (coverage, freshness, up_to_date), which tell what is missing, late or out of date, also"
+        " where no run has renewed them. Makes no data.",
+    )
 
 
 def _schedule(
@@ -97,7 +126,7 @@ def _schedule(
         execution_timezone="America/New_York",
         job=JOBS[op],
         required_resource_keys=RESOURCES,
-        description="For every session as soon as its sources are out; missed ones are caught up.",
+        description=_DESCRIPTIONS[name],
     )
     def _evaluate(
         context: dg.ScheduleEvaluationContext,

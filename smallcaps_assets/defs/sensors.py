@@ -24,7 +24,6 @@ import dagster as dg
 from smallcaps_assets.defs import corrections
 from smallcaps_assets.defs.catch_up import LOOKED_AT, lacking
 from smallcaps_assets.defs.common import RESOURCES, Location
-from smallcaps_assets.defs.expected import date_of
 from smallcaps_assets.defs.jobs import JOBS, REGISTRY
 from smallcaps_assets.orchestration.cursor import Cursor, newest_event
 from smallcaps_assets.orchestration.launchers import (
@@ -39,6 +38,7 @@ from smallcaps_assets.orchestration.maintenance import put_in_order
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.outdated import outdated
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.publication_times import newest_begun
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
@@ -70,7 +70,9 @@ def registry(location: Location) -> dg.SensorDefinition:
         job=JOBS[REGISTRY],
         minimum_interval_seconds=60,
         required_resource_keys=RESOURCES,
-        description="A watchlist was made: renew the registry, which registers ticker-sessions.",
+        description="After the schedule daily: when a watchlist was made, renews the registry"
+        " (ticker_sessions), which says whose ticks are wanted, and the adjustment factors. The"
+        " sensors ticks and ticker_history wait for it.",
     )
     def _registry(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursor = Cursor(context.cursor)
@@ -99,7 +101,9 @@ def ticks(location: Location) -> dg.SensorDefinition:
         job=JOBS["tick_chain"],
         minimum_interval_seconds=60,
         required_resource_keys=RESOURCES,
-        description="The registry has new ticker-sessions: fetch the ticks of the newest sessions.",
+        description="After the sensor registry: when it has new ticker-sessions, fetches the trades"
+        f" of the newest {location.settings.run.tick_sessions} sessions and of missed ones, and"
+        " makes their bars, features, labels and weights. The sensor dataset waits for it.",
     )
     def _ticks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursor = Cursor(context.cursor)
@@ -197,7 +201,9 @@ def dataset(location: Location) -> dg.SensorDefinition:
         job=JOBS["ml_dataset"],
         minimum_interval_seconds=60,
         required_resource_keys=RESOURCES,
-        description="Weights were made: renew their periods, once per quiet interval at most.",
+        description="At the end, after the sensor ticks: when weights were made, renews"
+        " the periods of ml_dataset that they lie in, then the union; every"
+        f" {location.settings.run.quiet_minutes:g} minutes at most.",
     )
     def _dataset(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursor, now = Cursor(context.cursor), datetime.now(UTC).timestamp()
@@ -249,7 +255,9 @@ def histories(location: Location) -> dg.SensorDefinition:
         job=JOBS["ticker_history"],
         minimum_interval_seconds=600,
         required_resource_keys=RESOURCES,
-        description="New sessions: renew their tickers' histories, once a day at most.",
+        description="After the schedule daily and the sensor registry: when a session's selection"
+        " and the adjustment factors are made, renews the histories of the tickers that have traded"
+        " since (run.history_days). Nothing waits for it.",
     )
     def _histories(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursor, now = Cursor(context.cursor), datetime.now(UTC).timestamp()
@@ -318,7 +326,9 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
         jobs=[JOBS[op] for op in corrections.OPS],
         minimum_interval_seconds=900,
         required_resource_keys=RESOURCES,
-        description="Splits, flat files, conditions, halts or filings: rebuild what they touch.",
+        description="Beside all others: looks every 15 minutes for what has changed afterwards"
+        " (splits, your lines in suspects.csv, flat files, short volume, trade conditions, halts,"
+        " filings and other facts) and makes again exactly what was made from it.",
     )
     def _corrections(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = Cursor(context.cursor)
@@ -337,7 +347,8 @@ def upkeep(location: Location) -> dg.SensorDefinition:
         name="upkeep",
         minimum_interval_seconds=86_400,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends dead runs, removes captured output after a month, sets pool limits.",
+        description="On from the start, waits for nothing and requests no run: ends runs whose"
+        " process is gone, removes captured output after a month, sets the limits of the pools.",
     )
     def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         ended, removed = put_in_order(context.instance, location.settings.run)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from smallcaps_assets.defs.expected import date_of, expected_keys, failed_keys
+from smallcaps_assets.defs.expected import expected_keys, failed_keys
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.jobs.run import MainJob, Step
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.launchers import Launch, plan
 from smallcaps_assets.orchestration.partitions import DYNAMIC
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.checks import take_back
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.dynamic_partitions import (
     register_ticker_sessions,
@@ -165,6 +166,7 @@ class MainJob:
         register_ticker_sessions(self.instance, self.work)
         for step in self._steps():
             self._do(self._narrowed(step))
+        take_back(self.instance, self.work)
         return self.report
 
     def survey(self) -> Iterator[Survey]:

@@ -40,15 +40,16 @@ def evaluation(
     key: str | None,
     findings: Sequence[Finding],
     target: AssetCheckEvaluationTargetMaterializationData | None = None,
+    check: str = QUALITY,
 ) -> dg.AssetCheckEvaluation:
-    """The check event of one partition, about its materialization `target`."""
+    """A check's event of one partition, about its materialization `target`, or of a whole table."""
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(table),
-        check_name=QUALITY,
+        check_name=check,
         passed=all(finding.is_good for finding in findings),
         severity=severity(findings),
         description=describe(findings),
-        metadata={finding.name: finding.text() for finding in findings},
+        metadata=_metadata(findings),
         partition=key,
         target_materialization_data=target,
     )
@@ -75,8 +76,16 @@ def result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
         passed=all(finding.is_good for finding in findings),
         severity=severity(findings),
         description=describe(findings),
-        metadata={finding.name: finding.text() for finding in findings},
+        metadata=_metadata(findings),
     )
+
+
+def _metadata(findings: Iterable[Finding]) -> dict[str, str | int | float]:
+    """Each finding in words, then its figures, which Dagster plots over the evaluations."""
+    told: dict[str, str | int | float] = {}
+    for finding in findings:
+        told |= {finding.name: finding.text(), **finding.figures}
+    return told
 
 
 def severity(findings: Iterable[Finding]) -> dg.AssetCheckSeverity:

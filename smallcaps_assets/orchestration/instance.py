@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from smallcaps_assets.lake import files
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Outcome, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError
@@ -227,6 +228,12 @@ def report_stored(instance: dg.DagsterInstance, outcome: Outcome) -> None:
         instance.report_runless_asset_event(found)
 
 
+def _unknown(instance: dg.DagsterInstance, work: Workspace, table: str) -> list[str]:
+    """Stored keys that Dagster doesn't hold for materialized, the oldest first."""
+    known = known_keys(instance, table)
+    return sorted((key for key in work.lake.keys(table) if key not in known), key=date_of)
+
+
 def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcome]:
     """Tell Dagster of complete partitions on disk that it doesn't know, and return them.
 
@@ -235,7 +242,7 @@ def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcom
     found = [
         work.reuse(table, key or None)
         for table in TABLES
-        for key in sorted(set(work.lake.keys(table)) - known_keys(instance, table))
+        for key in _unknown(instance, work, table)
         if work.is_complete(table, key or None)
     ]
     for outcome in found:

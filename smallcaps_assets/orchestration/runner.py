@@ -36,18 +36,26 @@ _TRANSIENT = (SourceUnavailable, RateLimited)
 
 
 class RunConfig(dg.Config):
-    """What a launcher may ask of a partitioned run."""
+    """What a launcher may ask of a partitioned run.
 
-    tickers: list[str] = Field(
-        default_factory=list,
-        description="only these tickers inside market-wide tables; other rows stay as they are",
-    )
+    The launchpad fills in the fields that have a plain default, by their names' alphabet: the two
+    that a user fills in. The third is made by a factory and left to those who look for it.
+    """
+
     keys: list[str] = Field(
-        default_factory=list,
-        description="partition keys to make instead of the run's own, for scattered sets",
+        default=[],
+        description="partition keys to make instead of the run's own, for scattered sets:"
+        ' ["GEVO_2024-12-13", "PUX_2025-01-10"]',
+    )
+    tickers: list[str] = Field(
+        default=[],
+        description="only these tickers inside market-wide tables, other rows stay as they are:"
+        ' ["GEVO", "PUX"]',
     )
     skip_complete: bool = Field(
-        default=False, description="leave partitions that are stored and current as they are"
+        default_factory=bool,
+        description="true leaves partitions that are stored and current as they are; false by"
+        " default: what is asked for is made again",
     )
 
 
@@ -59,7 +67,10 @@ def done_in(run_id: str) -> set[tuple[str, str | None]]:
 
 
 def partition_keys(context: dg.AssetExecutionContext, config: RunConfig) -> list[str]:
-    """The keys that a run is for: those of its configuration, else of its partition or range."""
+    """The keys that a run is for: those of its configuration, else of its partition or range.
+
+    An op makes them in the order of their dates.
+    """
     if config.keys:
         return config.keys
     if not context.has_partition_key and not context.has_partition_key_range:

@@ -7,7 +7,7 @@ FINRA's consolidated short volume is made with the other tables of a session.
 
 from collections.abc import Callable
 from datetime import date
-from itertools import product
+from functools import partial
 
 import polars as pl
 
@@ -45,11 +45,11 @@ def feed(build: Build) -> Stage:
     """The stage of a feed's tables, each partition built by itself."""
 
     def outcomes(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
-        def one(item: tuple[str, str]) -> Outcome:
-            table, key = item
+        def one(table: str, key: str) -> Outcome:
             return work.make(table, key or None, lambda: offered(build, work, table, key))
 
-        return in_threads(one, product(tables, keys or [""]), work.settings.run.threads)
+        for table in tables:
+            yield from in_threads(partial(one, table), keys or [""], work.settings.run.threads)
 
     return outcomes
 

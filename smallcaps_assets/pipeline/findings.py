@@ -28,7 +28,12 @@ Find = Callable[[Workspace, str, str, pl.DataFrame], list[Finding]]
 
 def find(work: Workspace, table: str, key: str | None, frame: pl.DataFrame) -> list[Finding]:
     """The findings of a stored partition; every one begins with the contract that it passed."""
-    contract = Finding("contract", True, f"{frame.height:,} unique rows of the declared types")
+    contract = Finding(
+        "contract",
+        True,
+        f"{frame.height:,} unique rows of the declared types",
+        figures={"row count": frame.height},
+    )
     return [contract, *_FINDS.get(table, _nothing)(work, table, key or "", frame)]
 
 

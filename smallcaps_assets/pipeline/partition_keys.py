@@ -45,3 +45,8 @@ def month_keys(start: date, end: date) -> list[str]:
 def year_keys(start: date, end: date) -> list[str]:
     """Keys of the years that a date range touches."""
     return [str(year) for year in range(start.year, end.year + 1)]
+
+
+def date_of(key: str) -> str:
+    """The date of a session's, month's, year's or ticker-session's key."""
+    return key.rpartition("_")[2]

@@ -30,7 +30,7 @@ def session_tables(work: Workspace, tables: list[str], keys: list[str]) -> Outco
     """Outcomes of some tables over many sessions."""
     stages = Stages(work)
     try:
-        yield from stages.run(tables, sorted(keys))
+        yield from stages.run(tables, keys)
     finally:
         stages.close()
 

@@ -11,6 +11,7 @@ import time
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -18,6 +19,7 @@ from smallcaps_assets import __version__
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.orchestration.instance import known_keys
+from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.schemas import FEATURE_COLUMNS, TABLES, Partitioning
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import (
@@ -76,6 +78,18 @@ def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> 
     assert lake.keys("ml_dataset") == ["after_christmas", "before_christmas", "union"]
     # The first half of December's fails is published on 3 January, after the market's end.
     assert {t for t in TABLES if not counts[t]} == optional | {"fails_to_deliver"}
+
+
+def test_latest_materialization_is_of_the_newest_date(small_lake: Path) -> None:
+    cuts = {table: TABLES[table].partitioning for table in TABLES}
+    undated = (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD)
+    latest, newest = {}, {}
+    with instance_of(small_lake) as instance:
+        for table in (t for t in TABLES if cuts[t] not in undated and Lake(small_lake).keys(t)):
+            event = instance.get_latest_materialization_event(dg.AssetKey(table))
+            latest[table] = date_of(str(event and event.asset_materialization.partition))  # type: ignore[union-attr]
+            newest[table] = max(map(date_of, Lake(small_lake).keys(table)))
+    assert latest == newest and len(latest) > 20
 
 
 def test_run_prints_summary_place_of_dataset_and_report(small_lake: Path) -> None:

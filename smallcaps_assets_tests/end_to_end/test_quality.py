@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import shutil
 from datetime import date
+from math import isfinite
 from pathlib import Path
 
 import dagster as dg
 
 from smallcaps_assets.definitions import build_definitions
+from smallcaps_assets.defs.common import workspace_over
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import QUALITY
 from smallcaps_assets.orchestration.location import location_settings
+from smallcaps_assets.orchestration.partitions import Cuts
+from smallcaps_assets.pipeline.findings import find
+from smallcaps_assets.pipeline.market import market_range
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
@@ -42,15 +48,31 @@ def test_errors_of_data_are_nowhere_in_the_small_market(small_lake: Path) -> Non
                 assert found.passed or found.severity is dg.AssetCheckSeverity.WARN, found
 
 
-def run_table_checks(lake: Path, instance: dg.DagsterInstance) -> dict[tuple[str, str], dict]:
+def workspace_of(root: Path) -> Workspace:
+    """A workspace over a lake with the settings that it remembers."""
+    settings = location_settings({}, [f"lake.root={root}"])
+    cuts = Cuts(*market_range(settings), settings.dataset.periods)
+    return workspace_over(settings, Lake(root), cuts)
+
+
+def test_no_figure_of_a_partition_hides_another(small_lake: Path) -> None:
+    work, lake = workspace_of(small_lake), Lake(small_lake)
+    for table in TABLES:
+        for key in lake.keys(table)[-1:]:
+            found = find(work, table, key or None, lake.read(table, key or None))
+            names = [name for finding in found for name in (finding.name, *finding.figures)]
+            assert len(set(names)) == len(names), table
+            values = [value for finding in found for value in finding.figures.values()]
+            assert values and all(type(v) in (int, float) and isfinite(v) for v in values), table
+
+
+def run_table_checks(
+    lake: Path, instance: dg.DagsterInstance, *overrides: str
+) -> dict[tuple[str, str], dict]:
     """Run every check over whole tables; verdict and description by table and check."""
-    settings = location_settings({}, [f"lake.root={lake}"])
-    definitions = build_definitions(settings)
-    job = dg.define_asset_job("all_checks", selection=dg.AssetSelection.all_asset_checks())
-    resolved = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
-    result = resolved.resolve_job_def("all_checks").execute_in_process(
-        instance=instance, op_selection=["table_checks"]
-    )
+    settings = location_settings({}, [f"lake.root={lake}", *overrides])
+    job = build_definitions(settings).resolve_job_def("table_checks_job")
+    result = job.execute_in_process(instance=instance)
     return {
         (e.asset_key.to_user_string(), e.check_name): {"passed": e.passed, "text": e.description}
         for e in result.get_asset_check_evaluations()
@@ -64,7 +86,9 @@ def test_missing_session_is_a_gap_that_says_how_to_fill_it(own_lake: Path) -> No
     with instance_of(own_lake) as instance:
         found = run_table_checks(own_lake, instance)
     bad = {key for key, verdict in found.items() if not verdict["passed"]}
-    assert bad == {("daily_bars", "coverage")}
+    made_from_it = {table for table, check in bad if check == "up_to_date"}
+    assert bad - {(table, "up_to_date") for table in made_from_it} == {("daily_bars", "coverage")}
+    assert {"universe", "session_summary"} < made_from_it < TABLES.keys() - {"daily_bars"}
     text = found["daily_bars", "coverage"]["text"]
     assert gap in text and "backfill" in text
     assert {key for key in found if key[1] == "freshness"} == {

@@ -235,6 +235,24 @@ def test_in_threads_gives_every_result_and_bounds_what_is_in_flight():
     assert list(in_threads(work, [], 3)) == []
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 9])
+def test_in_threads_gives_the_last_item_last_and_the_others_as_they_come(count: int):
+    """The last item is done at once, and the first only when all others are."""
+    others = threading.Semaphore(0)
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert all(others.acquire(timeout=10) for _ in range(count - 1))
+        else:
+            others.release()
+        return item
+
+    found = list(in_threads(work, range(count), 2))
+    assert sorted(found) == list(range(count))
+    assert found[-1] == count - 1
+    assert count < 5 or found[0] != 0  # what is done is told, and waits for nothing
+
+
 def test_in_threads_error_reaches_the_caller():
     def work(item: int) -> int:
         raise KeyError(item)

@@ -9,14 +9,15 @@ which table gets which, and the events made of them, are elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import polars as pl
 
 from smallcaps_assets.domain.bars.diagnostics import bar_diagnostics
-from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.market.calendar import session_hours, sessions
 from smallcaps_assets.domain.quality.tape_totals import Totals, is_short
 from smallcaps_assets.settings import Period
 
@@ -29,13 +30,15 @@ MIN_ANSWERED_SHARE = 0.98
 MAX_RELATIVE_VOLUME = 1000.0
 MIN_BALANCED_LABELS = 200
 MAX_LABEL_SHARE = 0.995
+SHOWN_STALE = 5
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing looked at: its name, whether it is good, what was found, and the remedy if not.
 
-    `is_error` tells a defect of the data from something to have a look at.
+    `is_error` tells a defect of the data from something to have a look at. `figures` are the counts
+    and shares (fractions) behind `found`, by what they measure; one that can't be had is left out.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Finding:
     found: str
     remedy: str = ""
     is_error: bool = True
+    figures: Mapping[str, int | float] = field(default_factory=dict)
 
     def text(self) -> str:
         """What was found, and what to do about it when it is not good."""
@@ -52,7 +56,8 @@ class Finding:
 def has_rows(frame: pl.DataFrame, what: str, remedy: str) -> Finding:
     """A table that is derived from others has something in it."""
     found = f"{frame.height:,} {what}"
-    return Finding("rows", not frame.is_empty(), found, remedy, is_error=False)
+    figures = {what: frame.height}
+    return Finding("rows", not frame.is_empty(), found, remedy, is_error=False, figures=figures)
 
 
 def price_ranges(frame: pl.DataFrame) -> Finding:
@@ -67,6 +72,7 @@ def price_ranges(frame: pl.DataFrame) -> Finding:
         outside.is_empty(),
         f"{outside.height:,} of {frame.height:,} rows outside their own range{_first(outside)}",
         "materialize the partition again; if it stays, the vendor's bar is wrong: report it",
+        figures={"rows outside their own range": outside.height},
     )
 
 
@@ -79,6 +85,7 @@ def session_share(frame: pl.DataFrame, before: int | None, what: str) -> Finding
         share >= MIN_SESSION_SHARE and frame.height > 0,
         f"{frame.height:,} {what}, {compared}",
         "the listing was probably cut short: materialize the partition again",
+        figures={"rows, share of the session before": share} if before else {},
     )
 
 
@@ -92,6 +99,7 @@ def minutes_complete(summary: pl.DataFrame) -> Finding:
         is_good,
         f"{len(without):,} of {len(traded):,} traded tickers have no minutes{_first(without)}",
         "materialize minute_bars of this session again, then what follows from it",
+        figures={"traded tickers without minutes": len(without)},
     )
 
 
@@ -101,6 +109,7 @@ def volumes_reconcile(summary: pl.DataFrame) -> Finding:
     more = both.filter(pl.col("minute_volume") > pl.col("volume") * (1 + VOLUME_TOLERANCE))
     share = float(both["minute_volume"].sum()) / max(float(both["volume"].sum()), 1.0)
     is_good = more.is_empty() and (both.is_empty() or share >= MIN_VOLUME_SHARE)
+    figures = {} if both.is_empty() else {"minutes, share of the daily volume": share}
     return Finding(
         "daily volume >= minutes",
         is_good,
@@ -108,6 +117,7 @@ def volumes_reconcile(summary: pl.DataFrame) -> Finding:
         f" {more.height:,} of {both.height:,} tickers hold more than their day{_first(more)}",
         "materialize daily_bars and minute_bars of this session again; one of them is stale",
         is_error=False,
+        figures={**figures, "tickers with more in minutes than in their day": more.height},
     )
 
 
@@ -124,6 +134,7 @@ def tape_reconciles(bars: pl.DataFrame, minute_volume: float | None) -> Finding:
         "materialize trades of this ticker-session again with all that follows; below "
         f"{MIN_VOLUME_SHARE:.0%} pages are missing, above 100 % the minutes are stale",
         is_error=False,
+        figures={"eligible trades, share of the minutes' volume": share},
     )
 
 
@@ -133,6 +144,9 @@ def trades_reconcile(tape: Totals, day: Totals | None) -> Finding:
     told = f"{held}, {day.shares:,.0f} in the day's bar" if day else f"{held}, no day's bar"
     dollars = f" of {day.dollars:,.0f} dollars" if day and day.dollars else ""
     is_good = tape.shares > 0 if day is None else not is_short(tape, day)
+    figures = {"shares in the trades": tape.shares}
+    if day and day.shares:
+        figures["trades, share of the day's volume"] = tape.shares / day.shares
     return Finding(
         "day's bar ~ trades",
         is_good,
@@ -140,6 +154,7 @@ def trades_reconcile(tape: Totals, day: Totals | None) -> Finding:
         "the vendor's answer was empty or cut: ask again with"
         " `smallcaps backfill tick_chain --keys` and this key; until then nothing of the day is in"
         " the dataset that can be relied on",
+        figures=figures,
     )
 
 
@@ -152,6 +167,7 @@ def bars_where_traded(bars: pl.DataFrame, day: Totals | None) -> Finding:
         volume > 0 or traded == 0,
         f"{volume:,.0f} shares in the bars, {compared}",
         "no trade of this ticker-session can be used: look at the check of its trades",
+        figures={"shares in the bars": volume},
     )
 
 
@@ -164,6 +180,7 @@ def in_some_period(day: date, periods: Sequence[Period]) -> Finding:
         f"{day} lies in {found[0]}" if found else f"{day} lies in no period",
         "its events are in no dataset: widen a period of dataset.periods, or add one",
         is_error=False,
+        figures={"periods that cover the session": len(found)},
     )
 
 
@@ -180,6 +197,7 @@ def suspect_actions(metrics: pl.DataFrame) -> Finding:
         "the rules judged then leave them out; compare with the company's filings and write real or"
         " split into suspects.csv, or materialize splits of this year again once it is listed",
         is_error=False,
+        figures={"suspect tickers": suspects.height},
     )
 
 
@@ -193,6 +211,7 @@ def decisions_found(metrics: pl.DataFrame, decisions: pl.DataFrame) -> Finding:
         f" without a row{_first(lost)}",
         "mend the ticker or the date in suspects.csv",
         is_error=False,
+        figures={"decisions without a row": lost.height},
     )
 
 
@@ -211,6 +230,7 @@ def outliers(metrics: pl.DataFrame) -> Finding:
         "look at their splits, news and halts; a wrong share basis or a long halt in the mean"
         " explains most, and real in suspects.csv says that it is none",
         is_error=False,
+        figures={"outliers": wild.height},
     )
 
 
@@ -225,6 +245,11 @@ def bars_suit(bars: pl.DataFrame) -> Finding:
         "the target does not suit this ticker: choose a smaller one for slow or scarce bars, or"
         " bars.activity_scale, which follows the ticker's own volume",
         is_error=False,
+        figures={
+            "full bars": found.bars,
+            "share of bars at the clamp": found.clamped_share,
+            "median seconds between bars": found.median_spacing_seconds,
+        },
     )
 
 
@@ -239,6 +264,7 @@ def known_in_time(features: pl.DataFrame, bars: pl.DataFrame) -> Finding:
         late.is_empty(),
         f"{late.height:,} of {features.height:,} rows known after their decision{_first(late)}",
         "do not train on this ticker-session; this is a defect of the program: report it",
+        figures={"rows known after their decision": late.height},
     )
 
 
@@ -255,6 +281,7 @@ def labels_in_session(labels: pl.DataFrame) -> Finding:
         f"{outside.height:,} of {labels.height:,} labels become known before their decision or"
         f" after the session{_first(outside)}",
         "do not train on this ticker-session; this is a defect of the program: report it",
+        figures={"labels outside the session": outside.height},
     )
 
 
@@ -273,6 +300,7 @@ def label_balance(labels: pl.DataFrame) -> Finding:
         "the barriers are too far for this price path: look at the plot, then at labels.take_profit"
         " and labels.stop_loss",
         is_error=False,
+        figures={"share of the most frequent label": share},
     )
 
 
@@ -282,13 +310,15 @@ def weights_valid(weights: pl.DataFrame) -> Finding:
         ~pl.col("uniqueness").is_between(0, 1, closed="right")
         | (pl.col("uniqueness_eligible").is_not_null() != pl.col("is_selection_known"))
     )
-    mean = weights["uniqueness"].mean()
+    mean: Any = weights["uniqueness"].mean()
     return Finding(
         "uniqueness in (0, 1]",
         bad.is_empty(),
-        f"mean {float(mean or 0.0):.3f}; {bad.height:,} of {weights.height:,} rows"  # type: ignore[arg-type]
+        f"mean {mean or 0.0:.3f}; {bad.height:,} of {weights.height:,} rows"
         f" out of range or out of step with the selection{_first(bad)}",
         "materialize sample_weights of this ticker-session again; if it stays, report it",
+        figures={"rows with a wrong uniqueness": bad.height}
+        | ({} if mean is None else {"mean uniqueness": mean}),
     )
 
 
@@ -303,6 +333,7 @@ def selection_consistent(rows: pl.DataFrame) -> Finding:
         wrong.is_empty(),
         f"{known:,} of {rows.height:,} rows known; {wrong.height:,} inconsistent{_first(wrong)}",
         "materialize sample_weights of these ticker-sessions again, then this period",
+        figures={"known rows": known, "inconsistent rows": wrong.height},
     )
 
 
@@ -317,6 +348,27 @@ def coverage(expected: list[str], stored: set[str], least: float) -> Finding:
         f"{share:.1%} of {len(expected):,} partitions stored, {len(missing):,} missing{shown}",
         "run `smallcaps backfill --missing`, or launch the missing partitions from the UI",
         is_error=False,
+        figures={"share of partitions stored": share, "missing partitions": len(missing)},
+    )
+
+
+def up_to_date(stale: Sequence[str], looked_at: int, stored: int) -> Finding:
+    """The newest partitions of a table, all of a small one, are as they would be made now.
+
+    `stale` are the keys of those that are not, oldest first; the last of them are named.
+    """
+    of = f"{looked_at:,}" if looked_at == stored else f"the newest {looked_at:,} of {stored:,}"
+    names = [key for key in stale[-SHOWN_STALE:][::-1] if key]
+    more = f" and {len(stale) - len(names):,} more" if len(stale) > len(names) > 0 else ""
+    shown = f": {', '.join(names)}{more}" if names else ""
+    return Finding(
+        "up to date",
+        not stale,
+        f"{len(stale):,} of {of} partitions out of date{shown}",
+        "inputs or settings have changed since, or not all tickers were made: `smallcaps run` makes"
+        " them again, its --dry-run shows what that would be; or launch them from the UI",
+        is_error=False,
+        figures={"partitions out of date": len(stale), "partitions looked at": looked_at},
     )
 
 
@@ -335,12 +387,17 @@ def vendor_coverage(rows: pl.DataFrame) -> Finding:
         "the column `reason` says why; what failed is asked for again by the next run, what the"
         " plan does not cover needs another plan or route",
         is_error=False,
+        figures={"tables short of answers": short.height},
     )
 
 
 def freshness(newest: str | None, expected: date | None) -> Finding:
     """The newest session that the sources have is stored."""
     wanted = expected.isoformat() if expected else None
+    figures = {}
+    if newest and expected:
+        later = sessions(date.fromisoformat(newest), expected)[1:]
+        figures = {"sessions behind": len(later)}
     return Finding(
         "freshness",
         wanted is None or (newest is not None and newest >= wanted),
@@ -348,6 +405,7 @@ def freshness(newest: str | None, expected: date | None) -> Finding:
         "see that the daily schedule is on and its last runs succeeded, or run"
         " `smallcaps backfill --missing`",
         is_error=False,
+        figures=figures,
     )
 
 

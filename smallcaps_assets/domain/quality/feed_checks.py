@@ -27,6 +27,7 @@ def short_volumes_fit(frame: pl.DataFrame) -> Finding:
         f"{wrong.height:,} of {frame.height:,} rows have more shares short than traded",
         "materialize the session again: the file may have been corrected since",
         is_error=False,
+        figures={"rows with more short than traded": wrong.height},
     )
 
 
@@ -39,6 +40,7 @@ def known_not_before(frame: pl.DataFrame, column: str) -> Finding:
         early.is_empty(),
         f"{early.height:,} of {frame.height:,} rows are known before their day",
         "do not use this partition: it would be look-ahead; this is a defect, report it",
+        figures={"rows known before their day": early.height},
     )
 
 
@@ -52,6 +54,7 @@ def clocks_told(frame: pl.DataFrame) -> Finding:
         f"{frame.height:,} filings: {of.get('utc', 0):,} accepted by UTC, {of.get('new_york', 0):,}"
         f" by New York time, {of.get('unknown', 0) - timeless:,} as the later of both,"
         f" {timeless:,} without a time",
+        figures={"filings without a time": timeless},
     )
 
 
@@ -64,6 +67,7 @@ def halts_have_ended(frame: pl.DataFrame) -> Finding:
         True,
         f"{frame.height:,} halts, {still.height:,} of them without an end{': ' if shown else ''}"
         f"{shown}",
+        figures={"halts without an end": still.height},
     )
 
 
@@ -89,6 +93,7 @@ def halts_usable(frame: pl.DataFrame, unusable: Collection[str]) -> Finding:
         "materialize the session again once the feed has mended them; until then the halts of"
         " these tickers come from the tape",
         is_error=False,
+        figures={"halts left out": len(unusable)},
     )
 
 
@@ -108,6 +113,7 @@ def volume_after_halts(metrics: pl.DataFrame, halted: Collection[str]) -> Findin
         f" against sessions of which they were halted for half or longer: {shown or 'none'}",
         "look at their sessions before selecting by it: the halt explains a part of the ratio",
         is_error=False,
+        figures={"high relative volumes after halts": high.height},
     )
 
 

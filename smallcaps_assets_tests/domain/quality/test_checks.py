@@ -218,8 +218,93 @@ def test_coverage_names_the_missing_ones():
     assert "1 missing, first 2024-05-02, last 2024-05-02" in found.found
 
 
+def test_up_to_date_names_the_newest_that_are_not():
+    assert checks.up_to_date([], 3, 3).found == "0 of 3 partitions out of date"
+    assert checks.up_to_date([], 0, 0).is_good
+    one = checks.up_to_date(["2024-05-01"], 250, 5541)
+    assert one.found == "1 of the newest 250 of 5,541 partitions out of date: 2024-05-01"
+    assert not one.is_good and not one.is_error and "smallcaps run" in one.text()
+    many = checks.up_to_date([f"k{n}" for n in range(9)], 9, 9)
+    assert many.found == "9 of 9 partitions out of date: k8, k7, k6, k5, k4 and 4 more"
+    assert many.figures == {"partitions out of date": 9, "partitions looked at": 9}
+    assert checks.up_to_date([""], 1, 1).found == "1 of 1 partitions out of date"
+
+
 def test_freshness_compares_with_the_newest_expected_session():
     assert checks.freshness("2024-05-03", DAY).is_good
     assert checks.freshness(None, None).is_good
     assert not checks.freshness("2024-05-02", DAY).is_good
     assert not checks.freshness(None, DAY).is_good
+
+
+UNIQUENESS = pl.DataFrame(
+    {"uniqueness": [1.0, 0.2], "uniqueness_eligible": [None, 0.5], "is_selection_known": [True] * 2}
+)
+
+
+@pytest.mark.parametrize(
+    ("finding", "figures"),
+    [
+        (checks.has_rows(bar_rows(), "events", ""), {"events": 2}),
+        (checks.price_ranges(bar_rows(close=[2.0, 9.0])), {"rows outside their own range": 1}),
+        (checks.session_share(bar_rows(), 8, "bars"), {"rows, share of the session before": 0.25}),
+        (checks.session_share(bar_rows(), None, "bars"), {}),
+        (
+            checks.minutes_complete(summary(minute_count=[0, 7])),
+            {"traded tickers without minutes": 1},
+        ),
+        (
+            checks.volumes_reconcile(summary(minute_volume=[500.0, 1000.0])),
+            {
+                "minutes, share of the daily volume": 0.5,
+                "tickers with more in minutes than in their day": 0,
+            },
+        ),
+        (
+            checks.volumes_reconcile(summary().clear()),
+            {"tickers with more in minutes than in their day": 0},
+        ),
+        (
+            checks.tape_reconciles(pl.DataFrame({"volume": [60.0]}), 80.0),
+            {"eligible trades, share of the minutes' volume": 0.75},
+        ),
+        (checks.tape_reconciles(pl.DataFrame({"volume": [60.0]}), None), {}),
+        (
+            checks.trades_reconcile(Totals(500.0, 2.0), Totals(1000.0, 4.0)),
+            {"shares in the trades": 500.0, "trades, share of the day's volume": 0.5},
+        ),
+        (
+            checks.trades_reconcile(Totals(500.0, 2.0), Totals(0.0, 0.0)),
+            {"shares in the trades": 500.0},
+        ),
+        (
+            checks.suspect_actions(metrics(is_suspect_at_open=[True, False])),
+            {"suspect tickers": 1},
+        ),
+        (checks.outliers(metrics(rvol30=[2000.0, 2000.0])), {"outliers": 2}),
+        (
+            checks.label_balance(pl.DataFrame({"label": [0, 0, 0, 1]})),
+            {"share of the most frequent label": 0.75},
+        ),
+        (
+            checks.weights_valid(UNIQUENESS),
+            {"rows with a wrong uniqueness": 1, "mean uniqueness": 0.6},
+        ),
+        (checks.weights_valid(UNIQUENESS.clear()), {"rows with a wrong uniqueness": 0}),
+        (
+            checks.coverage(["a", "b", "c", "d"], {"a", "d"}, 1.0),
+            {"share of partitions stored": 0.5, "missing partitions": 2},
+        ),
+        (checks.freshness("2024-04-30", DAY), {"sessions behind": 3}),
+        (checks.freshness("2024-05-06", DAY), {"sessions behind": 0}),
+        (checks.freshness(None, DAY), {}),
+    ],
+    ids=lambda value: value.name if isinstance(value, checks.Finding) else "",
+)
+def test_findings_tell_in_numbers_what_they_count(
+    finding: checks.Finding, figures: dict[str, float]
+):
+    assert finding.figures == figures
+    assert {name: type(value) for name, value in finding.figures.items()} == {
+        name: type(value) for name, value in figures.items()
+    }
