@@ -1,5 +1,4 @@
-"""The assets, one module per stage in the words of the data flow; thin declarations.
+"""What Dagster is told: assets and their ops, jobs, checks, schedules and sensors.
 
-Each module pairs pure domain functions with the lake: it reads what a partition needs, calls the
-function, and hands the rows to the partition runner. No algorithm and no Dagster machinery here.
+Declarations only. How a table is made is in `pipeline`, reusable Dagster code in `orchestration`.
 """

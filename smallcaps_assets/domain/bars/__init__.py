@@ -1,0 +1,1 @@
+"""Activity bars of one ticker-session: how they are cut, their features, their diagnostics."""

@@ -1,0 +1,1 @@
+"""Labels of events, weights of labels that overlap, splits that keep the future out."""

@@ -1,0 +1,1 @@
+"""What was listed and traded: calendar, adjustment, universe, daily metrics, history."""

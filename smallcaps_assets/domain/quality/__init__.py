@@ -1,0 +1,1 @@
+"""Whether stored tables are as they should be: findings, coverage, what has changed."""

@@ -1,0 +1,1 @@
+"""Which ticker-days are worth their ticks, by which rule, and how many they are."""

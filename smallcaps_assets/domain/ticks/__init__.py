@@ -1,0 +1,1 @@
+"""The tape of one ticker-session: conditions, sides, halts, and bars by the clock."""

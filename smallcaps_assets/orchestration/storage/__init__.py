@@ -1,0 +1,1 @@
+"""What reaches into Dagster: event storage, states of checks, and captured output."""

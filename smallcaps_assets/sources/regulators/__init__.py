@@ -1,0 +1,1 @@
+"""FINRA, the SEC, Nasdaq and the exchanges: public files and feeds."""
