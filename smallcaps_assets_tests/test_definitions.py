@@ -1,5 +1,6 @@
 """The asset graph: every table is an asset, with edges, partitions and descriptions declared."""
 
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from smallcaps_assets.orchestration.launchers import job_name
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning
 from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.golden.asset_graph import GRAPH_FILE, asset_graph
+from smallcaps_assets_tests.golden.names import NAMES_FILE, names
 
 DEFINITIONS = build_definitions(Settings())
 NODES = {spec.key.to_user_string(): spec for spec in DEFINITIONS.resolve_all_asset_specs()}
@@ -164,3 +166,8 @@ def test_examples_of_run_configuration_are_valid():
 def test_graph_is_the_one_that_was_looked_at():
     """Update the file on purpose: `python -m smallcaps_assets_tests.golden.asset_graph`."""
     assert asset_graph() == GRAPH_FILE.read_text(encoding="utf-8")
+
+
+def test_names_are_those_under_which_dagster_keeps_what_it_knows():
+    """Update on purpose, by golden/names.py: states, cursors and events of old names are lost."""
+    assert names() == json.loads(NAMES_FILE.read_text(encoding="utf-8"))
