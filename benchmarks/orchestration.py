@@ -68,8 +68,8 @@ from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, 
 from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.pipeline.clients import finra_client
 from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import half_month_keys, month_keys, year_keys
-from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
 from smallcaps_assets.settings import UNION, Settings
 

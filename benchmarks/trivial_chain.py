@@ -20,8 +20,8 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.schemas import OPS, TABLES, TICK_CHAIN
 
 CHOSEN = os.environ.get("TRIVIAL_TABLES", "trades").split(",")

@@ -19,7 +19,7 @@ from smallcaps_assets.orchestration.location import handed_over, location_settin
 from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.resources import resources_of
 from smallcaps_assets.pipeline.market import market_range
-from smallcaps_assets.pipeline.workspace import Observer
+from smallcaps_assets.pipeline.outcome import Observer
 from smallcaps_assets.settings import Settings
 
 # Partition mappings and backfill policies are in beta in the pinned version; it works as measured.

@@ -85,11 +85,11 @@ def status_rows(
 
 def _with_outdated(settings: Settings, lake: Lake, row: StatusRow) -> StatusRow:
     """The row with the number of stored partitions that the next run would make again."""
-    from smallcaps_assets.pipeline.opening import workspace_over
     from smallcaps_assets.pipeline.outdated import outdated
+    from smallcaps_assets.pipeline.workspace import Workspace
 
     partitions = Partitions(*market_range(settings), settings.dataset.periods)
-    work = workspace_over(settings, lake, partitions)
+    work = Workspace(settings, lake, partitions)
     return row._replace(outdated=len(outdated(work, row.table, lake.keys(row.table))))
 
 

@@ -170,7 +170,8 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
     """
     from smallcaps_assets.orchestration.instance import report_stored
     from smallcaps_assets.orchestration.reconcile import remove_malformed, report_lost
-    from smallcaps_assets.pipeline.workspace import Outcome, written
+    from smallcaps_assets.pipeline.outcome import Outcome
+    from smallcaps_assets.pipeline.workspace import written
 
     removed = [key for table in TABLES for key in remove_malformed(instance, table)]
     if removed:

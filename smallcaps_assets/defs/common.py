@@ -10,15 +10,12 @@ import dagster as dg
 from smallcaps_assets.orchestration.maintenance import claim
 from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.orchestration.resources import (
-    FinraResource,
     LakeResource,
-    PolygonResource,
-    RegulatorsResource,
 )
 from smallcaps_assets.orchestration.runner import RunConfig, done_in
-from smallcaps_assets.pipeline.findings import find
-from smallcaps_assets.pipeline.inputs import input_digests
-from smallcaps_assets.pipeline.workspace import Observer, Workspace
+from smallcaps_assets.pipeline.clients import Clients
+from smallcaps_assets.pipeline.outcome import Observer
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.settings import Settings
 
 RESOURCES = {"lake", "polygon", "finra", "regulators"}
@@ -51,21 +48,9 @@ class Location:
     def workspace_of(self, resources: Any) -> Workspace:
         """A workspace over some resources; a sensor's or schedule's has no run."""
         lake: LakeResource = resources.lake
-        polygon: PolygonResource = resources.polygon
-        finra: FinraResource = resources.finra
-        regulators: RegulatorsResource = resources.regulators
-        return Workspace(
-            settings=self.settings,
-            lake=lake.open(),
-            span=self.partitions,
-            get_polygon=polygon.client,
-            get_router=polygon.router,
-            get_finra=finra.client,
-            get_regulators=regulators.clients,
-            get_spool=polygon.spool,
-            digests=input_digests,
-            findings=find,
-        )
+        sources = (resources.polygon, resources.finra, resources.regulators)
+        clients = Clients(*(source.settings for source in sources))
+        return Workspace(self.settings, lake.open(), self.partitions, clients=clients)
 
 
 def _refuse_unknown(
@@ -74,7 +59,7 @@ def _refuse_unknown(
     """A ticker must have been in the universe, or the vendor must know it."""
     known = set(instance.get_dynamic_partitions(TICKERS.name or "")) if tickers else set()
     for ticker in tickers:
-        if ticker not in known and work.polygon.find_ticker(ticker).is_empty():
+        if ticker not in known and work.clients.polygon.find_ticker(ticker).is_empty():
             raise dg.Failure(
                 f"unknown ticker {ticker!r} in the run's config; check the spelling, case matters"
                 " (BCpC is not BCPC)",

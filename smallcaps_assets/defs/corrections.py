@@ -142,7 +142,7 @@ def corrected_short_volume(
     for key in work.lake.keys("short_volume")[-SHORT_FILES_WATCHED:]:
         source = getattr(work.lake.stamp("short_volume", key), "source", "")
         try:
-            found = f"CNMS {work.finra.short_volume(date.fromisoformat(key)).sha256}"
+            found = f"CNMS {work.clients.finra.short_volume(date.fromisoformat(key)).sha256}"
         except SourceError:
             continue  # what could not be looked at is looked at with the next session
         if source and found != source:

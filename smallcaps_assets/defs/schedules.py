@@ -178,7 +178,8 @@ def _selectable(look: Look, keys: list[str], pending: list[str]) -> tuple[list[s
     awaited = [
         key
         for key in listed
-        if not look.is_late("minute_bars", key) and work.router.is_awaited(date.fromisoformat(key))
+        if not look.is_late("minute_bars", key)
+        and work.clients.router.is_awaited(date.fromisoformat(key))
     ]
     told = [f"selection waits for actions or details of {', '.join(sorted(undone))}"] * bool(undone)
     told += [f"selection waits for the flat file of {span(awaited)}"] if awaited else []
@@ -306,7 +307,7 @@ def _is_market_out(look: Look, key: str) -> bool:
     if look.is_late("short_volume", key):
         return True
     try:
-        look.work.finra.short_volume(date.fromisoformat(key))
+        look.work.clients.finra.short_volume(date.fromisoformat(key))
     except NotFound:
         return False
     except SourceError:

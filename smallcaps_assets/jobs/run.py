@@ -28,10 +28,10 @@ from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
 from smallcaps_assets.pipeline.market import has_daily_bars, left_out, market_range
-from smallcaps_assets.pipeline.opening import workspace_over
+from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
-from smallcaps_assets.pipeline.workspace import Observer, Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import (
     METRICS_WINDOW,
     OPS,
@@ -152,13 +152,13 @@ class MainJob:
         self._on_step = on_step or (lambda step, count: None)
         self.partitions = Partitions(*market_range(settings), settings.dataset.periods)
         self.definitions = build_definitions(settings, self._observe)
-        self.work = workspace_over(settings, lake, self.partitions, self.tickers)
+        self.work = Workspace(settings, lake, self.partitions, self.tickers)
 
     def run(self) -> Report:
         """Do every step; the report names what was done and what failed."""
         end_orphans(self.instance)
         self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
-        self.work.spool.sweep()
+        self.work.clients.spool.sweep()
         if not self.is_forced:
             self.report.known = report_unknown(self.instance, self.work)
         # A process killed after it stored these tables has not made the keys that follow from them.

@@ -207,6 +207,10 @@ class Lake:
             self._digests[str(path)] = known
         return known[1]
 
+    def digests(self, name: str) -> str:
+        """The digests of all stored partitions of a table, a line each; empty for none."""
+        return "\n".join(self.digest(name, key or None) for key in self.keys(name))
+
     def rows(self, name: str, key: str | None = None) -> int:
         """Number of rows of a stored partition, from its footer."""
         source = io.BytesIO(b"PAR1" + (self._footer_of(name, key) or b""))

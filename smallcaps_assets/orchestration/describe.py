@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from smallcaps_assets.pipeline.workspace import Outcome
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.reports.markdown import Markdown, preview
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning, Table
 from smallcaps_assets.settings import Settings

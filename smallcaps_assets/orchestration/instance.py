@@ -21,8 +21,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from smallcaps_assets.lake import files
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import date_of
-from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError
 

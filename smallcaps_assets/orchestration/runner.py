@@ -18,7 +18,8 @@ from pydantic import Field
 from smallcaps_assets.domain.quality.changes import NOTHING_CHANGED
 from smallcaps_assets.orchestration.checks import evaluation, latest_materialization
 from smallcaps_assets.orchestration.describe import event_metadata
-from smallcaps_assets.pipeline.workspace import CHANGES, PACE, Observer, Outcome
+from smallcaps_assets.pipeline.outcome import Observer, Outcome
+from smallcaps_assets.pipeline.workspace import CHANGES, PACE
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import RunSettings
 from smallcaps_assets.sources.errors import RateLimited, SourceUnavailable, Unauthorized

@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -136,3 +136,41 @@ def router(settings: Settings) -> Router:
     has_keys = settings.market.name == "polygon" and len(secrets) == 2
     flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
     return Router(client, flat_files, client.settings, spool(settings))
+
+
+class Clients:
+    """The clients of some settings, each made when it is first asked for."""
+
+    def __init__(
+        self,
+        polygon: Settings,
+        finra: Settings | None = None,
+        regulators: Settings | None = None,
+    ) -> None:
+        self._polygon, self._finra = polygon, finra or polygon
+        self._regulators = regulators or polygon
+
+    @cached_property
+    def polygon(self) -> PolygonClient:
+        """The vendor's REST API."""
+        return polygon_client(self._polygon)
+
+    @cached_property
+    def router(self) -> Router:
+        """The choice between flat files and REST."""
+        return router(self._polygon)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Answers on disk until the partitions made from them are stored."""
+        return spool(self._polygon)
+
+    @cached_property
+    def finra(self) -> FinraClient:
+        """FINRA's files and its Query API."""
+        return finra_client(self._finra)
+
+    @cached_property
+    def regulators(self) -> Regulators:
+        """The SEC's hosts and the halt feed."""
+        return regulators(self._regulators)

@@ -16,8 +16,9 @@ from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.inputs import ticker_sessions_of
 from smallcaps_assets.pipeline.losses import short_tapes
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip
 from smallcaps_assets.schemas import TABLES
 

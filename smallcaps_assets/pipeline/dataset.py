@@ -1,6 +1,5 @@
 """The ends of the flow: ml_dataset by period, and ticker_history by ticker."""
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -21,9 +20,10 @@ from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.pipeline.feed_inputs import fact_keys
 from smallcaps_assets.pipeline.inputs import DATASET_PARTS
 from smallcaps_assets.pipeline.losses import qualified_keys, short_tapes
-from smallcaps_assets.pipeline.outdated import digests_once
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import label_strip
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import UNION, Period
@@ -48,7 +48,7 @@ def datasets(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 def histories(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of ticker histories; a split rebuilds one key."""
-    work = replace(work, digests=digests_once())
+    work = at_once(work)
     shared = Histories(work, keys)
 
     def one(key: str) -> Outcome:

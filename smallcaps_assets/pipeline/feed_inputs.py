@@ -12,8 +12,8 @@ from datetime import date, datetime, time, timedelta
 from smallcaps_assets.domain.feeds.acceptance import ERA
 from smallcaps_assets.domain.feeds.asof import LOOKBACK
 from smallcaps_assets.domain.market.calendar import NEW_YORK, nearest_sessions
+from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.market import last_day
-from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Period
 from smallcaps_assets.sources.errors import SourceError
@@ -29,19 +29,19 @@ HALTS_OVER = time(20)
 """When the market has closed after its extended hours: New York."""
 
 
-def month_reach(work: Workspace, key: str) -> date:
+def month_reach(work: LakeContext, key: str) -> date:
     """The last day of a month that can be asked for by now."""
     month = date.fromisoformat(f"{key}-01")
     return min((month + timedelta(32)).replace(day=1) - timedelta(1), last_day(work.settings))
 
 
-def of_facts(work: Workspace, period: Period) -> Iterator[str]:
+def of_facts(work: LakeContext, period: Period) -> Iterator[str]:
     """Digests of the facts that the rows of a period are joined with."""
     for table in AS_OF_TABLES:
         yield from (work.lake.digest(table, key or None) for key in fact_keys(work, table, period))
 
 
-def fact_keys(work: Workspace, table: str, period: Period) -> list[str]:
+def fact_keys(work: LakeContext, table: str, period: Period) -> list[str]:
     """Stored partitions of a table that hold what may be known in a period."""
     keys = work.lake.keys(table)
     if TABLES[table].partitioning is not Partitioning.SESSION:
@@ -50,7 +50,7 @@ def fact_keys(work: Workspace, table: str, period: Period) -> list[str]:
     return [key for key in keys if first <= key <= str(period.last)]
 
 
-def _of_filings(work: Workspace, key: str) -> Iterator[str]:
+def _of_filings(work: LakeContext, key: str) -> Iterator[str]:
     """The companies asked for, how far into its month the filings go, and from where they tell
     the clock of their acceptance."""
     reach = month_reach(work, key)
@@ -59,23 +59,23 @@ def _of_filings(work: Workspace, key: str) -> Iterator[str]:
     yield f"clocks since {reach - ERA}"
 
 
-def _of_halts(work: Workspace, key: str) -> Iterator[str]:
+def _of_halts(work: LakeContext, key: str) -> Iterator[str]:
     """That the session was still on when its halts were read; they are read once more then."""
     if datetime.now(NEW_YORK) < datetime.combine(date.fromisoformat(key), HALTS_OVER, NEW_YORK):
         yield "the session was still on"
 
 
-def _of_news(work: Workspace, key: str) -> Iterator[str]:
+def _of_news(work: LakeContext, key: str) -> Iterator[str]:
     yield str(month_reach(work, key))
 
 
-def _of_actions(work: Workspace, key: str) -> Iterator[str]:
+def _of_actions(work: LakeContext, key: str) -> Iterator[str]:
     """The newest session of the year so far: each may bring actions that were not listed before."""
     reach = min(date(int(key), 12, 31), last_day(work.settings))
     yield str(nearest_sessions(reach + timedelta(1))[0])
 
 
-def _of_exchange_files(work: Workspace, key: str) -> Iterator[str]:
+def _of_exchange_files(work: LakeContext, key: str) -> Iterator[str]:
     """The files of a session in the user's folder."""
     try:
         files = exchange_files(work.settings.short.exchange_dir, date.fromisoformat(key))
@@ -85,12 +85,12 @@ def _of_exchange_files(work: Workspace, key: str) -> Iterator[str]:
         yield f"{name} {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _of_float(work: Workspace, key: str) -> Iterator[str]:
+def _of_float(work: LakeContext, key: str) -> Iterator[str]:
     """The vendor has the newest figures only: they are of the day on which they were read."""
     yield str(last_day(work.settings))
 
 
-FACT_INPUTS: dict[str, Callable[[Workspace, str], Iterator[str]]] = {
+FACT_INPUTS: dict[str, Callable[[LakeContext, str], Iterator[str]]] = {
     "splits": _of_actions,
     "dividends": _of_actions,
     "filings": _of_filings,

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 from smallcaps_assets.domain.feeds.publication import fails_known_at, half_interest_known_at
 from smallcaps_assets.lake import Failures
+from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.partition_keys import MarketSpan, half_month_keys
-from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 COVERED = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
@@ -21,7 +21,7 @@ LONGEST_HALF = timedelta(days=75)
 """More than lies between a half-month's first day and the publication of the next one's figures."""
 
 
-def told_facts(work: Workspace, key: str) -> list[tuple[str, str | None]]:
+def told_facts(work: LakeContext, key: str) -> list[tuple[str, str | None]]:
     """Table and partition of the facts that a session's coverage tells of, in a fixed order."""
     places = ((table, place) for table in FACT_TABLES for place in _places(work, table, key))
     return [
@@ -48,7 +48,7 @@ def needed_halves(table: str, span: MarketSpan, start: date, end: date) -> list[
     return published_halves(table, first, end)[max(len(before) - 1, 0) :]
 
 
-def _places(work: Workspace, table: str, key: str) -> list[str | None]:
+def _places(work: LakeContext, table: str, key: str) -> list[str | None]:
     """The key of the newest partition out by a session; nothing when there is none yet."""
     kind = TABLES[table].partitioning
     if kind is Partitioning.NONE:
@@ -59,5 +59,5 @@ def _places(work: Workspace, table: str, key: str) -> list[str | None]:
     return [key[: {Partitioning.YEAR: 4, Partitioning.MONTH: 7}.get(kind, len(key))]]
 
 
-def _is_tried(work: Workspace, table: str, place: str | None) -> bool:
+def _is_tried(work: LakeContext, table: str, place: str | None) -> bool:
     return work.lake.exists(table, place) or Failures(work.lake).find(table, place) is not None

@@ -16,15 +16,9 @@ from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline import halt_feed
 from smallcaps_assets.pipeline.feed_inputs import month_reach
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import (
-    OFFERED_TABLES,
-    Built,
-    Outcome,
-    Outcomes,
-    Stage,
-    Workspace,
-)
+from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.errors import (
     NotConfigured,
@@ -67,7 +61,7 @@ def offered(build: Build, work: Workspace, table: str, key: str) -> Built:
 
 # By session --------------------------------------------------------------------------------------
 def halts(work: Workspace, table: str, key: str) -> Built:
-    day, feed = date.fromisoformat(key), work.regulators.halts
+    day, feed = date.fromisoformat(key), work.clients.regulators.halts
     told, session = "none: the feed reaches one year back", halt_feed.session_halts(work.lake, day)
     if feed.reaches(day):
         refused: list[str] = []
@@ -88,7 +82,7 @@ def facility_short_volume(work: Workspace, table: str, key: str) -> Built:
     frames, hashes, missing = [TABLES[table].empty()], {}, []
     for name in facilities if day >= FINRA_START else ():
         try:
-            found = work.finra.facility_short_volume(name, day)
+            found = work.clients.finra.facility_short_volume(name, day)
         except NotFound as error:
             missing.append((name, error))
             continue
@@ -115,7 +109,7 @@ def _told(hashes: dict[str, str]) -> str:
 
 def polygon_short_volume(work: Workspace, table: str, key: str) -> Built:
     day = date.fromisoformat(key)
-    return Built(fact_tables.polygon_short_volume(work.polygon.short_volume(day, day), day))
+    return Built(fact_tables.polygon_short_volume(work.clients.polygon.short_volume(day, day), day))
 
 
 # By half-month -----------------------------------------------------------------------------------
@@ -123,9 +117,9 @@ def short_interest(work: Workspace, table: str, key: str) -> Built:
     half, source = date.fromisoformat(key), work.settings.short.interest_source
     first, last = half, half_month_end(half)
     if source == "finra":
-        found = work.finra.short_interest(first, last)
+        found = work.clients.finra.short_interest(first, last)
     else:
-        found = work.polygon.short_interest(first, last).rename({"ticker": "symbol"})
+        found = work.clients.polygon.short_interest(first, last).rename({"ticker": "symbol"})
     if found.is_empty():
         raise NotFound(
             f"no short interest settled from {first} to {last}",
@@ -136,7 +130,7 @@ def short_interest(work: Workspace, table: str, key: str) -> Built:
 
 
 def fails(work: Workspace, table: str, key: str) -> Built:
-    frame = work.regulators.sec.fails(date.fromisoformat(key))
+    frame = work.clients.regulators.sec.fails(date.fromisoformat(key))
     return Built(frame, {"shares": float(frame["quantity"].sum())})
 
 
@@ -145,29 +139,29 @@ def filings(work: Workspace, table: str, key: str) -> Built:
     month = date.fromisoformat(f"{key}-01")
     details = work.lake.read("ticker_details", key, ["cik"])
     ciks = details["cik"].drop_nulls().str.zfill(10).unique().sort().to_list()
-    frame = work.regulators.sec.filings(month, ciks, month_reach(work, key))
+    frame = work.clients.regulators.sec.filings(month, ciks, month_reach(work, key))
     counts = frame["form"].value_counts().sort("form").iter_rows()
     return Built(frame, {"companies": len(ciks), **{f"form {form}": n for form, n in counts}})
 
 
 def news(work: Workspace, table: str, key: str) -> Built:
     month = date.fromisoformat(f"{key}-01")
-    return Built(fact_tables.news(work.polygon.news(month, month_reach(work, key)), month))
+    return Built(fact_tables.news(work.clients.polygon.news(month, month_reach(work, key)), month))
 
 
 # By year, by ticker, whole -----------------------------------------------------------------------
 def statements(work: Workspace, table: str, key: str) -> Built:
-    fetch = getattr(work.polygon, table)
+    fetch = getattr(work.clients.polygon, table)
     frame = fetch(date(int(key), 1, 1), date(int(key), 12, 31))
     return Built(fact_tables.statements(frame, table, int(key)))
 
 
 def ticker_events(work: Workspace, table: str, key: str) -> Built:
-    return Built(fact_tables.ticker_events(work.polygon.ticker_events(key), key))
+    return Built(fact_tables.ticker_events(work.clients.polygon.ticker_events(key), key))
 
 
 def free_float(work: Workspace, table: str, key: str) -> Built:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
-    newest = work.polygon.free_float()
+    newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
     return Built(fact_tables.free_float(newest, held), doubted=doubted)

@@ -17,16 +17,17 @@ from smallcaps_assets.domain.quality import feed_checks as fact_checks
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
-from smallcaps_assets.lake import Scope, split_ticker_session
+from smallcaps_assets.lake import Lake, Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
+from smallcaps_assets.pipeline.context import LakeContext
+from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.losses import stored_day
-from smallcaps_assets.pipeline.workspace import Workspace
 
-Find = Callable[[Workspace, str, str, pl.DataFrame], list[Finding]]
+Find = Callable[[LakeContext, str, str, pl.DataFrame], list[Finding]]
 
 
-def find(work: Workspace, table: str, key: str | None, frame: pl.DataFrame) -> list[Finding]:
+def find(work: LakeContext, table: str, key: str | None, frame: pl.DataFrame) -> list[Finding]:
     """The findings of a stored partition; every one begins with the contract that it passed."""
     contract = Finding(
         "contract",
@@ -37,47 +38,47 @@ def find(work: Workspace, table: str, key: str | None, frame: pl.DataFrame) -> l
     return [contract, *_FINDS.get(table, _nothing)(work, table, key or "", frame)]
 
 
-def _nothing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _nothing(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return []
 
 
-def _listing(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _listing(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     what = {"tickers": "tickers listed", "daily_bars": "daily bars"}.get(table, "companies")
     if work.scope(table) != Scope():
         return []
     return [checks.session_share(frame, _rows_before(work, table, key), what)]
 
 
-def _universe(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _universe(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     remedy = "look at universe.types, universe.exchanges and universe.max_market_cap"
     some = [] if work.scope(table) != Scope() else [checks.has_rows(frame, "companies", remedy)]
     return [*some, *_listing(work, table, key, frame)]
 
 
-def _daily_bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _daily_bars(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [*_listing(work, table, key, frame), checks.price_ranges(frame)]
 
 
-def _ranges(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _ranges(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.price_ranges(frame)]
 
 
-def _summary(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _summary(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.minutes_complete(frame), checks.volumes_reconcile(frame)]
 
 
-def _metrics(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _metrics(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     halted = fact_checks.volume_after_halts(frame, _halted_long(work, date.fromisoformat(key)))
     told = decisions(work.lake).filter(pl.col("date") == date.fromisoformat(key))
     found = [checks.decisions_found(frame, told)] if told.height else []
     return [checks.suspect_actions(frame), checks.outliers(frame), *found, halted]
 
 
-def _short_volume(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _short_volume(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [fact_checks.short_volumes_fit(frame), fact_checks.known_not_before(frame, "date")]
 
 
-def _halts(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _halts(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     feed = session_halts(work.lake, date.fromisoformat(key))
     usable = fact_checks.halts_usable(frame, feed.unusable if feed else ())
     early = fact_checks.known_not_before(frame, "date")
@@ -85,7 +86,7 @@ def _halts(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[F
     return [offered, fact_checks.halts_have_ended(frame), usable, early]
 
 
-def _filings(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _filings(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     early = fact_checks.known_not_before(frame, "filing_date")
     return [fact_checks.clocks_told(frame), early]
 
@@ -93,17 +94,17 @@ def _filings(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list
 def _dated(column: str) -> Find:
     """Facts of a day that count as known on that day or later."""
 
-    def find_early(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    def find_early(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
         return [fact_checks.known_not_before(frame, column)]
 
     return find_early
 
 
-def _trades(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _trades(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.trades_reconcile(trade_totals(frame), _day_of(work, key))]
 
 
-def _bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _bars(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     is_from_minutes = frame.height > 0 and frame["source"][0] == "minutes"
     minutes = None if is_from_minutes else _minute_volume(work, key)
     found = [checks.price_ranges(frame), checks.tape_reconciles(frame, minutes)]
@@ -111,49 +112,45 @@ def _bars(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Fi
     return [*found, checks.bars_suit(frame)] if "is_clamped" in frame.columns else found
 
 
-def _features(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _features(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     bars = work.lake.read("dollar_imbalance_bars", key, ["bar_id", "close_timestamp"])
     return [checks.known_in_time(frame, bars)]
 
 
-def _labels(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _labels(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.labels_in_session(frame), checks.label_balance(frame)]
 
 
-def _weights(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _weights(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     day = split_ticker_session(key)[1]
     in_period = checks.in_some_period(day, work.settings.dataset.periods)
     return [checks.weights_valid(frame), in_period]
 
 
-def _dataset(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _dataset(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     remedy = "see that ticker-sessions of its dates were selected, and have bars and labels"
     some = checks.has_rows(frame, "events", remedy)
     return [some, checks.selection_consistent(frame), checks.weights_valid(frame)]
 
 
-def _coverage(work: Workspace, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+def _coverage(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.vendor_coverage(frame)]
 
 
-def _halted_long(work: Workspace, day: date) -> set[str]:
+def _halted_long(work: LakeContext, day: date) -> set[str]:
     """Tickers halted for half a session or longer in one of the 30 sessions before."""
     sessions = work.sessions_before(day, work.settings.metrics.mean_sessions)
-    return {ticker for key in sessions for ticker in _long_halts(work, key)}
+    return {ticker for key in sessions for ticker in _LONG_HALTS.get(work.lake, key) or ()}
 
 
-def _long_halts(work: Workspace, key: str) -> set[str]:
-    """Tickers halted for half of a session or longer; read once."""
-    held = work.notes.get(("long halts", key))
-    if held is None:
-        hours = session_hours(date.fromisoformat(key))
-        feed = session_halts(work.lake, date.fromisoformat(key))
-        held = set() if feed is None else set(long_halts(feed.rows, hours))
-        work.notes["long halts", key] = held
-    return held
+def _long_halts(lake: Lake, key: str | None) -> set[str]:
+    """Tickers halted for half of a session or longer."""
+    day = date.fromisoformat(str(key))
+    feed = session_halts(lake, day)
+    return set() if feed is None else set(long_halts(feed.rows, session_hours(day)))
 
 
-def _rows_before(work: Workspace, table: str, key: str) -> int | None:
+def _rows_before(work: LakeContext, table: str, key: str) -> int | None:
     """Rows of the same table in the session before; None when it is not stored."""
     before = work.sessions_before(date.fromisoformat(key), 1)
     if not before or not work.lake.exists(table, before[0]):
@@ -161,33 +158,28 @@ def _rows_before(work: Workspace, table: str, key: str) -> int | None:
     return work.lake.read(table, before[0], ["ticker"]).height
 
 
-def _day_of(work: Workspace, key: str) -> Totals | None:
+def _day_of(work: LakeContext, key: str) -> Totals | None:
     """Shares and dollars of a ticker-session's day; None when they are not stored."""
     ticker, day = split_ticker_session(key)
-    held = work.notes.get(("day totals", day))
-    if held is None:
-        held = work.notes["day totals", day] = stored_day(work.lake, day)
-    return held.get(ticker)
+    return (_DAYS.get(work.lake, day.isoformat()) or {}).get(ticker)
 
 
-def _minute_volume(work: Workspace, key: str) -> float | None:
+def _minute_volume(work: LakeContext, key: str) -> float | None:
     """The sum of a ticker-session's minutes; None when it is not known."""
     ticker, day = split_ticker_session(key)
-    return _minute_volumes(work, day.isoformat()).get(ticker)
+    return (_MINUTE_VOLUMES.get(work.lake, day.isoformat()) or {}).get(ticker)
 
 
-def _minute_volumes(work: Workspace, session: str) -> dict[str, float]:
-    """Sums of the minutes of a session by ticker; read once for all its ticker-sessions."""
-    held = work.notes.get(("minute volumes", session))
-    if held is None:
-        held = {}
-        if work.lake.exists("session_summary", session):
-            columns = ["ticker", "minute_volume"]
-            held = dict(work.lake.read("session_summary", session, columns).iter_rows())
-        work.notes["minute volumes", session] = held
-    return held
+def _minute_volumes(lake: Lake, key: str | None) -> dict[str, float]:
+    """Sums of the minutes of a session by ticker."""
+    return dict(lake.read("session_summary", key, ["ticker", "minute_volume"]).iter_rows())
 
 
+_LONG_HALTS = FileCache("halts", _long_halts)
+_MINUTE_VOLUMES = FileCache("session_summary", _minute_volumes)
+_DAYS = FileCache(
+    "session_summary", lambda lake, key: stored_day(lake, date.fromisoformat(str(key)))
+)
 _FINDS: dict[str, Find] = {
     "tickers": _listing,
     "daily_bars": _daily_bars,

@@ -7,7 +7,6 @@ the feed had a row that can't be; such rows are named in the source of the store
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -16,12 +15,11 @@ import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.settings import TickSettings
 
 SOURCE = "nasdaqtrader.com tradehalts"
 _WITHOUT, _BETWEEN = " without ", "; "
-_MOST_HELD = 600
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,26 +41,9 @@ class SessionFeed:
         return self.rows.filter(pl.col("ticker") == ticker)
 
 
-_HELD: dict[tuple[str, str], tuple[str, SessionFeed | None]] = {}
-
-
 def session_halts(lake: Lake, day: date) -> SessionFeed | None:
-    """The feed of a session; None when it is not stored or was out of reach.
-
-    Read anew only when the file has changed.
-    """
-    with _LOCK:
-        return _session_halts(lake, day)
-
-
-def _session_halts(lake: Lake, day: date) -> SessionFeed | None:
-    place, digest = (str(lake.root), day.isoformat()), lake.digest("halts", day.isoformat())
-    held = _HELD.get(place)
-    if held is None or held[0] != digest:
-        while len(_HELD) >= _MOST_HELD:
-            _HELD.pop(next(iter(_HELD)), None)
-        held = _HELD[place] = (digest, _read(lake, day.isoformat()))
-    return held[1]
+    """The feed of a session; None when it is not stored or was out of reach."""
+    return _FEEDS.get(lake, day.isoformat())
 
 
 def halts_of(lake: Lake, ticker: str, day: date) -> pl.DataFrame | None:
@@ -88,8 +69,11 @@ def unusable_rows(source: str) -> Iterable[str]:
     return filter(None, source.partition(_WITHOUT)[2].split(_BETWEEN))
 
 
-def _read(lake: Lake, key: str) -> SessionFeed | None:
+def _read(lake: Lake, key: str | None) -> SessionFeed | None:
     stamp = lake.stamp("halts", key)
     if stamp is None or not stamp.source:
         return None
     return SessionFeed(lake.read("halts", key), tuple(unusable_rows(stamp.source)))
+
+
+_FEEDS = FileCache("halts", _read)

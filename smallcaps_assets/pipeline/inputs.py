@@ -10,25 +10,26 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 
 import polars as pl
 
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
+from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.feed_inputs import FACT_INPUTS, of_facts
 from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
+from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
-from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES, Partitioning, Window
 from smallcaps_assets.settings import UNION
 
 DATASET_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
-_ACTIONS: dict[tuple[str, str, str], tuple[str, list[date], list[str]]] = {}
 
 
-def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]:
+def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[str]:
     """Digests of the files, and the facts, that a partition is made from, in a fixed order."""
     declared = TABLES[table]
     if table in FACT_INPUTS:
@@ -45,11 +46,10 @@ def input_digests(work: Workspace, table: str, key: str | None) -> Iterator[str]
     elif declared.partitioning is Partitioning.PERIOD and key:
         yield from _of_period(work, key)
     else:
-        for upstream in declared.upstream:
-            yield from (work.lake.digest(upstream, k or None) for k in work.lake.keys(upstream))
+        yield from filter(None, (work.lake.digests(upstream) for upstream in declared.upstream))
 
 
-def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
+def _of_session(work: LakeContext, table: str, day: date) -> Iterator[str]:
     lake = work.lake
     for name in TABLES[table].upstream:
         if name in _ACTION_DATES:
@@ -62,7 +62,7 @@ def _of_session(work: Workspace, table: str, day: date) -> Iterator[str]:
         yield told
 
 
-def _in_window(work: Workspace, table: str, upstream: str, day: date) -> list[str]:
+def _in_window(work: LakeContext, table: str, upstream: str, day: date) -> list[str]:
     """Partitions of an upstream table that a session is made from, and that tell whether it is."""
     window = TABLES[table].window(upstream) or Window(upstream)
     if TABLES[upstream].partitioning is Partitioning.MONTH:
@@ -74,19 +74,18 @@ def _in_window(work: Workspace, table: str, upstream: str, day: date) -> list[st
 
 def _actions_until(lake: Lake, table: str, year: str, day: date) -> str:
     """A digest of a year's actions up to a day: later ones put no earlier session out of date."""
-    file, place = lake.digest(table, year), (str(lake.root), table, year)
-    if file == "absent":
-        return file
-    held = _ACTIONS.get(place)
-    if held is None or held[0] != file:
-        held = (file, *_running_digests(lake.read(table, year), _ACTION_DATES[table]))
-        _ACTIONS[place] = held
-    _, days, digests = held
+    running = _RUNNING[table].get(lake, year)
+    if running is None:
+        return "absent"
+    days, digests = running
     return digests[bisect_right(days, day)]
 
 
-def _running_digests(rows: pl.DataFrame, column: str) -> tuple[list[date], list[str]]:
-    """The days of some rows, and the digests before the first and after each of them."""
+def _running_actions(
+    table: str, column: str, lake: Lake, year: str | None
+) -> tuple[list[date], list[str]]:
+    """The days of a year's actions, and the digests before the first and after each of them."""
+    rows = lake.read(table, year)
     running, days, digests = hashlib.sha256(), [], ["none"]
     by_day = rows.sort(column, *rows.columns, maintain_order=True)
     for (day,), group in by_day.group_by(column, maintain_order=True):
@@ -96,7 +95,7 @@ def _running_digests(rows: pl.DataFrame, column: str) -> tuple[list[date], list[
     return days, digests
 
 
-def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
+def _of_coverage(work: LakeContext, key: str) -> Iterator[str]:
     """The session's tables, its trades, the facts it knows, and why any of them failed."""
     day, failures = date.fromisoformat(key), Failures(work.lake)
     names = sorted(ticker_sessions_of(work.lake, day).values())
@@ -112,7 +111,7 @@ def _of_coverage(work: Workspace, key: str) -> Iterator[str]:
         yield "the halt feed no longer had the session"
 
 
-def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
+def _of_ticker_session(work: LakeContext, table: str, key: str) -> Iterator[str]:
     ticker, day = split_ticker_session(key)
     for name in TABLES[table].upstream:
         if name == "halts":
@@ -127,7 +126,7 @@ def _of_ticker_session(work: Workspace, table: str, key: str) -> Iterator[str]:
         yield str(row.get("eligible_from"))
 
 
-def _of_period(work: Workspace, key: str) -> Iterator[str]:
+def _of_period(work: LakeContext, key: str) -> Iterator[str]:
     lake, periods = work.lake, work.settings.dataset.periods
     if key == UNION:
         yield from (lake.digest("ml_dataset", period.name) for period in periods)
@@ -142,30 +141,27 @@ def _of_period(work: Workspace, key: str) -> Iterator[str]:
 
 def registry_rows(lake: Lake) -> dict[str, dict]:
     """Rows of the registry by partition key."""
-    return _registry(lake)[0]
+    return (_REGISTRY.get(lake) or ({}, {}))[0]
 
 
 def ticker_sessions_of(lake: Lake, day: date) -> dict[str, str]:
     """Partition keys of a session's qualified ticker-sessions by ticker."""
-    return _registry(lake)[1].get(day, {})
+    return (_REGISTRY.get(lake) or ({}, {}))[1].get(day, {})
 
 
-def _registry(lake: Lake) -> tuple[dict[str, dict], dict[date, dict[str, str]]]:
-    """Rows by key, and qualified keys by session; read anew only when the file has changed."""
-    digest = lake.digest("ticker_sessions")
-    if digest == "absent":
-        return {}, {}
-    held = _REGISTRIES.get(str(lake.root))
-    if held is None or held[0] != digest:
-        frame: pl.DataFrame = lake.read("ticker_sessions")
-        rows = {row["partition_key"]: row for row in frame.iter_rows(named=True)}
-        by_day: dict[date, dict[str, str]] = {}
-        for key, row in rows.items():
-            if row["is_qualified"]:
-                by_day.setdefault(row["date"], {})[row["ticker"]] = key
-        held = (digest, (rows, by_day))
-        _REGISTRIES[str(lake.root)] = held
-    return held[1]
+def _registry(lake: Lake, key: str | None) -> tuple[dict[str, dict], dict[date, dict[str, str]]]:
+    """Rows by key, and qualified keys by session and ticker."""
+    frame: pl.DataFrame = lake.read("ticker_sessions")
+    rows = {row["partition_key"]: row for row in frame.iter_rows(named=True)}
+    by_day: dict[date, dict[str, str]] = {}
+    for name, row in rows.items():
+        if row["is_qualified"]:
+            by_day.setdefault(row["date"], {})[row["ticker"]] = name
+    return rows, by_day
 
 
-_REGISTRIES: dict[str, tuple[str, tuple[dict[str, dict], dict[date, dict[str, str]]]]] = {}
+_REGISTRY = FileCache("ticker_sessions", _registry, most=4)
+_RUNNING = {
+    table: FileCache(table, partial(_running_actions, table, column))
+    for table, column in _ACTION_DATES.items()
+}

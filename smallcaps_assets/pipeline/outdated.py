@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.pipeline.inputs import input_digests
-from smallcaps_assets.pipeline.workspace import Digests, Workspace
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.pipeline.workspace import Workspace
 
 
 class StillLake(Lake):
@@ -20,6 +18,7 @@ class StillLake(Lake):
     def __init__(self, lake: Lake) -> None:
         super().__init__(lake.root)
         self._found: dict[tuple[str, str | None], str] = {}
+        self._of_tables: dict[str, str] = {}
 
     def digest(self, name: str, key: str | None = None) -> str:
         """As `Lake.digest`, when it was first asked for."""
@@ -28,26 +27,18 @@ class StillLake(Lake):
             self._found[place] = super().digest(name, key)
         return self._found[place]
 
-
-def digests_once() -> Digests:
-    """`input_digests` that finds those of all tickers' histories once: they are the same."""
-    held: dict[str, list[str]] = {}
-
-    def found(work: Workspace, table: str, key: str | None) -> Iterable[str]:
-        if TABLES[table].partitioning is not Partitioning.TICKER:
-            return input_digests(work, table, key)
-        if table not in held:
-            held[table] = list(input_digests(work, table, key))
-        return held[table]
-
-    return found
+    def digests(self, name: str) -> str:
+        """As `Lake.digests`, when they were first asked for."""
+        if name not in self._of_tables:
+            self._of_tables[name] = super().digests(name)
+        return self._of_tables[name]
 
 
 def at_once(work: Workspace) -> Workspace:
     """The workspace for looking at many partitions while nothing is written."""
     if isinstance(work.lake, StillLake):
         return work
-    return replace(work, lake=StillLake(work.lake), digests=digests_once())
+    return replace(work, lake=StillLake(work.lake))
 
 
 def outdated(work: Workspace, table: str, keys: Iterable[str]) -> list[str]:

@@ -10,8 +10,9 @@ import polars as pl
 
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.lake import Scope
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 
 
 def actions(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
@@ -35,17 +36,17 @@ def factors(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 
 def _actions(work: Workspace, table: str, key: str) -> Built:
-    fetch = work.polygon.splits if table == "splits" else work.polygon.dividends
+    fetch = work.clients.polygon.splits if table == "splits" else work.clients.polygon.dividends
     return Built(fetch(int(key)))
 
 
 def _details(work: Workspace, key: str) -> Built:
     month = date.fromisoformat(f"{key}-01")
-    listed = work.polygon.tickers(_first_session(work, month))
+    listed = work.clients.polygon.tickers(_first_session(work, month))
     companies = listed.filter(pl.col("type").is_in(["CS", "ADRC"]))["ticker"].to_list()
-    kept = work.spool.pages("ticker_details", key)
-    frame, failed = work.polygon.ticker_details_of_month(month, companies, kept)
-    delisted = work.polygon.delisted_dates()
+    kept = work.clients.spool.pages("ticker_details", key)
+    frame, failed = work.clients.polygon.ticker_details_of_month(month, companies, kept)
+    delisted = work.clients.polygon.delisted_dates()
     is_doubted = delisted.is_empty() or not companies
     return Built(
         with_delisted_dates(frame, delisted, month),

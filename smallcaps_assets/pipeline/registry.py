@@ -2,7 +2,8 @@
 
 from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.pipeline.density import density_metadata
-from smallcaps_assets.pipeline.workspace import Built, Outcomes, Workspace
+from smallcaps_assets.pipeline.outcome import Built, Outcomes
+from smallcaps_assets.pipeline.workspace import Workspace
 
 
 def registry(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:

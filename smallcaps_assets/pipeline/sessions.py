@@ -18,9 +18,10 @@ from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.pipeline.density import day_metadata
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import CLOSES_LOOKED_BACK, METRICS_WINDOW, TABLES, YEAR_WINDOW
 from smallcaps_assets.sources.polygon.minutes import Minutes
 from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
@@ -50,7 +51,8 @@ class Stages:
     @cached_property
     def minutes(self) -> Minutes:
         """The minutes of all sessions of the run."""
-        return Minutes(self.work.router, self.work.spool, self._month_of_minutes, self._traded)
+        clients = self.work.clients
+        return Minutes(clients.router, clients.spool, self._month_of_minutes, self._traded)
 
     def close(self) -> None:
         """Close what was opened for the run."""
@@ -90,15 +92,17 @@ class Stages:
         return self.work.make(table, key, lambda: build(day))
 
     def build_tickers(self, day: date) -> Built:
-        return Built(self.work.polygon.tickers(day), {"source": "REST, pages"})
+        return Built(self.work.clients.polygon.tickers(day), {"source": "REST, pages"})
 
     def build_daily_bars(self, day: date) -> Built:
-        return Built(self.work.polygon.daily_bars(day), {"source": "REST, one grouped call"})
+        return Built(
+            self.work.clients.polygon.daily_bars(day), {"source": "REST, one grouped call"}
+        )
 
     def build_short_volume(self, day: date) -> Built:
         if day < FINRA_START:
             return Built(TABLES["short_volume"].empty(), {"source": f"none before {FINRA_START}"})
-        answer = self.work.finra.short_volume(day)
+        answer = self.work.clients.finra.short_volume(day)
         source, stamp = f"CNMS {answer.sha256}", self.work.lake.stamp("short_volume", str(day))
         metadata = {"source": "FINRA CNMS", "sha256": answer.sha256}
         if stamp is not None and stamp.source not in ("", source):

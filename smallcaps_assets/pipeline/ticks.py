@@ -32,9 +32,10 @@ from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.pipeline.halt_feed import halts_of
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
 from smallcaps_assets.pipeline.shared import kept
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Built, Outcome, Outcomes, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES
 
@@ -160,7 +161,7 @@ class TickerDay:
 
     def _trades(self, row: dict[str, Any]) -> Built:
         companions = self.chain.tickers_of(self.date)
-        answer = self.chain.work.router.trades(self.ticker, self.date, companions)
+        answer = self.chain.work.clients.router.trades(self.ticker, self.date, companions)
         metadata = {"source": answer.route, "file": answer.source, "rules": row["rules"]}
         return Built(answer.frame, metadata, source=answer.source, forget=answer.forget)
 

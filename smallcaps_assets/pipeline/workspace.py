@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,9 +14,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PanicException
 
-from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.domain.quality.changes import changes
-from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import (
     DamagedFileError,
     Empties,
@@ -31,15 +29,13 @@ from smallcaps_assets.lake import (
 from smallcaps_assets.lake.empties import today_in_new_york
 from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.lake.paths import PartitionKeyError, is_key
-from smallcaps_assets.pipeline.clients import Regulators
-from smallcaps_assets.pipeline.partition_keys import MarketSpan
-from smallcaps_assets.schemas import TABLES, Partitioning
-from smallcaps_assets.settings import Settings
-from smallcaps_assets.sources.errors import MissingTickers, NotOffered, SourceError
-from smallcaps_assets.sources.http.page_cache import Spool
-from smallcaps_assets.sources.polygon.client import PolygonClient
-from smallcaps_assets.sources.polygon.router import Router
-from smallcaps_assets.sources.regulators.finra import FinraClient
+from smallcaps_assets.pipeline.clients import Clients
+from smallcaps_assets.pipeline.context import LakeContext
+from smallcaps_assets.pipeline.findings import find
+from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.sources.errors import MissingTickers, NotOffered
 
 FETCHED_TABLES = (
     "tickers",
@@ -60,124 +56,38 @@ PACE = ("requests so far", "refused so far (429)", "requests per second")
 CHANGES = "changes since the last reading"
 
 
-@dataclass(frozen=True)
-class Built:
-    """A partition's rows before they are stored, and what to tell of them.
-
-    `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers
-    that it could not give, of `expected` in a whole partition; `doubted` is what it gave nothing of
-    although there should be something, by default all of a frame without rows that should have
-    some; `source` names the flat file and ETag that the rows came from; `forget` is called when the
-    rows are stored; `meta` is what the meta.json beside them says.
-    """
-
-    frame: pl.DataFrame
-    metadata: dict[str, Any] = field(default_factory=dict)
-    asked: Scope | None = None
-    expected: int = 0
-    missing: Mapping[str, SourceError] = field(default_factory=dict)
-    doubted: Scope | None = None
-    source: str = ""
-    forget: Callable[[], None] = lambda: None
-    meta: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one partition of one table: stored, found complete, or failed.
-
-    Stored and failed at once when single tickers are missing from it; `is_unchanged` when an empty
-    answer was read again, is as empty as before, and nothing was made.
-    """
-
-    table: str
-    key: str | None
-    seconds: float = 0.0
-    written: Written | None = None
-    preview: pl.DataFrame | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    error: Exception | None = None
-    is_reused: bool = False
-    is_unchanged: bool = False
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether it went wrong; what a vendor does not offer has not."""
-        return self.error is not None and not isinstance(self.error, NotOffered)
-
-
-Observer = Callable[[Outcome], None]
-Outcomes = Generator[Outcome, None, None]
 Stage = Callable[["Workspace", list[str], list[str]], Outcomes]
 """Outcomes of some tables of an op, in its order, over some partition keys; none where uncut."""
-Digests = Callable[["Workspace", str, str | None], Iterable[str]]
-Findings = Callable[["Workspace", str, str | None, pl.DataFrame], Iterable[Finding]]
 
 
 @dataclass
-class Workspace:
-    """Everything that the stages of one run share."""
+class Workspace(LakeContext):
+    """A lake to work on in one run: what is asked for, the sources, and how partitions are stored.
 
-    settings: Settings
-    lake: Lake
-    span: MarketSpan
-    get_polygon: Callable[[], PolygonClient]
-    get_router: Callable[[], Router]
-    get_finra: Callable[[], FinraClient]
-    get_regulators: Callable[[], Regulators]
-    get_spool: Callable[[], Spool]
-    digests: Digests
-    findings: Findings
-    tickers: tuple[str, ...] = ()
+    `clients` are those of the settings unless others are given; `done` is what the run has
+    finished.
+    """
+
+    clients: Clients = None  # type: ignore[assignment]
     skip_complete: bool = False
     today: Callable[[], date] = today_in_new_york
-    notes: dict[Any, Any] = field(default_factory=dict)
     done: set[tuple[str, str | None]] = field(default_factory=set)
 
-    @cached_property
-    def polygon(self) -> PolygonClient:
-        """The vendor's client; nothing is contacted before it is asked for."""
-        return self.get_polygon()
-
-    @cached_property
-    def router(self) -> Router:
-        """The choice between flat files and REST."""
-        return self.get_router()
-
-    @cached_property
-    def spool(self) -> Spool:
-        """Answers on disk until the partitions made from them are stored."""
-        return self.get_spool()
-
-    @cached_property
-    def regulators(self) -> Regulators:
-        """The clients of the SEC and of the halt feed."""
-        return self.get_regulators()
+    def __post_init__(self) -> None:
+        self.clients = self.clients or Clients(self.settings)
 
     @cached_property
     def empties(self) -> Empties:
         """What of the lake came out empty and should not have, and when it was read."""
         return Empties(self.lake, self.today)
 
-    @cached_property
-    def finra(self) -> FinraClient:
-        """FINRA's client."""
-        return self.get_finra()
-
     def stamp(self, table: str, key: str | None) -> Stamp:
         """The stamp of a file that this run would make of its inputs as they are now."""
         declared = TABLES[table]
         config = self.settings.digest(declared.settings)
-        inputs = "\n".join(self.digests(self, table, key))
+        inputs = "\n".join(input_digests(self, table, key))
         digest = hashlib.sha256(inputs.encode()).hexdigest()[:16] if inputs else ""
         return Stamp(table, declared.version, config, str(self.scope(table)), digest)
-
-    def scope(self, table: str) -> Scope:
-        """The tickers that this run makes of a table; only market-wide tables can be limited."""
-        declared = TABLES[table]
-        is_limited = declared.partitioning is Partitioning.SESSION and "ticker" in declared.key
-        return Scope.only(self.tickers) if is_limited else Scope()
 
     def held(self, table: str, key: str | None) -> Scope:
         """The tickers of a stored partition that need not be asked for again; none if outdated.
@@ -216,7 +126,8 @@ class Workspace:
         if found is None or not found.source:
             return True
         day = date.fromisoformat(str(key).rpartition("_")[2])
-        return not self.router.is_replaced(day, found.source, self.lake.modified(table, key))
+        stored_at = self.lake.modified(table, key)
+        return not self.clients.router.is_replaced(day, found.source, stored_at)
 
     def make(self, table: str, key: str | None, build: Callable[[], Built]) -> Outcome:
         """Build and store one partition, or find it complete when the run may skip those.
@@ -269,7 +180,7 @@ class Workspace:
         built.forget()
         if built.meta is not None:
             write_meta(self.lake, table, key, built.meta, stored.seal)
-        found = tuple(self.findings(self, table, key, frame))
+        found = tuple(find(self, table, key, frame))
         return Outcome(
             *(table, key, 0.0, stored, frame.head(5), metadata, error),
             is_unchanged=is_same,
@@ -316,7 +227,7 @@ class Workspace:
         """How the vendor's client has fared so far in this process."""
         if table not in FETCHED_TABLES:
             return {}
-        sent = self.polygon.counters()
+        sent = self.clients.polygon.counters()
         return dict(zip(PACE, (sent["requests"], sent["rate_limited"], sent["rate"]), strict=True))
 
     def _remember(self, outcome: Outcome) -> None:
@@ -336,17 +247,8 @@ class Workspace:
         """The outcome of a partition that is complete already."""
         frame = self.lake.read(table, key)
         stored = written(self.lake, table, key, len(frame))
-        findings = tuple(self.findings(self, table, key, frame))
+        findings = tuple(find(self, table, key, frame))
         return Outcome(table, key, 0.0, stored, frame.head(5), is_reused=True, findings=findings)
-
-    def sessions_before(self, day: date, count: int) -> list[str]:
-        """Keys of the market's last `count` sessions before a day, in order."""
-        days = sessions(self.span.start, day)
-        return [d.isoformat() for d in days if d < day][-count:]
-
-    def only_wanted(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows of the run's tickers; all rows when the run has no such limit."""
-        return frame.filter(pl.col("ticker").is_in(self.tickers)) if self.tickers else frame
 
 
 def written(lake: Lake, table: str, key: str | None, rows: int) -> Written:

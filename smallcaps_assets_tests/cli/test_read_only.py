@@ -15,7 +15,8 @@ import pytest
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.instance import open_instance, report_stored
 from smallcaps_assets.pipeline.market import market_identity
-from smallcaps_assets.pipeline.workspace import Outcome, written
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.workspace import written
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import environment, listing, smallcaps
 from smallcaps_assets_tests.lake.desk_lake import DAYS, bars, stamp

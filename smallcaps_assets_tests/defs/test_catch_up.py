@@ -104,7 +104,7 @@ def test_day_without_a_file_expected_awaited_and_then_asked_for(work: Workspace)
         Loopback(Reply(MISSING_DAY, 403)) as server,
         FinraClient(url=server.url) as client,
     ):
-        work.get_finra = lambda: client
+        work.clients.finra = client
         evening = datetime(2024, 12, 27, 18, 45, tzinfo=NEW_YORK)
         assert not _is_market_out(Look(work, instance, evening, [key]), key)
         assert len(server.asked) == 1

@@ -10,7 +10,6 @@ from pathlib import Path
 import dagster as dg
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.common import workspace_over
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import QUALITY
 from smallcaps_assets.orchestration.location import location_settings
@@ -52,7 +51,7 @@ def workspace_of(root: Path) -> Workspace:
     """A workspace over a lake with the settings that it remembers."""
     settings = location_settings({}, [f"lake.root={root}"])
     cuts = Cuts(*market_range(settings), settings.dataset.periods)
-    return workspace_over(settings, Lake(root), cuts)
+    return Workspace(settings, Lake(root), cuts)
 
 
 def test_no_figure_of_a_partition_hides_another(small_lake: Path) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.pipeline.inputs import input_digests
 from smallcaps_assets.pipeline.market import market_range
-from smallcaps_assets.pipeline.opening import workspace_over
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
@@ -36,13 +36,14 @@ class NamedLake(Lake):
 def digests(root: Path, settings: Settings) -> dict[str, dict[str, str]]:
     """Of each table: the digest of its settings, and one of what its partitions are made from."""
     span = MarketSpan(*market_range(settings), settings.dataset.periods)
-    work = workspace_over(settings, NamedLake(root), span)
+    work = Workspace(settings, NamedLake(root), span)
     return {
         name: {
             "settings": settings.digest(table.settings),
             "inputs": _hash(
-                f"{key}: {'; '.join(input_digests(work, name, key or None))}"
+                line
                 for key in work.lake.keys(name)
+                for line in (f"partition {key}", *input_digests(work, name, key or None))
             ),
         }
         for name, table in TABLES.items()

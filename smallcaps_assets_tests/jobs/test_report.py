@@ -9,7 +9,7 @@ from rich.console import Console
 from smallcaps_assets.cli.run import name_failures, summary_rows
 from smallcaps_assets.jobs.run import Report
 from smallcaps_assets.lake import Written
-from smallcaps_assets.pipeline.workspace import Outcome
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.sources.errors import SourceUnavailable
 
 KEY = "2024-12-12"

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.describe import event_metadata, preview
-from smallcaps_assets.pipeline.workspace import Outcome
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.reports.sparkline import columns_of, label_strip
 
 HOSTILE = [

@@ -17,8 +17,8 @@ from smallcaps_assets.orchestration.runner import (
     partition_keys,
     selected_tables,
 )
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import Outcome
 from smallcaps_assets.settings import RunSettings
 from smallcaps_assets.sources.errors import SourceUnavailable, Unauthorized
 

@@ -11,11 +11,11 @@ from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.pipeline import feeds
 from smallcaps_assets.pipeline.market import market_identity, market_range
-from smallcaps_assets.pipeline.opening import workspace_over
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.reference import _actions, _details
 from smallcaps_assets.pipeline.sessions import session_tables
-from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import OPS
 from smallcaps_assets.settings import Settings
 
@@ -47,7 +47,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
     }
     settings = Settings.model_validate(values)
     span = MarketSpan(*market_range(settings), settings.dataset.periods)
-    return workspace_over(settings, open_lake(str(root), market_identity(settings)), span)
+    return Workspace(settings, open_lake(str(root), market_identity(settings)), span)
 
 
 def reference(work: Workspace) -> list[Outcome]:

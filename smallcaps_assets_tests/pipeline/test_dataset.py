@@ -11,7 +11,8 @@ from pathlib import Path
 from smallcaps_assets.lake.meta import read_meta
 from smallcaps_assets.lake.verify import check_partition
 from smallcaps_assets.pipeline.dataset import build_dataset, datasets
-from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets_tests.end_to_end.command import environment
 from smallcaps_assets_tests.pipeline.small_dataset import EVENTS, fill, work_on
 

@@ -10,8 +10,9 @@ import polars as pl
 
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline.market import _sandbox_options, _started
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.reference import _actions
-from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import PolygonClient
@@ -109,7 +110,7 @@ def test_lake_given_storms_of_nothing_expected_equal_to_one_without(tmp_path: Pa
 
     settings = PolygonSettings(minute_route="rest", requests_per_second=100)
     client = PolygonClient(server.url, "sandbox", settings, clock=lambda: now[0], sleep=sleep)
-    stormy.get_polygon, stormy.router.client = lambda: client, client
+    stormy.clients.polygon, stormy.clients.router.client = client, client
     stages = [
         reference,
         *(lambda work, t=t: make_sessions(work, [t], KEYS) for t in (*LISTS, "minute_bars")),

@@ -18,7 +18,8 @@ from smallcaps_assets.pipeline.clients import Regulators
 from smallcaps_assets.pipeline.coverage import _of_fact, _of_session
 from smallcaps_assets.pipeline.feed_partitions import needed_halves, published_halves
 from smallcaps_assets.pipeline.halt_feed import halts_digest, halts_of
-from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import TickSettings
@@ -165,7 +166,7 @@ def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
 ) -> None:
     feed = HaltFeed(url="http://127.0.0.1:9", today=lambda: date(2026, 7, 1))
     later = workspace(tmp_path / "lake", **LONG)
-    later.get_regulators = lambda: Regulators(SecClient(contact="a b@c.de"), feed)
+    later.clients.regulators = Regulators(SecClient(contact="a b@c.de"), feed)
     outcome = made(later, "halts", "2024-11-01")
     assert outcome.error is None
     assert halts_of(later.lake, "GEVO", date(2024, 11, 1)) is None
@@ -178,7 +179,7 @@ def test_halts_out_of_reach_expected_no_feed_and_stored_ones_kept(
 
     key = next(k for k in work.lake.keys("halts") if work.lake.rows("halts", k))
     again = workspace(work.lake.root, short={"facilities": "FNSQ,FNRA"}, **LONG)  # type: ignore[arg-type]
-    again.get_regulators = later.get_regulators
+    again.clients.regulators = later.clients.regulators
     before = work.lake.read("halts", key)
     assert made(again, "halts", key, is_resumed=False).error is None
     assert work.lake.read("halts", key).equals(before)
@@ -255,7 +256,7 @@ def test_sec_without_contact_expected_refused_only_for_the_vendor_market(tmp_pat
     work = workspace(tmp_path / "lake", **LONG)
     assert made(work, "fails_to_deliver", "2024-10-01").error is None
     work = workspace(tmp_path / "other", **LONG)
-    work.get_regulators = lambda: Regulators(SecClient(), HaltFeed())
+    work.clients.regulators = Regulators(SecClient(), HaltFeed())
     outcome = made(work, "fails_to_deliver", "2024-10-01")
     assert isinstance(outcome.error, MissingContact)
     assert "sec.contact" in str(outcome.error)
@@ -322,7 +323,7 @@ def of_the_feed(work: Workspace, body: bytes, key: str) -> Outcome:
     """`halts` of a session made from a feed's answer."""
     with Loopback(Reply(body)) as server:
         feed = HaltFeed(url=server.url, throttle=Throttle(1000.0), today=lambda: date(2026, 7, 2))
-        work.get_regulators = lambda: Regulators(SecClient(contact="a b@c.de"), feed)
+        work.clients.regulators = Regulators(SecClient(contact="a b@c.de"), feed)
         return made(replace(work), "halts", key, is_resumed=False)
 
 
@@ -343,7 +344,7 @@ def test_halt_that_ends_before_it_begins_expected_named_beside_the_others(tmp_pa
     assert halts_of(work.lake, "BRK", day) is not None
     assert open_halts(work, day)[-1:] == [str(day)]  # looked at again in the evenings
 
-    work.get_regulators = lambda: Regulators(
+    work.clients.regulators = Regulators(
         SecClient(contact="a b@c.de"), HaltFeed(today=lambda: date(2028, 1, 3))
     )
     outcome = made(replace(work), "halts", str(day), is_resumed=False)

@@ -8,7 +8,8 @@ import pytest
 
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.pipeline.feeds import offered
-from smallcaps_assets.pipeline.workspace import Outcome, Workspace
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.sources.errors import NotOffered
 from smallcaps_assets_tests.pipeline.bench import BUILDS, workspace
 

@@ -64,10 +64,10 @@ def test_minutes_given_one_failing_ticker_expected_stored_without_and_asked_alon
     assert row["reason"].startswith(f"{ticker}: SourceUnavailable")
 
     mended = workspace(root, **REST)
-    before = mended.polygon.counters()["requests"]
+    before = mended.clients.polygon.counters()["requests"]
     again = make_sessions(mended, ["minute_bars"])
     assert [outcome.error for outcome in again.values()] == [None] * len(expected)
-    assert mended.polygon.counters()["requests"] - before == 1
+    assert mended.clients.polygon.counters()["requests"] - before == 1
     for table, key in expected:
         assert mended.lake.read(table, key).equals(whole.lake.read(table, key))
         assert mended.lake.path(table, key).read_bytes() == whole.lake.path(table, key).read_bytes()
@@ -82,9 +82,9 @@ def test_minutes_given_too_many_failing_tickers_expected_nothing_stored(root: Pa
     assert isinstance(outcome.error, MissingTickers)
     assert not work.lake.exists("minute_bars", KEY)
     mended = workspace(root, **REST)
-    before = mended.polygon.counters()["requests"]
+    before = mended.clients.polygon.counters()["requests"]
     assert make_sessions(mended, ["minute_bars"], [KEY])["minute_bars", KEY].error is None
-    assert mended.polygon.counters()["requests"] - before == len(outcome.error.reasons)
+    assert mended.clients.polygon.counters()["requests"] - before == len(outcome.error.reasons)
 
 
 def test_minutes_given_a_plan_without_them_expected_not_entitled_in_the_coverage(
