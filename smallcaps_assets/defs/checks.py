@@ -94,7 +94,8 @@ def take_back(instance: dg.DagsterInstance, work: Workspace) -> None:
     still = at_once(replace(work, tickers=()))
     for table, key in keys.items():
         last = known[key].evaluation if key in known else None
-        if last is None or not last.passed:
+        # A run that ended before its checks leaves a plan behind, which says nothing.
+        if not isinstance(last, dg.AssetCheckEvaluation) or not last.passed:
             found = [look_at_outdated(still, table)]
             instance.report_runless_asset_event(evaluation(table, None, found, check=UP_TO_DATE))
 

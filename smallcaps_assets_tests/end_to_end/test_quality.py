@@ -13,9 +13,9 @@ from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import QUALITY
 from smallcaps_assets.orchestration.location import location_settings
-from smallcaps_assets.orchestration.partitions import Cuts
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.market import market_range
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
@@ -50,8 +50,8 @@ def test_errors_of_data_are_nowhere_in_the_small_market(small_lake: Path) -> Non
 def workspace_of(root: Path) -> Workspace:
     """A workspace over a lake with the settings that it remembers."""
     settings = location_settings({}, [f"lake.root={root}"])
-    cuts = Cuts(*market_range(settings), settings.dataset.periods)
-    return Workspace(settings, Lake(root), cuts)
+    span = MarketSpan(*market_range(settings), settings.dataset.periods)
+    return Workspace(settings, Lake(root), span)
 
 
 def test_no_figure_of_a_partition_hides_another(small_lake: Path) -> None:

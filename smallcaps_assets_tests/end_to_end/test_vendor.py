@@ -38,6 +38,7 @@ OPENED = {
     "selection.min_dollar_volume": "0",
     "polygon.retry_budget": "2",
     "polygon.empty_seconds": "0",
+    "metrics.lookback_sessions": "15",
 }
 FIRST, LAST = "2025-01-02", "2025-01-03"
 
@@ -47,7 +48,7 @@ def vendor() -> Iterator[Sandbox]:
     """A market with enough sessions before the ones asked for, and faults now and then."""
     config = SandboxConfig(
         tickers=20,
-        start=date(2024, 10, 1),
+        start=date(2024, 12, 2),
         end=date(2025, 1, 3),
         season=66,
         api_key=KEY,
