@@ -48,9 +48,9 @@ def vendor() -> Iterator[Sandbox]:
     """A market with enough sessions before the ones asked for, and faults now and then."""
     config = SandboxConfig(
         tickers=20,
-        start=date(2024, 12, 2),
+        start=date(2024, 11, 20),
         end=date(2025, 1, 3),
-        season=66,
+        season=30,
         api_key=KEY,
         trades_scale=0.5,
         faults=FAULTS,
