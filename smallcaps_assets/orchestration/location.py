@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.lake.identity import LakeIdentity, read_identity
 from smallcaps_assets.settings import (
     CONFIG_FILE,
     FLATFILE_KEY_VARIABLES,
@@ -55,15 +57,25 @@ def location_settings(
     if "://" in first.lake.root:
         _check_secrets(environment, STORE_KEY_VARIABLES)
     known = read_identity(first.lake.root)
+    remembered = _remembered(*known) if known else None
     is_named = "name" in first.market.model_fields_set
     if not is_named and api_key(environment) and (is_new_run or known is None):
         given = [*given, "market.name=polygon"]
-    settings = load_settings(given, remembered=known[1] if known else None, **sources)
+    settings = load_settings(given, remembered=remembered, **sources)
     if settings.market.name == "polygon":
         _check_secrets(environment, (KEY_VARIABLE, *FLATFILE_KEY_VARIABLES))
-    if known is not None:
-        _check_end(settings, known[1])
+    if remembered is not None:
+        _check_end(settings, remembered)
     return settings
+
+
+def _remembered(identity: LakeIdentity, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a lake remembers. The market of one of version 0.1.0 was planned as a single season."""
+    parameters = identity.parameters
+    if "start" not in parameters or "season" in parameters:
+        return settings
+    days = sessions(*(date.fromisoformat(parameters[name]) for name in ("start", "end")))
+    return settings | {"sandbox": {"season": len(days), **settings.get("sandbox", {})}}
 
 
 def _check_end(settings: Settings, remembered: Mapping[str, Any]) -> None:

@@ -391,7 +391,8 @@ def test_lake_of_the_first_version_is_accepted_where_its_market_is_the_same(fold
     open_lake(folder / "data", known, {"market": {"name": "simulated"}})
     check_lake(settings_of(None, None, ("sandbox.end=2025-01-31",), None))
     open_lake(folder / "other", LakeIdentity("simulated", old | {"end": "2024-12-31"}))
-    assert "holds the market" in refusal("--lake", "other", command="status")
+    check_lake(settings_of(None, "other", (), None))
+    assert "holds the market" in refusal("--lake", "other", "--set", "sandbox.season=70")
 
 
 def test_port_that_is_taken_is_refused_before_anything_starts() -> None:
