@@ -32,7 +32,7 @@ from vendor_server import DAY, MONTH, Offer, served
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import PolygonClient, Router, SourceError
-from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.minutes import Minutes
 
 KEY = "benchmark-key-of-no-worth"
@@ -216,7 +216,7 @@ def _peak() -> float:
 
 def _million_trades() -> None:
     with served(Offer(trades=1_000_000)) as (url, _), tempfile.TemporaryDirectory() as folder:
-        kept = Spool(Path(folder)).pages("trades", "AAA", str(DAY))
+        kept = PageCache(Path(folder)).pages("trades", "AAA", str(DAY))
         assert make_client(url).trades("AAA", DAY, kept).height == 1_000_000
 
 
@@ -226,9 +226,11 @@ def _month() -> None:
         served(Offer(bars=MINUTES_A_MONTH)) as (url, _),
         tempfile.TemporaryDirectory() as folder,
     ):
-        client, spool = make_client(url, minute_route="rest"), Spool(Path(folder))
+        client, page_cache = make_client(url, minute_route="rest"), PageCache(Path(folder))
         wanted = dict.fromkeys(days, tickers)
-        minutes = Minutes(Router(client, None, client.settings, spool), spool, lambda day: wanted)
+        minutes = Minutes(
+            Router(client, None, client.settings, page_cache), page_cache, lambda day: wanted
+        )
         rows = sum(minutes.session(day, tickers).frame.height for day in days)
         minutes.close()
         assert rows == TICKERS * MINUTES_A_MONTH, rows

@@ -158,7 +158,7 @@ class MainJob:
         """Do every step; the report names what was done and what failed."""
         end_orphans(self.instance)
         self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
-        self.work.clients.spool.sweep()
+        self.work.clients.page_cache.sweep()
         if not self.is_forced:
             self.report.known = report_unknown(self.instance, self.work)
         # A process killed after it stored these tables has not made the keys that follow from them.

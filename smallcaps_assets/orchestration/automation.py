@@ -10,23 +10,21 @@ import time
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import (
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import (
+
+from smallcaps_assets.orchestration.instance import LOCATION, MODULE
+from smallcaps_assets.orchestration.storage.private import (
     InstigatorState,
     InstigatorStatus,
     InstigatorTick,
+    InstigatorType,
+    LoadableTargetOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
     ScheduleInstigatorData,
     SensorInstigatorData,
     TickStatus,
 )
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-
-from smallcaps_assets.orchestration.instance import LOCATION, MODULE
 
 Instigator = dg.ScheduleDefinition | dg.SensorDefinition
 _DAEMON_SECONDS = 180

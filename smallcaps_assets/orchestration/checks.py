@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.orchestration.partitions import Partitions
+from smallcaps_assets.orchestration.storage.private import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from smallcaps_assets.schemas import TABLES
 
 QUALITY = "quality"

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run
-from dagster._core.remote_origin import (
+
+from smallcaps_assets.orchestration.instance import LOCATION
+from smallcaps_assets.orchestration.storage.private import (
+    InMemoryJob,
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    execute_run,
 )
-
-from smallcaps_assets.orchestration.instance import LOCATION
 
 
 def run_assets(

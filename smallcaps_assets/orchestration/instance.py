@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 import dagster as dg
 import yaml
-from dagster._core.instance.ref import InstanceRef
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from smallcaps_assets.lake import files
+from smallcaps_assets.orchestration.storage.private import InstanceRef
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace

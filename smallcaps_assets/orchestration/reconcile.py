@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import dagster as dg
-from dagster._core.events import AssetMaterializationPlannedData
-from dagster._core.utils import make_new_run_id
 
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import is_key
@@ -18,6 +16,10 @@ from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.orchestration.maintenance import process_tag
 from smallcaps_assets.orchestration.partitions import DYNAMIC
+from smallcaps_assets.orchestration.storage.private import (
+    AssetMaterializationPlannedData,
+    make_new_run_id,
+)
 from smallcaps_assets.schemas import TABLES
 
 JOB = "smallcaps_verify"

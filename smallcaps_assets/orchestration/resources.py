@@ -15,14 +15,14 @@ from smallcaps_assets.pipeline.clients import (
     Regulators,
     finra_client,
     of_sources,
+    page_cache,
     polygon_client,
     regulators,
     router,
-    spool,
 )
 from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.settings import Settings, explicit
-from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.polygon.router import Router
 from smallcaps_assets.sources.regulators.finra import FinraClient
@@ -64,9 +64,9 @@ class PolygonResource(_OfSettings):
         """The router of this process."""
         return router(self.settings)
 
-    def spool(self) -> Spool:
+    def page_cache(self) -> PageCache:
         """Where answers are kept until they are stored."""
-        return spool(self.settings)
+        return page_cache(self.settings)
 
 
 class FinraResource(_OfSettings):

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import AssetMaterializationPlannedData
 from pydantic import Field
 
 from smallcaps_assets.domain.quality.changes import NOTHING_CHANGED
 from smallcaps_assets.orchestration.checks import evaluation, latest_materialization
 from smallcaps_assets.orchestration.describe import event_metadata
+from smallcaps_assets.orchestration.storage.private import AssetMaterializationPlannedData
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.workspace import CHANGES, PACE
 from smallcaps_assets.schemas import TABLES

@@ -23,7 +23,7 @@ from smallcaps_assets.settings import (
     Settings,
     secret_of,
 )
-from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.polygon.flatfiles import make_flat_files
@@ -122,9 +122,9 @@ def _is_embedded(settings: Settings) -> bool:
     return settings.market.name != "polygon"
 
 
-def spool(settings: Settings) -> Spool:
+def page_cache(settings: Settings) -> PageCache:
     """Answers on disk until the partitions made from them are stored."""
-    return Spool(Path(settings.lake.local) / "state" / "spool")
+    return PageCache(Path(settings.lake.local) / "state" / "spool")
 
 
 @_client
@@ -135,7 +135,7 @@ def router(settings: Settings) -> Router:
     secrets = [key for key in keys if key]
     has_keys = settings.market.name == "polygon" and len(secrets) == 2
     flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
-    return Router(client, flat_files, client.settings, spool(settings))
+    return Router(client, flat_files, client.settings, page_cache(settings))
 
 
 class Clients:
@@ -161,9 +161,9 @@ class Clients:
         return router(self._polygon)
 
     @cached_property
-    def spool(self) -> Spool:
+    def page_cache(self) -> PageCache:
         """Answers on disk until the partitions made from them are stored."""
-        return spool(self._polygon)
+        return page_cache(self._polygon)
 
     @cached_property
     def finra(self) -> FinraClient:

@@ -16,7 +16,7 @@ from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.inputs import ticker_sessions_of
 from smallcaps_assets.pipeline.losses import short_tapes
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip
@@ -35,7 +35,7 @@ def session_coverage(work: Workspace, tables: list[str], keys: list[str]) -> Out
     return in_threads(one, keys, work.settings.run.threads)
 
 
-def _of_session(work: Workspace, key: str) -> Built:
+def _of_session(work: Workspace, key: str) -> BuildResult:
     lake = work.lake
     before = work.sessions_before(date.fromisoformat(key), 1)
     universe = _tickers(lake, "universe", key) or _tickers(lake, "universe", *before)
@@ -50,7 +50,7 @@ def _of_session(work: Workspace, key: str) -> Built:
         for row in frame.iter_rows(named=True)
     }
     sums = frame.select(pl.col(PARTS[1:]).sum()).row(0, named=True)
-    return Built(frame, {"coverage": coverage_strip(sums), **told})
+    return BuildResult(frame, {"coverage": coverage_strip(sums), **told})
 
 
 def _of_list(lake: Lake, key: str, before: list[str]) -> Reading:

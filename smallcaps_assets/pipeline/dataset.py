@@ -20,7 +20,7 @@ from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.pipeline.feed_inputs import fact_keys
 from smallcaps_assets.pipeline.inputs import DATASET_PARTS
 from smallcaps_assets.pipeline.losses import qualified_keys, short_tapes
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -108,7 +108,7 @@ def _of_sessions(work: Workspace, key: str, frame: pl.DataFrame) -> dict[str, An
     }
 
 
-def build_dataset(work: Workspace, key: str) -> Built:
+def build_dataset(work: Workspace, key: str) -> BuildResult:
     """One period's rows, or the union's, and what meta.json beside them says."""
     settings = work.settings
     if key == UNION:
@@ -129,7 +129,7 @@ def build_dataset(work: Workspace, key: str) -> Built:
     meta |= _of_sessions(work, key, frame)
     labels = dict(frame["label"].value_counts().iter_rows())
     told = {"labels": label_strip(labels), "meta": meta}
-    return Built(frame, told, meta=meta)
+    return BuildResult(frame, told, meta=meta)
 
 
 def facts_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Facts:
@@ -180,9 +180,11 @@ class Histories:
         """All adjustment factors."""
         return self.work.lake.read("adjustment_factors")
 
-    def build(self, key: str) -> Built:
+    def build(self, key: str) -> BuildResult:
         """One ticker's history."""
-        return Built(ticker_history(key, self.metrics, self.factors, self.watchlists, self.listed))
+        return BuildResult(
+            ticker_history(key, self.metrics, self.factors, self.watchlists, self.listed)
+        )
 
     def _of_symbols(self, table: str) -> pl.DataFrame:
         symbols = self.listed["ticker"].unique().implode()

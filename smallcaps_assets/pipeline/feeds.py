@@ -16,7 +16,7 @@ from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline import halt_feed
 from smallcaps_assets.pipeline.feed_inputs import month_reach
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace
 from smallcaps_assets.schemas import TABLES
@@ -32,7 +32,7 @@ from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
 NOT_OFFERED = (403, 404, 405, 410, 501)
 """Statuses by which a vendor says that it, or the plan, has no such endpoint."""
-Build = Callable[[Workspace, str, str], Built]
+Build = Callable[[Workspace, str, str], BuildResult]
 
 
 def feed(build: Build) -> Stage:
@@ -48,7 +48,7 @@ def feed(build: Build) -> Stage:
     return outcomes
 
 
-def offered(build: Build, work: Workspace, table: str, key: str) -> Built:
+def offered(build: Build, work: Workspace, table: str, key: str) -> BuildResult:
     """What a feed builds. Raises NotOffered where the vendor has no such endpoint."""
     try:
         return build(work, table, key)
@@ -60,7 +60,7 @@ def offered(build: Build, work: Workspace, table: str, key: str) -> Built:
 
 
 # By session --------------------------------------------------------------------------------------
-def halts(work: Workspace, table: str, key: str) -> Built:
+def halts(work: Workspace, table: str, key: str) -> BuildResult:
     day, feed = date.fromisoformat(key), work.clients.regulators.halts
     told, session = "none: the feed reaches one year back", halt_feed.session_halts(work.lake, day)
     if feed.reaches(day):
@@ -73,10 +73,10 @@ def halts(work: Workspace, table: str, key: str) -> Built:
     source = session.source if session else ""
     rows = session.rows if session else TABLES[table].empty()
     # Whole even in a run of some tickers: a ticker without rows has had no halt.
-    return Built(rows, {"source": told}, asked=Scope(), source=source)
+    return BuildResult(rows, {"source": told}, asked=Scope(), source=source)
 
 
-def facility_short_volume(work: Workspace, table: str, key: str) -> Built:
+def facility_short_volume(work: Workspace, table: str, key: str) -> BuildResult:
     """The files of the facilities in the settings; a facility without a file had no trades."""
     day, facilities = date.fromisoformat(key), work.settings.short.facilities
     frames, hashes, missing = [TABLES[table].empty()], {}, []
@@ -91,29 +91,33 @@ def facility_short_volume(work: Workspace, table: str, key: str) -> Built:
     if missing and len(missing) == len(facilities):
         raise missing[0][1]
     source = ", ".join(hashes) or "not configured: short.facilities"
-    return Built(pl.concat(frames), {"source": source, "sha256": str(hashes)}, source=_told(hashes))
+    return BuildResult(
+        pl.concat(frames), {"source": source, "sha256": str(hashes)}, source=_told(hashes)
+    )
 
 
-def exchange_short_volume(work: Workspace, table: str, key: str) -> Built:
+def exchange_short_volume(work: Workspace, table: str, key: str) -> BuildResult:
     folder = work.settings.short.exchange_dir
     try:
         frame, hashes = exchanges.exchange_short_volume(folder, date.fromisoformat(key))
     except (NotConfigured, NotFound) as nothing:
-        return Built(TABLES[table].empty(), {"source": f"none: {nothing}"})
-    return Built(frame, {"source": ", ".join(hashes)}, source=_told(hashes))
+        return BuildResult(TABLES[table].empty(), {"source": f"none: {nothing}"})
+    return BuildResult(frame, {"source": ", ".join(hashes)}, source=_told(hashes))
 
 
 def _told(hashes: dict[str, str]) -> str:
     return " ".join(f"{name} {digest}" for name, digest in sorted(hashes.items()))
 
 
-def polygon_short_volume(work: Workspace, table: str, key: str) -> Built:
+def polygon_short_volume(work: Workspace, table: str, key: str) -> BuildResult:
     day = date.fromisoformat(key)
-    return Built(fact_tables.polygon_short_volume(work.clients.polygon.short_volume(day, day), day))
+    return BuildResult(
+        fact_tables.polygon_short_volume(work.clients.polygon.short_volume(day, day), day)
+    )
 
 
 # By half-month -----------------------------------------------------------------------------------
-def short_interest(work: Workspace, table: str, key: str) -> Built:
+def short_interest(work: Workspace, table: str, key: str) -> BuildResult:
     half, source = date.fromisoformat(key), work.settings.short.interest_source
     first, last = half, half_month_end(half)
     if source == "finra":
@@ -126,42 +130,44 @@ def short_interest(work: Workspace, table: str, key: str) -> Built:
             remedy="it is published seven business days after its settlement date, the 15th and"
             " the month's last day; FINRA has it from 2017-12-29 on",
         )
-    return Built(fact_tables.short_interest(found, half, source), {"source": source})
+    return BuildResult(fact_tables.short_interest(found, half, source), {"source": source})
 
 
-def fails(work: Workspace, table: str, key: str) -> Built:
+def fails(work: Workspace, table: str, key: str) -> BuildResult:
     frame = work.clients.regulators.sec.fails(date.fromisoformat(key))
-    return Built(frame, {"shares": float(frame["quantity"].sum())})
+    return BuildResult(frame, {"shares": float(frame["quantity"].sum())})
 
 
 # By month ----------------------------------------------------------------------------------------
-def filings(work: Workspace, table: str, key: str) -> Built:
+def filings(work: Workspace, table: str, key: str) -> BuildResult:
     month = date.fromisoformat(f"{key}-01")
     details = work.lake.read("ticker_details", key, ["cik"])
     ciks = details["cik"].drop_nulls().str.zfill(10).unique().sort().to_list()
     frame = work.clients.regulators.sec.filings(month, ciks, month_reach(work, key))
     counts = frame["form"].value_counts().sort("form").iter_rows()
-    return Built(frame, {"companies": len(ciks), **{f"form {form}": n for form, n in counts}})
+    return BuildResult(frame, {"companies": len(ciks), **{f"form {form}": n for form, n in counts}})
 
 
-def news(work: Workspace, table: str, key: str) -> Built:
+def news(work: Workspace, table: str, key: str) -> BuildResult:
     month = date.fromisoformat(f"{key}-01")
-    return Built(fact_tables.news(work.clients.polygon.news(month, month_reach(work, key)), month))
+    return BuildResult(
+        fact_tables.news(work.clients.polygon.news(month, month_reach(work, key)), month)
+    )
 
 
 # By year, by ticker, whole -----------------------------------------------------------------------
-def statements(work: Workspace, table: str, key: str) -> Built:
+def statements(work: Workspace, table: str, key: str) -> BuildResult:
     fetch = getattr(work.clients.polygon, table)
     frame = fetch(date(int(key), 1, 1), date(int(key), 12, 31))
-    return Built(fact_tables.statements(frame, table, int(key)))
+    return BuildResult(fact_tables.statements(frame, table, int(key)))
 
 
-def ticker_events(work: Workspace, table: str, key: str) -> Built:
-    return Built(fact_tables.ticker_events(work.clients.polygon.ticker_events(key), key))
+def ticker_events(work: Workspace, table: str, key: str) -> BuildResult:
+    return BuildResult(fact_tables.ticker_events(work.clients.polygon.ticker_events(key), key))
 
 
-def free_float(work: Workspace, table: str, key: str) -> Built:
+def free_float(work: Workspace, table: str, key: str) -> BuildResult:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
     newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
-    return Built(fact_tables.free_float(newest, held), doubted=doubted)
+    return BuildResult(fact_tables.free_float(newest, held), doubted=doubted)

@@ -14,7 +14,7 @@ from smallcaps_assets.sources.errors import NotOffered, SourceError
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A partition's rows before they are stored, and what to tell of them.
 
     `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers

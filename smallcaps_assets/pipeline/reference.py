@@ -10,7 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.lake import Scope
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 
@@ -35,20 +35,20 @@ def factors(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     yield work.store("adjustment_factors", None, lambda: _factors(work))
 
 
-def _actions(work: Workspace, table: str, key: str) -> Built:
+def _actions(work: Workspace, table: str, key: str) -> BuildResult:
     fetch = work.clients.polygon.splits if table == "splits" else work.clients.polygon.dividends
-    return Built(fetch(int(key)))
+    return BuildResult(fetch(int(key)))
 
 
-def _details(work: Workspace, key: str) -> Built:
+def _details(work: Workspace, key: str) -> BuildResult:
     month = date.fromisoformat(f"{key}-01")
     listed = work.clients.polygon.tickers(_first_session(work, month))
     companies = listed.filter(pl.col("type").is_in(["CS", "ADRC"]))["ticker"].to_list()
-    kept = work.clients.spool.pages("ticker_details", key)
+    kept = work.clients.page_cache.pages("ticker_details", key)
     frame, failed = work.clients.polygon.ticker_details_of_month(month, companies, kept)
     delisted = work.clients.polygon.delisted_dates()
     is_doubted = delisted.is_empty() or not companies
-    return Built(
+    return BuildResult(
         with_delisted_dates(frame, delisted, month),
         expected=len(companies),
         missing=failed,
@@ -83,7 +83,7 @@ def _first_session(work: Workspace, month: date) -> date:
     return date.fromisoformat(keys[0]) if keys else month
 
 
-def _factors(work: Workspace) -> Built:
+def _factors(work: Workspace) -> BuildResult:
     splits = work.lake.scan("splits").collect()
     dividends = work.lake.scan("dividends").collect()
     lists = work.lake.scan("tickers").filter(
@@ -95,4 +95,4 @@ def _factors(work: Workspace) -> Built:
     symbols = intervals.join(companies, on="identity", how="semi")["ticker"].unique().implode()
     closes = work.lake.scan("daily_bars").filter(pl.col("ticker").is_in(symbols))
     closes = closes.select("date", "ticker", "close").collect()
-    return Built(adjustment_factors(splits, dividends, closes, intervals))
+    return BuildResult(adjustment_factors(splits, dividends, closes, intervals))

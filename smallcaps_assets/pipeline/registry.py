@@ -2,7 +2,7 @@
 
 from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.pipeline.density import density_metadata
-from smallcaps_assets.pipeline.outcome import Built, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcomes
 from smallcaps_assets.pipeline.workspace import Workspace
 
 
@@ -11,7 +11,7 @@ def registry(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     yield work.store("ticker_sessions", None, lambda: _registry(work))
 
 
-def _registry(work: Workspace) -> Built:
+def _registry(work: Workspace) -> BuildResult:
     exists = work.lake.exists("ticker_sessions")
     watchlist = work.lake.scan("watchlist").collect()
     frame = selection.ticker_sessions(
@@ -20,6 +20,6 @@ def _registry(work: Workspace) -> Built:
         work.settings.selection,
     )
     counts = {"qualified": int(frame["is_qualified"].sum())}
-    return Built(
+    return BuildResult(
         frame, {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)}
     )

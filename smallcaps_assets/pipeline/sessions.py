@@ -18,7 +18,7 @@ from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.pipeline.density import day_metadata
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -52,7 +52,7 @@ class Stages:
     def minutes(self) -> Minutes:
         """The minutes of all sessions of the run."""
         clients = self.work.clients
-        return Minutes(clients.router, clients.spool, self._month_of_minutes, self._traded)
+        return Minutes(clients.router, clients.page_cache, self._month_of_minutes, self._traded)
 
     def close(self) -> None:
         """Close what was opened for the run."""
@@ -91,25 +91,27 @@ class Stages:
         day = date.fromisoformat(key)
         return self.work.make(table, key, lambda: build(day))
 
-    def build_tickers(self, day: date) -> Built:
-        return Built(self.work.clients.polygon.tickers(day), {"source": "REST, pages"})
+    def build_tickers(self, day: date) -> BuildResult:
+        return BuildResult(self.work.clients.polygon.tickers(day), {"source": "REST, pages"})
 
-    def build_daily_bars(self, day: date) -> Built:
-        return Built(
+    def build_daily_bars(self, day: date) -> BuildResult:
+        return BuildResult(
             self.work.clients.polygon.daily_bars(day), {"source": "REST, one grouped call"}
         )
 
-    def build_short_volume(self, day: date) -> Built:
+    def build_short_volume(self, day: date) -> BuildResult:
         if day < FINRA_START:
-            return Built(TABLES["short_volume"].empty(), {"source": f"none before {FINRA_START}"})
+            return BuildResult(
+                TABLES["short_volume"].empty(), {"source": f"none before {FINRA_START}"}
+            )
         answer = self.work.clients.finra.short_volume(day)
         source, stamp = f"CNMS {answer.sha256}", self.work.lake.stamp("short_volume", str(day))
         metadata = {"source": "FINRA CNMS", "sha256": answer.sha256}
         if stamp is not None and stamp.source not in ("", source):
             metadata["corrected"] = f"the file was {stamp.source.removeprefix('CNMS ')} before"
-        return Built(answer.frame, metadata, source=source)
+        return BuildResult(answer.frame, metadata, source=source)
 
-    def build_universe(self, day: date) -> Built:
+    def build_universe(self, day: date) -> BuildResult:
         key = day.isoformat()
         splits, dividends = self._actions(day.year)
         before = self.work.sessions_before(day, CLOSES_LOOKED_BACK)
@@ -122,15 +124,15 @@ class Stages:
             self.work.settings.universe,
             day,
         )
-        return Built(frame)
+        return BuildResult(frame)
 
-    def build_minute_bars(self, day: date) -> Built:
+    def build_minute_bars(self, day: date) -> BuildResult:
         companies, lacking = self._lacking_minutes(day.isoformat())
         if companies and not lacking:  # made bit by bit, and now whole
-            return Built(self.work.lake.read("minute_bars", day.isoformat()))
+            return BuildResult(self.work.lake.read("minute_bars", day.isoformat()))
         answer = self.minutes.session(day, lacking)
         silent = self._traded(day) & set(lacking) - set(answer.frame["ticker"]) - set(answer.failed)
-        return Built(
+        return BuildResult(
             answer.frame,
             {"source": answer.route, "file": answer.source},
             asked=Scope.only(lacking) if len(lacking) < len(companies) else None,
@@ -162,16 +164,16 @@ class Stages:
         found = {date.fromisoformat(key): self._lacking_minutes(key)[1] for key in there}
         return {session: tickers for session, tickers in found.items() if tickers}
 
-    def build_session_summary(self, day: date) -> Built:
+    def build_session_summary(self, day: date) -> BuildResult:
         key, lake = day.isoformat(), self.work.lake
         has_minutes = lake.exists("minute_bars", key)
         minutes = lake.read("minute_bars", key) if has_minutes else None
         frame = metrics.session_summary(
             lake.read("universe", key), lake.read("daily_bars", key), minutes, session_hours(day)
         )
-        return Built(frame, {"minutes": "used" if has_minutes else "not at hand"})
+        return BuildResult(frame, {"minutes": "used" if has_minutes else "not at hand"})
 
-    def build_daily_metrics(self, day: date) -> Built:
+    def build_daily_metrics(self, day: date) -> BuildResult:
         keys = [*self.work.sessions_before(day, METRICS_WINDOW), day.isoformat()]
         present = [key for key in keys if self.work.lake.exists("session_summary", key)]
         summaries = pl.concat([self._summary(key) for key in present])
@@ -191,9 +193,9 @@ class Stages:
             self.work.settings.metrics,
             decisions(self.work.lake),
         )
-        return Built(frame, {"sessions looked at": len(present), **day_metadata(frame)})
+        return BuildResult(frame, {"sessions looked at": len(present), **day_metadata(frame)})
 
-    def build_watchlist(self, day: date) -> Built:
+    def build_watchlist(self, day: date) -> BuildResult:
         lake, key = self.work.lake, day.isoformat()
         before = self.work.sessions_before(day, YEAR_WINDOW)
         rich = [self._rich(k) for k in before if lake.exists("daily_metrics", k)]
@@ -209,12 +211,12 @@ class Stages:
             self.work.settings.selection,
         )
         counts = frame["rule"].value_counts(sort=True).sort("rule").iter_rows()
-        return Built(frame, {f"days by {rule}": count for rule, count in counts})
+        return BuildResult(frame, {f"days by {rule}": count for rule, count in counts})
 
-    def build_runners(self, day: date) -> Built:
+    def build_runners(self, day: date) -> BuildResult:
         keys = [*self.work.sessions_before(day, YEAR_WINDOW - 1), day.isoformat()]
         watchlists = self.work.lake.read_many("watchlist", keys)
-        return Built(selection.runners(watchlists, day, self.work.settings.selection))
+        return BuildResult(selection.runners(watchlists, day, self.work.settings.selection))
 
     def _read_summary(self, key: str) -> pl.DataFrame:
         return self.work.lake.read("session_summary", key)

@@ -32,7 +32,7 @@ from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.pipeline.halt_feed import halts_of
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.shared import kept
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -114,7 +114,7 @@ class TickerDay:
         self.ticker, self.date = split_ticker_session(self.key)
         self._frames: dict[str, pl.DataFrame] = {}
 
-    def build(self, table: str) -> Built:
+    def build(self, table: str) -> BuildResult:
         """The rows of a table, kept for the tables made from it."""
         row = self.chain.registry.get(self.key)
         if row is None:
@@ -125,7 +125,7 @@ class TickerDay:
         if table == "trades":
             built = self._trades(row)
         else:
-            built = Built(*_BUILDERS.get(table, TickerDay._bars)(self, table, row))
+            built = BuildResult(*_BUILDERS.get(table, TickerDay._bars)(self, table, row))
         self._frames[table] = built.frame
         return built
 
@@ -159,11 +159,11 @@ class TickerDay:
         row = metrics.row(0, named=True) if metrics.height else None
         return session_context(self.ticker, self.date, row)
 
-    def _trades(self, row: dict[str, Any]) -> Built:
+    def _trades(self, row: dict[str, Any]) -> BuildResult:
         companions = self.chain.tickers_of(self.date)
         answer = self.chain.work.clients.router.trades(self.ticker, self.date, companions)
         metadata = {"source": answer.route, "file": answer.source, "rules": row["rules"]}
-        return Built(answer.frame, metadata, source=answer.source, forget=answer.forget)
+        return BuildResult(answer.frame, metadata, source=answer.source, forget=answer.forget)
 
     def _bars(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         settings = self.chain.work.settings.bars

@@ -33,7 +33,7 @@ from smallcaps_assets.pipeline.clients import Clients
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.inputs import input_digests
-from smallcaps_assets.pipeline.outcome import Built, Outcome, Outcomes
+from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.errors import MissingTickers, NotOffered
 
@@ -129,7 +129,7 @@ class Workspace(LakeContext):
         stored_at = self.lake.modified(table, key)
         return not self.clients.router.is_replaced(day, found.source, stored_at)
 
-    def make(self, table: str, key: str | None, build: Callable[[], Built]) -> Outcome:
+    def make(self, table: str, key: str | None, build: Callable[[], BuildResult]) -> Outcome:
         """Build and store one partition, or find it complete when the run may skip those.
 
         A retry of the run's op leaves what its first attempt has finished. A key that is none,
@@ -145,7 +145,7 @@ class Workspace(LakeContext):
         """Whether the run leaves a partition as it is."""
         return self.skip_complete and self.is_current(table, key)
 
-    def store(self, table: str, key: str | None, build: Callable[[], Built]) -> Outcome:
+    def store(self, table: str, key: str | None, build: Callable[[], BuildResult]) -> Outcome:
         """Build, validate and store one partition; an error becomes part of the outcome."""
         start = time.perf_counter()
         try:
@@ -156,7 +156,7 @@ class Workspace(LakeContext):
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
 
-    def _store(self, table: str, key: str | None, built: Built, stamp: Stamp) -> Outcome:
+    def _store(self, table: str, key: str | None, built: BuildResult, stamp: Stamp) -> Outcome:
         error = self._missing(built)
         made = (built.asked or self.scope(table)).without(built.missing)
         was_due, held = self.empties.due(table, key), self.held(table, key)
@@ -214,7 +214,7 @@ class Workspace(LakeContext):
                 raise
             return None
 
-    def _missing(self, built: Built) -> MissingTickers | None:
+    def _missing(self, built: BuildResult) -> MissingTickers | None:
         """The error that names the missing tickers; raised when they are too many to go on."""
         if not built.missing:
             return None
@@ -275,7 +275,7 @@ def _must_be_migrated(found: Stamp) -> bool:
     return found.version > table.version or is_older
 
 
-def _doubted(table: str, built: Built) -> Scope:
+def _doubted(table: str, built: BuildResult) -> Scope:
     """What of a reading came out empty and should not have."""
     if built.doubted is not None:
         return built.doubted

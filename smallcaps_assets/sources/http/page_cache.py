@@ -111,7 +111,7 @@ class Pages:
             yield file
 
 
-class Spool:
+class PageCache:
     """A folder with the pages of partitions that are under way."""
 
     def __init__(self, folder: Path) -> None:

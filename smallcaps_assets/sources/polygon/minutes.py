@@ -18,7 +18,7 @@ import polars as pl
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources.errors import NotEntitled, SourceError
-from smallcaps_assets.sources.http.page_cache import Pages, Spool
+from smallcaps_assets.sources.http.page_cache import PageCache, Pages
 from smallcaps_assets.sources.http.workers import gather
 from smallcaps_assets.sources.polygon.router import Routed, Router
 
@@ -46,11 +46,16 @@ class Minutes:
     def __init__(
         self,
         router: Router,
-        spool: Spool,
+        page_cache: PageCache,
         wanted: Callable[[date], Wanted],
         traded: Callable[[date], Collection[str]] = lambda day: (),
     ) -> None:
-        self._router, self._spool, self._wanted, self._traded = router, spool, wanted, traded
+        self._router, self._page_cache, self._wanted, self._traded = (
+            router,
+            page_cache,
+            wanted,
+            traded,
+        )
         self._months: dict[str, _Month] = {}
         self._lock = threading.Lock()
 
@@ -87,7 +92,7 @@ class Minutes:
         name = f"{day:%Y-%m}"
         with self._lock:
             if name not in self._months:
-                self._months[name] = _Month(self._spool.pages("minute_bars", name))
+                self._months[name] = _Month(self._page_cache.pages("minute_bars", name))
             return self._months[name]
 
     def _ask(self, month: _Month, day: date, tickers: Collection[str]) -> None:

@@ -25,7 +25,7 @@ from smallcaps_assets.sources.errors import (
     SourceUnavailable,
 )
 from smallcaps_assets.sources.http.notices import say_once
-from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.polygon.flatfile_stores import StoredFile
 from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, FlatFrame
@@ -66,11 +66,11 @@ class Router:
         client: PolygonClient,
         flat_files: FlatFiles | None,
         settings: PolygonSettings,
-        spool: Spool,
+        page_cache: PageCache,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client, self._flat_files, self._settings = client, flat_files, settings
-        self._spool, self._clock = spool, clock
+        self._page_cache, self._clock = page_cache, clock
         self._listings: dict[tuple[str, date], tuple[float, dict[date, StoredFile]]] = {}
         self._refused: set[date] = set()
         self._day_locks: dict[date, threading.Lock] = {}
@@ -140,7 +140,7 @@ class Router:
             return False
 
     def _rest_trades(self, ticker: str, day: date) -> Routed:
-        kept = self._spool.pages("trades", ticker, day.isoformat())
+        kept = self._page_cache.pages("trades", ticker, day.isoformat())
         try:
             found = self.client.trades(ticker, day, kept, is_traded=True)
         finally:
@@ -153,7 +153,7 @@ class Router:
         """One ticker's trades from the day's file, which is read once for all that are wanted."""
         if len(wanted) == 1:
             return _from_file(files.trades(day, wanted, is_patient))
-        pages = self._spool.pages("trades file", day.isoformat())
+        pages = self._page_cache.pages("trades file", day.isoformat())
         with self._lock:
             day_lock = self._day_locks.setdefault(day, threading.Lock())
         with day_lock:

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.sources.http.page_cache import LONGEST_KEPT, Pages, Spool
+from smallcaps_assets.sources.http.page_cache import LONGEST_KEPT, PageCache, Pages
 
 FRAME = pl.DataFrame({"ticker": ["A", "B"], "price": [1.5, None], "conditions": [[1, 2], []]})
 
@@ -39,7 +39,7 @@ def test_pages_given_the_same_part_again_expected_the_later(pages: Pages) -> Non
 
 
 def test_pages_given_nothing_expected_no_file(tmp_path: Path) -> None:
-    pages = Spool(tmp_path).pages("trades", "A", "2024-05-03")
+    pages = PageCache(tmp_path).pages("trades", "A", "2024-05-03")
     assert pages.names() == set()
     pages.forget("")
     pages.drop()
@@ -47,7 +47,7 @@ def test_pages_given_nothing_expected_no_file(tmp_path: Path) -> None:
 
 
 def test_forget_given_the_last_leaf_expected_the_file_gone(tmp_path: Path) -> None:
-    pages = Spool(tmp_path).pages("minute_bars", "2024-05")
+    pages = PageCache(tmp_path).pages("minute_bars", "2024-05")
     pages.add("A", {"monday": FRAME, "tuesday": FRAME})
     pages.forget("monday")
     assert pages.names() == {("A", "tuesday")}
@@ -58,22 +58,22 @@ def test_forget_given_the_last_leaf_expected_the_file_gone(tmp_path: Path) -> No
 
 
 def test_spool_given_other_names_expected_other_pages(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.pages("trades", "A", "2024-05-03").add("1", {"": FRAME})
-    assert spool.pages("trades", "A", "2024-05-04").names() == set()
-    assert spool.pages("trades", "a", "2024-05-03").names() == set()
-    assert spool.pages("trades", "A", "2024-05-03").names() == {("1", "")}
+    page_cache = PageCache(tmp_path)
+    page_cache.pages("trades", "A", "2024-05-03").add("1", {"": FRAME})
+    assert page_cache.pages("trades", "A", "2024-05-04").names() == set()
+    assert page_cache.pages("trades", "a", "2024-05-03").names() == set()
+    assert page_cache.pages("trades", "A", "2024-05-03").names() == {("1", "")}
 
 
 def test_spool_given_pages_of_yesterday_expected_not_trusted(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.pages("trades", "A").add("1", {"": FRAME})
-    spool.pages("trades", "B").add("1", {"": FRAME})
+    page_cache = PageCache(tmp_path)
+    page_cache.pages("trades", "A").add("1", {"": FRAME})
+    page_cache.pages("trades", "B").add("1", {"": FRAME})
     then = time.time() - LONGEST_KEPT - 60
     for path in tmp_path.iterdir():
         os.utime(path, (then, then))
-    assert spool.pages("trades", "A").names() == set()
-    assert spool.sweep() == 1
+    assert page_cache.pages("trades", "A").names() == set()
+    assert page_cache.sweep() == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,7 +17,7 @@ from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import FlatFiles, Routed, Router
 from smallcaps_assets.sources.errors import NotFound, SourceError, SourceUnavailable
 from smallcaps_assets.sources.http.notices import heard_by
-from smallcaps_assets.sources.http.page_cache import Spool
+from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.flatfile_stores import HttpStore, LocalStore
 from smallcaps_assets.sources.polygon.flatfiles import key_of
 from smallcaps_assets.sources.polygon.minutes import Minutes
@@ -67,16 +67,16 @@ class Bench:
     """A router over a loopback vendor and the given files."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self.stack, self.spool = stack, Spool(folder / "spool")
+        self.stack, self.page_cache = stack, PageCache(folder / "spool")
         self.server = stack.enter_context(Loopback(rest))
 
     def router(self, files: FlatFiles | None, **settings: Any) -> Router:
         client = self.stack.enter_context(make_client(self.server.url))
         chosen = PolygonSettings.model_validate(settings)
-        return Router(client, files, chosen, self.spool)
+        return Router(client, files, chosen, self.page_cache)
 
     def minutes(self, files: FlatFiles | None, **settings: Any) -> Routed:
-        minutes = Minutes(self.router(files, **settings), self.spool, lambda day: {})
+        minutes = Minutes(self.router(files, **settings), self.page_cache, lambda day: {})
         try:
             return minutes.session(DAY, ["A", "B"])
         finally:
@@ -144,7 +144,7 @@ def test_minute_bars_given_a_listed_file_that_is_refused_expected_rest(
 def test_minute_bars_given_403_expected_the_month_not_tried_again(bench: Bench) -> None:
     bucket = bench.stack.enter_context(Loopback(_bucket(True, 403)))
     router = bench.router(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
-    minutes = Minutes(router, bench.spool, lambda day: {})
+    minutes = Minutes(router, bench.page_cache, lambda day: {})
     minutes.session(DAY, ["A"])
     asked = len(bucket.asked)
     assert router.is_rest(date(2024, 5, 6))
@@ -187,7 +187,7 @@ def test_minute_bars_given_no_flat_files_expected_rest(bench: Bench) -> None:
 
 def test_minute_bars_given_no_tickers_expected_nothing_asked(bench: Bench) -> None:
     router = bench.router(None)
-    routed = Minutes(router, bench.spool, lambda day: {}).session(DAY, [])
+    routed = Minutes(router, bench.page_cache, lambda day: {}).session(DAY, [])
     assert (routed.route, routed.frame.height) == ("nothing asked", 0)
     assert bench.server.asked == []
 
@@ -218,7 +218,7 @@ def test_trades_given_companions_expected_the_file_read_once_for_all(
     assert first.source == second.source
     for routed in (first, second, third):
         routed.forget()
-    assert list((bench.spool._folder).iterdir()) == []
+    assert list((bench.page_cache._folder).iterdir()) == []
     with pytest.raises(NotFound):
         router.trades("A", DAY, ["A", "B"])
 
@@ -238,7 +238,7 @@ def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
 
     server = bench.stack.enter_context(Loopback(answer))
     client = bench.stack.enter_context(make_client(server.url, retry_budget=0.01))
-    router = Router(client, None, PolygonSettings.model_validate({}), bench.spool)
+    router = Router(client, None, PolygonSettings.model_validate({}), bench.page_cache)
     with pytest.raises(SourceError):
         router.trades("A", DAY)
     is_down, before = False, len(server.asked)
@@ -247,7 +247,7 @@ def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
     starts = [int(a.query["timestamp.gte"]) - OPEN_NS for a in server.asked[before:]]
     assert min(starts) == 3
     routed.forget()
-    assert list(bench.spool._folder.iterdir()) == []
+    assert list(bench.page_cache._folder.iterdir()) == []
 
 
 def test_is_replaced_given_another_file_of_the_day_expected_noticed(
@@ -296,7 +296,7 @@ def test_minute_bars_given_a_host_that_is_down_expected_rest_said_once_and_it_le
     answer = _bucket(True, 503) if is_listed else Reply(b"", 503)
     bucket = bench.stack.enter_context(Loopback(answer))
     files = FlatFiles(HttpStore(bucket.url, 2, 0.5), retry_budget=2, sleep=lambda seconds: None)
-    minutes = Minutes(bench.router(files), bench.spool, lambda day: {})
+    minutes = Minutes(bench.router(files), bench.page_cache, lambda day: {})
     heard: list[str] = []
     with heard_by(heard.append):
         found = [minutes.session(day, ["A"]) for day in days]
