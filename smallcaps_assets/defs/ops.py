@@ -14,10 +14,7 @@ import dagster as dg
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.orchestration.checks import quality_specs
 from smallcaps_assets.orchestration.describe import asset_spec
-from smallcaps_assets.orchestration.dynamic_partitions import (
-    register_ticker_sessions,
-    register_tickers,
-)
+from smallcaps_assets.orchestration.dynamic_partitions import registering
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     materialize,
@@ -34,17 +31,15 @@ from smallcaps_assets.pipeline import (
     ticks,
 )
 from smallcaps_assets.pipeline.partition_keys import date_of
-from smallcaps_assets.pipeline.workspace import Stage, Workspace
+from smallcaps_assets.pipeline.workspace import Stage
 from smallcaps_assets.schemas import OPS, TABLES, Op, Partitioning
-
-After = Callable[[dg.DagsterInstance, Workspace], None]
 
 
 def all_assets(location: Location) -> list[dg.AssetsDefinition]:
     """One op for each source or stage, in the order of the data."""
 
-    def op(name: str, stage: Stage, source: Any = None, after: After | None = None) -> Any:
-        return _assets(location, OPS[name], stage, source or stage, after)
+    def op(name: str, stage: Stage, source: Any = None) -> dg.AssetsDefinition:
+        return _assets(location, OPS[name], stage, source or stage)
 
     def feed(name: str, build: feeds.Build) -> dg.AssetsDefinition:
         return op(name, feeds.feed(build), build)
@@ -53,8 +48,8 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("corporate_actions", reference.actions),
         op("ticker_details", reference.details),
         op("adjustment_factors", reference.factors),
-        op("session_tables", sessions.session_tables, after=register_tickers),
-        op("ticker_sessions", registry.registry, after=register_ticker_sessions),
+        op("session_tables", sessions.session_tables),
+        op("ticker_sessions", registry.registry),
         feed("halts", feeds.halts),
         feed("facility_short_volume", feeds.facility_short_volume),
         feed("exchange_short_volume", feeds.exchange_short_volume),
@@ -74,7 +69,7 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
 
 
 def _assets(
-    location: Location, op: Op, stage: Stage, source: Callable[..., Any], after: After | None
+    location: Location, op: Op, stage: Stage, source: Callable[..., Any]
 ) -> dg.AssetsDefinition:
     """The assets of one op, which makes any of its tables over the keys of a run."""
     partitions = location.partitions.of(TABLES[op.tables[0]])
@@ -95,12 +90,9 @@ def _assets(
         work, selected = location.workspace(context, config), selected_tables(context)
         tables = [name for name in op.tables if name in selected]
         keys = sorted(partition_keys(context, config), key=date_of) if partitions else []
-        try:
-            with closing(stage(work, tables, keys)) as outcomes:
-                yield from materialize(context, outcomes, location.observer, location.settings.run)
-        finally:
-            if after is not None:
-                after(context.instance, work)
+        made = registering(context.instance, work, stage(work, tables, keys))
+        with closing(made) as outcomes:
+            yield from materialize(context, outcomes, location.observer, location.settings.run)
 
     return _op
 

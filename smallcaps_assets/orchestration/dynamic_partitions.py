@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import dagster as dg
 
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
+from smallcaps_assets.pipeline.outcome import Outcomes
 from smallcaps_assets.pipeline.workspace import Workspace
+
+
+def registering(instance: dg.DagsterInstance, work: Workspace, outcomes: Outcomes) -> Outcomes:
+    """The outcomes of a stage; the keys that follow from them are added meanwhile.
+
+    Ticker-sessions before anybody is told of the registry, tickers after the last universe, however
+    the run ends.
+    """
+    has_universe = False
+    with closing(outcomes):
+        try:
+            for outcome in outcomes:
+                has_universe |= outcome.table == "universe"
+                if outcome.table == "ticker_sessions" and outcome.error is None:
+                    register_ticker_sessions(instance, work)
+                yield outcome
+        finally:
+            if has_universe:
+                register_tickers(instance, work)
 
 
 def register_tickers(instance: dg.DagsterInstance, work: Workspace) -> None:
