@@ -67,7 +67,7 @@ from smallcaps_assets.orchestration.location import remembered_settings
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.pipeline.clients import finra_client
-from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import half_month_keys, month_keys, year_keys
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
@@ -116,7 +116,7 @@ class Full:
 
 def full_size(settings: Settings, share: float) -> Full:
     """Names for everything; ticker-sessions in the order of their sessions."""
-    partitions = Partitions(*market_range(settings), settings.dataset.periods)
+    partitions = Partitions.of_market(settings)
     sessions = partitions.session_keys(partitions.start, partitions.end)
     tickers = [_name(number) for number in range(max(20, round(TICKERS_COUNT * share)))]
     count = max(100, round(TICKER_SESSIONS_COUNT * share))

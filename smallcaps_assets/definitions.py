@@ -18,7 +18,6 @@ from smallcaps_assets.orchestration.describe import with_descriptions
 from smallcaps_assets.orchestration.location import handed_over, location_settings
 from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.resources import resources_of
-from smallcaps_assets.pipeline.market import market_range
 from smallcaps_assets.pipeline.outcome import Observer
 from smallcaps_assets.settings import Settings
 
@@ -29,8 +28,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 def build_definitions(settings: Settings, observer: Observer | None = None) -> dg.Definitions:
     """All definitions of a lake; `observer` is told of every partition as it is done."""
-    start, end = market_range(settings)
-    location = Location(settings, Partitions(start, end, settings.dataset.periods), observer)
+    location = Location(settings, Partitions.of_market(settings), observer)
     return dg.Definitions(
         assets=with_descriptions(all_assets(location), settings),
         asset_checks=[checks.table_checks(location)],

@@ -88,7 +88,7 @@ def _with_outdated(settings: Settings, lake: Lake, row: StatusRow) -> StatusRow:
     from smallcaps_assets.pipeline.outdated import outdated
     from smallcaps_assets.pipeline.workspace import Workspace
 
-    partitions = Partitions(*market_range(settings), settings.dataset.periods)
+    partitions = Partitions.of_market(settings)
     work = Workspace(settings, lake, partitions)
     return row._replace(outdated=len(outdated(work, row.table, lake.keys(row.table))))
 

@@ -105,9 +105,8 @@ def _conclude(
 ) -> int:
     from smallcaps_assets.orchestration.instance import instance_to_read, open_instance
     from smallcaps_assets.orchestration.partitions import Partitions
-    from smallcaps_assets.pipeline.market import market_range
 
-    partitions = Partitions(*market_range(settings), settings.dataset.periods)
+    partitions = Partitions.of_market(settings)
     opened = open_instance if is_repaired else instance_to_read
     with opened(settings.lake.local) as instance:
         done.findings = _unmarked(partitions, instance, done.findings)

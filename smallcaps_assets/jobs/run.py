@@ -27,7 +27,7 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
-from smallcaps_assets.pipeline.market import has_daily_bars, left_out, market_range
+from smallcaps_assets.pipeline.market import has_daily_bars, left_out
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
@@ -150,7 +150,7 @@ class MainJob:
         self.instance = instance
         self._watch = observer
         self._on_step = on_step or (lambda step, count: None)
-        self.partitions = Partitions(*market_range(settings), settings.dataset.periods)
+        self.partitions = Partitions.of_market(settings)
         self.definitions = build_definitions(settings, self._observe)
         self.work = Workspace(settings, lake, self.partitions, self.tickers)
 

@@ -118,8 +118,7 @@ def event_metadata(outcome: Outcome) -> dict[str, Any]:
     assert written is not None
     return {
         "dagster/row_count": written.rows,
-        "preview": dg.MetadataValue.md(preview(outcome.preview)),
-        **_values(outcome.metadata),
+        **_values({"preview": preview(outcome.preview), **outcome.metadata}),
         "path": written.path,
         "bytes": written.bytes,
         "seconds": round(outcome.seconds, 4),

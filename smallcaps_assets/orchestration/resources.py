@@ -15,16 +15,12 @@ from smallcaps_assets.pipeline.clients import (
     Regulators,
     finra_client,
     of_sources,
-    page_cache,
     polygon_client,
     regulators,
-    router,
 )
 from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.settings import Settings, explicit
-from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.client import PolygonClient
-from smallcaps_assets.sources.polygon.router import Router
 from smallcaps_assets.sources.regulators.finra import FinraClient
 
 
@@ -59,14 +55,6 @@ class PolygonResource(_OfSettings):
     def client(self) -> PolygonClient:
         """The client of this process; it throttles itself."""
         return polygon_client(self.settings)
-
-    def router(self) -> Router:
-        """The router of this process."""
-        return router(self.settings)
-
-    def page_cache(self) -> PageCache:
-        """Where answers are kept until they are stored."""
-        return page_cache(self.settings)
 
 
 class FinraResource(_OfSettings):

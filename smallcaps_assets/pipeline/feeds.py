@@ -11,7 +11,7 @@ from functools import partial
 
 import polars as pl
 
-from smallcaps_assets.domain.feeds import tables as fact_tables
+from smallcaps_assets.domain.feeds import tables as feed_tables
 from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline import halt_feed
@@ -112,7 +112,7 @@ def _told(hashes: dict[str, str]) -> str:
 def polygon_short_volume(work: Workspace, table: str, key: str) -> BuildResult:
     day = date.fromisoformat(key)
     return BuildResult(
-        fact_tables.polygon_short_volume(work.clients.polygon.short_volume(day, day), day)
+        feed_tables.polygon_short_volume(work.clients.polygon.short_volume(day, day), day)
     )
 
 
@@ -130,7 +130,7 @@ def short_interest(work: Workspace, table: str, key: str) -> BuildResult:
             remedy="it is published seven business days after its settlement date, the 15th and"
             " the month's last day; FINRA has it from 2017-12-29 on",
         )
-    return BuildResult(fact_tables.short_interest(found, half, source), {"source": source})
+    return BuildResult(feed_tables.short_interest(found, half, source), {"source": source})
 
 
 def fails(work: Workspace, table: str, key: str) -> BuildResult:
@@ -151,7 +151,7 @@ def filings(work: Workspace, table: str, key: str) -> BuildResult:
 def news(work: Workspace, table: str, key: str) -> BuildResult:
     month = date.fromisoformat(f"{key}-01")
     return BuildResult(
-        fact_tables.news(work.clients.polygon.news(month, month_reach(work, key)), month)
+        feed_tables.news(work.clients.polygon.news(month, month_reach(work, key)), month)
     )
 
 
@@ -159,15 +159,15 @@ def news(work: Workspace, table: str, key: str) -> BuildResult:
 def statements(work: Workspace, table: str, key: str) -> BuildResult:
     fetch = getattr(work.clients.polygon, table)
     frame = fetch(date(int(key), 1, 1), date(int(key), 12, 31))
-    return BuildResult(fact_tables.statements(frame, table, int(key)))
+    return BuildResult(feed_tables.statements(frame, table, int(key)))
 
 
 def ticker_events(work: Workspace, table: str, key: str) -> BuildResult:
-    return BuildResult(fact_tables.ticker_events(work.clients.polygon.ticker_events(key), key))
+    return BuildResult(feed_tables.ticker_events(work.clients.polygon.ticker_events(key), key))
 
 
 def free_float(work: Workspace, table: str, key: str) -> BuildResult:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
     newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
-    return BuildResult(fact_tables.free_float(newest, held), doubted=doubted)
+    return BuildResult(feed_tables.free_float(newest, held), doubted=doubted)

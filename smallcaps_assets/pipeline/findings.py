@@ -12,8 +12,7 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.domain.quality import checks
-from smallcaps_assets.domain.quality import feed_checks as fact_checks
+from smallcaps_assets.domain.quality import checks, feed_checks
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
@@ -68,34 +67,34 @@ def _summary(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
 
 
 def _metrics(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    halted = fact_checks.volume_after_halts(frame, _halted_long(work, date.fromisoformat(key)))
+    halted = feed_checks.volume_after_halts(frame, _halted_long(work, date.fromisoformat(key)))
     told = decisions(work.lake).filter(pl.col("date") == date.fromisoformat(key))
     found = [checks.decisions_found(frame, told)] if told.height else []
     return [checks.suspect_actions(frame), checks.outliers(frame), *found, halted]
 
 
 def _short_volume(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    return [fact_checks.short_volumes_fit(frame), fact_checks.known_not_before(frame, "date")]
+    return [feed_checks.short_volumes_fit(frame), feed_checks.known_not_before(frame, "date")]
 
 
 def _halts(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     feed = session_halts(work.lake, date.fromisoformat(key))
-    usable = fact_checks.halts_usable(frame, feed.unusable if feed else ())
-    early = fact_checks.known_not_before(frame, "date")
-    offered = fact_checks.halts_offered(feed is not None)
-    return [offered, fact_checks.halts_have_ended(frame), usable, early]
+    usable = feed_checks.halts_usable(frame, feed.unusable if feed else ())
+    early = feed_checks.known_not_before(frame, "date")
+    offered = feed_checks.halts_offered(feed is not None)
+    return [offered, feed_checks.halts_have_ended(frame), usable, early]
 
 
 def _filings(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    early = fact_checks.known_not_before(frame, "filing_date")
-    return [fact_checks.clocks_told(frame), early]
+    early = feed_checks.known_not_before(frame, "filing_date")
+    return [feed_checks.clocks_told(frame), early]
 
 
 def _dated(column: str) -> Find:
     """Facts of a day that count as known on that day or later."""
 
     def find_early(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-        return [fact_checks.known_not_before(frame, column)]
+        return [feed_checks.known_not_before(frame, column)]
 
     return find_early
 

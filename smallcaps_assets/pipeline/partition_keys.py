@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Self
 
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import sessions
-from smallcaps_assets.settings import UNION, Period
+from smallcaps_assets.pipeline.market import market_range
+from smallcaps_assets.settings import UNION, Period, Settings
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,11 @@ class MarketSpan:
     start: date
     end: date
     periods: tuple[Period, ...]
+
+    @classmethod
+    def of_market(cls, settings: Settings) -> Self:
+        """The whole span of the market of some settings. Raises SettingsError when it has none."""
+        return cls(*market_range(settings), settings.dataset.periods)
 
     def session_keys(self, start: date, end: date) -> list[str]:
         """Keys of the market's sessions in a date range, both ends inclusive."""

@@ -14,7 +14,6 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.checks import QUALITY
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.pipeline.findings import find
-from smallcaps_assets.pipeline.market import market_range
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
@@ -50,7 +49,7 @@ def test_errors_of_data_are_nowhere_in_the_small_market(small_lake: Path) -> Non
 def workspace_of(root: Path) -> Workspace:
     """A workspace over a lake with the settings that it remembers."""
     settings = location_settings({}, [f"lake.root={root}"])
-    span = MarketSpan(*market_range(settings), settings.dataset.periods)
+    span = MarketSpan.of_market(settings)
     return Workspace(settings, Lake(root), span)
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.pipeline.inputs import input_digests
-from smallcaps_assets.pipeline.market import market_range
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
@@ -35,7 +34,7 @@ class NamedLake(Lake):
 
 def digests(root: Path, settings: Settings) -> dict[str, dict[str, str]]:
     """Of each table: the digest of its settings, and one of what its partitions are made from."""
-    span = MarketSpan(*market_range(settings), settings.dataset.periods)
+    span = MarketSpan.of_market(settings)
     work = Workspace(settings, NamedLake(root), span)
     return {
         name: {

@@ -10,7 +10,7 @@ from typing import Any
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.pipeline import feeds
-from smallcaps_assets.pipeline.market import market_identity, market_range
+from smallcaps_assets.pipeline.market import market_identity
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.reference import _actions, _details
@@ -46,7 +46,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
         "polygon": {"retry_budget": 0.2, "empty_seconds": 0, **sections.get("polygon", {})},
     }
     settings = Settings.model_validate(values)
-    span = MarketSpan(*market_range(settings), settings.dataset.periods)
+    span = MarketSpan.of_market(settings)
     return Workspace(settings, open_lake(str(root), market_identity(settings)), span)
 
 
