@@ -219,7 +219,7 @@ def late_facts(
         cursor.set("facts events", events)
     if seen is None or events == seen:
         return
-    if now - cursor.get("facts asked", 0.0) < work.settings.run.quiet_minutes * 60:
+    if cursor.waited("facts asked", now, work.settings.run.quiet_minutes * 60) is not None:
         return
     stored = [period.name for period in work.span.periods if _has_other_facts(work, period.name)]
     cursor.set("facts events", events)

@@ -210,9 +210,8 @@ def dataset(location: Location) -> dg.SensorDefinition:
         event, _ = newest_event(context.instance, "sample_weights")
         if event == cursor.get("event", 0):
             return dg.SkipReason("no weights were made since")
-        quiet = location.settings.run.quiet_minutes * 60
-        waited = now - cursor.get("requested", 0.0)
-        if 0 <= waited < quiet:  # less than nothing: the clock has been set back since
+        waited = cursor.waited("requested", now, location.settings.run.quiet_minutes * 60)
+        if waited is not None:
             return dg.SkipReason(f"the dataset was asked for {waited / 60:.0f} minutes ago")
         keys = context.instance.get_materialized_partitions(
             dg.AssetKey("sample_weights"), after_cursor=cursor.get("event")
@@ -267,9 +266,9 @@ def histories(location: Location) -> dg.SensorDefinition:
             return dg.SkipReason("no daily metrics were made since")
         if not days:
             return dg.SkipReason("run.history_days is 0: histories are not renewed by sensors")
-        waited = (now - cursor.get("requested", 0.0)) / 86_400
-        if waited < days:
-            return dg.SkipReason(f"histories were asked for {waited * 24:.0f} hours ago")
+        waited = cursor.waited("requested", now, days * 86_400)
+        if waited is not None:
+            return dg.SkipReason(f"histories were asked for {waited / 3600:.0f} hours ago")
         work = location.workspace_of(context.resources)
         if told := _why_not_yet(work):
             return dg.SkipReason(told)

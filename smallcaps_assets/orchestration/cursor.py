@@ -32,6 +32,14 @@ class Cursor:
         """Remember a value."""
         self._values[name] = value
 
+    def waited(self, name: str, now: float, quiet: float) -> float | None:
+        """Seconds since a remembered time while they are fewer than `quiet`, else None.
+
+        Fewer than none are no wait: the clock has been set back since.
+        """
+        seconds = now - self.get(name, 0.0)
+        return seconds if 0 <= seconds < quiet else None
+
     @property
     def text(self) -> str:
         """The cursor to store."""
