@@ -30,10 +30,10 @@ int clock_gettime(clockid_t id, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int status = real(id, now);
-    const char *after = getenv("CLOCK_JUMPS_AFTER");
-    if (status || id != CLOCK_REALTIME || !after) return status;
+    const char *after = getenv("CLOCK_JUMPS_AFTER"), *back = getenv("CLOCK_JUMPS_BACK");
+    if (status || id != CLOCK_REALTIME || !after || !back) return status;
     if (!first) first = now->tv_sec;
-    if (now->tv_sec >= first + atoi(after)) now->tv_sec -= 3600;
+    if (now->tv_sec >= first + atoi(after)) now->tv_sec -= atoi(back);
     return 0;
 }
 """
@@ -54,14 +54,13 @@ def main() -> int:
     options = parser.parse_args()
     rng, bad = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory(prefix="clock-") as folder:
-        library = _library(Path(folder))
+        library = build(Path(folder))
         job(Path(folder) / "warm")  # compiles the kernels
         steady = job(Path(folder) / "steady")
         print(f"steady clock: {steady:.1f} s")
         for number in range(options.moments):
             lake, after = Path(folder) / f"jump{number}", rng.randrange(1, max(2, int(steady)))
-            jump = {"LD_PRELOAD": str(library), "CLOCK_JUMPS_AFTER": str(after)}
-            took = job(lake, jump, most=LONGEST * steady)
+            took = job(lake, jump(library, after, 3600), most=LONGEST * steady)
             problems = _problems(lake, Path(folder) / "steady")
             bad += bool(problems)
             print(f"back by an hour after {after} s: {took:.1f} s, {problems or 'the same bytes'}")
@@ -69,7 +68,17 @@ def main() -> int:
     return bool(bad)
 
 
-def _library(folder: Path) -> Path:
+def jump(library: Path, after: int, back: int) -> dict[str, str]:
+    """Variables under which a process's clock is set back some seconds after its first look."""
+    return {
+        "LD_PRELOAD": str(library),
+        "CLOCK_JUMPS_AFTER": str(after),
+        "CLOCK_JUMPS_BACK": str(back),
+    }
+
+
+def build(folder: Path) -> Path:
+    """The library that sets the clock back. Raises CalledProcessError if it does not compile."""
     source, library = folder / "clock.c", folder / "clock.so"
     source.write_text(CLOCK)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks import chaos
+from benchmarks import chaos, clock
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.schemas import TABLES
@@ -84,34 +84,18 @@ def test_killed_commands_lose_nothing_and_do_nothing_twice(
 
 
 # Two jobs ----------------------------------------------------------------------------------------
-CLOCK = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <time.h>
-static time_t first;
-int clock_gettime(clockid_t id, struct timespec *now) {
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-    int status = real(id, now);
-    if (status || id != CLOCK_REALTIME) return status;
-    if (!first) first = now->tv_sec;
-    if (now->tv_sec > first + 4) now->tv_sec -= 86400;
-    return 0;
-}
-"""
-
-
 @pytest.fixture
 def jumping_clock(tmp_path: Path) -> dict[str, str]:
     """Variables under which a process's clock jumps back a day after four seconds.
 
     None where there is no C compiler.
     """
-    source, library = tmp_path / "clock.c", tmp_path / "clock.so"
-    source.write_text(CLOCK)
-    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
-    is_made = shutil.which("cc") and not subprocess.run(command, check=False).returncode
-    return {"LD_PRELOAD": str(library)} if is_made else {}
+    if not shutil.which("cc"):
+        return {}
+    try:
+        return clock.jump(clock.build(tmp_path), 4, 86_400)
+    except subprocess.CalledProcessError:
+        return {}
 
 
 class Reader(threading.Thread):
