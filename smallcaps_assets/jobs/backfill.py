@@ -19,7 +19,7 @@ from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.launchers import Launch, plan
 from smallcaps_assets.orchestration.partitions import DYNAMIC
 from smallcaps_assets.pipeline.partition_keys import date_of
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.schemas import OPS, TABLES, Partitioning
 
 
 class BackfillError(ValueError):
@@ -121,12 +121,11 @@ def tables_of(names: Iterable[str]) -> tuple[str, ...]:
     Raises BackfillError for a name that is neither.
     """
     names = list(names)
-    ops = {TABLES[table].op for table in TABLES}
     for name in names:
-        if name not in TABLES and name not in ops:
+        if name not in TABLES and name not in OPS:
             raise BackfillError(
                 f"unknown table {name!r}; choose from {', '.join(TABLES)}, or a group:"
-                f" {', '.join(sorted(ops - TABLES.keys()))}"
+                f" {', '.join(sorted(OPS.keys() - TABLES.keys()))}"
             )
     if not names:
         return tuple(name for name, table in TABLES.items() if not table.is_optional)

@@ -171,10 +171,11 @@ class MainJob:
 
     def survey(self) -> Iterator[Survey]:
         """What a run would make, table by table, as far as can be seen now; nothing is made."""
+        work = at_once(self.work)
         for step in map(self._narrowed, self._steps()):
             for table in (*step.tables, *step.whole):
                 keys = [""] if table in step.whole else list(step.keys)
-                stored, work = set(self.work.lake.keys(table)), at_once(self.work)
+                stored = set(work.lake.keys(table))
                 present = [key for key in keys if key in stored]
                 absent = [key for key in keys if key not in stored]
                 missing = [key for key in absent if not work.is_not_offered(table, key or None)]
