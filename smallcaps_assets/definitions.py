@@ -11,7 +11,7 @@ import warnings
 
 import dagster as dg
 
-from smallcaps_assets.defs import checks, fact_schedules, jobs, schedules, sensors
+from smallcaps_assets.defs import checks, feed_schedules, jobs, schedules, sensors
 from smallcaps_assets.defs.common import Location
 from smallcaps_assets.defs.ops import all_assets
 from smallcaps_assets.orchestration.describe import with_descriptions
@@ -33,7 +33,7 @@ def build_definitions(settings: Settings, observer: Observer | None = None) -> d
         assets=with_descriptions(all_assets(location), settings),
         asset_checks=[checks.table_checks(location)],
         jobs=[*jobs.JOBS.values(), jobs.CHECKS_JOB],
-        schedules=[*schedules.all_schedules(location), *fact_schedules.all_schedules(location)],
+        schedules=[*schedules.all_schedules(location), *feed_schedules.all_schedules(location)],
         sensors=sensors.all_sensors(location),
         resources=resources_of(settings),
         executor=dg.in_process_executor,

@@ -11,7 +11,7 @@ from dagster._core.snap import JobSnap
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.fact_schedules import TABLES_SCHEDULED
+from smallcaps_assets.defs.feed_schedules import TABLES_SCHEDULED
 from smallcaps_assets.orchestration.launchers import job_name
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning
 from smallcaps_assets.settings import Settings, load_settings

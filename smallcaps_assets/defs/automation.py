@@ -1,6 +1,6 @@
 """Which schedules and sensors together keep a lake up to date.
 
-All of them, but those of facts that the main job leaves out. Names and states: Dagster keeps them,
+All of them, but those of feeds that the main job leaves out. Names and states: Dagster keeps them,
 see `orchestration/automation.py`.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from smallcaps_assets.defs import fact_schedules
+from smallcaps_assets.defs import feed_schedules
 from smallcaps_assets.orchestration.automation import Instigator
 from smallcaps_assets.pipeline.market import left_out
 from smallcaps_assets.settings import Settings
@@ -21,7 +21,7 @@ def instigators(definitions: dg.Definitions) -> list[Instigator]:
 
 def is_needed(settings: Settings, name: str) -> bool:
     """Whether a schedule or sensor makes what the main job makes for these settings."""
-    others = {fact_schedules.name_of(table) for table in left_out(settings)}
+    others = {feed_schedules.name_of(table) for table in left_out(settings)}
     return name not in others
 
 

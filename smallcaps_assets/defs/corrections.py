@@ -1,4 +1,4 @@
-"""Facts that change afterwards, and exactly which partitions each of them touches.
+"""Source data that changes afterwards, and exactly which partitions each change touches.
 
 * A split that is new, gone or corrected: the sessions whose windows cross it (60 sessions from its
   day: daily metrics, and the selection made from them), the adjustment factors, one ticker history.
@@ -10,8 +10,8 @@
 * A row of the condition table: bars, features, labels and weights of ticker-sessions on or after
   the day from which the row is valid.
 * Halts read after the ticks, or read again: the ticker-sessions whose tape they cut otherwise.
-* Halts, filings and other facts of the dataset that come after it was made: the periods that they
-  can be known in.
+* Halts, filings and other feeds of the dataset that come after it was made: the periods in which
+  they can be known.
 
 Runs skip what is complete, so a table of these sessions whose inputs came out the same stays.
 """
@@ -51,7 +51,7 @@ FROM_METRICS = ("daily_metrics", "watchlist", "runners")
 FROM_MINUTES = tuple(name for name in SESSION_TABLES if "minute_bars" in lineage(name))
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
 CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)
-LATE_FACTS = ("halts", "filings", "short_interest", "fails_to_deliver", "free_float")
+LATE_FEEDS = ("halts", "filings", "short_interest", "fails_to_deliver", "free_float")
 """What comes out in the evening, when the dataset of the day may have been made."""
 HALTS_WATCHED = 25
 """Sessions whose halts are looked at by the first evaluation: the newest ones."""
@@ -206,14 +206,14 @@ def _has_other_halts(work: Workspace, key: str) -> bool:
     )
 
 
-def late_facts(
+def late_feeds(
     work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
 ) -> Iterator[dg.RunRequest]:
-    """Requests for the stored periods of the dataset that facts have come for since it was made.
+    """Requests for the stored periods of the dataset for which feeds have brought rows since.
 
     Once per quiet interval at most, as by the sensor `dataset`.
     """
-    events = {table: newest_event(instance, table)[0] for table in LATE_FACTS}
+    events = {table: newest_event(instance, table)[0] for table in LATE_FEEDS}
     seen, now = cursor.get("facts events"), datetime.now(UTC).timestamp()
     if seen is None:
         cursor.set("facts events", events)
@@ -221,13 +221,13 @@ def late_facts(
         return
     if cursor.waited("facts asked", now, work.settings.run.quiet_minutes * 60) is not None:
         return
-    stored = [period.name for period in work.span.periods if _has_other_facts(work, period.name)]
+    stored = [period.name for period in work.span.periods if _has_newer_feeds(work, period.name)]
     cursor.set("facts events", events)
     if stored:
         cursor.set("facts asked", now)
         come = "; ".join(
             f"{table} of {_shown(sorted(_read_since(instance, table, seen.get(table, 0))))}"
-            for table in LATE_FACTS
+            for table in LATE_FEEDS
             if events[table] != seen.get(table, 0)
         )
         yield run_request(
@@ -239,7 +239,7 @@ def late_facts(
         )
 
 
-def _has_other_facts(work: Workspace, period: str) -> bool:
+def _has_newer_feeds(work: Workspace, period: str) -> bool:
     found = work.lake.stamp("ml_dataset", period)
     return found is not None and found.inputs != work.stamp("ml_dataset", period).inputs
 
@@ -292,5 +292,5 @@ FINDERS: tuple[Finder, ...] = (
     corrected_short_volume,
     condition_changes,
     late_halts,
-    late_facts,
+    late_feeds,
 )

@@ -318,7 +318,7 @@ def _why_not_yet(work: Workspace) -> str:
 
 
 def corrections_sensor(location: Location) -> dg.SensorDefinition:
-    """Facts that were published anew."""
+    """Source data that was published anew."""
 
     @dg.sensor(
         name="corrections",

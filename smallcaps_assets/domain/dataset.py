@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.feeds.asof import Facts, asof_features, no_facts
+from smallcaps_assets.domain.feeds.asof import Feeds, asof_features, no_feeds
 from smallcaps_assets.domain.labels.weights import time_decay
 from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, TABLES
 from smallcaps_assets.settings import UNION, DatasetSettings, Period
@@ -55,7 +55,7 @@ def ml_dataset(
     registry: pl.DataFrame,
     period: Period,
     settings: DatasetSettings,
-    facts: Facts | None = None,
+    feeds: Feeds | None = None,
     *,
     config_hash: str = "",
     code_version: str = "",
@@ -63,7 +63,7 @@ def ml_dataset(
     """The table `ml_dataset` of one period, and the content of its meta.json.
 
     One row per row of sample_weights whose session lies in the period and whose ticker-session is
-    qualified in the registry (ticker_sessions), joined with what `facts` say was known at t0.
+    qualified in the registry (ticker_sessions), joined with what `feeds` say was known at t0.
     Raises DatasetError when a weight has no features
     or no label, or was computed for another `eligible_from` than the registry's.
     """
@@ -73,7 +73,7 @@ def ml_dataset(
         labels.select(*KEY, *_LABEL_COLUMNS), on=KEY, how="left"
     )
     _check_joined(joined, joined.join(features, on=KEY, how="anti"))
-    named = asof_features(joined, facts or no_facts()).with_columns(
+    named = asof_features(joined, feeds or no_feeds()).with_columns(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
     frame = TABLES["ml_dataset"].validate(with_time_decay(named, settings.time_decay))

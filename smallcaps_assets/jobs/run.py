@@ -46,7 +46,7 @@ from smallcaps_assets.settings import Settings
 WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MOST_PASSES = 3
-FACTS_LOOK_BACK = 25
+FEEDS_LOOK_BACK = 25
 """Sessions before the ones asked for, of which short volume and halts are needed."""
 
 
@@ -217,7 +217,7 @@ class MainJob:
                 t for t in WARM_UP_TABLES if t != "minute_bars" or self._has_minutes(warm)
             )
             yield Step("earlier sessions", "session_tables", tables, warm, all_sessions)
-        yield from self._fact_steps(warm[-FACTS_LOOK_BACK:], wanted, all_sessions, months)
+        yield from self._feed_steps(warm[-FEEDS_LOOK_BACK:], wanted, all_sessions, months)
         whole = ("adjustment_factors", "ticker_sessions")
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
@@ -229,10 +229,10 @@ class MainJob:
         asked = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
         yield Step("ticker histories", "ticker_history", ("ticker_history",), asked, tickers)
 
-    def _fact_steps(
+    def _feed_steps(
         self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]
     ) -> Iterator[Step]:
-        """The facts that the dataset joins."""
+        """The feeds that the dataset joins."""
         first = date.fromisoformat(wanted[0])
         short_volume = ("short_volume",)
         if before:

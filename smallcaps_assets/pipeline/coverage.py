@@ -1,8 +1,8 @@
 """Coverage: per session and vendor table what was expected, what came, and why the rest did not.
 
 Made after the ticks, from the lake and the reasons of failed attempts; the vendor is not asked. Of
-the facts beside prices a session is told the partition that it can know: the newest half-month that
-was out, its month, its year. A fact that the main job leaves out is told of only when it was tried.
+a feed it is the partition that the session can know: the newest half-month that was out, its month,
+its year. A feed that the main job leaves out is reported only when it was tried.
 """
 
 from datetime import date
@@ -12,7 +12,7 @@ import polars as pl
 from smallcaps_assets.domain.quality.coverage import Reading, coverage
 from smallcaps_assets.domain.quality.figures import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
-from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
+from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.inputs import ticker_sessions_of
 from smallcaps_assets.pipeline.losses import short_tapes
@@ -42,7 +42,7 @@ def _of_session(work: Workspace, key: str) -> BuildResult:
     readings = [_of_list(lake, key, before)]
     readings += [_of_table(lake, table, key, universe) for table in COVERED[2:]]
     readings.append(_of_trades(lake, key))
-    readings += [_of_fact(lake, name, place, universe) for name, place in told_facts(work, key)]
+    readings += [_of_feed(lake, name, place, universe) for name, place in covered_feeds(work, key)]
     frame = coverage(date.fromisoformat(key), readings)
     told = {
         row["table"]: f"{row['got']} of {row['expected']}, {row['empty']} empty, "
@@ -68,8 +68,8 @@ def _of_table(lake: Lake, table: str, key: str, universe: set[str]) -> Reading:
     return Reading(table, universe, _tickers(lake, table, key), asked, failures)
 
 
-def _of_fact(lake: Lake, table: str, place: str | None, universe: set[str]) -> Reading:
-    """A fact table, whole or absent: a ticker without rows in it has none to tell.
+def _of_feed(lake: Lake, table: str, place: str | None, universe: set[str]) -> Reading:
+    """A feed's table, whole or absent: a ticker without rows in it has nothing to report.
 
     Halts of a session that the feed no longer had are stored without rows, and missing.
     """
@@ -82,7 +82,7 @@ def _of_fact(lake: Lake, table: str, place: str | None, universe: set[str]) -> R
 
 
 def _named(lake: Lake, table: str, place: str | None) -> set[str]:
-    """Tickers with rows in a partition of a fact table, by whatever names them there."""
+    """Tickers with rows in a partition of a feed's table, by whatever names them there."""
     column = next(name for name in _NAMES if name in TABLES[table].columns)
     named = lake.read_many(table, [place], [column])
     if column == "cik":

@@ -13,11 +13,11 @@ from smallcaps_assets.domain.dataset import (
     ml_dataset,
     union,
 )
-from smallcaps_assets.domain.feeds.asof import Facts
+from smallcaps_assets.domain.feeds.asof import Feeds
 from smallcaps_assets.domain.market.adjustment import listings
 from smallcaps_assets.domain.market.history import ticker_history
 from smallcaps_assets.lake.meta import is_described, write_meta
-from smallcaps_assets.pipeline.feed_inputs import fact_keys
+from smallcaps_assets.pipeline.feed_inputs import feed_keys
 from smallcaps_assets.pipeline.inputs import DATASET_PARTS
 from smallcaps_assets.pipeline.losses import qualified_keys, short_tapes
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
@@ -123,7 +123,7 @@ def build_dataset(work: Workspace, key: str) -> BuildResult:
         features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
         frame, meta = ml_dataset(
             *(features, labels, weights, registry, period, settings.dataset),
-            facts_of(work, period, registry.filter("is_qualified")),
+            feeds_of(work, period, registry.filter("is_qualified")),
             **_stamps(work),
         )
     meta |= _of_sessions(work, key, frame)
@@ -132,23 +132,23 @@ def build_dataset(work: Workspace, key: str) -> BuildResult:
     return BuildResult(frame, told, meta=meta)
 
 
-def facts_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Facts:
+def feeds_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Feeds:
     """What is stored of the companies of a period's ticker-sessions, beside their tapes."""
     lake = work.lake
     lists = lake.scan("tickers").select("date", "ticker", "identity")
     identities = registry["identity"].unique().implode()
     symbols = lists.filter(pl.col("identity").is_in(identities)).select("ticker").unique()
     named = lists.join(symbols, on="ticker", how="semi")
-    held = {name: lake.read_many(name, fact_keys(work, name, period)) for name in _FILES}
+    held = {name: lake.read_many(name, feed_keys(work, name, period)) for name in _FILES}
     tickers = symbols.collect()["ticker"].implode()
     for name, columns in _BY_TICKER.items():
         frames = [
             lake.read(name, key, columns).filter(pl.col("ticker").is_in(tickers))
-            for key in fact_keys(work, name, period)
+            for key in feed_keys(work, name, period)
         ]
         held[name] = pl.concat(frames) if frames else TABLES[name].empty()
     floats = lake.read("free_float") if lake.exists("free_float") else TABLES["free_float"].empty()
-    return Facts(listings=listings(named), free_float=floats, **held)
+    return Feeds(listings=listings(named), free_float=floats, **held)
 
 
 class Histories:

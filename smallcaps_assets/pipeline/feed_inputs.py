@@ -1,4 +1,4 @@
-"""What the tables of facts, and the facts in the dataset, are made from, as digests.
+"""What the feeds' tables, and the feeds in the dataset, are made from, as digests.
 
 Part of `inputs.py`, which says what digests are for.
 """
@@ -35,13 +35,13 @@ def month_reach(work: LakeContext, key: str) -> date:
     return min((month + timedelta(32)).replace(day=1) - timedelta(1), last_day(work.settings))
 
 
-def of_facts(work: LakeContext, period: Period) -> Iterator[str]:
-    """Digests of the facts that the rows of a period are joined with."""
+def of_feeds(work: LakeContext, period: Period) -> Iterator[str]:
+    """Digests of the feeds that the rows of a period are joined with."""
     for table in AS_OF_TABLES:
-        yield from (work.lake.digest(table, key or None) for key in fact_keys(work, table, period))
+        yield from (work.lake.digest(table, key or None) for key in feed_keys(work, table, period))
 
 
-def fact_keys(work: LakeContext, table: str, period: Period) -> list[str]:
+def feed_keys(work: LakeContext, table: str, period: Period) -> list[str]:
     """Stored partitions of a table that hold what may be known in a period."""
     keys = work.lake.keys(table)
     if TABLES[table].partitioning is not Partitioning.SESSION:
@@ -90,7 +90,7 @@ def _of_float(work: LakeContext, key: str) -> Iterator[str]:
     yield str(last_day(work.settings))
 
 
-FACT_INPUTS: dict[str, Callable[[LakeContext, str], Iterator[str]]] = {
+FEED_INPUTS: dict[str, Callable[[LakeContext, str], Iterator[str]]] = {
     "splits": _of_actions,
     "dividends": _of_actions,
     "filings": _of_filings,

@@ -1,4 +1,4 @@
-"""Which partitions of the facts beside prices are out, and which of them a session can know."""
+"""Which partitions of the feeds have been published, and which of them a session can know."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from smallcaps_assets.pipeline.partition_keys import MarketSpan, half_month_keys
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 COVERED = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
-"""Tables of prices whose partition of a session its coverage tells of."""
+"""Tables of prices whose partition of a session its coverage reports."""
 
 _OF_TRADES = ("session_summary", "trades")
-FACT_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, *_OF_TRADES))
-"""Tables of facts beside prices that a session's coverage tells of."""
+FEED_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, *_OF_TRADES))
+"""Tables of feeds that a session's coverage reports."""
 
 LONGEST_HALF = timedelta(days=75)
 """More than lies between a half-month's first day and the publication of the next one's figures."""
 
 
-def told_facts(work: LakeContext, key: str) -> list[tuple[str, str | None]]:
-    """Table and partition of the facts that a session's coverage tells of, in a fixed order."""
-    places = ((table, place) for table in FACT_TABLES for place in _places(work, table, key))
+def covered_feeds(work: LakeContext, key: str) -> list[tuple[str, str | None]]:
+    """Table and partition of the feeds that a session's coverage reports, in a fixed order."""
+    places = ((table, place) for table in FEED_TABLES for place in _places(work, table, key))
     return [
         (table, place)
         for table, place in places

@@ -1,4 +1,4 @@
-"""Facts beside prices: short data, fails, halts, filings, news, fundamentals, ticker events.
+"""Builders of the feeds: short data, fails, halts, filings, news, fundamentals, ticker events.
 
 Each asset is cut as its source delivers: halts and short volume by session, settlements by
 half-month, filings and news by month, statements by year of filing, ticker events by ticker.

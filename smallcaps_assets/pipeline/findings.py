@@ -91,7 +91,7 @@ def _filings(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
 
 
 def _dated(column: str) -> Find:
-    """Facts of a day that count as known on that day or later."""
+    """Rows of a day that count as known on that day or later."""
 
     def find_early(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
         return [feed_checks.known_not_before(frame, column)]

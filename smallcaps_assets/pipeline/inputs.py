@@ -17,8 +17,8 @@ import polars as pl
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
 from smallcaps_assets.pipeline.context import LakeContext
-from smallcaps_assets.pipeline.feed_inputs import FACT_INPUTS, of_facts
-from smallcaps_assets.pipeline.feed_partitions import COVERED, told_facts
+from smallcaps_assets.pipeline.feed_inputs import FEED_INPUTS, of_feeds
+from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds
 from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
@@ -30,10 +30,10 @@ _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
 
 
 def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[str]:
-    """Digests of the files, and the facts, that a partition is made from, in a fixed order."""
+    """Digests of the files and other inputs that a partition is made from, in a fixed order."""
     declared = TABLES[table]
-    if table in FACT_INPUTS:
-        yield from FACT_INPUTS[table](work, key or "")
+    if table in FEED_INPUTS:
+        yield from FEED_INPUTS[table](work, key or "")
         return
     if declared.layer == "raw" and table != "minute_bars":
         return
@@ -96,14 +96,14 @@ def _running_actions(
 
 
 def _of_coverage(work: LakeContext, key: str) -> Iterator[str]:
-    """The session's tables, its trades, the facts it knows, and why any of them failed."""
+    """The session's tables, its trades, the feeds it can know, and why any of them failed."""
     day, failures = date.fromisoformat(key), Failures(work.lake)
     names = sorted(ticker_sessions_of(work.lake, day).values())
     places = [("tickers", before) for before in work.sessions_before(day, 1)]
     places += [(name, key) for name in COVERED]
     places += [("trades", name) for name in names]
     places += [("session_summary", key)]
-    for table, place in (*places, *told_facts(work, key)):
+    for table, place in (*places, *covered_feeds(work, key)):
         stored = work.lake.digest(table, place)
         yield f"{table} {place} {stored} {failures.digest(table, place)}"
     halts = work.lake.stamp("halts", key)
@@ -136,7 +136,7 @@ def _of_period(work: LakeContext, key: str) -> Iterator[str]:
         if period.covers(row["date"]) and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
             yield from (lake.digest(table, name) for table in DATASET_PARTS)
-    yield from of_facts(work, period)
+    yield from of_feeds(work, period)
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:

@@ -50,7 +50,7 @@ OFFERED_TABLES = (
     *("polygon_short_volume", "short_interest", "news", "ticker_events", "free_float"),
     *("balance_sheets", "income_statements", "cash_flow_statements"),
 )
-"""Facts beside prices, which a vendor or a plan may do without."""
+"""Feeds that a vendor or a plan may lack."""
 FLAT_FILE_TABLES = ("minute_bars", "trades")
 PACE = ("requests so far", "refused so far (429)", "requests per second")
 CHANGES = "changes since the last reading"

@@ -10,7 +10,7 @@ from copy import copy
 import dataframely as dy
 import polars as pl
 
-from smallcaps_assets.schemas.fact_columns import AsOfFeatures
+from smallcaps_assets.schemas.feed_columns import AsOfFeatures
 from smallcaps_assets.schemas.table import (
     day,
     flag,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 
 from smallcaps_assets.schemas import columns
-from smallcaps_assets.schemas import fact_columns as facts
+from smallcaps_assets.schemas import feed_columns as feeds
 from smallcaps_assets.schemas.columns import BAR_REASONS, FEATURE_COLUMNS, RULES, SEGMENTS
-from smallcaps_assets.schemas.fact_columns import ASOF_COLUMNS
+from smallcaps_assets.schemas.feed_columns import ASOF_COLUMNS
 from smallcaps_assets.schemas.table import TICKS, VENDOR, Op, Partitioning, Table, Window
 
 __all__ = [
@@ -168,7 +168,7 @@ _DECLARED = (
         name="facility_short_volume",
         layer="raw",
         group="short_data",
-        schema=facts.FacilityShortVolume,
+        schema=feeds.FacilityShortVolume,
         meaning="FINRA short volume by facility, of the facilities in the settings.",
         detail="Facilities: {short.facilities}.",
         source="FINRA `/equity/regsho/daily/{facility}shvol{date}.txt`",
@@ -179,7 +179,7 @@ _DECLARED = (
         name="exchange_short_volume",
         layer="raw",
         group="short_data",
-        schema=facts.ExchangeShortVolume,
+        schema=feeds.ExchangeShortVolume,
         meaning="Short volume of exchanges, from files in a local folder.",
         detail="The exchanges sell or publish these files under terms of their own.",
         source="files in `short.exchange_dir`",
@@ -191,7 +191,7 @@ _DECLARED = (
         name="polygon_short_volume",
         layer="raw",
         group="short_data",
-        schema=facts.PolygonShortVolume,
+        schema=feeds.PolygonShortVolume,
         meaning="The vendor's table of off-exchange short volume.",
         detail="From 2024 on.",
         source="Polygon `/stocks/v1/short-volume`",
@@ -204,7 +204,7 @@ _DECLARED = (
         layer="raw",
         group="short_data",
         partitioning=Partitioning.HALF_MONTH,
-        schema=facts.ShortInterest,
+        schema=feeds.ShortInterest,
         meaning="Shares short by settlement date, twice a month.",
         detail="Known on its publication date, by rule some days after settlement.",
         source="Polygon `/stocks/v1/short-interest`, or FINRA's API `consolidatedShortInterest`",
@@ -217,7 +217,7 @@ _DECLARED = (
         layer="raw",
         group="short_data",
         partitioning=Partitioning.HALF_MONTH,
-        schema=facts.FailsToDeliver,
+        schema=feeds.FailsToDeliver,
         meaning="The SEC's balances of fails to deliver, by half-month file.",
         detail=(
             "Balances of a settlement date, published two to five weeks later; not the "
@@ -230,7 +230,7 @@ _DECLARED = (
         name="halts",
         layer="raw",
         group="events",
-        schema=facts.TradeHalts,
+        schema=feeds.TradeHalts,
         meaning="Trading halts of all US listing markets, from Nasdaq's feed.",
         detail="The feed reaches one year back; earlier halts are found on the tape.",
         source="Nasdaq `/rss.aspx?feed=tradehalts`",
@@ -240,7 +240,7 @@ _DECLARED = (
         layer="raw",
         group="events",
         partitioning=Partitioning.MONTH,
-        schema=facts.Filings,
+        schema=feeds.Filings,
         meaning="EDGAR's S-1, S-3, 424B, 8-K, EFFECT and RW of the listed companies.",
         detail="Needs a contact in the settings (sec.contact), which the SEC asks for.",
         source="EDGAR's full or daily index, and each company's submissions",
@@ -254,7 +254,7 @@ _DECLARED = (
         layer="raw",
         group="events",
         partitioning=Partitioning.MONTH,
-        schema=facts.News,
+        schema=feeds.News,
         meaning="Articles by ticker, with the vendor's opinion of each; those that name one.",
         source="Polygon `/v2/reference/news`",
         is_optional=True,
@@ -267,7 +267,7 @@ _DECLARED = (
         layer="raw",
         group="events",
         partitioning=Partitioning.TICKER,
-        schema=facts.TickerEvents,
+        schema=feeds.TickerEvents,
         meaning="The symbols that one listing has had.",
         source="Polygon `/vX/reference/tickers/{ticker}/events`",
         is_optional=True,
@@ -279,7 +279,7 @@ _DECLARED = (
         layer="raw",
         group="fundamentals",
         partitioning=Partitioning.NONE,
-        schema=facts.FreeFloat,
+        schema=feeds.FreeFloat,
         meaning="Free float: the vendor's newest figures, beside those read before.",
         detail="The vendor keeps no history: each reading is added to those before.",
         source="Polygon `/stocks/vX/float`",
@@ -291,7 +291,7 @@ _DECLARED = (
         layer="raw",
         group="fundamentals",
         partitioning=Partitioning.YEAR,
-        schema=facts.BalanceSheets,
+        schema=feeds.BalanceSheets,
         meaning="Balance sheets by year of filing.",
         source="Polygon `/stocks/financials/v1/balance-sheets`",
         is_optional=True,
@@ -305,7 +305,7 @@ _DECLARED = (
         layer="raw",
         group="fundamentals",
         partitioning=Partitioning.YEAR,
-        schema=facts.IncomeStatements,
+        schema=feeds.IncomeStatements,
         meaning="Income statements by year of filing.",
         source="Polygon `/stocks/financials/v1/income-statements`",
         is_optional=True,
@@ -319,7 +319,7 @@ _DECLARED = (
         layer="raw",
         group="fundamentals",
         partitioning=Partitioning.YEAR,
-        schema=facts.CashFlowStatements,
+        schema=feeds.CashFlowStatements,
         meaning="Cash flow statements by year of filing.",
         source="Polygon `/stocks/financials/v1/cash-flow-statements`",
         is_optional=True,

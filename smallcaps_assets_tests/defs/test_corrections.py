@@ -1,4 +1,4 @@
-"""What a change of a fact makes the sensor ask for, on a workspace without the daemon."""
+"""What the sensor requests when source data changes, on a workspace without the daemon."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.automation import instigators, is_needed, requests_runs
-from smallcaps_assets.defs.fact_schedules import TABLES_SCHEDULED
+from smallcaps_assets.defs.feed_schedules import TABLES_SCHEDULED
 from smallcaps_assets.orchestration.automation import look_of, switch
 from smallcaps_assets.orchestration.instance import open_instance, workspace_file
 from smallcaps_assets.settings import load_settings

@@ -1,4 +1,4 @@
-"""Assets of facts on the embedded market: rows, resume, and what a spoiled source leaves behind."""
+"""Assets of feeds on the embedded market: rows, resume, and what a spoiled source leaves behind."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.defs.fact_schedules import facts_due, open_halts
+from smallcaps_assets.defs.feed_schedules import feeds_due, open_halts
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.domain.quality.coverage import coverage
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.pipeline.clients import Regulators
-from smallcaps_assets.pipeline.coverage import _of_fact, _of_session
+from smallcaps_assets.pipeline.coverage import _of_feed, _of_session
 from smallcaps_assets.pipeline.feed_partitions import needed_halves, published_halves
 from smallcaps_assets.pipeline.halt_feed import halts_digest, halts_of
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -62,14 +62,14 @@ def made(work: Workspace, table: str, key: str, is_resumed: bool = True) -> Outc
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """A market of two months, so that fails and short interest are published."""
     found = workspace(
-        tmp_path_factory.mktemp("facts") / "lake", short={"facilities": "FNSQ,FNRA"}, **LONG
+        tmp_path_factory.mktemp("feeds") / "lake", short={"facilities": "FNSQ,FNRA"}, **LONG
     )
     reference(found)
     yield found
 
 
 @pytest.mark.parametrize("table", KEYS)
-def test_fact_table_expected_rows_with_known_at_and_resume(work: Workspace, table: str) -> None:
+def test_feed_table_expected_rows_with_known_at_and_resume(work: Workspace, table: str) -> None:
     key = KEYS[table]
     outcome = made(work, table, key)
     assert outcome.error is None
@@ -106,7 +106,7 @@ def test_filings_expected_at_their_true_moment_on_either_clock(tmp_path: Path) -
     assert not any(late["utc"] + late["new_york"])
 
 
-def test_coverage_expected_to_tell_of_the_facts_that_a_session_can_know(work: Workspace) -> None:
+def test_coverage_expected_to_tell_of_the_feeds_that_a_session_can_know(work: Workspace) -> None:
     day = "2024-10-31"
     keys = work.span.session_keys(work.span.start, date.fromisoformat(day))
     made_lists = make_sessions(work, ["tickers", "daily_bars", "universe"], keys)
@@ -157,7 +157,7 @@ def test_halts_expected_from_the_feed_for_the_tape(work: Workspace) -> None:
 
 def coverage_counts(work: Workspace, key: str, table: str) -> dict[str, int]:
     """Coverage of a table of a session, in a universe of one ticker."""
-    reading = _of_fact(work.lake, table, key, {"GEVO"})
+    reading = _of_feed(work.lake, table, key, {"GEVO"})
     return coverage(date.fromisoformat(key), [reading]).to_dicts()[0]
 
 
@@ -280,13 +280,13 @@ def test_corrected_short_volume_expected_noticed_by_its_hash(tmp_path: Path) -> 
 def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
     fresh = workspace(tmp_path / "lake", **LONG)
     keys = fresh.span.session_keys(fresh.span.start, fresh.span.end)
-    due = facts_due(fresh, keys[-20:])
+    due = feeds_due(fresh, keys[-20:])
     assert due["fails_to_deliver"] == ["2024-10-01", "2024-10-16", "2024-11-01"]
     assert due["news"] == ["2024-12"]
     assert "halts" not in due  # of sessions that are stored only
     assert made(fresh, "fails_to_deliver", "2024-10-16").error is None
-    assert facts_due(fresh, keys[-20:])["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
-    assert list(facts_due(fresh, keys[:6])) == ["news"]
+    assert feeds_due(fresh, keys[-20:])["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
+    assert list(feeds_due(fresh, keys[:6])) == ["news"]
 
 
 def test_schedule_expected_every_partition_missed_since_the_newest_stored(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_schedule_expected_every_partition_missed_since_the_newest_stored(tmp_pa
         work.lake.write(table, key, frame, work.stamp(table, key))
     for key in keys[:3]:
         work.lake.write("halts", key, TABLES["halts"].empty(), work.stamp("halts", key))
-    due = facts_due(work, keys)
+    due = feeds_due(work, keys)
     assert due["halts"] == keys[3:40]
     assert due["news"][-2:] == ["2024-11", "2024-12"]  # and an empty month is read again
 
@@ -387,7 +387,7 @@ def test_digest_of_halts_expected_to_change_only_with_the_tape(tmp_path: Path) -
 def test_halts_read_during_the_session_expected_read_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from smallcaps_assets.pipeline import feed_inputs as fact_inputs
+    from smallcaps_assets.pipeline import feed_inputs
 
     work, key = workspace(tmp_path / "lake", **LONG), "2024-11-01"
 
@@ -397,7 +397,7 @@ def test_halts_read_during_the_session_expected_read_once_more(
             def now(cls, tz: tzinfo | None = None) -> datetime:
                 return datetime.fromisoformat(f"{key}T{clock}").replace(tzinfo=tz)
 
-        monkeypatch.setattr(fact_inputs, "datetime", Clock)
+        monkeypatch.setattr(feed_inputs, "datetime", Clock)
 
     at("18:45")
     assert not made(work, "halts", key).is_reused

@@ -1,4 +1,4 @@
-"""Facts that a vendor does not have: no failure, remembered, and asked for again on request."""
+"""Feeds that a vendor does not offer: no failure, remembered, and requested again on demand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def made(work: Workspace, table: str, key: str) -> Outcome:
 
 
 @pytest.mark.parametrize("table", PLACES)
-def test_fact_given_403_expected_not_offered_and_remembered(tmp_path: Path, table: str) -> None:
+def test_feed_given_403_expected_not_offered_and_remembered(tmp_path: Path, table: str) -> None:
     key = PLACES[table]
     faults = "403@financials", "403@news", "403@float", "403@ticker_events"
     work = workspace(tmp_path, *faults, "403@short_interest", "403@short_volume_table")
@@ -39,7 +39,7 @@ def test_fact_given_403_expected_not_offered_and_remembered(tmp_path: Path, tabl
     assert "HTTP 403" in str(outcome.error) and work.is_not_offered(table, key or None)
 
 
-def test_fact_given_offered_again_expected_stored_and_forgotten(tmp_path: Path) -> None:
+def test_feed_given_offered_again_expected_stored_and_forgotten(tmp_path: Path) -> None:
     made(workspace(tmp_path, "403@float"), "free_float", "")
     mended = workspace(tmp_path)
     assert mended.is_not_offered("free_float", None)

@@ -1,9 +1,9 @@
 """What was known of a company at each decision of the dataset, beside its own tape.
 
-Every fact has a `known_at`; a decision at t0 sees those with known_at <= t0, the newest of each
-kind, and nothing of later ones. Facts name companies in their own ways (symbols with and without
+Every row has a `known_at`; a decision at t0 sees those with known_at <= t0, the newest of each
+kind, and nothing of later ones. Feeds name companies in their own ways (symbols with and without
 separators, CIKs); they are brought to the listing identity by date, because a symbol that was used
-again means another company. When a fact was known is decided where its table is made.
+again means another company. When a row was known is decided where its table is made.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVENT = ("ticker", "date", "identity", "t0")
 
 
 @dataclass(frozen=True)
-class Facts:
+class Feeds:
     """Rows of the tables of these names; any of them may be empty.
 
     `listings` has ticker, identity, first_date, last_date, see `adjustment.listings`; `universe`
@@ -47,8 +47,8 @@ class Facts:
     splits: pl.DataFrame
 
 
-def no_facts() -> Facts:
-    """Facts of which there are none."""
+def no_feeds() -> Feeds:
+    """No rows of any feed."""
     listings = pl.DataFrame(
         schema={
             "ticker": pl.String,
@@ -57,8 +57,8 @@ def no_facts() -> Facts:
             "last_date": pl.Date,
         }
     )
-    names = [name for name in Facts.__dataclass_fields__ if name != "listings"]
-    return Facts(listings, **{name: TABLES[name].empty() for name in names})
+    names = [name for name in Feeds.__dataclass_fields__ if name != "listings"]
+    return Feeds(listings, **{name: TABLES[name].empty() for name in names})
 
 
 def compact_symbol(column: str) -> pl.Expr:
@@ -70,18 +70,18 @@ def compact_symbol(column: str) -> pl.Expr:
     return preferred.str.replace_all(r"[./]", "").str.to_uppercase()
 
 
-def asof_features(events: pl.DataFrame, facts: Facts) -> pl.DataFrame:
+def asof_features(events: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
     """`events` (ticker, date, identity, t0 and more) with ASOF_COLUMNS, in the same order."""
     told = events.select(EVENT).with_row_index("_event")
-    companies = facts.universe.select("date", "ticker", "cik", "shares_outstanding")
+    companies = feeds.universe.select("date", "ticker", "cik", "shares_outstanding")
     told = told.join(companies, on=["date", "ticker"], how="left")
-    symbols = _earliest_from_the_beginning(facts.listings)
+    symbols = _earliest_from_the_beginning(feeds.listings)
     compact = _compact_listings(symbols)
-    told = _with_short_volume(told, _owned(facts.short_volume, symbols, "date"))
-    interest = _compacted(facts.short_interest, compact, "settlement_date")
+    told = _with_short_volume(told, _owned(feeds.short_volume, symbols, "date"))
+    interest = _compacted(feeds.short_interest, compact, "settlement_date")
     told = _with_newest(told, interest, "settlement_date", "days_to_cover")
-    told = _with_fails(told, facts, symbols, compact)
-    for name, (key, moments) in _kinds(facts, symbols).items():
+    told = _with_fails(told, feeds, symbols, compact)
+    for name, (key, moments) in _kinds(feeds, symbols).items():
         told = _with_moments(told, moments, key, name)
     filled = told.sort("_event").with_columns(
         pl.col("_count_offering").alias("offerings_30d"),
@@ -92,7 +92,7 @@ def asof_features(events: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     return pl.concat([events, filled.select(ASOF_COLUMNS)], how="horizontal")
 
 
-# Whose a fact is ---------------------------------------------------------------------------------
+# Whose a row is ----------------------------------------------------------------------------------
 def _earliest_from_the_beginning(listings: pl.DataFrame) -> pl.DataFrame:
     """A listing that was there on the first list known has been there before it."""
     first = pl.col("first_date")
@@ -111,13 +111,13 @@ def _compact_listings(listings: pl.DataFrame) -> pl.DataFrame:
     ).drop("_compact")  # fmt: skip
 
 
-def _owned(facts: pl.DataFrame, listings: pl.DataFrame, on: str) -> pl.DataFrame:
-    return with_identity(facts, listings, on)
+def _owned(rows: pl.DataFrame, listings: pl.DataFrame, on: str) -> pl.DataFrame:
+    return with_identity(rows, listings, on)
 
 
-def _compacted(facts: pl.DataFrame, compact: pl.DataFrame, on: str) -> pl.DataFrame:
-    """Facts under a symbol without separators, with the identity it meant on that day."""
-    named = facts.filter(pl.col("symbol").is_not_null())
+def _compacted(rows: pl.DataFrame, compact: pl.DataFrame, on: str) -> pl.DataFrame:
+    """Rows under a symbol without separators, with the identity it meant on that day."""
+    named = rows.filter(pl.col("symbol").is_not_null())
     return _owned(named.with_columns(compact_symbol("symbol").alias("ticker")), compact, on)
 
 
@@ -177,13 +177,13 @@ def _with_newest(told: pl.DataFrame, rows: pl.DataFrame, date_of: str, value: st
 
 
 def _with_fails(
-    told: pl.DataFrame, facts: Facts, symbols: pl.DataFrame, compact: pl.DataFrame
+    told: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame, compact: pl.DataFrame
 ) -> pl.DataFrame:
     """The balance of the newest file's last settlement date against the float; none listed: 0.
 
     Both are brought to the share basis of the event's session.
     """
-    rows = _compacted(facts.fails_to_deliver, compact, "settlement_date")
+    rows = _compacted(feeds.fails_to_deliver, compact, "settlement_date")
     last = pl.col("settlement_date") == pl.col("settlement_date").max().over("half_month")
     balances = rows.filter(last).group_by("identity", "half_month").agg(pl.col("quantity").sum())
     files = (
@@ -193,10 +193,10 @@ def _with_fails(
     )
     dated = _latest(told, files.select("known_at", "half_month", "_settled"), None)
     joined = dated.join(balances, on=["identity", "half_month"], how="left")
-    floats = _owned(facts.free_float, symbols, "effective_date")
+    floats = _owned(feeds.free_float, symbols, "effective_date")
     floats = floats.select("known_at", "identity", "free_float", "effective_date")
     joined = _latest(joined, floats, "identity")
-    splits = _share_factors(_owned(facts.splits, symbols, "execution_date"))
+    splits = _share_factors(_owned(feeds.splits, symbols, "execution_date"))
     for name, on in (("_now", "date"), ("_then", "_settled"), ("_floated", "effective_date")):
         joined = _with_factor(joined, splits, on, name)
     balance = pl.col("quantity").fill_null(0.0) * pl.col("_now") / pl.col("_then")
@@ -236,19 +236,19 @@ def _with_factor(told: pl.DataFrame, factors: pl.DataFrame, on: str, name: str) 
 
 
 # Events ------------------------------------------------------------------------------------------
-def _kinds(facts: Facts, symbols: pl.DataFrame) -> dict[str, tuple[str, pl.DataFrame]]:
+def _kinds(feeds: Feeds, symbols: pl.DataFrame) -> dict[str, tuple[str, pl.DataFrame]]:
     """The moments of each kind of event, and the column of the company they are known by."""
-    filings = facts.filings.filter(~pl.col("is_amendment")).select(
+    filings = feeds.filings.filter(~pl.col("is_amendment")).select(
         "cik", "form", "offering", "known_at"
     )
-    reverse = facts.splits.filter(pl.col("split_from") > pl.col("split_to"))
+    reverse = feeds.splits.filter(pl.col("split_from") > pl.col("split_to"))
     moments = {day: datetime.combine(day, time(0), NEW_YORK) for day in reverse["execution_date"]}
     known = pl.col("execution_date").replace_strict(moments, return_dtype=INSTANT, default=None)
     splits = _owned(reverse, symbols, "execution_date").with_columns(known.alias("known_at"))
     return {
         "offering": ("cik", filings.filter(pl.col("offering").is_not_null())),
         "reverse_split": ("identity", splits),
-        "halt": ("identity", _owned(facts.halts, symbols, "date")),
+        "halt": ("identity", _owned(feeds.halts, symbols, "date")),
         "8k": ("cik", filings.filter(pl.col("form") == "8-K")),
     }
 

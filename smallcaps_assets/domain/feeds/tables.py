@@ -1,4 +1,4 @@
-"""Rows of facts as their sources give them, as tables: keys, and the moment each was known.
+"""Rows of feeds as their sources give them, as tables: keys, and the moment each was known.
 
 What the sources' own readers type already (fails, filings, halts, FINRA's files) is not here.
 """

@@ -1,4 +1,4 @@
-"""What is looked at in stored facts, and in figures that halts may have bent.
+"""Checks of stored feeds, and of figures that halts may have distorted.
 
 As `checks.py`, of which it is a part: pure functions that return findings.
 """
@@ -32,7 +32,7 @@ def short_volumes_fit(frame: pl.DataFrame) -> Finding:
 
 
 def known_not_before(frame: pl.DataFrame, column: str) -> Finding:
-    """No fact counts as known before the New York day that it is of."""
+    """No row counts as known before its own New York day."""
     begin = pl.col(column).cast(pl.Datetime("ns")).dt.replace_time_zone("America/New_York")
     early = frame.filter(pl.col("known_at") < begin.dt.convert_time_zone("UTC"))
     return Finding(

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import msgspec
 import polars as pl
 
-from smallcaps_assets.schemas.fact_columns import AMOUNTS
+from smallcaps_assets.schemas.feed_columns import AMOUNTS
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.http.decode import Number
 from smallcaps_assets.sources.http.transport import Answer, Request, Transport
 from smallcaps_assets.sources.polygon.lists import (
-    Facts,
+    ListEndpoint,
     collect_in_order,
     refuse_others,
     refuse_outside,
@@ -79,17 +79,17 @@ FINANCIALS: dict[str, Any] = {
 }
 
 
-def _statement(name: str, columns: dict[str, Any]) -> Facts:
+def _statement(name: str, columns: dict[str, Any]) -> ListEndpoint:
     key = ("filing_date", "cik", "period_end", "timeframe")
     path = f"/stocks/financials/v1/{name}"
-    return Facts(path, columns, key, "filing_date", 50_000, subject="tickers")
+    return ListEndpoint(path, columns, key, "filing_date", 50_000, subject="tickers")
 
 
 _BALANCE = _statement("balance-sheets", BALANCE_SHEETS)
 _INCOME = _statement("income-statements", INCOME_STATEMENTS)
 _CASH_FLOW = _statement("cash-flow-statements", CASH_FLOW_STATEMENTS)
-_RATIOS = Facts("/stocks/financials/v1/ratios", RATIOS, ("ticker", "date"), "ticker", 50_000)
-_FLOAT = Facts("/stocks/vX/float", FLOAT, ("ticker",), "ticker", 5_000)
+_RATIOS = ListEndpoint("/stocks/financials/v1/ratios", RATIOS, ("ticker", "date"), "ticker", 50_000)
+_FLOAT = ListEndpoint("/stocks/vX/float", FLOAT, ("ticker",), "ticker", 5_000)
 
 
 FiscalYear = (

@@ -1,7 +1,7 @@
-"""Lists of facts with a cursor, as frames: declared once, asked for, checked and typed alike.
+"""Lists that the vendor answers page by page, as frames: declared, requested and checked alike.
 
-A list is declared as `Facts`: its path, its columns and what it is ordered by; the shape of a row
-and the checks of every page follow. Which lists there are, is in `short_data.py` and
+A list is declared as a `ListEndpoint`: its path, its columns and what it is ordered by; the shape
+of a row and the checks of every page follow. The lists themselves are in `short_data.py` and
 `fundamentals.py`; how pages follow each other, in `pages.py`.
 """
 
@@ -32,7 +32,7 @@ _PYTHON: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class ListEndpoint:
     """One list: `columns` are its fields and their polars types, `key` those that every row has.
 
     `order` is the field asked to ascend, `subject` the one that names the ticker or tickers.
@@ -54,12 +54,12 @@ class Facts:
             for name, dtype in self.columns.items()
             if name not in self.key
         ]
-        return msgspec.defstruct("FactRow", [*filled, *others], gc=False)
+        return msgspec.defstruct("ListRow", [*filled, *others], gc=False)
 
     def ask(
         self, transport: Transport, ticker: str | None, span: tuple[date, date] | None = None
     ) -> pl.DataFrame:
-        """All facts of a ticker, or of the market, with `order` in `span`, both dates included.
+        """All rows of a ticker, or of the market, with `order` in `span`, both dates included.
 
         In the order of `order`, then of the other keys; each row once. Raises BadAnswer when rows
         stay of another ticker, outside the dates or out of order.

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.sources.http.transport import Transport
-from smallcaps_assets.sources.polygon.lists import Facts
+from smallcaps_assets.sources.polygon.lists import ListEndpoint
 
 SHORT_INTEREST: dict[str, Any] = {
     "settlement_date": pl.Date,
@@ -38,14 +38,14 @@ SHORT_VOLUME: dict[str, Any] = {
     "nyse_short_volume": pl.Float64,
     "nyse_short_volume_exempt": pl.Float64,
 }
-_INTEREST = Facts(
+_INTEREST = ListEndpoint(
     "/stocks/v1/short-interest",
     SHORT_INTEREST,
     ("settlement_date", "ticker"),
     "settlement_date",
     50_000,
 )
-_VOLUME = Facts("/stocks/v1/short-volume", SHORT_VOLUME, ("date", "ticker"), "date", 50_000)
+_VOLUME = ListEndpoint("/stocks/v1/short-volume", SHORT_VOLUME, ("date", "ticker"), "date", 50_000)
 
 
 class ShortData:

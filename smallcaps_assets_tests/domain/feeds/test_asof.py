@@ -1,4 +1,4 @@
-"""Facts as of t0: hand-worked values, and that nothing known a second later is ever seen."""
+"""Feeds as of t0: hand-worked values, and that nothing known a second later is ever seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.feeds.asof import Facts, asof_features, compact_symbol, no_facts
+from smallcaps_assets.domain.feeds.asof import Feeds, asof_features, compact_symbol, no_feeds
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.schemas.tables import ASOF_COLUMNS, TABLES
@@ -49,10 +49,10 @@ def short_volume(*ratios: float, last: date = date(2024, 12, 12)) -> pl.DataFram
     )
 
 
-def facts(known_at: datetime = T0) -> Facts:
-    """One fact of every kind, all of them known at one moment."""
+def feeds(known_at: datetime = T0) -> Feeds:
+    """One row of every feed, all of them known at one moment."""
     halt = known_at - timedelta(days=2)
-    return Facts(
+    return Feeds(
         listings=pl.DataFrame(
             {
                 "ticker": ["BRK.B", "ABRpD"],
@@ -120,12 +120,12 @@ def facts(known_at: datetime = T0) -> Facts:
     )
 
 
-def told(given: Facts, *moments: datetime) -> list[dict]:
+def told(given: Feeds, *moments: datetime) -> list[dict]:
     return asof_features(events(*(moments or (T0,))), given).select(ASOF_COLUMNS).to_dicts()
 
 
 def test_facts_known_at_t0_expected_exact_values() -> None:
-    (row,) = told(facts())
+    (row,) = told(feeds())
     assert row["short_volume_ratio"] == 0.5
     assert row["short_volume_ratio_z20"] == pytest.approx(0.0, abs=1e-9)
     assert row["days_to_cover"] == 3.5
@@ -137,8 +137,8 @@ def test_facts_known_at_t0_expected_exact_values() -> None:
 
 
 def test_facts_known_one_second_later_expected_to_vanish() -> None:
-    (before,), (after,) = told(facts(T0)), told(facts(T0 + SECOND))
-    nothing = told(replace(no_facts(), short_volume=facts().short_volume.head(20)))[0]
+    (before,), (after,) = told(feeds(T0)), told(feeds(T0 + SECOND))
+    nothing = told(replace(no_feeds(), short_volume=feeds().short_volume.head(20)))[0]
     for name in ASOF_COLUMNS:
         if name in ("days_since_reverse_split", "is_reverse_split_30d"):
             continue
@@ -154,11 +154,11 @@ def test_facts_known_one_second_later_expected_to_vanish() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [f.name for f in fields(Facts) if f.name not in ("listings", "universe", "splits")]
+    "name", [f.name for f in fields(Feeds) if f.name not in ("listings", "universe", "splits")]
 )
 def test_every_known_at_past_t0_expected_as_if_the_table_were_empty(name: str) -> None:
     """Each table alone: all its rows a second past t0, beside the others known in time."""
-    given = facts()
+    given = feeds()
     later = getattr(given, name).with_columns(pl.lit(T0 + SECOND).cast(INSTANT).alias("known_at"))
     in_time = getattr(given, name).with_columns(pl.lit(T0).cast(INSTANT).alias("known_at"))
     empty = replace(given, **{name: getattr(given, name).clear()})
@@ -168,7 +168,7 @@ def test_every_known_at_past_t0_expected_as_if_the_table_were_empty(name: str) -
 
 def test_reverse_split_expected_known_from_midnight_of_its_first_session() -> None:
     split = {"ticker": "BRK.B", "execution_date": DAY, "split_from": 20.0, "split_to": 1.0}
-    given = replace(no_facts(), listings=facts().listings, splits=table("splits", split))
+    given = replace(no_feeds(), listings=feeds().listings, splits=table("splits", split))
     midnight = datetime(2024, 12, 13, 5, tzinfo=UTC)
     before, at, later = told(given, midnight - SECOND, midnight, midnight + timedelta(days=31))
     assert (before["days_since_reverse_split"], before["is_reverse_split_30d"]) == (None, False)
@@ -179,23 +179,23 @@ def test_reverse_split_expected_known_from_midnight_of_its_first_session() -> No
 def test_fails_expected_on_the_share_basis_of_the_session() -> None:
     split = {"ticker": "BRK.B", "execution_date": date(2024, 12, 5), "split_from": 10.0,
              "split_to": 1.0}  # fmt: skip
-    (row,) = told(replace(facts(), splits=table("splits", split)))
+    (row,) = told(replace(feeds(), splits=table("splits", split)))
     # 20,000 failed shares are 2,000 now; the float of 1 December is 20,000 now.
     assert row["fails_share_of_float"] == pytest.approx(0.1)
-    (row,) = told(replace(facts(), splits=table("splits", split),
+    (row,) = told(replace(feeds(), splits=table("splits", split),
                           free_float=TABLES["free_float"].empty()))  # fmt: skip
     assert row["fails_share_of_float"] == pytest.approx(2_000 / 500_000)
 
 
 def test_fails_given_a_file_without_the_company_expected_zero() -> None:
-    given = facts()
+    given = feeds()
     other = given.fails_to_deliver.with_columns(pl.lit("ABRPRD").alias("symbol"))
     (row,) = told(replace(given, fails_to_deliver=other))
     assert row["fails_share_of_float"] == 0.0
 
 
 def test_short_interest_given_a_newer_date_without_the_company_expected_null() -> None:
-    given = facts(T0 - timedelta(days=20))
+    given = feeds(T0 - timedelta(days=20))
     newer = given.short_interest.with_columns(
         pl.lit("ABRPRD").alias("symbol"),
         pl.lit(date(2024, 12, 10)).alias("settlement_date"),
@@ -207,28 +207,28 @@ def test_short_interest_given_a_newer_date_without_the_company_expected_null() -
 
 
 def test_z_score_expected_against_the_sessions_before() -> None:
-    given = replace(facts(), short_volume=short_volume(*[0.4, 0.6] * 10, 0.9))
+    given = replace(feeds(), short_volume=short_volume(*[0.4, 0.6] * 10, 0.9))
     (row,) = told(given)
     deviation = pl.Series([0.4, 0.6] * 10).std()
     assert row["short_volume_ratio_z20"] == pytest.approx(0.4 / deviation)
-    few = replace(facts(), short_volume=short_volume(*[0.4, 0.6] * 4, 0.9))
+    few = replace(feeds(), short_volume=short_volume(*[0.4, 0.6] * 4, 0.9))
     assert told(few)[0]["short_volume_ratio_z20"] is None
 
 
 def test_short_volume_given_an_old_session_expected_null() -> None:
-    given = replace(facts(), short_volume=short_volume(0.4, 0.5, last=date(2024, 11, 29)))
+    given = replace(feeds(), short_volume=short_volume(0.4, 0.5, last=date(2024, 11, 29)))
     assert told(given)[0]["short_volume_ratio"] is None
 
 
 def test_counts_expected_of_thirty_days_only() -> None:
     moments = [T0 - timedelta(days=d) for d in (40, 30, 29, 1, 0)]
     halts = table("halts", *({"date": m.date(), "ticker": "BRK.B", "known_at": m} for m in moments))
-    (row,) = told(replace(facts(), halts=halts))
+    (row,) = told(replace(feeds(), halts=halts))
     assert (row["halts_30d"], row["days_since_halt"]) == (3, 0.0)
 
 
 def test_symbol_used_by_another_company_before_expected_not_taken() -> None:
-    given = facts()
+    given = feeds()
     spans = pl.DataFrame(
         {
             "ticker": ["BRK.B", "BRK.B"],
@@ -246,13 +246,13 @@ def test_symbol_used_by_another_company_before_expected_not_taken() -> None:
 
 def test_rows_expected_in_their_order_whatever_their_times() -> None:
     moments = [T0 + SECOND, T0 - timedelta(days=60), T0]
-    found = asof_features(events(*moments), facts())
+    found = asof_features(events(*moments), feeds())
     assert found["bar_id"].to_list() == [0, 1, 2]
     assert found["days_to_cover"].to_list() == [3.5, None, 3.5]
 
 
 def test_no_facts_expected_nulls_and_zeros() -> None:
-    (row,) = told(no_facts())
+    (row,) = told(no_feeds())
     assert {name: row[name] for name in COUNTS} == dict.fromkeys(COUNTS, 0)
     assert all(row[name] is None for name in ASOF_COLUMNS if name.startswith(("days", "short")))
 

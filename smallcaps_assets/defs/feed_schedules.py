@@ -1,4 +1,4 @@
-"""The schedules of the facts beside prices: each evening what has come out since.
+"""The schedules of the feeds: each evening, what has been published since.
 
 Halts of every session that automation answers for (`catch_up.py`), and again of those that left one
 open or unusable, half-months as they are published, filings, news and float of the running month
@@ -88,7 +88,7 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
     return _evaluate
 
 
-def facts_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
+def feeds_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
     """Keys of each table that are out by the last of some sessions and not stored as they are now.
 
     Of halts those of the newest sessions are compared, the others looked up in the listing.
@@ -139,7 +139,7 @@ def _requests(work: Workspace, keys: list[str], table: str) -> Iterator[dg.RunRe
         if not work.is_complete(table, None):
             yield dg.RunRequest(run_key=table, tags={REASON_TAG: f"facts schedule: {table}"})
         return
-    due = facts_due(work, keys).get(table, [])
+    due = feeds_due(work, keys).get(table, [])
     yield from _runs(work, table, due, is_read_again=False)
     if table == "halts":
         again = [key for key in open_halts(work, date.fromisoformat(newest)) if key not in due]

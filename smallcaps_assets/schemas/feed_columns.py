@@ -1,4 +1,4 @@
-"""The columns of facts beside prices: short data, fails, filings, halts, news, fundamentals.
+"""The columns of the feeds: short data, fails, filings, halts, news, fundamentals.
 
 Every row carries `known_at`, the moment from which a model may use it. The features made of them
 at each decision of the dataset are declared here too; tables of prices and ticks are in
