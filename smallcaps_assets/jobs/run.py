@@ -159,13 +159,16 @@ class MainJob:
         end_orphans(self.instance)
         self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
         self.work.clients.page_cache.sweep()
+        waiting: list[tuple[str, str]] = []
         if not self.is_forced:
-            self.report.known = report_unknown(self.instance, self.work)
+            self.report.known, waiting = report_unknown(self.instance, self.work)
         # A process killed after it stored these tables has not made the keys that follow from them.
         register_tickers(self.instance, self.work)
         register_ticker_sessions(self.instance, self.work)
         for step in self._steps():
             self._do(self._narrowed(step))
+        if waiting:
+            self.report.known += report_unknown(self.instance, self.work)[0]
         take_back(self.instance, self.work)
         return self.report
 

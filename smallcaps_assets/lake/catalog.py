@@ -61,8 +61,7 @@ def connect(root: str | Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     if not lake.is_local:
         connection.register_filesystem(lake.root.fs)
-    for statement in statements(lake):
-        connection.execute(statement)
+    _create(connection, list(statements(lake)))
     return connection
 
 
@@ -106,16 +105,52 @@ def _connection(lake: Lake) -> duckdb.DuckDBPyConnection:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / FILE
         with duckdb.connect(str(made)) as connection:
-            connection.begin()
-            for statement in wanted:
-                connection.execute(statement)
-            connection.execute("create table made_from as select ? as digest", [digest])
-            connection.commit()
+            is_whole = _create(connection, wanted)
+            made_from = digest if is_whole else "to be made again"
+            connection.execute("create table made_from as select ? as digest", [made_from])
         try:
             files.publish(path, made.read_bytes())
         except OSError as error:
             raise LakeError(f"{path} can't be written: {error.strerror or error}") from None
     return _attached(path)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> bool:
+    """Make the views in one transaction; returns whether all of them can be read.
+
+    One over files of an older contract, which lack columns, says so when it is asked.
+    """
+    connection.begin()
+    try:
+        _execute(connection, wanted)
+    except duckdb.BinderException:
+        connection.rollback()
+        connection.begin()
+        readable = [_readable(statement) for statement in wanted]
+        if readable == wanted:
+            raise
+        _execute(connection, readable)
+        return False
+    finally:
+        connection.commit()
+    return True
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> None:
+    for statement in wanted:
+        connection.execute(statement)
+
+
+def _readable(statement: str) -> str:
+    """The statement itself; where a table's view can't be made, one that refuses to be read."""
+    view, _, rows = statement.removeprefix("create view ").partition(" as ")
+    if view in {*TABLES, UNION} and rows:
+        with duckdb.connect() as scratch:
+            try:
+                scratch.execute(statement)
+            except duckdb.BinderException:
+                return _refusing(view)
+    return statement
 
 
 def statements(lake: Lake) -> Iterator[str]:
@@ -187,6 +222,14 @@ def _nothing(table: Table) -> str:
     """A view without rows, with the columns that there will be."""
     columns = (f"null::{_type(kind)} as {_name(name)}" for name, kind in table.columns.items())
     return f"select {', '.join(columns)} where false"
+
+
+def _refusing(view: str) -> str:
+    """A view with the columns of its table that raises an error when it is read."""
+    table = TABLES["ml_dataset" if view == UNION else view]
+    reason = f"{view} is stored in an older contract; run `smallcaps migrate`, then `smallcaps run`"
+    rows = _nothing(table).removesuffix("false")
+    return f"create view {view} as {rows} error({sql_text(reason)})::boolean"
 
 
 def _comments(table: Table, view: str) -> Iterator[str]:

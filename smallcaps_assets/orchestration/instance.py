@@ -19,7 +19,7 @@ import yaml
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from smallcaps_assets.lake import files
+from smallcaps_assets.lake import UnknownContractError, files
 from smallcaps_assets.orchestration.storage.private import InstanceRef
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import date_of
@@ -235,17 +235,26 @@ def _unknown(instance: dg.DagsterInstance, work: Workspace, table: str) -> list[
     return sorted((key for key in work.lake.keys(table) if key not in known), key=date_of)
 
 
-def report_unknown(instance: dg.DagsterInstance, work: Workspace) -> list[Outcome]:
-    """Tell Dagster of complete partitions on disk that it doesn't know, and return them.
+def report_unknown(
+    instance: dg.DagsterInstance, work: Workspace
+) -> tuple[list[Outcome], list[tuple[str, str]]]:
+    """Tell Dagster of complete partitions on disk that it doesn't know; none is made again.
 
-    They come from a process killed between the write and the event; they are not made again.
+    They come from a process killed between the write and the event, or from a history that was
+    removed. Returns what was reported, and the tables and keys that wait: their checks compare
+    them with partitions of an older contract, which have to be made anew first.
     """
-    found = [
-        work.reuse(table, key or None)
-        for table in TABLES
-        for key in _unknown(instance, work, table)
-        if work.is_complete(table, key or None)
-    ]
-    for outcome in found:
-        report_stored(instance, outcome)
-    return found
+    reported: list[Outcome] = []
+    waiting: list[tuple[str, str]] = []
+    for table in TABLES:
+        for key in _unknown(instance, work, table):
+            if not work.is_complete(table, key or None):
+                continue
+            try:
+                outcome = work.reuse(table, key or None)
+            except UnknownContractError:
+                waiting.append((table, key))
+                continue
+            report_stored(instance, outcome)
+            reported.append(outcome)
+    return reported, waiting
