@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,12 @@ def main_jobs(folder: Path, repeats: int) -> None:
 
 def main_job(lake: Path) -> float:
     """Seconds of the main job into a new lake."""
-    from smallcaps_assets.cli.run import run_main_job
+    from smallcaps_assets.cli import main as command
 
     began = time.perf_counter()
-    options = tuple(f"sandbox.{option}" for option in MARKET)
-    run_main_job(None, str(lake), options, None, None, None, None, False, is_reported=False)
+    options = [part for option in MARKET for part in ("--set", f"sandbox.{option}")]
+    with suppress(SystemExit):
+        command(["run", "--no-report", "--lake", str(lake), *options])
     return time.perf_counter() - began
 
 

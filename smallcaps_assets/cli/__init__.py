@@ -9,7 +9,7 @@ import gc
 import io
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,41 +17,17 @@ import click
 
 from smallcaps_assets import __version__, interrupts
 from smallcaps_assets.cli import completion
+from smallcaps_assets.cli.options import (
+    as_comparison,
+    as_csv,
+    as_json,
+    as_page,
+    lake_options,
+    tables_argument,
+)
 
 _OBJECTS = 50_000  # new ones before the collector looks; with 700 it costs a sixth of an import
 _RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")  # as in schemas.RULES
-_MARKET_HELP = "simulated, placebo, recorded:DIR or polygon"
-
-
-def market_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say which lake, market and settings a command is about."""
-    for option in (
-        click.option("--config", type=click.Path(), help="settings file instead of smallcaps.toml"),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="SECTION.FIELD=VALUE",
-            help="a setting, as bars.alpha=0.15; may be repeated",
-        ),
-        click.option("--lake", help="folder of the lake; default data"),
-        click.option("--market", help=_MARKET_HELP, shell_complete=completion.markets),
-    ):
-        command = option(command)
-    return command
-
-
-def tables_argument(complete: completion.Complete = completion.tables) -> Callable[..., Any]:
-    """Any number of table names."""
-    return click.argument("tables", nargs=-1, shell_complete=complete)
-
-
-as_json = click.option("--json", "is_json", is_flag=True, help="print JSON for a script")
-as_page = click.option("--html", metavar="FILE", help="write the report as a page, with plots")
-as_comparison = click.option(
-    "--compare", nargs=2, metavar="A B", help="two periods, regimes or ranges START:END"
-)
-as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
 
 
 class _Program(click.Group):
@@ -75,7 +51,7 @@ def main() -> None:
 
 
 @main.command()
-@market_options
+@lake_options
 @click.option("--from", "start", metavar="DATE", help="first session; default the market's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the market's last")
 @click.option("--period", metavar="NAME", help="the sessions of one of the dataset's periods")
@@ -91,13 +67,13 @@ def main() -> None:
     "--dry-run", "is_dry", is_flag=True, help="show what is missing and out of date; make nothing"
 )
 @click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")
-def run(**options: Any) -> None:
+def run(**parameters: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""
-    _exit("run", "run_main_job", options)
+    _exit("run", "run_main_job", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @tables_argument(completion.tables_and_groups)
 @click.option("--from", "start", metavar="DATE", help="first session; default the lake's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the newest begun")
@@ -106,44 +82,44 @@ def run(**options: Any) -> None:
 @click.option("--missing", "is_missing", is_flag=True, help="only what is not stored")
 @click.option("--failed", "is_failed", is_flag=True, help="only what Dagster shows as failed")
 @click.option("--dry-run", "is_dry", is_flag=True, help="show the runs and make nothing")
-def backfill(**options: Any) -> None:
+def backfill(**parameters: Any) -> None:
     """Make partitions of some TABLES, or of groups such as tick_chain, again."""
-    _exit("backfill", "run_backfill", options)
+    _exit("backfill", "run_backfill", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.option("--by", type=click.Choice(["year", "month"]), default="year", show_default=True)
 @as_page
 @as_comparison
 @as_json
-def density(**options: Any) -> None:
+def density(**parameters: Any) -> None:
     """How many days the rules select, and what fetching their ticks would cost."""
-    _exit("density", "show_density", options)
+    _exit("density", "show_density", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.option(
     "--stale", "is_stale", is_flag=True, help="also count what is out of date; opens every file"
 )
 @as_json
-def status(**options: Any) -> None:
+def status(**parameters: Any) -> None:
     """Per table: partitions expected, present, missing and failed, and the latest date."""
-    _exit("status", "show_status", options)
+    _exit("status", "show_status", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.option("--csv", metavar="FILE", help="write every session and table to a CSV file instead")
 @as_json
-def coverage(**options: Any) -> None:
+def coverage(**parameters: Any) -> None:
     """Of how many tickers each vendor table has rows, and why of the others not."""
-    _exit("coverage", "show_coverage", options)
+    _exit("coverage", "show_coverage", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @as_page
 @as_comparison
 @click.option(
@@ -151,97 +127,97 @@ def coverage(**options: Any) -> None:
     help="ticker-sessions whose left-out volume is looked at",
 )  # fmt: skip
 @as_json
-def quality(**options: Any) -> None:
+def quality(**parameters: Any) -> None:
     """Coverage, gaps, failures, checks, and whether bars, minutes and trades fit together."""
-    _exit("quality", "show_quality", options)
+    _exit("quality", "show_quality", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @tables_argument()
 @click.option("--deep", "is_deep", is_flag=True, help="check every rule of the contracts again")
 @click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")
-def verify(**options: Any) -> None:
+def verify(**parameters: Any) -> None:
     """Check every stored file of some TABLES, or all, and what Dagster says of them."""
-    _exit("verify", "run_verify", options)
+    _exit("verify", "run_verify", parameters)
 
 
 @main.command()
 @click.argument("first")
 @click.argument("second")
 @tables_argument()
-def diff(**options: Any) -> None:
+def diff(**parameters: Any) -> None:
     """Which partitions of the lakes FIRST and SECOND differ, and how."""
-    _exit("versions", "show_diff", options)
+    _exit("versions", "show_diff", parameters)
 
 
 @main.command()
-@market_options
-def migrate(**options: Any) -> None:
+@lake_options
+def migrate(**parameters: Any) -> None:
     """Bring raw files of an older contract to the present one."""
-    _exit("versions", "run_migrate", options)
+    _exit("versions", "run_migrate", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("table", shell_complete=completion.tables)
 @click.argument("key")
 @click.option("--version", metavar="NAME", help="the version to put back, or how its name begins")
-def restore(**options: Any) -> None:
+def restore(**parameters: Any) -> None:
     """List the replaced versions of a raw partition, or put one back."""
-    _exit("versions", "run_restore", options)
+    _exit("versions", "run_restore", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("ticker")
 @click.argument("day", metavar="DATE")
 @click.option("--out", metavar="FILE", help="file of the chart, .png or .html; default in the lake")
 @click.option("--chart/--no-chart", "has_chart", default=True, help="draw the chart")
 @as_json
-def show(**options: Any) -> None:
+def show(**parameters: Any) -> None:
     """A ticker's session: what happened, what was selected and labelled, and a chart."""
-    _exit("show", "show_day", options)
+    _exit("show", "show_day", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("day", metavar="[DATE]", required=False)
 @click.option("--rule", "rules", multiple=True, type=click.Choice(_RULES), help="one rule's days")
 @as_json
 @as_csv
-def watchlist(**options: Any) -> None:
+def watchlist(**parameters: Any) -> None:
     """What the rules selected on a session, by default the newest, and when they knew it."""
-    _exit("lists", "show_watchlist", options)
+    _exit("lists", "show_watchlist", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("day", metavar="[DATE]", required=False)
 @as_json
 @as_csv
-def runners(**options: Any) -> None:
+def runners(**parameters: Any) -> None:
     """The tickers most often info-rich in the 12 months to a session, by default the newest."""
-    _exit("lists", "show_runners", options)
+    _exit("lists", "show_runners", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("query")
 @click.argument("values", nargs=-1)
 @click.option("--unsafe", "is_unsafe", is_flag=True, help="let it write and read other files")
 @as_json
 @as_csv
-def sql(**options: Any) -> None:
+def sql(**parameters: Any) -> None:
     """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY.
 
     One statement that reads: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN.
     """
-    _exit("query", "run_sql", options)
+    _exit("query", "run_sql", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("table", shell_complete=completion.tables)
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--tickers", help="comma-separated, or @FILE; default all")
@@ -250,42 +226,42 @@ def sql(**options: Any) -> None:
 @click.option("--adjusted", "is_adjusted", is_flag=True, help="bars on one share basis")
 @click.option("--as-of", metavar="DATE", help="day of that basis; default the last day")
 @click.option("--replace", "is_replaced", is_flag=True, help="write over a file that exists")
-def export(**options: Any) -> None:
+def export(**parameters: Any) -> None:
     """Write rows of a TABLE to a FILE that ends in .parquet, .csv or .arrow."""
-    _exit("export", "run_export", options)
+    _exit("export", "run_export", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
 @as_json
-def sandbox(**options: Any) -> None:
+def sandbox(**parameters: Any) -> None:
     """Serve the embedded market on this machine, for clients of your own."""
-    _exit("sandbox", "serve_sandbox", options)
+    _exit("sandbox", "serve_sandbox", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.option("--port", default=3000, show_default=True, help="port of the web server")
 @click.option("--host", default="127.0.0.1", show_default=True, help="address it listens on")
-def ui(**options: Any) -> None:
+def ui(**parameters: Any) -> None:
     """Open the Dagster web server on a lake."""
-    _exit("ui", "open_ui", options)
+    _exit("ui", "open_ui", parameters)
 
 
 @main.command()
-@market_options
+@lake_options
 @click.argument("action", type=click.Choice(["on", "off", "status"]), default="status")
 @as_json
-def automation(**options: Any) -> None:
+def automation(**parameters: Any) -> None:
     """Switch schedules and sensors on or off, or show what each waits for.
 
     On are then all that make what `run` makes; a daemon heeds them, such as that of `ui`.
     """
-    _exit("automation", "run_automation", options)
+    _exit("automation", "run_automation", parameters)
 
 
-def _exit(module: str, command: str, options: dict[str, Any]) -> None:
+def _exit(module: str, command: str, parameters: dict[str, Any]) -> None:
     """Load a command and run it; an error that the user can mend becomes one line and status 2."""
     gc.set_threshold(_OBJECTS)
     _accept_all_characters()
@@ -294,7 +270,7 @@ def _exit(module: str, command: str, options: dict[str, Any]) -> None:
         # polars installs a handler that restarts system calls: a waiting thread would sleep on
         signal.siginterrupt(signal.SIGINT, True)
         with interrupts.working():
-            status = getattr(loaded, command)(**options)
+            status = getattr(loaded, command)(**parameters)
     except KeyboardInterrupt:
         status = None
     except Exception as error:

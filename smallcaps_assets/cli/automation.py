@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 import polars as pl
 
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, stored_lake
 from smallcaps_assets.definitions import build_definitions
@@ -19,16 +20,9 @@ from smallcaps_assets.settings import Settings
 _NO_DAEMON = "no daemon is at work on this lake: start it with `smallcaps ui`"
 
 
-def run_automation(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    action: str,
-    is_json: bool,
-) -> int:
+def run_automation(options: LakeOptions, action: str, is_json: bool) -> int:
     """The command; returns its exit status."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     if action == "status":
         stored_lake(settings)
         _show(settings, is_json)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.run import (
     Display,
     name_absent,
@@ -31,10 +32,7 @@ from smallcaps_assets.lake import Lake
 
 
 def run_backfill(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
+    options: LakeOptions,
     tables: tuple[str, ...],
     start: str | None,
     end: str | None,
@@ -45,7 +43,7 @@ def run_backfill(
     is_dry: bool,
 ) -> int:
     """The command; returns its exit status."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     check_lake(settings)
     narrowed = (tables, start, end, tickers, keys, is_missing, is_failed)
     if not any(narrowed):

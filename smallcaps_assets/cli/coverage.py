@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json, plain_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.lake import Empties, Empty, LakeError
@@ -16,16 +17,9 @@ from smallcaps_assets.reports.terminal import COVERAGE, coverage_table
 _SHOWN = 20
 
 
-def show_coverage(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    csv: str | None,
-    is_json: bool,
-) -> int:
+def show_coverage(options: LakeOptions, csv: str | None, is_json: bool) -> int:
     """Print totals and the sessions with gaps, or give every row as CSV or JSON."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store = stored_lake(settings)
     rows = store.scan("coverage").sort("date", "table").collect()
     if csv is not None:

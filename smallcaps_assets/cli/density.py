@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.cli.spans import check_page, chosen_spans
@@ -38,17 +39,10 @@ _COSTS = ("period", "ticker-sessions", "requests", "hours free", "hours paid", "
 
 
 def show_density(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    by: str,
-    html: str | None,
-    compare: tuple[str, str] | None,
-    is_json: bool,
+    options: LakeOptions, by: str, html: str | None, compare: tuple[str, str] | None, is_json: bool
 ) -> int:
     """Print the tables, and write the page; nothing is contacted, nothing in the lake changes."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store = stored_lake(settings)
     if not store.has("watchlist"):
         raise LakeError(f"lake {settings.lake.root} has no watchlist; make some sessions first")

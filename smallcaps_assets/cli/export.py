@@ -14,6 +14,7 @@ import polars as pl
 from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import flat
 from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake, ticker_list
 from smallcaps_assets.lake import Lake
@@ -27,10 +28,7 @@ Write = Callable[[pl.DataFrame], Any]
 
 
 def run_export(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
+    options: LakeOptions,
     table: str,
     file: str,
     tickers: str | None,
@@ -41,7 +39,7 @@ def run_export(
     is_replaced: bool,
 ) -> int:
     """The command; the file is there whole or not at all."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     path = _target(file, is_replaced)
     store = stored_lake(settings)
     basis = as_day(as_of, "--as-of")

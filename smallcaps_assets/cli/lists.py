@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import settings_of, stored_lake
 from smallcaps_assets.domain.market.calendar import NEW_YORK
@@ -17,17 +18,10 @@ _WATCHED = ("ticker", "rule", "known_at", "price", "change", "relative_volume", 
 
 
 def show_watchlist(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    day: str | None,
-    rules: tuple[str, ...],
-    is_json: bool,
-    is_csv: bool,
+    options: LakeOptions, day: str | None, rules: tuple[str, ...], is_json: bool, is_csv: bool
 ) -> int:
     """The ticker-days that a session's rules have selected, and when each was known."""
-    rows, session = _of_session(market, lake, overrides, config, "watchlist", day)
+    rows, session = _of_session(options, "watchlist", day)
     order = pl.col("rule").cast(pl.Enum(RULES))
     chosen = rows.filter(pl.col("rule").is_in(rules or RULES)).sort(order, "known_at", "ticker")
     shown = (
@@ -42,31 +36,20 @@ def _clock(name: str) -> pl.Expr:
     return pl.col(name).dt.convert_time_zone(NEW_YORK.key).dt.strftime("%H:%M:%S")
 
 
-def show_runners(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    day: str | None,
-    is_json: bool,
-    is_csv: bool,
-) -> int:
+def show_runners(options: LakeOptions, day: str | None, is_json: bool, is_csv: bool) -> int:
     """The tickers that were info-rich most often in the 12 months up to a session."""
-    rows, session = _of_session(market, lake, overrides, config, "runners", day)
+    rows, session = _of_session(options, "runners", day)
     show_rows(rows, f"runners of the 12 months to {session}", is_json, is_csv)
     return 0
 
 
 def _of_session(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
+    options: LakeOptions,
     table: str,
     day: str | None,
 ) -> tuple[pl.DataFrame, date]:
     """A session's rows of a table; by default those of the newest that is stored."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store = stored_lake(settings)
     session = as_day(day, "DATE") or _newest(store, table)
     return scan(table, start=session, end=session, root=settings.lake.root).collect(), session

@@ -8,6 +8,7 @@ import polars as pl
 from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.quality_figures import (
     partitions_to_read,
@@ -28,17 +29,14 @@ _SHOWN = 10
 
 
 def show_quality(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
+    options: LakeOptions,
     html: str | None,
     compare: tuple[str, str] | None,
     tapes: int,
     is_json: bool,
 ) -> int:
     """Print the summary, and write the page; nothing is contacted, nothing in the lake changes."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store = stored_lake(settings)
     check_page(html)
     spans = chosen_spans(settings, store, "daily_bars", compare)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import polars as pl
 
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import show_rows
 from smallcaps_assets.cli.setup import UserError, settings_of
 from smallcaps_assets.lake import Lake, RequestError
@@ -18,10 +19,7 @@ from smallcaps_assets.lake.query_locks import ALLOWED, check_reads, lock
 
 
 def run_sql(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
+    options: LakeOptions,
     query: str,
     values: tuple[str, ...],
     is_json: bool,
@@ -32,7 +30,7 @@ def run_sql(
 
     It can only read, and only the lake, unless it `is_unsafe`.
     """
-    root = settings_of(market, lake, overrides, config).lake.root
+    root = settings_of(options).lake.root
     with connect(root) as connection, ThreadPoolExecutor(1) as worker:
         connection.execute(f"set enable_progress_bar = {sys.stdout.isatty()}")
         if not is_unsafe:

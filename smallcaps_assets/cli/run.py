@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
@@ -75,10 +76,7 @@ class Display:
 
 
 def run_main_job(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
+    options: LakeOptions,
     start: str | None,
     end: str | None,
     period: str | None,
@@ -90,7 +88,7 @@ def run_main_job(
 ) -> int:
     """The command; returns its exit status."""
     began = time.perf_counter()
-    settings = settings_of(market, lake, overrides, config, is_new_run=True)
+    settings = settings_of(options, is_new_run=True)
     _check_until(until)
     if period is not None:
         start, end = _period_dates(settings, period, (start, end))

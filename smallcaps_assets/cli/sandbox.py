@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import click
 
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import UserError, check_port, settings_of
 from smallcaps_assets.pipeline.market import embedded_market
 
 
-def serve_sandbox(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    port: int,
-    is_json: bool,
-) -> int:
+def serve_sandbox(options: LakeOptions, port: int, is_json: bool) -> int:
     """Serve the market on loopback until it is interrupted."""
     check_port(port, 0)
-    settings = settings_of(market or "simulated", lake, overrides, config)
+    settings = settings_of(replace(options, market=options.market or "simulated"))
     if settings.market.name == "polygon":
         raise UserError("market polygon is the vendor's own; choose simulated or recorded:DIR")
     with embedded_market(settings, port) as served:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.domain.market.calendar import (
     CalendarError,
     nearest_sessions,
@@ -129,25 +130,18 @@ def _damaged_history(text: str) -> str:
     )
 
 
-def settings_of(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    is_new_run: bool = False,
-) -> Settings:
+def settings_of(options: LakeOptions, is_new_run: bool = False) -> Settings:
     """Settings of a command from its options and the other sources."""
-    given = given_settings(market, lake, overrides)
-    settings = location_settings(os.environ, given, config, is_new_run)
+    settings = location_settings(os.environ, overrides_of(options), options.config, is_new_run)
     if not settings.lake.root:
         raise UserError("the lake's folder is empty; name one with --lake")
     return settings
 
 
-def given_settings(market: str | None, lake: str | None, overrides: tuple[str, ...]) -> list[str]:
+def overrides_of(options: LakeOptions) -> list[str]:
     """A command's options as `section.field=value`."""
-    place = [] if lake is None else [f"lake.root={lake}"]
-    return [*overrides, *_market_overrides(market), *place]
+    root = [] if options.lake is None else [f"lake.root={options.lake}"]
+    return [*options.overrides, *_market_overrides(options.market), *root]
 
 
 def _market_overrides(market: str | None) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json, write_file
 from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
@@ -21,18 +22,10 @@ FOLDER = "reports/days"
 
 
 def show_day(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    ticker: str,
-    day: str,
-    out: str | None,
-    has_chart: bool,
-    is_json: bool,
+    options: LakeOptions, ticker: str, day: str, out: str | None, has_chart: bool, is_json: bool
 ) -> int:
     """Print the card; draw the chart into the lake, or into the file that is named."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store = stored_lake(settings)
     session = _session(store, ticker, day)
     if out is not None and Path(out).suffix not in (".png", ".html"):

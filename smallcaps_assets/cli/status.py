@@ -9,6 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.coverage import empty_lines, totals
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.run import name_losses
 from smallcaps_assets.cli.setup import settings_of, stored_lake
@@ -25,16 +26,9 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 
 
-def show_status(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    is_stale: bool,
-    is_json: bool,
-) -> int:
+def show_status(options: LakeOptions, is_stale: bool, is_json: bool) -> int:
     """Print the table; nothing is contacted and nothing is changed."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store = stored_lake(settings)
     empties = Empties(store).all()
     with instance_to_read(settings.lake.local) as instance:

@@ -16,10 +16,11 @@ from pathlib import Path
 import click
 
 from smallcaps_assets import interrupts
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import (
     UserError,
     check_port,
-    given_settings,
+    overrides_of,
     ready_lake,
     settings_of,
 )
@@ -32,16 +33,9 @@ _QUIET = ("--log-level", "error", "--code-server-log-level", "error")
 _COMMAND = (sys.executable, "-W", _SUPERSEDED, "-m", "dagster", "dev", *_QUIET)
 
 
-def open_ui(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    port: int,
-    host: str,
-) -> int:
+def open_ui(options: LakeOptions, port: int, host: str) -> int:
     """Run `dagster dev` on the lake's own instance until it is interrupted."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     check_address(host, port)
     ready_lake(settings)
 
@@ -51,8 +45,7 @@ def open_ui(
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         put_in_order(instance, settings.run)
-    given = given_settings(market, lake, overrides)
-    handed = hand_over(given, config, settings.lake)
+    handed = hand_over(overrides_of(options), options.config, settings.lake)
     environment = {**os.environ, "DAGSTER_HOME": str(home), **handed}
     where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]
     return Service(host, port).run([*_COMMAND, *where], environment)

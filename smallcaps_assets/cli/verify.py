@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from smallcaps_assets.cli.console import wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.meta import meta_path
@@ -67,16 +68,10 @@ def verify_files(
 
 
 def run_verify(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    tables: tuple[str, ...],
-    is_deep: bool,
-    is_repaired: bool,
+    options: LakeOptions, tables: tuple[str, ...], is_deep: bool, is_repaired: bool
 ) -> int:
     """The command; status 1 when something is wrong."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store, named = stored_lake(settings), known_tables(tables) or tuple(TABLES)
     console, began = wide_console(), time.perf_counter()
     with _progress(console) as progress:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import track
 
 from smallcaps_assets.cli.console import progress_bar, wide_console
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
 from smallcaps_assets.lake import LakeError, replaced
 from smallcaps_assets.lake.diff import Difference, compare, compare_versions
@@ -31,10 +32,10 @@ def show_diff(first: str, second: str, tables: tuple[str, ...]) -> int:
 
 
 def run_migrate(
-    market: str | None, lake: str | None, overrides: tuple[str, ...], config: str | None
+    options: LakeOptions,
 ) -> int:
     """Bring every raw file of an older contract to the present one."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store, console = stored_lake(settings), wide_console()
     failed, done = [], 0
     for table in TABLES:
@@ -54,17 +55,9 @@ def run_migrate(
     return 1 if failed else 0
 
 
-def run_restore(
-    market: str | None,
-    lake: str | None,
-    overrides: tuple[str, ...],
-    config: str | None,
-    table: str,
-    key: str,
-    version: str | None,
-) -> int:
+def run_restore(options: LakeOptions, table: str, key: str, version: str | None) -> int:
     """List the replaced versions of a partition, or put one back."""
-    settings = settings_of(market, lake, overrides, config)
+    settings = settings_of(options)
     store, console = stored_lake(settings), wide_console()
     known_tables((table,))
     if version is None:

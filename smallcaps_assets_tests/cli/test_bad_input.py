@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
 from smallcaps_assets.lake import LakeIdentity, open_lake
 from smallcaps_assets.lake.seal import BLANK, seal, seal_of
@@ -294,8 +295,8 @@ def test_lake_that_remembers_infinity_is_mended_by_a_correct_setting(folder: Pat
     file.write_bytes(seal(blank.replace(b'"min_dollar_volume": 1', b'"min_dollar_volume": NaN')))
     assert "min_dollar_volume=nan is invalid" in refusal("--lake", "lake", command="status")
     given = ("selection.min_dollar_volume=7",)
-    ready_lake(settings_of(None, "lake", given, None))
-    assert settings_of(None, "lake", (), None).selection.min_dollar_volume == 7
+    ready_lake(settings_of(LakeOptions(lake="lake", overrides=given)))
+    assert settings_of(LakeOptions(lake="lake")).selection.min_dollar_volume == 7
 
 
 def test_bad_setting_is_not_remembered(folder: Path) -> None:
@@ -304,7 +305,7 @@ def test_bad_setting_is_not_remembered(folder: Path) -> None:
         refusal("--lake", "lake", "--set", bad)
     with pytest.raises(ValueError, match="JSON"):
         open_lake(folder / "lake", market_identity(load_settings()), {"a": {"b": float("inf")}})
-    assert settings_of(None, "lake", (), None) == load_settings(["lake.root=lake"])
+    assert settings_of(LakeOptions(lake="lake")) == load_settings(["lake.root=lake"])
 
 
 def test_status_of_an_empty_lake_is_refused() -> None:
@@ -374,9 +375,9 @@ def test_port_that_is_none_is_refused(command: str, port: str) -> None:
 
 def test_end_of_the_market_before_the_one_reached_is_refused(folder: Path) -> None:
     for end in ("2025-01-10", "2025-01-13"):
-        given = settings_of(None, None, (f"sandbox.end={end}",), None)
+        given = settings_of(LakeOptions(overrides=(f"sandbox.end={end}",)))
         ready_lake(given)  # as a run that moves it on
-    assert str(settings_of(None, None, (), None).sandbox.end) == "2025-01-13"
+    assert str(settings_of(LakeOptions()).sandbox.end) == "2025-01-13"
     told = (
         "smallcaps: sandbox.end=2025-01-10 is before 2025-01-13, to which the market of lake data"
         " has come; leave it out, or name another lake with --lake"
@@ -389,9 +390,9 @@ def test_lake_of_the_first_version_is_accepted_where_its_market_is_the_same(fold
     old = {"seed": 7, "tickers": 120, "start": "2024-10-01", "trades_scale": 1.0}
     known = LakeIdentity("simulated", old | {"end": "2025-01-10"})
     open_lake(folder / "data", known, {"market": {"name": "simulated"}})
-    check_lake(settings_of(None, None, ("sandbox.end=2025-01-31",), None))
+    check_lake(settings_of(LakeOptions(overrides=("sandbox.end=2025-01-31",))))
     open_lake(folder / "other", LakeIdentity("simulated", old | {"end": "2024-12-31"}))
-    check_lake(settings_of(None, "other", (), None))
+    check_lake(settings_of(LakeOptions(lake="other")))
     assert "holds the market" in refusal("--lake", "other", "--set", "sandbox.season=70")
 
 
