@@ -67,7 +67,7 @@ from smallcaps_assets.orchestration.location import remembered_settings
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.pipeline.clients import finra_client
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import half_month_keys, month_keys, year_keys
 from smallcaps_assets.schemas import TABLES, TICK_CHAIN, Partitioning
@@ -576,7 +576,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
 
 
 def _measure_full(settings: Settings, root: Path, full: Full, only: str | None) -> None:
-    lake = open_lake(root, market_identity(settings), remembered_settings(settings))
+    lake = open_lake(root, market_of(settings).identity, remembered_settings(settings))
     with open_instance(root) as instance:
         began = time.perf_counter()
         events = fill(instance, full)

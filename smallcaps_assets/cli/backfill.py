@@ -99,11 +99,11 @@ def run_backfill(
 def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, date]:
     """The request's sessions; by default from the lake's first one to the newest begun."""
     from smallcaps_assets.orchestration.partitions import Partitions
-    from smallcaps_assets.pipeline.market import market_range
+    from smallcaps_assets.pipeline.market import market_of
     from smallcaps_assets.pipeline.publication_times import newest_begun
 
     stored = Lake(settings.lake.root).keys("daily_bars")
-    newest = newest_begun(Partitions(*market_range(settings), ()), datetime.now(UTC))
+    newest = newest_begun(Partitions(*market_of(settings).span, ()), datetime.now(UTC))
     begin = start or (stored[0] if stored else None)
     return session_range(settings, begin, end or (newest.isoformat() if newest else None))
 

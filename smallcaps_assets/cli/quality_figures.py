@@ -26,7 +26,7 @@ from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.pipeline.losses import losses
-from smallcaps_assets.pipeline.market import market_range
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.reports.quality_measures import QualityFigures
 from smallcaps_assets.reports.spans import Span
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -132,7 +132,7 @@ def _empties(lake: Lake, span: Span) -> pl.DataFrame:
 
 def _gaps(source: Source, span: Span) -> pl.DataFrame:
     """Of each table cut by date: expected, missing, and the missing ones as runs of neighbours."""
-    start, end = market_range(source.settings)
+    start, end = market_of(source.settings).span
     partitions = Partitions(start, min(end, date.today()), source.settings.dataset.periods)
     found = []
     for name, table in TABLES.items():

@@ -22,7 +22,7 @@ from smallcaps_assets.cli.setup import (
     ticker_list,
 )
 from smallcaps_assets.lake import Empties, Lake
-from smallcaps_assets.pipeline.market import absent_tables
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
@@ -167,7 +167,7 @@ def _conclude(
 
 def name_absent(console: Console, settings: Settings) -> None:
     """Say which tables are left out because the market has no source of them."""
-    absent = [name for name in absent_tables(settings) if not TABLES[name].is_optional]
+    absent = [name for name in market_of(settings).absent_tables if not TABLES[name].is_optional]
     if absent:
         text = f"left out, a {settings.market.name} market has no source of them: "
         console.print(text + ", ".join(absent), soft_wrap=True)

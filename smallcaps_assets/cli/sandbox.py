@@ -10,20 +10,21 @@ import click
 from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import UserError, check_port, settings_of
-from smallcaps_assets.pipeline.market import embedded_market
+from smallcaps_assets.pipeline.market import market_of
 
 
 def serve_sandbox(options: LakeOptions, port: int, is_json: bool) -> int:
     """Serve the market on loopback until it is interrupted."""
     check_port(port, 0)
     settings = settings_of(replace(options, market=options.market or "simulated"))
-    if settings.market.name == "polygon":
+    market = market_of(settings)
+    if not market.is_embedded:
         raise UserError("market polygon is the vendor's own; choose simulated or recorded:DIR")
-    with embedded_market(settings, port) as served:
+    with market.server(port) as served:
         from smallcaps_assets.sandbox.server.flatfiles import BUCKET
 
         told = {
-            "market": settings.market.name,
+            "market": market.name,
             "url": served.url,
             "key": served.config.api_key,
             "flat_files": f"{served.flatfiles_url}/{BUCKET}",

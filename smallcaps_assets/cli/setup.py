@@ -17,22 +17,13 @@ import click
 from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.domain.market.calendar import (
     CalendarError,
-    nearest_sessions,
     sessions,
-    shift_session,
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
-from smallcaps_assets.lake.identity import check_identity, read_identity
+from smallcaps_assets.lake.identity import check_identity
 from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
-from smallcaps_assets.pipeline.market import (
-    endpoints,
-    has_daily_bars,
-    market_identity,
-    market_range,
-    recorded_dir,
-    recorded_ticks,
-)
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings, SettingsError
 
@@ -162,13 +153,8 @@ def session_range(settings: Settings, start: str | None, end: str | None) -> tup
 
     Raises UserError for what is no date, and when no session lies between the two.
     """
-    first, last = market_range(settings)
-    usual = (first, last)
-    if settings.market.name == "polygon":
-        last = min(last, nearest_sessions(date.today())[0])
-        usual = (last, last)
-    elif settings.market.name == "recorded":
-        usual = recorded_ticks(settings) or usual
+    market = market_of(settings)
+    (first, last), usual = market.span_so_far, market.usual_span
     begin = settings.market.start or usual[0] if start is None else _date(start, "--from")
     finish = settings.market.end or usual[1] if end is None else _date(end, "--to")
     if start and end and begin > finish:
@@ -222,16 +208,14 @@ def known_tables(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def check_lake(settings: Settings) -> None:
     """Refuse a lake of another market before anything is written or contacted."""
-    check_identity(settings.lake.root, market_identity(settings))
+    check_identity(settings.lake.root, market_of(settings).identity)
 
 
 def check_market(settings: Settings, tickers: list[str], start: date, end: date) -> None:
-    """Ask the market whether the key is good and the tickers exist, and look at recorded files."""
-    if settings.market.name == "recorded":
-        _check_recorded(settings, start, end)
-    if settings.market.name != "polygon":
-        _check_embedded(settings)
-    if settings.market.name != "polygon" and not tickers:
+    """Check that the market can be read, that the key is good and that the tickers exist."""
+    market = market_of(settings)
+    market.check(start, end)
+    if market.is_embedded and not tickers:
         return
     from smallcaps_assets.pipeline.clients import polygon_client
 
@@ -253,25 +237,6 @@ def _check_key(client: Any) -> None:
     except (BadAnswer, NotEntitled, NotFound, RefusedRequest) as refusal:
         told = f"warning: the vendor has no market status, so the key is not checked yet: {refusal}"
         click.echo(" ".join(told.split()), err=True)
-
-
-def _check_embedded(settings: Settings) -> None:
-    """Start the embedded market, which refuses what it can't be; one that a lake holds can be."""
-    if settings.sandbox.faults or read_identity(settings.lake.root) is None:
-        endpoints(settings)
-
-
-def _check_recorded(settings: Settings, start: date, end: date) -> None:
-    """Read every file that the range needs; earlier sessions need their daily bars only."""
-    from smallcaps_assets.sandbox import RecordedMarket
-    from smallcaps_assets.schemas import METRICS_WINDOW
-
-    market = RecordedMarket(recorded_dir(settings))
-    market.check(start, end)
-    first = max(market_range(settings)[0], shift_session(start, -METRICS_WINDOW))
-    earlier = [day.isoformat() for day in sessions(first, start)]
-    for key in has_daily_bars(settings, earlier):
-        market.check(date.fromisoformat(key), date.fromisoformat(key), ["day_aggs_v1"])
 
 
 def ticker_list(text: str | None) -> list[str]:
@@ -315,4 +280,6 @@ def _lines_of_file(text: str, option: str) -> list[str]:
 
 def ready_lake(settings: Settings) -> Lake:
     """The lake, created or opened, with these settings remembered."""
-    return open_lake(settings.lake.root, market_identity(settings), remembered_settings(settings))
+    return open_lake(
+        settings.lake.root, market_of(settings).identity, remembered_settings(settings)
+    )

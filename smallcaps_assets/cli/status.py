@@ -20,7 +20,7 @@ from smallcaps_assets.orchestration.instance import instance_to_read
 from smallcaps_assets.orchestration.partitions import Partitions
 from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.pipeline.losses import Losses, outside_periods, qualified_keys
-from smallcaps_assets.pipeline.market import absent_tables, market_range
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
@@ -59,11 +59,11 @@ def status_rows(
     settings: Settings, lake: Lake, instance: dg.DagsterInstance, empties: Sequence[Empty]
 ) -> list[StatusRow]:
     """One row for each table of the graph."""
-    start, end = market_range(settings)
+    start, end = market_of(settings).span
     partitions = Partitions(start, min(end, date.today()), settings.dataset.periods)
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
-    absent = absent_tables(settings)
+    absent = market_of(settings).absent_tables
     return [
         _row(
             *(lake, instance, partitions, table),

@@ -10,7 +10,7 @@ import dagster as dg
 
 from smallcaps_assets.defs import feed_schedules
 from smallcaps_assets.orchestration.automation import Instigator
-from smallcaps_assets.pipeline.market import left_out
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import Settings
 
 
@@ -21,7 +21,7 @@ def instigators(definitions: dg.Definitions) -> list[Instigator]:
 
 def is_needed(settings: Settings, name: str) -> bool:
     """Whether a schedule or sensor makes what the main job makes for these settings."""
-    others = {feed_schedules.name_of(table) for table in left_out(settings)}
+    others = {feed_schedules.name_of(table) for table in market_of(settings).left_out}
     return name not in others
 
 

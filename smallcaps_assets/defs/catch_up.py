@@ -15,7 +15,7 @@ import dagster as dg
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import first_key
 from smallcaps_assets.pipeline.inputs import registry_rows
-from smallcaps_assets.pipeline.market import absent_tables
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import SESSION_TABLES, TICK_CHAIN
@@ -69,7 +69,7 @@ def lacking(work: Workspace, tables: Sequence[str], keys: Sequence[str]) -> list
 
 def offered(work: Workspace, tables: Sequence[str]) -> list[str]:
     """Those of some tables that the market has a source of."""
-    absent = absent_tables(work.settings)
+    absent = market_of(work.settings).absent_tables
     return [table for table in tables if table not in absent]
 
 
@@ -80,7 +80,7 @@ def _is_partial(work: Workspace, table: str, key: str) -> bool:
 
 def lacking_halts(work: Workspace, keys: Sequence[str]) -> list[str]:
     """Stored sessions without halts; none in a market that has no feed of them."""
-    if "halts" in absent_tables(work.settings):
+    if "halts" in market_of(work.settings).absent_tables:
         return []
     there, bars = set(work.lake.keys("halts")), set(work.lake.keys("daily_bars"))
     return [key for key in keys if key in bars and key not in there]

@@ -23,7 +23,7 @@ from smallcaps_assets.orchestration.launchers import (
 )
 from smallcaps_assets.pipeline.feed_partitions import published_halves
 from smallcaps_assets.pipeline.halt_feed import session_halts
-from smallcaps_assets.pipeline.market import SEC_TABLES, left_out
+from smallcaps_assets.pipeline.market import SEC_TABLES, market_of
 from smallcaps_assets.pipeline.partition_keys import month_keys
 from smallcaps_assets.pipeline.publication_times import newest_begun
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -107,7 +107,7 @@ def feeds_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
         "filings": [key for key in months["filings"] if work.lake.exists("ticker_details", key)],
         "news": months["news"],
     }
-    for table in left_out(work.settings) & {*SEC_TABLES}:
+    for table in market_of(work.settings).left_out & {*SEC_TABLES}:
         del found[table]
     due = {
         table: [key for key in keys if not work.is_complete(table, key)]

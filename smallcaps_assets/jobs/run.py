@@ -27,7 +27,7 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
-from smallcaps_assets.pipeline.market import has_daily_bars, left_out
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
@@ -193,7 +193,7 @@ class MainJob:
         """The step without the tables that the main job leaves out, and without those that nothing
         up to the last table asked for is made from."""
         needed = set(TABLES if self.until is None else lineage(self.until))
-        needed -= left_out(self.work.settings)
+        needed -= market_of(self.work.settings).left_out
         kept = tuple(table for table in step.tables if table in needed)
         return replace(
             step,
@@ -208,7 +208,7 @@ class MainJob:
         wanted = partitions.session_keys(self.start, self.end)
         all_sessions = partitions.session_keys(partitions.start, partitions.end)
         before = self.work.sessions_before(self.start, METRICS_WINDOW)
-        warm = has_daily_bars(self.work.settings, before)
+        warm = market_of(self.work.settings).with_daily_bars(before)
         first = date.fromisoformat((warm or wanted)[0])
         years, months = year_keys(first, self.end), month_keys(first, self.end)
         yield Step(
@@ -249,7 +249,7 @@ class MainJob:
 
     def _has_minutes(self, keys: Sequence[str]) -> bool:
         """A recorded market often lacks minutes for the sessions before the ones asked for."""
-        return self.work.settings.market.name != "recorded" or all(
+        return market_of(self.work.settings).is_complete or all(
             self.work.lake.exists("minute_bars", key) for key in keys
         )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake.identity import LakeIdentity, read_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import (
     CONFIG_FILE,
     FLATFILE_KEY_VARIABLES,
@@ -62,7 +63,7 @@ def location_settings(
     if not is_named and api_key(environment) and (is_new_run or known is None):
         given = [*given, "market.name=polygon"]
     settings = load_settings(given, remembered=remembered, **sources)
-    if settings.market.name == "polygon":
+    if not market_of(settings).is_embedded:
         _check_secrets(environment, (KEY_VARIABLE, *FLATFILE_KEY_VARIABLES))
     if remembered is not None:
         _check_end(settings, remembered)

@@ -18,7 +18,7 @@ from smallcaps_assets.pipeline.clients import (
     polygon_client,
     regulators,
 )
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import Settings, explicit
 from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.regulators.finra import FinraClient
@@ -46,7 +46,7 @@ class LakeResource(_OfSettings):
     def open(self) -> Lake:
         """The lake, refused when it holds another market."""
         settings = self.settings
-        return open_lake(settings.lake.root, market_identity(settings))
+        return open_lake(settings.lake.root, market_of(settings).identity)
 
 
 class PolygonResource(_OfSettings):

@@ -11,11 +11,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from smallcaps_assets.pipeline.market import endpoints, last_day
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.shared import shared
 from smallcaps_assets.settings import (
     FLATFILE_KEY_VARIABLES,
@@ -60,8 +60,7 @@ def _client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
 @_client
 def polygon_client(settings: Settings) -> PolygonClient:
     """One client per process and settings."""
-    market = endpoints(settings)
-    is_vendor = settings.market.name == "polygon"
+    market, is_vendor = market_of(settings).endpoints(), not market_of(settings).is_embedded
     # The embedded market says nothing by mistake only if it is told to.
     is_doubted = is_vendor or any(f.startswith(NOTHINGS) for f in settings.sandbox.faults)
     polygon = settings.polygon.model_copy(
@@ -78,8 +77,8 @@ def polygon_client(settings: Settings) -> PolygonClient:
 @_client
 def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
-    market = endpoints(settings)
-    throttle = Throttle(EMBEDDED_PACE) if _is_embedded(settings) else None
+    market = market_of(settings).endpoints()
+    throttle = Throttle(EMBEDDED_PACE) if market_of(settings).is_embedded else None
     return FinraClient(
         settings.finra,
         market.finra,
@@ -96,7 +95,7 @@ def regulators(settings: Settings) -> Regulators:
     The SEC counts requests of an address, so all processes of a user share one pace, whatever
     their lake.
     """
-    market, is_embedded = endpoints(settings), _is_embedded(settings)
+    market, is_embedded = market_of(settings).endpoints(), market_of(settings).is_embedded
     options: dict[str, Any] = {"retry_budget": settings.polygon.retry_budget}
     pace = Path(tempfile.gettempdir()) / f"smallcaps-sec-{getpass.getuser()}.json"
     sec = SecClient(
@@ -112,14 +111,10 @@ def regulators(settings: Settings) -> Regulators:
         settings.halts,
         market.halts,
         Throttle(EMBEDDED_PACE) if is_embedded else None,
-        today=partial(last_day, settings),
+        today=lambda: market_of(settings).last_day,
         **options,
     )
     return Regulators(sec, feed)
-
-
-def _is_embedded(settings: Settings) -> bool:
-    return settings.market.name != "polygon"
 
 
 def page_cache(settings: Settings) -> PageCache:
@@ -133,7 +128,7 @@ def router(settings: Settings) -> Router:
     client = polygon_client(settings)
     keys = [secret_of(os.environ, name) for name in FLATFILE_KEY_VARIABLES]
     secrets = [key for key in keys if key]
-    has_keys = settings.market.name == "polygon" and len(secrets) == 2
+    has_keys = not market_of(settings).is_embedded and len(secrets) == 2
     flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
     return Router(client, flat_files, client.settings, page_cache(settings))
 

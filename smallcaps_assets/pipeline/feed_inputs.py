@@ -13,7 +13,7 @@ from smallcaps_assets.domain.feeds.acceptance import ERA
 from smallcaps_assets.domain.feeds.asof import LOOKBACK
 from smallcaps_assets.domain.market.calendar import NEW_YORK, nearest_sessions
 from smallcaps_assets.pipeline.context import LakeContext
-from smallcaps_assets.pipeline.market import last_day
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Period
 from smallcaps_assets.sources.errors import SourceError
@@ -32,7 +32,9 @@ HALTS_OVER = time(20)
 def month_reach(work: LakeContext, key: str) -> date:
     """The last day of a month that can be asked for by now."""
     month = date.fromisoformat(f"{key}-01")
-    return min((month + timedelta(32)).replace(day=1) - timedelta(1), last_day(work.settings))
+    return min(
+        (month + timedelta(32)).replace(day=1) - timedelta(1), market_of(work.settings).last_day
+    )
 
 
 def of_feeds(work: LakeContext, period: Period) -> Iterator[str]:
@@ -71,7 +73,7 @@ def _of_news(work: LakeContext, key: str) -> Iterator[str]:
 
 def _of_actions(work: LakeContext, key: str) -> Iterator[str]:
     """The newest session of the year so far: each may bring actions that were not listed before."""
-    reach = min(date(int(key), 12, 31), last_day(work.settings))
+    reach = min(date(int(key), 12, 31), market_of(work.settings).last_day)
     yield str(nearest_sessions(reach + timedelta(1))[0])
 
 
@@ -87,7 +89,7 @@ def _of_exchange_files(work: LakeContext, key: str) -> Iterator[str]:
 
 def _of_float(work: LakeContext, key: str) -> Iterator[str]:
     """The vendor has the newest figures only: they are of the day on which they were read."""
-    yield str(last_day(work.settings))
+    yield str(market_of(work.settings).last_day)
 
 
 FEED_INPUTS: dict[str, Callable[[LakeContext, str], Iterator[str]]] = {

@@ -14,10 +14,17 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from smallcaps_assets.domain.market.calendar import LAST_DAY, NEW_YORK, sessions
+from smallcaps_assets.domain.market.calendar import (
+    LAST_DAY,
+    NEW_YORK,
+    nearest_sessions,
+    sessions,
+    shift_session,
+)
 from smallcaps_assets.lake import LakeIdentity
+from smallcaps_assets.lake.identity import read_identity
 from smallcaps_assets.pipeline.shared import shared
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import METRICS_WINDOW, TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
 _LATEST_PUBLICATION = timedelta(days=60)
@@ -45,16 +52,229 @@ class Endpoints:
         return f"Endpoints({self.rest}, {self.flatfiles}, {self.finra}, key=***)"
 
 
-def market_identity(settings: Settings) -> LakeIdentity:
-    """What makes two lakes the same market; where a simulated one ends is no part of it."""
-    name = settings.market.name
-    if name == "polygon":
-        return LakeIdentity(name, {})
-    if name == "recorded":
-        return LakeIdentity(name, {"dir": str(recorded_dir(settings))})
-    values = settings.sandbox.model_dump(mode="json")
-    given = {field: values[field] for field in _SANDBOX_IDENTITY if values[field] is not None}
-    return LakeIdentity(name, given, _formerly(given))
+class Market:
+    """Where the data of some settings comes from; `market_of` chooses one of the three kinds."""
+
+    is_embedded = True
+    """Whether it is served by this process, and not by the vendor and the regulators."""
+    is_complete = True
+    """Whether every session has all files; recordings have gaps."""
+    absent_tables: tuple[str, ...] = ()
+    """Tables of which the market has no source."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = settings.market.name
+
+    @property
+    def identity(self) -> LakeIdentity:
+        """What makes two lakes the same market."""
+        raise NotImplementedError
+
+    def _sessions(self) -> list[date]:
+        raise NotImplementedError
+
+    @property
+    def span(self) -> tuple[date, date]:
+        """First and last session."""
+        days = self._sessions()
+        if not days:
+            raise SettingsError("the market has no session; choose a later sandbox.end")
+        return days[0], days[-1]
+
+    @property
+    def span_so_far(self) -> tuple[date, date]:
+        """First and last session that a request can name today."""
+        return self.span
+
+    @property
+    def usual_span(self) -> tuple[date, date]:
+        """First and last session of a request that names none."""
+        return self.span
+
+    @property
+    def last_day(self) -> date:
+        """The newest day of which the market's sources can know something."""
+        return datetime.now(NEW_YORK).date()
+
+    @property
+    def left_out(self) -> set[str]:
+        """Tables that the main job does not make: the optional ones, and those without a source."""
+        optional = {name for name, table in TABLES.items() if table.is_optional}
+        return optional | {*self.absent_tables}
+
+    def with_daily_bars(self, keys: Sequence[str]) -> list[str]:
+        """Those of some session keys for which the market has daily bars."""
+        return list(keys)
+
+    def check(self, start: date, end: date) -> None:
+        """Refuse, before anything is written, a market that can't be served from start to end.
+
+        An embedded one is started, which refuses impossible settings; those of a lake were started
+        before.
+        """
+        if self.settings.sandbox.faults or read_identity(self.settings.lake.root) is None:
+            self.endpoints()
+
+    def endpoints(self, environment: Mapping[str, str] | None = None) -> Endpoints:
+        """Where the market is served; starts an embedded one if need be."""
+        sandbox = self.started_server()
+        others = sandbox.regulators_url
+        return Endpoints(
+            *(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox"),
+            *(others, others, others, others),
+        )
+
+    def server(self, port: int = 0) -> Any:
+        """A server of the embedded market of its own, not yet started; port 0 finds a free one."""
+        return _sandbox(self.name, self._options(), port)
+
+    def started_server(self) -> Any:
+        """The server of the embedded market that this process shares."""
+        return _started(self.name, self._options())
+
+    def _options(self) -> tuple[tuple[str, Any], ...]:
+        return tuple(sorted({**dict(self.settings.sandbox), **self._own_options()}.items()))
+
+    def _own_options(self) -> dict[str, Any]:
+        return {}
+
+
+class Simulated(Market):
+    """Made from a seed; also the placebo, in which nothing can be predicted."""
+
+    @property
+    def identity(self) -> LakeIdentity:
+        """Where a simulated market ends is no part of it."""
+        values = self.settings.sandbox.model_dump(mode="json")
+        given = {field: values[field] for field in _SANDBOX_IDENTITY if values[field] is not None}
+        return LakeIdentity(self.name, given, _formerly(given))
+
+    def _sessions(self) -> list[date]:
+        return sessions(self.settings.sandbox.start, self.settings.sandbox.end)
+
+    @property
+    def last_day(self) -> date:
+        """Its sources know nothing after the last session."""
+        return self.span[1]
+
+
+class Recorded(Market):
+    """A folder of the vendor's flat files: prices alone, with gaps."""
+
+    is_complete = False
+    absent_tables = tuple(name for name, t in TABLES.items() if t.group in _BESIDE_PRICES)
+
+    @property
+    def folder(self) -> Path:
+        """The folder. Raises SettingsError when there is none."""
+        path = Path(self.settings.market.recorded_dir).expanduser()
+        if not self.settings.market.recorded_dir or not path.is_dir():
+            raise SettingsError(
+                f"recorded market folder {str(path)!r} does not exist; give it as recorded:DIR"
+            )
+        return path.resolve()
+
+    @property
+    def identity(self) -> LakeIdentity:
+        """The folder."""
+        return LakeIdentity(self.name, {"dir": str(self.folder)})
+
+    def _sessions(self) -> list[date]:
+        folder = self.folder
+        days = _recorded_days(folder, "day_aggs_v1")
+        if not days:
+            raise SettingsError(
+                f"recorded market {folder} has no us_stocks_sip/day_aggs_v1 files;"
+                " name its top folder"
+            )
+        return days
+
+    @property
+    def usual_span(self) -> tuple[date, date]:
+        """The sessions that have trades; all of them if none has."""
+        days = _recorded_days(self.folder, "trades_v1")
+        return (days[0], days[-1]) if days else self.span
+
+    def with_daily_bars(self, keys: Sequence[str]) -> list[str]:
+        """Those that have a file."""
+        recorded = {day.isoformat() for day in self._sessions()}
+        return [key for key in keys if key in recorded]
+
+    def check(self, start: date, end: date) -> None:
+        """Read every file of the range, and the daily bars that its metrics look back on."""
+        from smallcaps_assets.sandbox import RecordedMarket
+
+        market = RecordedMarket(self.folder)
+        market.check(start, end)
+        first = max(self.span[0], shift_session(start, -METRICS_WINDOW))
+        earlier = [day.isoformat() for day in sessions(first, start)]
+        for key in self.with_daily_bars(earlier):
+            market.check(date.fromisoformat(key), date.fromisoformat(key), ["day_aggs_v1"])
+        super().check(start, end)
+
+    def _own_options(self) -> dict[str, Any]:
+        return {"recorded_dir": self.folder}
+
+
+class Vendor(Market):
+    """Polygon, and the regulators themselves."""
+
+    is_embedded = False
+
+    @property
+    def identity(self) -> LakeIdentity:
+        """There is one such market."""
+        return LakeIdentity(self.name, {})
+
+    def _sessions(self) -> list[date]:
+        return sessions(VENDOR_HISTORY_START, LAST_DAY - _LATEST_PUBLICATION)
+
+    @property
+    def span_so_far(self) -> tuple[date, date]:
+        """Up to the newest session."""
+        first, last = self.span
+        return first, min(last, nearest_sessions(date.today())[0])
+
+    @property
+    def usual_span(self) -> tuple[date, date]:
+        """The newest session."""
+        newest = self.span_so_far[1]
+        return newest, newest
+
+    @property
+    def left_out(self) -> set[str]:
+        """Also the SEC's tables, where the SEC can't be told who asks."""
+        return super().left_out | {*(() if self.settings.sec.contact else SEC_TABLES)}
+
+    def check(self, start: date, end: date) -> None:
+        """Nothing: only a request can tell whether the vendor answers."""
+
+    def endpoints(self, environment: Mapping[str, str] | None = None) -> Endpoints:
+        """The hosts of the settings. Raises SettingsError without a key in the environment."""
+        key = api_key(os.environ if environment is None else environment)
+        if key is None:
+            raise SettingsError(
+                f"market polygon needs a key: set {KEY_VARIABLE}, or choose --market simulated"
+            )
+        polygon, finra, sec = self.settings.polygon, self.settings.finra, self.settings.sec
+        return Endpoints(
+            *(polygon.url, polygon.flatfiles_url, finra.url, key.get_secret_value()),
+            *(finra.api_url, sec.url, sec.data_url, self.settings.halts.url),
+        )
+
+
+_KINDS: dict[str, type[Market]] = {
+    "simulated": Simulated,
+    "placebo": Simulated,
+    "recorded": Recorded,
+    "polygon": Vendor,
+}
+
+
+def market_of(settings: Settings) -> Market:
+    """The market of some settings."""
+    return _KINDS[settings.market.name](settings)
 
 
 def _formerly(given: dict[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -67,103 +287,6 @@ def _formerly(given: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     return tuple(kept | {"end": str(date.fromordinal(day))} for day in range(last, following))
 
 
-def recorded_dir(settings: Settings) -> Path:
-    """The folder of a recorded market. Raises SettingsError when there is none."""
-    path = Path(settings.market.recorded_dir).expanduser()
-    if not settings.market.recorded_dir or not path.is_dir():
-        raise SettingsError(
-            f"recorded market folder {str(path)!r} does not exist; give it as recorded:DIR"
-        )
-    return path.resolve()
-
-
-def market_range(settings: Settings) -> tuple[date, date]:
-    """First and last session of the market."""
-    if settings.market.name == "polygon":
-        days = sessions(VENDOR_HISTORY_START, LAST_DAY - _LATEST_PUBLICATION)
-    elif settings.market.name == "recorded":
-        days = _recorded_sessions(recorded_dir(settings))
-    else:
-        days = sessions(settings.sandbox.start, settings.sandbox.end)
-    if not days:
-        raise SettingsError("the market has no session; choose a later sandbox.end")
-    return days[0], days[-1]
-
-
-def last_day(settings: Settings) -> date:
-    """The newest day of which the market's sources can know something."""
-    today = datetime.now(NEW_YORK).date()
-    if settings.market.name in ("polygon", "recorded"):
-        return today
-    return market_range(settings)[1]
-
-
-def absent_tables(settings: Settings) -> tuple[str, ...]:
-    """Tables of which the market has no source: a recording has prices alone."""
-    if settings.market.name != "recorded":
-        return ()
-    return tuple(name for name, table in TABLES.items() if table.group in _BESIDE_PRICES)
-
-
-def left_out(settings: Settings) -> set[str]:
-    """Tables that the main job does not make: the optional ones, those of which the market has no
-    source, and the SEC's where it can't be told who asks."""
-    optional = {name for name, table in TABLES.items() if table.is_optional}
-    is_named = settings.sec.contact or settings.market.name != "polygon"
-    return optional | {*absent_tables(settings), *(() if is_named else SEC_TABLES)}
-
-
-def has_daily_bars(settings: Settings, keys: Sequence[str]) -> list[str]:
-    """Those of some session keys for which the market has daily bars; recordings have gaps."""
-    if settings.market.name != "recorded":
-        return list(keys)
-    held = {day.isoformat() for day in _recorded_sessions(recorded_dir(settings))}
-    return [key for key in keys if key in held]
-
-
-def recorded_ticks(settings: Settings) -> tuple[date, date] | None:
-    """First and last session of a recorded market that have trades; None if none has."""
-    days = _recorded_days(recorded_dir(settings), "trades_v1")
-    return (days[0], days[-1]) if days else None
-
-
-def endpoints(settings: Settings, environment: Mapping[str, str] | None = None) -> Endpoints:
-    """Where the market of these settings is served; starts the embedded one if need be."""
-    if settings.market.name == "polygon":
-        return _vendor(settings, os.environ if environment is None else environment)
-    sandbox = _started(settings.market.name, _sandbox_options(settings))
-    others = sandbox.regulators_url
-    return Endpoints(
-        *(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox"),
-        *(others, others, others, others),
-    )
-
-
-def _vendor(settings: Settings, environment: Mapping[str, str]) -> Endpoints:
-    key = api_key(environment)
-    if key is None:
-        raise SettingsError(
-            f"market polygon needs a key: set {KEY_VARIABLE}, or choose --market simulated"
-        )
-    polygon, finra, sec = settings.polygon, settings.finra, settings.sec
-    return Endpoints(
-        *(polygon.url, polygon.flatfiles_url, finra.url, key.get_secret_value()),
-        *(finra.api_url, sec.url, sec.data_url, settings.halts.url),
-    )
-
-
-def _sandbox_options(settings: Settings) -> tuple[tuple[str, Any], ...]:
-    values: dict[str, Any] = dict(settings.sandbox)
-    if settings.market.name == "recorded":
-        values["recorded_dir"] = recorded_dir(settings)
-    return tuple(sorted(values.items()))
-
-
-def embedded_market(settings: Settings, port: int = 0) -> Any:
-    """A server of the embedded market of its own, not yet started; port 0 finds a free one."""
-    return _sandbox(settings.market.name, _sandbox_options(settings), port)
-
-
 @shared
 def _started(kind: str, options: tuple[tuple[str, Any], ...]) -> Any:
     return _sandbox(kind, options, 0).start()
@@ -173,15 +296,6 @@ def _sandbox(kind: str, options: tuple[tuple[str, Any], ...], port: int) -> Any:
     from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 
     return Sandbox(SandboxConfig(kind=kind, port=port, **dict(options)))  # type: ignore[arg-type]
-
-
-def _recorded_sessions(folder: Path) -> list[date]:
-    days = _recorded_days(folder, "day_aggs_v1")
-    if not days:
-        raise SettingsError(
-            f"recorded market {folder} has no us_stocks_sip/day_aggs_v1 files; name its top folder"
-        )
-    return days
 
 
 def _recorded_days(folder: Path, data_set: str) -> list[date]:

@@ -8,7 +8,7 @@ from typing import Self
 
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import sessions
-from smallcaps_assets.pipeline.market import market_range
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import UNION, Period, Settings
 
 
@@ -23,7 +23,7 @@ class MarketSpan:
     @classmethod
     def of_market(cls, settings: Settings) -> Self:
         """The whole span of the market of some settings. Raises SettingsError when it has none."""
-        return cls(*market_range(settings), settings.dataset.periods)
+        return cls(*market_of(settings).span, settings.dataset.periods)
 
     def session_keys(self, start: date, end: date) -> list[str]:
         """Keys of the market's sessions in a date range, both ends inclusive."""

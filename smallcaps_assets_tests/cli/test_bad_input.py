@@ -17,7 +17,7 @@ from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
 from smallcaps_assets.lake import LakeIdentity, open_lake
 from smallcaps_assets.lake.seal import BLANK, seal, seal_of
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings
 from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment, listing
@@ -244,7 +244,7 @@ def test_lake_of_an_unknown_file_system_is_refused() -> None:
 
 @pytest.mark.parametrize("command", ["run", "status", "ui"])
 def test_lake_of_another_market_is_refused(folder: Path, command: str) -> None:
-    open_lake(folder / "lake", market_identity(load_settings()), {})
+    open_lake(folder / "lake", market_of(load_settings()).identity, {})
     found = refusal("--lake", "lake", "--market", "placebo", command=command)
     assert found.startswith("smallcaps: lake lake holds the market simulated (")
     assert "not placebo (" in found and found.endswith("; name another folder with --lake")
@@ -259,7 +259,7 @@ def test_lake_with_an_unreadable_identity_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "status", "verify", "ui", "coverage", "sql"])
 def test_lake_whose_identity_was_changed_is_damaged(folder: Path, command: str) -> None:
     """Neither used without a word nor taken for another market."""
-    lake = open_lake(folder / "lake", market_identity(load_settings()), {})
+    lake = open_lake(folder / "lake", market_of(load_settings()).identity, {})
     file = Path(str(lake.root)) / "lake.json"
     file.write_text(file.read_text().replace('"seed": 7', '"seed": 8'))
     query = ["select 1"] if command == "sql" else []
@@ -280,14 +280,14 @@ def test_lake_whose_identity_was_changed_is_damaged(folder: Path, command: str) 
 def test_lake_that_remembers_a_bad_period_says_how_to_mend_it(
     folder: Path, command: str, remembered: dict
 ) -> None:
-    open_lake(folder / "lake", market_identity(load_settings()), remembered)
+    open_lake(folder / "lake", market_of(load_settings()).identity, remembered)
     found = refusal("--lake", "lake", command=command)
     assert found.startswith("smallcaps: the lake: setting dataset.periods.0.")
     assert found.endswith("; give dataset.periods anew in smallcaps.toml or by --set")
 
 
 def test_lake_that_remembers_infinity_is_mended_by_a_correct_setting(folder: Path) -> None:
-    identity = market_identity(load_settings())
+    identity = market_of(load_settings()).identity
     open_lake(folder / "lake", identity, {"selection": {"min_dollar_volume": 1}})
     file = folder / "lake" / "lake.json"
     data = file.read_bytes()
@@ -300,11 +300,11 @@ def test_lake_that_remembers_infinity_is_mended_by_a_correct_setting(folder: Pat
 
 
 def test_bad_setting_is_not_remembered(folder: Path) -> None:
-    open_lake(folder / "lake", market_identity(load_settings()), {})
+    open_lake(folder / "lake", market_of(load_settings()).identity, {})
     for bad in ("selection.min_dollar_volume=inf", 'dataset.periods=[{"name": "../x"}]'):
         refusal("--lake", "lake", "--set", bad)
     with pytest.raises(ValueError, match="JSON"):
-        open_lake(folder / "lake", market_identity(load_settings()), {"a": {"b": float("inf")}})
+        open_lake(folder / "lake", market_of(load_settings()).identity, {"a": {"b": float("inf")}})
     assert settings_of(LakeOptions(lake="lake")) == load_settings(["lake.root=lake"])
 
 
@@ -436,7 +436,7 @@ LISTS = pytest.mark.parametrize(
 def test_list_in_a_file_that_is_none_is_refused(
     folder: Path, command: tuple[str, ...], option: str, content: bytes | None, told: str
 ) -> None:
-    open_lake(folder / "data", market_identity(load_settings()), {})
+    open_lake(folder / "data", market_of(load_settings()).identity, {})
     if content is not None:
         (folder / "names").write_bytes(content)
     found = refusal(*command[1:], option, "@names", command=command[0])
@@ -445,7 +445,7 @@ def test_list_in_a_file_that_is_none_is_refused(
 
 @LISTS
 def test_list_in_a_folder_is_refused(folder: Path, command: tuple[str, ...], option: str) -> None:
-    open_lake(folder / "data", market_identity(load_settings()), {})
+    open_lake(folder / "data", market_of(load_settings()).identity, {})
     told = f"smallcaps: {option} @data: Is a directory; name a readable file"
     assert refusal(*command[1:], option, "@data", command=command[0]) == told
 
@@ -466,7 +466,7 @@ def test_ticker_of_a_file_that_is_unknown_is_refused(folder: Path) -> None:
 def test_partition_that_can_not_be_is_refused(
     folder: Path, key: str, version: tuple[str, ...]
 ) -> None:
-    open_lake(folder / "data", market_identity(load_settings()), {})
+    open_lake(folder / "data", market_of(load_settings()).identity, {})
     assert "partition key" in refusal("daily_bars", key, *version, command="restore")
 
 

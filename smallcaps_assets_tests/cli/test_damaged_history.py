@@ -14,7 +14,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.location import remembered_settings
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import environment
 
@@ -26,7 +26,7 @@ INDEX = "history/runs/index.db"
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake without tables, and its history."""
     lake, settings = tmp_path_factory.mktemp("whole") / "lake", load_settings(MARKET)
-    open_lake(lake, market_identity(settings), remembered_settings(settings))
+    open_lake(lake, market_of(settings).identity, remembered_settings(settings))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
         open_instance(lake).dispose()

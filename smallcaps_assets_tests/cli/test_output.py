@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake import open_lake
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import load_settings
 
 
@@ -22,7 +22,7 @@ def test_terminal_without_unicode_loses_nothing(
     tmp_path: Path, options: tuple[str, ...], shown: bytes
 ) -> None:
     lake = str(tmp_path / "lake")
-    open_lake(lake, market_identity(load_settings()), {})
+    open_lake(lake, market_of(load_settings()).identity, {})
     query = "select 'é…' as x, 'plain' as y"
     done = CliRunner(charset="ascii").invoke(main, ["sql", "--lake", lake, query, *options])
     assert (done.exit_code, done.stderr) == (0, ""), done.exception

@@ -14,7 +14,7 @@ import pytest
 
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.instance import open_instance, report_stored
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.workspace import written
 from smallcaps_assets.settings import load_settings
@@ -44,7 +44,7 @@ def obeying_permissions() -> None:
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A lake with two sessions, of which Dagster knows one and one that is lost; all read-only."""
     monkeypatch.setattr("os.environ", environment())
-    identity = market_identity(load_settings())
+    identity = market_of(load_settings()).identity
     lake = open_lake(tmp_path / "lake", identity, {"market": {"name": "simulated"}})
     keys = [day.isoformat() for day in DAYS]
     for day, key in zip(DAYS, keys, strict=True):

@@ -10,7 +10,7 @@ import pytest
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.orchestration.instance import open_instance, report_stored
 from smallcaps_assets.orchestration.reconcile import report_lost
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.workspace import written
 from smallcaps_assets.settings import load_settings
@@ -23,7 +23,7 @@ def test_stored_partition_whose_last_attempt_failed_is_counted_as_failed(
 ) -> None:
     """As the run that failed and `backfill --failed` count it."""
     monkeypatch.setattr("os.environ", environment())
-    lake = open_lake(tmp_path / "lake", market_identity(load_settings()), {})
+    lake = open_lake(tmp_path / "lake", market_of(load_settings()).identity, {})
     keys = [day.isoformat() for day in DAYS]
     for day, key in zip(DAYS, keys, strict=True):
         lake.write("daily_bars", key, bars(day, "A"), stamp("daily_bars"))

@@ -13,7 +13,7 @@ from smallcaps_assets.orchestration.location import (
     location_settings,
     remembered_settings,
 )
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import LakeSettings
 
 GIVEN = ["lake.root=lake", "run.tick_runs=7", "labels.take_profit=0.2", "market.name=simulated"]
@@ -26,7 +26,7 @@ def test_code_location_comes_to_the_settings_of_the_command_that_started_it(
     monkeypatch.chdir(tmp_path)
     environment = {"SMALLCAPS_RUN_RETRIES": "4"}
     settings = location_settings(environment, GIVEN, "own.toml")
-    open_lake("lake", market_identity(settings), remembered_settings(settings))
+    open_lake("lake", market_of(settings).identity, remembered_settings(settings))
     handed = environment | hand_over(GIVEN, "own.toml", settings.lake)
 
     elsewhere = tmp_path / "elsewhere"

@@ -10,7 +10,7 @@ from typing import Any
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.pipeline import feeds
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.reference import _actions, _details
@@ -47,7 +47,7 @@ def workspace(root: Path, *faults: str, **sections: dict[str, Any]) -> Workspace
     }
     settings = Settings.model_validate(values)
     span = MarketSpan.of_market(settings)
-    return Workspace(settings, open_lake(str(root), market_identity(settings)), span)
+    return Workspace(settings, open_lake(str(root), market_of(settings).identity), span)
 
 
 def reference(work: Workspace) -> list[Outcome]:

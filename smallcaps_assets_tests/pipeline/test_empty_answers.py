@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from smallcaps_assets.lake import Scope
-from smallcaps_assets.pipeline.market import _sandbox_options, _started
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.reference import _actions
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -30,7 +30,7 @@ def on(day: date, root: Path, *faults: str) -> Workspace:
 
 
 def sandbox_of(work: Workspace) -> Sandbox:
-    return _started(work.settings.market.name, _sandbox_options(work.settings))
+    return market_of(work.settings).started_server()
 
 
 def dividends(work: Workspace, key: str = "2024") -> Outcome:

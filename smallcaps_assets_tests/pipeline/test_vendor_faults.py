@@ -10,7 +10,7 @@ import requests
 
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.pipeline.coverage import _of_session
-from smallcaps_assets.pipeline.market import _sandbox_options, _started
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.workspace import CHANGES, PACE
 from smallcaps_assets.sandbox import Sandbox
 from smallcaps_assets.sources.errors import MissingTickers, NotEntitled, SourceUnavailable
@@ -36,7 +36,7 @@ def prepared(root: Path, *faults: str, **sections: dict):
 
 def sandbox_of(work) -> Sandbox:
     """The server that the workspace's client talks to."""
-    return _started(work.settings.market.name, _sandbox_options(work.settings))
+    return market_of(work.settings).started_server()
 
 
 def victim(work) -> str:
