@@ -12,6 +12,8 @@ them from memory more than once would take longer than all the rest.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from smallcaps_assets.kernels.checks import SMALLEST, first_descent, first_outside
@@ -39,9 +41,63 @@ LARGEST_WHOLE, LARGEST_SIZE = 2**53, 2**31
 MOST_ROWS = 2 * CHUNK
 
 
+class Ticks(NamedTuple):
+    """Columns of ticks, of one length."""
+
+    times: np.ndarray
+    prices: np.ndarray
+    sizes: np.ndarray
+    forming: np.ndarray
+
+
+class Signing(NamedTuple):
+    """How ticks get their signs: known ones, or if empty the tick rule, anew at `starts`.
+
+    Where `auctions`, which may be empty too, is true they are 0.
+    """
+
+    known: np.ndarray
+    auctions: np.ndarray
+    starts: np.ndarray
+
+
+class Edges(NamedTuple):
+    """Another block or session, `blocks[e]` and `sessions[e]`, begins at tick `ticks[e]`."""
+
+    ticks: np.ndarray
+    blocks: np.ndarray
+    sessions: np.ndarray
+
+
+class Rule(NamedTuple):
+    """When a bar ends: what is counted, the threshold's target, and how it adapts."""
+
+    in_dollars: bool
+    is_imbalance: bool
+    target: float
+    alpha: float
+    gamma: float
+    kappa: float
+
+
+class State(NamedTuple):
+    """The open bar and what outlives it, changed in place: FLOAT_STATE and INT_STATE values."""
+
+    floats: np.ndarray
+    integers: np.ndarray
+
+
+class Rows(NamedTuple):
+    """Room for bars: FLOAT_COLUMNS and INT_COLUMNS columns."""
+
+    floats: np.ndarray
+    integers: np.ndarray
+
+
 @compiled
-def clear_bar(f, n):
+def clear_bar(state):
     """Forget the open bar; thresholds, averages and the last price stay."""
+    f, n = state.floats, state.integers
     f[OPEN] = np.nan
     f[HIGH] = -np.inf
     f[LOW] = np.inf
@@ -53,8 +109,11 @@ def clear_bar(f, n):
 
 
 @compiled
-def write_bar(f, n, reason, low_clamp, high_clamp, out_f, out_n, row):
+def write_bar(state, rule, reason, out, row):
     """Write the open bar as a row; without price-forming trades it keeps the last known price."""
+    f, n = state.floats, state.integers
+    out_f, out_n = out.floats, out.integers
+    low_clamp, high_clamp = rule.target / rule.kappa, rule.target * rule.kappa
     for k in range(FLOAT_COLUMNS):
         out_f[row, k] = f[k]
     if n[FORMING] == 0:
@@ -73,28 +132,31 @@ def write_bar(f, n, reason, low_clamp, high_clamp, out_f, out_n, row):
 
 
 @compiled
-def update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp):
+def update_threshold(state, rule):
     """Averages and threshold after a bar that reached its threshold (AFML 2.3.2.1, damped)."""
+    f, n, target = state.floats, state.integers, rule.target
     ticks = float(n[TICKS])
     imbalance = f[THETA] / ticks
     if n[CLOSED] == 0:
         f[E_TICKS] = ticks
         f[E_IMBALANCE] = imbalance
     else:
-        f[E_TICKS] += alpha * (ticks - f[E_TICKS])
-        f[E_IMBALANCE] += alpha * (imbalance - f[E_IMBALANCE])
+        f[E_TICKS] += rule.alpha * (ticks - f[E_TICKS])
+        f[E_IMBALANCE] += rule.alpha * (imbalance - f[E_IMBALANCE])
     raw = f[E_TICKS] * abs(f[E_IMBALANCE])
-    f[THRESHOLD] = min(max(target * (raw / target) ** gamma, low_clamp), high_clamp)
+    wanted = target * (raw / target) ** rule.gamma
+    f[THRESHOLD] = min(max(wanted, target / rule.kappa), target * rule.kappa)
     n[CLOSED] += 1
 
 
 @compiled
-def fill_bar(prices, sizes, signs, in_dollars, is_imbalance, f):
+def fill_bar(prices, sizes, signs, rule, f):
     """Add dollars and theta of ticks up to the one that reaches the threshold; how many it took.
 
     Two chains of sums in the order of the ticks, and no branch on the sign, which would mispredict
     half of the time. All else that a bar sums can wait until its ticks are known.
     """
+    in_dollars, is_imbalance = rule.in_dollars, rule.is_imbalance
     dollars, theta, threshold = f[DOLLARS], f[THETA], f[THRESHOLD]
     taken = prices.size
     for i in range(prices.size):
@@ -166,84 +228,72 @@ def form_prices(prices, forming, f, n):
 
 
 @compiled
-def cut_bars(
-    times, prices, sizes, signs, forming, edges, edge_blocks, edge_sessions,
-    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f, out_n,
-):  # fmt: skip
-    """Cut ticks into bars; `f` and `n` are the state, changed in place.
-
-    Another block or session, `edge_blocks[e]` and `edge_sessions[e]`, begins at tick `edges[e]`.
-    Returns the number of rows written, at most two a tick.
-    """
-    low_clamp, high_clamp = target / kappa, target * kappa
+def cut_bars(ticks, signs, edges, rule, state, out):
+    """Cut ticks into bars. Returns the number of rows written, at most two a tick."""
+    prices, sizes, f, n = ticks.prices, ticks.sizes, state.floats, state.integers
     rows, i = 0, 0
-    for e in range(edges.size + 1):
-        stop = edges[e] if e < edges.size else prices.size
+    for e in range(edges.ticks.size + 1):
+        stop = edges.ticks[e] if e < edges.ticks.size else prices.size
         while i < stop:
             if n[TICKS] == 0:
-                n[FIRST], n[OPEN_TIME] = n[SEEN] + i, times[i]
+                n[FIRST], n[OPEN_TIME] = n[SEEN] + i, ticks.times[i]
                 f[FIRST_PRICE] = prices[i]
-            taken = fill_bar(
-                prices[i:stop], sizes[i:stop], signs[i:stop], in_dollars, is_imbalance, f
-            )
+            taken = fill_bar(prices[i:stop], sizes[i:stop], signs[i:stop], rule, f)
             end = i + taken
             sum_sizes(sizes[i:end], signs[i:end], f)
-            form_prices(prices[i:end], forming[i:end], f, n)
+            form_prices(prices[i:end], ticks.forming[i:end], f, n)
             n[TICKS] += taken
-            n[LAST_TIME] = times[end - 1]
+            n[LAST_TIME] = ticks.times[end - 1]
             i = end
             if abs(f[THETA]) >= f[THRESHOLD]:
-                write_bar(f, n, BY_THRESHOLD, low_clamp, high_clamp, out_f, out_n, rows)
+                write_bar(state, rule, BY_THRESHOLD, out, rows)
                 rows += 1
-                if is_imbalance:
-                    update_threshold(f, n, target, alpha, gamma, low_clamp, high_clamp)
-                clear_bar(f, n)
-        if e < edges.size:
-            is_new_session = edge_sessions[e] != n[SESSION]
+                if rule.is_imbalance:
+                    update_threshold(state, rule)
+                clear_bar(state)
+        if e < edges.ticks.size:
+            is_new_session = edges.sessions[e] != n[SESSION]
             reason = BY_SESSION if is_new_session else BY_HALT
-            rows += cut_rest(reason, target, kappa, f, n, out_f, out_n, rows)
+            rows += cut_rest(state, rule, reason, out, rows)
             if is_new_session:
                 f[LAST_FORMING] = np.nan
-            n[BLOCK], n[SESSION] = edge_blocks[e], edge_sessions[e]
+            n[BLOCK], n[SESSION] = edges.blocks[e], edges.sessions[e]
     n[SEEN] += prices.size
     return rows
 
 
 @compiled
-def cut_rest(reason, target, kappa, f, n, out_f, out_n, row):
+def cut_rest(state, rule, reason, out, row):
     """Write the open bar, if there is one, as the remainder. Returns the number of rows written."""
-    if n[TICKS] == 0:
+    if state.integers[TICKS] == 0:
         return 0
-    write_bar(f, n, reason, target / kappa, target * kappa, out_f, out_n, row)
-    clear_bar(f, n)
+    write_bar(state, rule, reason, out, row)
+    clear_bar(state)
     return 1
 
 
 @compiled
-def cut_ticks(
-    times, prices, sizes, forming, known_signs, auctions, starts, sign, previous,
-    edges, edge_blocks, edge_sessions,
-    in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, start, out_f, out_n,
-):  # fmt: skip
+def cut_ticks(ticks, signing, sign, previous, edges, rule, state, start, out):
     """Check ticks from `start` on, sign them and cut them into bars, chunk by chunk.
 
-    Signs are the known ones, or without any the tick rule with its `starts`, `sign` and `previous`
-    as in `tick_signs`; where `auctions`, which may be empty too, is true they are 0. The rest is as
-    in `cut_bars`. Returns the rows written, the next tick (not the end, when the rows of another
-    chunk might not fit; -1 when a value is no good), and the sign and price before it.
+    `sign` and `previous`, a price, are those before the first tick, as in `tick_signs`. Returns the
+    rows written, the next tick (not the end, when the rows of another chunk might not fit; -1 when
+    a value is no good), and the sign and price before it.
     """
+    times, prices, sizes = ticks.times, ticks.prices, ticks.sizes
+    starts, auctions = signing.starts, signing.auctions
     signs, spare = np.empty(CHUNK, np.int8), np.empty(CHUNK, np.int8)
-    s, e, rows = count_below(starts, 0, start), count_below(edges, 0, start), 0
+    s, e, rows = count_below(starts, 0, start), count_below(edges.ticks, 0, start), 0
     for begin in range(start, prices.size, CHUNK):
-        if rows + MOST_ROWS > out_f.shape[0]:
+        if rows + MOST_ROWS > out.floats.shape[0]:
             return rows, begin, sign, previous
         end = min(begin + CHUNK, prices.size)
         part, own = prices[begin:end], signs[: end - begin]
         is_good = first_outside(part, SMALLEST) < 0 and first_outside(sizes[begin:end], 0.0) < 0
         if not is_good or first_descent(times[max(begin - 1, 0) : end]) >= 0:
             return rows, -1, sign, previous
-        if known_signs.size > 0:
-            own[:] = known_signs[begin:end]
+        if signing.known.size > 0:
+            own[:] = signing.known[begin:end]
         else:
             after = count_below(starts, s, end)
             sign = sign_chunk(part, starts[s:after] - begin, sign, previous, own, spare)
@@ -251,11 +301,14 @@ def cut_ticks(
         if auctions.size > 0:
             for i in range(own.size):
                 own[i] *= np.int8(not auctions[begin + i])
-        after = count_below(edges, e, end)
+        after = count_below(edges.ticks, e, end)
         rows += cut_bars(
-            times[begin:end], part, sizes[begin:end], own, forming[begin:end],
-            edges[e:after] - begin, edge_blocks[e:after], edge_sessions[e:after],
-            in_dollars, is_imbalance, target, alpha, gamma, kappa, f, n, out_f[rows:], out_n[rows:],
-        )  # fmt: skip
+            Ticks(times[begin:end], part, sizes[begin:end], ticks.forming[begin:end]),
+            own,
+            Edges(edges.ticks[e:after] - begin, edges.blocks[e:after], edges.sessions[e:after]),
+            rule,
+            state,
+            Rows(out.floats[rows:], out.integers[rows:]),
+        )
         e = after
     return rows, prices.size, sign, previous

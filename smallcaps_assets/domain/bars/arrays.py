@@ -231,28 +231,27 @@ def _cut(
     state: BarState,
     final: bool,
 ) -> tuple[pl.DataFrame, BarState]:
-    target, alpha, gamma, kappa = (float(p) for p in parameters)
-    out_f = np.empty((ROWS, kernel.FLOAT_COLUMNS))
-    out_n = np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
+    rule = kernel.Rule(kind.in_dollars, kind.is_imbalance, *map(float, parameters))
+    out = kernel.Rows(
+        np.empty((ROWS, kernel.FLOAT_COLUMNS)), np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
+    )
     optional = {"signs": np.empty(0, np.int8), "auctions": np.empty(0, np.bool_)}
     given = {name: read_only(array) for name, array in (optional | arrays).items()}
     count, start, pieces = given["prices"].size, -1, []
     sign, price = state.sign, state.previous_price
+    ticks = kernel.Ticks(*(given[n] for n in ("timestamps", "prices", "sizes", "forming")))
+    signing = kernel.Signing(given["signs"], given["auctions"], given["starts"])
+    edges = kernel.Edges(given["edges"], given["edge_blocks"], given["edge_sessions"])
+    changed = kernel.State(state.floats, state.integers)
     while start < count:
         rows, start, sign, price = kernel.cut_ticks(
-            given["timestamps"], given["prices"], given["sizes"], given["forming"],
-            given["signs"], given["auctions"], given["starts"], sign, price,
-            given["edges"], given["edge_blocks"], given["edge_sessions"],
-            kind.in_dollars, kind.is_imbalance, target, alpha, gamma, kappa,
-            state.floats, state.integers, max(start, 0), out_f, out_n,
-        )  # fmt: skip
+            ticks, signing, sign, price, edges, rule, changed, max(start, 0), out
+        )
         if start < 0:
             _raise_of(arrays)
         if final and start == count:
-            rows += kernel.cut_rest(
-                kernel.BY_SESSION, target, kappa, state.floats, state.integers, out_f, out_n, rows
-            )
-        pieces.append((out_f[:rows].copy(), out_n[:rows].copy()))
+            rows += kernel.cut_rest(changed, rule, kernel.BY_SESSION, out, rows)
+        pieces.append((out.floats[:rows].copy(), out.integers[:rows].copy()))
     floats, integers = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     state = replace(state, sign=int(sign), previous_price=float(price))
     return _bar_frame(floats, integers, kind), state
