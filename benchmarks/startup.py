@@ -32,6 +32,9 @@ ALONE = {
     "import duckdb": "import duckdb",
     "import dagster": "import dagster",
     "smallcaps_assets.lake": "from smallcaps_assets import lake",
+    "the same, with SQLAlchemy": "import dataframely; from smallcaps_assets import lake",
+    "the same, fewer collections": "import gc; gc.set_threshold(50_000);"
+    " from smallcaps_assets import lake",
     "what run needs": "import smallcaps_assets.jobs.run",
     "what status needs": "import smallcaps_assets.cli.status",
     "what sandbox needs": "import smallcaps_assets.sandbox",

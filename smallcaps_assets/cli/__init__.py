@@ -1,6 +1,8 @@
-"""The `smallcaps` command: thin click commands, one module each; heavy imports happen inside them.
+"""The `smallcaps` command: declarations of its commands, which load their modules when called.
 
-Bad input ends in one line (what, value, remedy) and exit status 2; failed partitions in status 1.
+Nothing heavy is imported here, so that `--help`, completion and usage errors are quick.
+
+Bad input ends with one line (what, value, remedy) and exit status 2, failed partitions with 1.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ from smallcaps_assets.cli.options import (
     tables_argument,
 )
 
-_OBJECTS = 50_000  # new ones before the collector looks; with 700 it costs a sixth of an import
+_OBJECTS = (
+    50_000  # allocations between collections: with Python's 700 a command starts a tenth slower
+)
 _RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")  # as in schemas.RULES
 
 
 class _Program(click.Group):
-    """The commands; called without arguments they are the whole program, which heeds signals."""
+    """The group of commands; called without arguments it is the program, which handles signals."""
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
-        """As click has it."""
+        """As in click."""
         if args is None:
             interrupts.install()
         return super().main(args, *others, **options)
@@ -45,7 +49,7 @@ class _Program(click.Group):
 def main() -> None:
     """US small-cap market data, from vendor files to a labelled dataset.
 
-    Completion in bash, and likewise in zsh and fish:
+    Completion in bash (zsh and fish alike):
     eval "$(_SMALLCAPS_COMPLETE=bash_source smallcaps)"
     """
 
@@ -58,7 +62,7 @@ def main() -> None:
 @click.option(
     "--until",
     metavar="TABLE",
-    help="stop once this table is made, watchlist say",
+    help="stop once this table is made, e.g. watchlist",
     shell_complete=completion.tables,
 )
 @click.option("--tickers", help="comma-separated, or @FILE; other tickers' rows stay as they are")
@@ -77,13 +81,13 @@ def run(**parameters: Any) -> None:
 @tables_argument(completion.tables_and_groups)
 @click.option("--from", "start", metavar="DATE", help="first session; default the lake's first")
 @click.option("--to", "end", metavar="DATE", help="last session; default the newest begun")
-@click.option("--tickers", help="comma-separated, or @FILE; inside a session other rows stay")
+@click.option("--tickers", help="comma-separated, or @FILE; a session's other rows stay")
 @click.option("--keys", help="comma-separated partition keys, or @FILE with one a line")
 @click.option("--missing", "is_missing", is_flag=True, help="only what is not stored")
 @click.option("--failed", "is_failed", is_flag=True, help="only what Dagster shows as failed")
 @click.option("--dry-run", "is_dry", is_flag=True, help="show the runs and make nothing")
 def backfill(**parameters: Any) -> None:
-    """Make partitions of some TABLES, or of groups such as tick_chain, again."""
+    """Make partitions of TABLES, or of groups such as tick_chain, again."""
     _exit("backfill", "run_backfill", parameters)
 
 
@@ -114,7 +118,7 @@ def status(**parameters: Any) -> None:
 @click.option("--csv", metavar="FILE", help="write every session and table to a CSV file instead")
 @as_json
 def coverage(**parameters: Any) -> None:
-    """Of how many tickers each vendor table has rows, and why of the others not."""
+    """For how many tickers each vendor table has rows, and why the others have none."""
     _exit("coverage", "show_coverage", parameters)
 
 
@@ -128,7 +132,7 @@ def coverage(**parameters: Any) -> None:
 )  # fmt: skip
 @as_json
 def quality(**parameters: Any) -> None:
-    """Coverage, gaps, failures, checks, and whether bars, minutes and trades fit together."""
+    """Coverage, gaps, failures, checks, and whether bars, minutes and trades agree."""
     _exit("quality", "show_quality", parameters)
 
 
@@ -138,7 +142,7 @@ def quality(**parameters: Any) -> None:
 @click.option("--deep", "is_deep", is_flag=True, help="check every rule of the contracts again")
 @click.option("--repair", "is_repaired", is_flag=True, help="mark what is bad for rebuilding")
 def verify(**parameters: Any) -> None:
-    """Check every stored file of some TABLES, or all, and what Dagster says of them."""
+    """Check every stored file of some TABLES, or of all, and Dagster's record of them."""
     _exit("verify", "run_verify", parameters)
 
 
@@ -154,7 +158,7 @@ def diff(**parameters: Any) -> None:
 @main.command()
 @lake_options
 def migrate(**parameters: Any) -> None:
-    """Bring raw files of an older contract to the present one."""
+    """Rewrite raw files of an older contract under the current one."""
     _exit("versions", "run_migrate", parameters)
 
 
@@ -162,9 +166,9 @@ def migrate(**parameters: Any) -> None:
 @lake_options
 @click.argument("table", shell_complete=completion.tables)
 @click.argument("key")
-@click.option("--version", metavar="NAME", help="the version to put back, or how its name begins")
+@click.option("--version", metavar="NAME", help="the version to restore, or a prefix of its name")
 def restore(**parameters: Any) -> None:
-    """List the replaced versions of a raw partition, or put one back."""
+    """List the replaced versions of a raw partition, or restore one."""
     _exit("versions", "run_restore", parameters)
 
 
@@ -209,7 +213,7 @@ def runners(**parameters: Any) -> None:
 @as_json
 @as_csv
 def sql(**parameters: Any) -> None:
-    """Ask the lake in SQL; VALUES stand for the parameters ? or $1 of the QUERY.
+    """Query the lake in SQL; VALUES fill the parameters ? or $1 of the QUERY.
 
     One statement that reads: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN.
     """
@@ -225,7 +229,7 @@ def sql(**parameters: Any) -> None:
 @click.option("--to", "end", metavar="DATE", help="last day; default the last stored")
 @click.option("--adjusted", "is_adjusted", is_flag=True, help="bars on one share basis")
 @click.option("--as-of", metavar="DATE", help="day of that basis; default the last day")
-@click.option("--replace", "is_replaced", is_flag=True, help="write over a file that exists")
+@click.option("--replace", "is_replaced", is_flag=True, help="overwrite an existing file")
 def export(**parameters: Any) -> None:
     """Write rows of a TABLE to a FILE that ends in .parquet, .csv or .arrow."""
     _exit("export", "run_export", parameters)
@@ -236,7 +240,7 @@ def export(**parameters: Any) -> None:
 @click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
 @as_json
 def sandbox(**parameters: Any) -> None:
-    """Serve the embedded market on this machine, for clients of your own."""
+    """Serve the embedded market on this machine, for your own clients."""
     _exit("sandbox", "serve_sandbox", parameters)
 
 
@@ -254,20 +258,20 @@ def ui(**parameters: Any) -> None:
 @click.argument("action", type=click.Choice(["on", "off", "status"]), default="status")
 @as_json
 def automation(**parameters: Any) -> None:
-    """Switch schedules and sensors on or off, or show what each waits for.
+    """Switch schedules and sensors on or off, or show what each is waiting for.
 
-    On are then all that make what `run` makes; a daemon heeds them, such as that of `ui`.
+    `on` switches on all that make what `run` makes. They need a running daemon, as `ui` starts.
     """
     _exit("automation", "run_automation", parameters)
 
 
 def _exit(module: str, command: str, parameters: dict[str, Any]) -> None:
-    """Load a command and run it; an error that the user can mend becomes one line and status 2."""
+    """Load a command and run it; an error that the user can fix becomes one line and status 2."""
     gc.set_threshold(_OBJECTS)
     _accept_all_characters()
     try:
         loaded = import_module(f"{__name__}.{module}")
-        # polars installs a handler that restarts system calls: a waiting thread would sleep on
+        # polars' handler restarts system calls, so that a waiting thread would sleep on
         signal.siginterrupt(signal.SIGINT, True)
         with interrupts.working():
             status = getattr(loaded, command)(**parameters)
@@ -275,7 +279,7 @@ def _exit(module: str, command: str, parameters: dict[str, Any]) -> None:
         status = None
     except Exception as error:
         status = 2
-        if not interrupts.is_received() and not _is_told(error):
+        if not interrupts.is_received() and not _is_reported(error):
             raise
     if status is None or interrupts.is_received():
         click.echo(interrupts.tell(), err=True)
@@ -284,14 +288,14 @@ def _exit(module: str, command: str, parameters: dict[str, Any]) -> None:
 
 
 def _accept_all_characters() -> None:
-    """Show as ? what a terminal has no character for; in a pipe or file it becomes an escape."""
+    """Show characters that a terminal lacks as ?, and in a pipe or file as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if stream.isatty() else "backslashreplace")
 
 
-def _is_told(error: Exception) -> bool:
-    """Tell in one line what the user can mend; a defect is not told."""
+def _is_reported(error: Exception) -> bool:
+    """Report in one line what the user can fix; False for a defect."""
     from smallcaps_assets.cli.setup import line_of
 
     line = line_of(error)

@@ -1,4 +1,4 @@
-"""`smallcaps automation`: switch schedules and sensors on or off together, and say what they do."""
+"""`smallcaps automation`: switch schedules and sensors on or off together, and show their state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smallcaps_assets.orchestration.automation import Look, is_daemon_alive, loo
 from smallcaps_assets.orchestration.instance import instance_to_read, open_instance
 from smallcaps_assets.settings import Settings
 
-_NO_DAEMON = "no daemon is at work on this lake: start it with `smallcaps ui`"
+_NO_DAEMON = "no daemon is running on this lake: start one with `smallcaps ui`"
 
 
 def run_automation(options: LakeOptions, action: str, is_json: bool) -> int:
@@ -33,20 +33,18 @@ def run_automation(options: LakeOptions, action: str, is_json: bool) -> int:
 
 
 def _switch(settings: Settings, is_on: bool) -> None:
-    """Switch on what makes the main job's tables; or off all that makes anything."""
+    """Switch on what makes the main job's tables, or switch off whatever requests runs."""
     ready_lake(settings)
-    found = [x for x in instigators(build_definitions(settings)) if requests_runs(x)]
-    wanted = [x for x in found if not is_on or is_needed(settings, x.name)]
+    requesting = [x for x in instigators(build_definitions(settings)) if requests_runs(x)]
+    wanted = [x for x in requesting if not is_on or is_needed(settings, x.name)]
     with open_instance(settings.lake.local) as instance:
         changed = [x.name for x in wanted if switch(instance, x, is_on)]
         is_alive = is_daemon_alive(instance)
     state = "on" if is_on else "off"
-    click.echo(f"switched {state}: {', '.join(changed)}" if changed else f"all were {state}")
-    others = [x.name for x in found if x not in wanted]
+    click.echo(f"switched {state}: {', '.join(changed)}" if changed else f"already {state}")
+    others = [x.name for x in requesting if x not in wanted]
     if others:
-        click.echo(
-            f"left as they are, `smallcaps run` leaves their tables out: {', '.join(others)}"
-        )
+        click.echo(f"unchanged, as `smallcaps run` leaves their tables out: {', '.join(others)}")
     if is_on and not is_alive:
         click.echo(_NO_DAEMON)
 

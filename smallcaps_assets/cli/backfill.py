@@ -1,4 +1,4 @@
-"""`smallcaps backfill`: check the request, run or show it, name what failed."""
+"""`smallcaps backfill`: check the request, run or show it, and name what failed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.run import (
     Display,
     name_absent,
+    name_empties,
     name_failures,
     name_losses,
     renew_catalog,
     summary_rows,
-    tell_empties,
 )
 from smallcaps_assets.cli.setup import (
     UserError,
@@ -84,9 +84,9 @@ def run_backfill(
     except BackfillError as error:
         raise UserError(str(error)) from None
     renew_catalog(job.work.lake)
-    tell_empties(console, job.work.lake, len(report.unchanged))
+    name_empties(console, job.work.lake, len(report.unchanged))
     if not (report.done or report.failed or report.unchanged or report.not_offered):
-        console.print("nothing to do: no partition is asked for that there is")
+        console.print("nothing to do: no partition matches the request")
         return 0
     from smallcaps_assets.reports.terminal import summary_table
 
@@ -97,7 +97,7 @@ def run_backfill(
 
 
 def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, date]:
-    """The request's sessions; by default from the lake's first one to the newest begun."""
+    """The request's sessions; by default from the lake's first to the newest that has begun."""
     from smallcaps_assets.orchestration.partitions import Partitions
     from smallcaps_assets.pipeline.market import market_of
     from smallcaps_assets.pipeline.publication_times import newest_begun
@@ -109,7 +109,7 @@ def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, dat
 
 
 def _show(console: Any, job: Any) -> int:
-    """What would be run, one line a run."""
+    """The runs that would be started, one line each."""
     count = 0
     for step, launch in job.planned():
         count += len(launch.keys)

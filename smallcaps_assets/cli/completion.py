@@ -1,4 +1,4 @@
-"""What the shell is offered after a half-typed argument: names of tables and groups."""
+"""Shell completion: names of tables, groups and markets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Complete = Callable[[Any, Any, str], Items]
 
 
 def tables(context: Any, parameter: Any, incomplete: str) -> Items:
-    """Tables with what they hold."""
+    """Tables with their meaning."""
     from smallcaps_assets.schemas import TABLES
 
     return [
@@ -32,6 +32,6 @@ def tables_and_groups(context: Any, parameter: Any, incomplete: str) -> Items:
 
 
 def markets(context: Any, parameter: Any, incomplete: str) -> Items:
-    """Markets; a folder follows `recorded:`."""
+    """Markets; `recorded:` is followed by a folder."""
     names = ("simulated", "placebo", "recorded:", "polygon")
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""The console of the commands, and the progress bar of those that take long."""
+"""The commands' console, and the progress bar of long ones."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def wide_console() -> Console:
 
 
 class RateColumn(TextColumn):
-    """What is done per second, lately."""
+    """The current rate, per second."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -35,7 +35,7 @@ class RateColumn(TextColumn):
 
 
 class NoteColumn(TextColumn):
-    """A task's note, or what is being waited for."""
+    """A task's note, or what it is waiting for."""
 
     def __init__(self, waits: Callable[[], str]) -> None:
         super().__init__("")
@@ -47,9 +47,9 @@ class NoteColumn(TextColumn):
 
 
 def progress_bar(console: Console, waits: Callable[[], str] = lambda: "") -> Progress:
-    """A bar with count, rate, time gone and time left; a task has a `note`.
+    """A bar with count, rate, elapsed and remaining time; a task has a `note`.
 
-    What `waits` tells, if anything, is shown instead of the notes.
+    What `waits` returns, if anything, replaces the notes.
     """
     return Progress(
         TextColumn("{task.description:<22}"),

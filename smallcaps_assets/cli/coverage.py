@@ -1,4 +1,4 @@
-"""`smallcaps coverage`: what of each vendor table is there, and why the rest is not."""
+"""`smallcaps coverage`: which tickers each vendor table has, and why it lacks the others."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def totals(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def gaps(rows: pl.DataFrame) -> pl.DataFrame:
-    """The sessions and tables of which tickers are missing, newest first."""
+    """The sessions and tables that lack tickers, newest first."""
     return rows.filter(pl.sum_horizontal(_GAPS) > 0).sort("date", descending=True)
 
 
 def empty_lines(empties: Sequence[Empty]) -> list[str]:
-    """What came empty although rows are expected, the unconfirmed first, a line each."""
+    """Empty answers where rows were expected, one line each, unconfirmed ones first."""
     ordered = sorted(empties, key=lambda empty: empty.is_confirmed)
     lines = [f"empty {empty.describe()}" for empty in ordered[:_SHOWN]]
     more = len(ordered) - _SHOWN

@@ -1,6 +1,6 @@
 """One ticker-session gathered from the lake, for the report and for `smallcaps show`.
 
-With its ticks where they are stored, else with its minutes standing for them.
+With its ticks where they are stored, else with its minutes in their place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from smallcaps_assets.settings import Settings
 
 
 def day_view(settings: Settings, lake: Lake, chosen: TickerDay | None) -> DayView | None:
-    """What is shown of one ticker-session; None when its labels are not stored."""
+    """One ticker-session for the report; None when its labels are not stored."""
     if chosen is None or not lake.exists("triple_barrier_labels", _key(*chosen)):
         return None
     return any_day(settings, lake, *chosen)

@@ -52,15 +52,15 @@ def show_density(
         _report(settings, store, by, html, compare, is_json)
     if other := _made_by_other_rules(settings, store):
         Console(stderr=True).print(
-            f"{other:,} of {len(store.keys('watchlist')):,} watchlists were made by other rules"
-            " than the present ones; `smallcaps run --until watchlist` makes them anew",
+            f"{other:,} of {len(store.keys('watchlist')):,} watchlists were made with other rules"
+            " than the current ones; `smallcaps run --until watchlist` makes them again",
             soft_wrap=True,
         )
     return 0
 
 
 def _made_by_other_rules(settings: Settings, store: Lake) -> int:
-    """How many stored watchlists are of other settings than these."""
+    """How many stored watchlists were made with other settings."""
     wanted = settings.digest(TABLES["watchlist"].settings)
     stamps = (store.stamp("watchlist", key) for key in store.keys("watchlist"))
     return sum(stamp is not None and stamp.config != wanted for stamp in stamps)
@@ -74,7 +74,7 @@ def _report(
     compare: tuple[str, str] | None,
     is_json: bool,
 ) -> None:
-    """The page, and in the terminal the comparison or the usual tables."""
+    """Write the page; print the comparison or the usual tables."""
     from smallcaps_assets.reports.density_measures import density_measures
     from smallcaps_assets.reports.density_page import density_page
     from smallcaps_assets.reports.sections import measures_grid, terminal_table
@@ -82,10 +82,10 @@ def _report(
 
     check_page(html)
     spans = chosen_spans(settings, store, "watchlist", compare)
-    found = _gather(settings, store, spans)
-    measures = density_measures(found)
+    figures = _gather(settings, store, spans)
+    measures = density_measures(figures)
     if html is not None:
-        write_file(html, density_page(found, settings.market.name).encode(), "--html")
+        write_file(html, density_page(figures, settings.market.name).encode(), "--html")
     if compare is None:
         _show(settings, store, by, is_json)
     elif is_json:

@@ -18,7 +18,7 @@ _METRICS = ["date", "ticker", "pct_change", "rvol30", "dollar_volume"]
 
 
 def sessions_to_read(lake: Lake, span: Span) -> int:
-    """How often `advance` is told of a session."""
+    """How many sessions `advance` will count."""
     return len(dated_keys(lake, "daily_metrics", span)) + len(dated_keys(lake, "watchlist", span))
 
 
@@ -60,7 +60,7 @@ def density_figures(settings: Settings, lake: Lake, span: Span, advance: Advance
 
 
 def _widened(keys: list[str], own: list[str]) -> list[str]:
-    """The sessions of a year with the few before and after it, which events at its ends reach."""
+    """The sessions of a year and the few around it, for events near its ends."""
     first, last = keys.index(own[0]), keys.index(own[-1])
     return keys[max(0, first - REACH) : last + 1 + REACH]
 

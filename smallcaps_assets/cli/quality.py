@@ -1,4 +1,4 @@
-"""`smallcaps quality`: what is there, what is not and why, and whether it fits together."""
+"""`smallcaps quality`: what is stored, what is missing and why, and whether it agrees."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def show_quality(
     store = stored_lake(settings)
     check_page(html)
     spans = chosen_spans(settings, store, "daily_bars", compare)
-    found = _gather(settings, store, spans, tapes)
-    measures = quality_measures(found)
+    figures = _gather(settings, store, spans, tapes)
+    measures = quality_measures(figures)
     if html is not None:
-        write_file(html, quality_page(found, settings.market.name).encode(), "--html")
+        write_file(html, quality_page(figures, settings.market.name).encode(), "--html")
     if is_json:
-        echo_json({**plain_measures(measures, spans), "found": [_plain(one) for one in found]})
+        echo_json({**plain_measures(measures, spans), "found": [_plain(one) for one in figures]})
         return 0
     console = wide_console()
     console.print(terminal_table(measures_grid(measures, spans, f"lake {store.root}")))
-    for line in _lines(found):
+    for line in _lines(figures):
         console.print(line, markup=False)
     if html is not None:
         console.print(f"page  {html}", soft_wrap=True, markup=False)
@@ -57,7 +57,7 @@ def show_quality(
 
 
 def _gather(settings: Settings, store: Lake, spans: list[Span], tapes: int) -> list[QualityFigures]:
-    """The figures of each span, with a bar that tells how far it is."""
+    """The figures of each span, with a progress bar."""
     with (
         progress_bar(Console(stderr=True)) as progress,
         instance_to_read(settings.lake.local) as instance,
@@ -70,10 +70,10 @@ def _gather(settings: Settings, store: Lake, spans: list[Span], tapes: int) -> l
         return [quality_figures(source, span) for span in spans]
 
 
-def _lines(found: list[QualityFigures]) -> list[str]:
+def _lines(figures: list[QualityFigures]) -> list[str]:
     """The first of the defects, gaps and failures, a line each."""
     lines = []
-    for one in found:
+    for one in figures:
         gaps = one.gaps.filter(pl.col("missing") > 0).select("table", "runs")
         defects = one.checks.filter("is_error").select("table", "key", "text")
         failed = one.failures.select("table", "key", "reason")
@@ -94,7 +94,7 @@ def _lines(found: list[QualityFigures]) -> list[str]:
 
 
 def _plain(one: QualityFigures) -> dict[str, Any]:
-    """What a script may want to know of a span beside its measures."""
+    """Details of a span for scripts, beside its measures."""
     return {
         "span": one.span.name,
         "failures": plain_rows(one.failures),

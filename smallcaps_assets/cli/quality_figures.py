@@ -65,7 +65,7 @@ def read_source(
 
 
 def partitions_to_read(lake: Lake, span: Span, tapes: int) -> int:
-    """How many partitions `advance` is told of."""
+    """How many partitions `advance` will count."""
     tables = ("session_summary", "daily_metrics", BARS)
     trades = len(dated_keys(lake, "trades", span))
     return sum(len(dated_keys(lake, table, span)) for table in tables) + min(tapes, trades)

@@ -1,4 +1,4 @@
-"""`smallcaps sql`: any question to a lake, answered beside its writers."""
+"""`smallcaps sql`: queries on a lake, also while others write to it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def run_sql(
         try:
             rows = asked.result()
         except KeyboardInterrupt:
-            connection.interrupt()  # which a query in this thread would not hear of
-            # DuckDB 2.0 complains of objects left over when an interrupted process is taken down.
+            connection.interrupt()  # a query in this thread would not notice the signal
+            # DuckDB 2.0 complains of leftover objects when an interrupted process exits.
             atexit.register(os._exit, 130)
             raise
     if isinstance(rows, str):
@@ -61,7 +61,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, root: str, query: str) -> No
 def _ask(
     connection: duckdb.DuckDBPyConnection, query: str, values: tuple[str, ...]
 ) -> pl.DataFrame | str:
-    """The answer, or why there is none; an exception that is kept would keep the connection."""
+    """The rows, or why there are none; a stored exception would keep the connection open."""
     try:
         return ask(connection, query, values)
     except duckdb.PermissionException as error:

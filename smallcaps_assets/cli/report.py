@@ -29,7 +29,7 @@ def write_report(
     sessions: tuple[date, date],
     losses: Sequence[str],
 ) -> str:
-    """Render the page of a main job and store it in the lake; returns where it lies."""
+    """Render the page of a main job and store it in the lake; returns its path."""
     first, last = sessions
     watchlist = _between(lake, "watchlist", first, last)
     metrics = _between(lake, "daily_metrics", first, last)

@@ -1,4 +1,4 @@
-"""`smallcaps run`: check the request, run the main job with live progress, sum it up."""
+"""`smallcaps run`: check the request, run the main job with live progress, and summarize it."""
 
 from __future__ import annotations
 
@@ -136,13 +136,15 @@ def _conclude(
     is_reported: bool,
     began: float,
 ) -> int:
-    """Sum the run up, with what it lost, left empty and failed; its exit status."""
+    """Summarize the run with its losses, empty answers and failures; its exit status."""
     from smallcaps_assets.pipeline.losses import losses
 
     if report.known:
-        console.print(f"{len(report.known)} stored partitions were reported to Dagster, not redone")
+        console.print(
+            f"{len(report.known)} stored partitions were reported to Dagster and not made again"
+        )
     lost = losses(store, settings.dataset.periods, *days)
-    tell_empties(console, store, len(report.unchanged))
+    name_empties(console, store, len(report.unchanged))
     if not (report.done or report.failed or report.not_offered):
         took = time.perf_counter() - began
         console.print(f"everything is complete; nothing to do ({took:.1f} s)")
@@ -154,7 +156,7 @@ def _conclude(
     rows = summary_rows(report)
     console.print(summary_table(rows))
     if until is not None:
-        console.print(f"stopped after {until}, as asked")
+        console.print(f"stopped after {until}, as requested")
     elif store.exists("ml_dataset", "union"):
         console.print(f"dataset  {store.path('ml_dataset', 'union')}", soft_wrap=True)
     if until is None and is_reported:
@@ -166,17 +168,17 @@ def _conclude(
 
 
 def name_absent(console: Console, settings: Settings) -> None:
-    """Say which tables are left out because the market has no source of them."""
+    """Say which tables are left out because the market has no source for them."""
     absent = [name for name in market_of(settings).absent_tables if not TABLES[name].is_optional]
     if absent:
-        text = f"left out, a {settings.market.name} market has no source of them: "
+        text = f"left out, because a {settings.market.name} market has no source for them: "
         console.print(text + ", ".join(absent), soft_wrap=True)
 
 
 def _show(
     settings: Settings, days: tuple[date, date], tickers: list[str], force: bool, until: str | None
 ) -> int:
-    """What the run would find missing and out of date; a lake that is not there is not made."""
+    """What a run would find missing or out of date; a lake that does not exist is not created."""
     from smallcaps_assets.jobs.run import MainJob
     from smallcaps_assets.orchestration.instance import instance_to_read
     from smallcaps_assets.reports.terminal import survey_table
@@ -189,7 +191,7 @@ def _show(
     missing, stale = sum(row.missing for row in rows), sum(row.outdated for row in rows)
     console.print(
         f"{missing:,} partitions are missing and {stale:,} out of date; nothing was made. What is"
-        " made from them follows in the same run, and is counted once they are there",
+        " made from them follows in the same run, and is counted once they exist",
         soft_wrap=True,
     )
     return 0
@@ -199,15 +201,17 @@ def _check_until(table: str | None) -> None:
     """Refuse a table that the main job does not make."""
     known = [name for name, declared in TABLES.items() if not declared.is_optional]
     if table is not None and table not in known:
-        raise UserError(f"--until {table!r} is no table of a run; choose from {', '.join(known)}")
+        raise UserError(
+            f"--until {table!r} is not a table that `run` makes; choose from {', '.join(known)}"
+        )
 
 
 def _period_dates(
     settings: Settings, name: str, given: tuple[str | None, str | None]
 ) -> tuple[str, str | None]:
-    """First and last date of a period of the settings, as if they had been given."""
+    """First and last date of a period of the settings, as if given as options."""
     if any(given):
-        raise UserError(f"--period {name} has dates of its own; leave --from and --to out")
+        raise UserError(f"--period {name} has its own dates; leave --from and --to out")
     periods = {period.name: period for period in settings.dataset.periods}
     if name not in periods:
         raise UserError(f"unknown period {name!r}; choose from {', '.join(periods)}")
@@ -215,10 +219,10 @@ def _period_dates(
     return str(periods[name].start), str(end) if end else None
 
 
-def tell_empties(console: Console, store: Lake, unchanged: int) -> None:
-    """Name what came empty and is not believed yet."""
+def name_empties(console: Console, store: Lake, unchanged: int) -> None:
+    """Name the empty answers that are not confirmed yet."""
     if unchanged:
-        console.print(f"{unchanged} empty answers were read again and are as empty as before")
+        console.print(f"{unchanged} empty answers were read again and are still empty")
     found = [empty for empty in Empties(store).noted() if not empty.is_confirmed]
     if found:
         names = ", ".join(f"{e.table} {e.key}".strip() for e in found[:_SHOWN_EMPTIES])
@@ -254,7 +258,7 @@ def name_failures(console: Console, report: Any) -> int:
     console.print(f"{told}; the others are complete", style="bold red")
     for outcome in failed[:_SHOWN_FAILURES]:
         console.print(f"  {explain(outcome)}", soft_wrap=True, markup=False)
-    console.print("mend the cause and run the same command again; only what is missing is done")
+    console.print("fix the cause and run the same command again; only what is missing is made")
     return 1
 
 

@@ -1,4 +1,4 @@
-"""`smallcaps sandbox`: the embedded market alone, for clients of one's own."""
+"""`smallcaps sandbox`: the embedded market alone, for your own clients."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from smallcaps_assets.pipeline.market import market_of
 
 
 def serve_sandbox(options: LakeOptions, port: int, is_json: bool) -> int:
-    """Serve the market on loopback until it is interrupted."""
+    """Serve the market on loopback until interrupted."""
     check_port(port, 0)
     settings = settings_of(replace(options, market=options.market or "simulated"))
     market = market_of(settings)
     if not market.is_embedded:
-        raise UserError("market polygon is the vendor's own; choose simulated or recorded:DIR")
+        raise UserError("market polygon is served by the vendor; choose simulated or recorded:DIR")
     with market.server(port) as served:
         from smallcaps_assets.sandbox.server.flatfiles import BUCKET
 
-        told = {
+        answers = {
             "market": market.name,
             "url": served.url,
             "key": served.config.api_key,
             "flat_files": f"{served.flatfiles_url}/{BUCKET}",
         }
         if is_json:
-            echo_json(told)
+            echo_json(answers)
         else:
-            width = max(map(len, told))
-            for name, value in told.items():
+            width = max(map(len, answers))
+            for name, value in answers.items():
                 click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
             click.echo("Ctrl-C stops it")
         threading.Event().wait()

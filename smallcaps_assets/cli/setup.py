@@ -1,6 +1,6 @@
 """From a command's options to settings, an open lake and a checked request.
 
-Everything that can be wrong with what the user asked is found here, before anything is written.
+Whatever can be wrong with a request is found here, before anything is written.
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ _LATE_ERRORS = {
 
 
 class UserError(ValueError):
-    """Something in the request that the user can mend."""
+    """Something in the request that the user can fix."""
 
 
 def line_of(error: Exception) -> str | None:
-    """What the user is told of an error, in one line; None for a defect."""
+    """An error as one line for the user; None for a defect."""
     if isinstance(error, _user_errors()):
         return " ".join(str(error).split())
     reason = reason_of(error)
-    return reason and f"{reason}; what is stored is intact: mend it and run again"
+    return reason and f"{reason}; what is stored is intact: fix it and run again"
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
-    """Errors that are the user's to mend, and need no traceback; of what is loaded at all."""
+    """Errors that the user can fix and that need no traceback, of the modules loaded so far."""
     found: list[type[Exception]] = [UserError, SettingsError, LakeError, CalendarError]
     for module, name in _LATE_ERRORS.items():
         found += _loaded(module, name)
@@ -85,12 +85,12 @@ def _user_errors() -> tuple[type[Exception], ...]:
 
 
 def _loaded(module: str, name: str) -> tuple[type[Exception], ...]:
-    """A class of a module; nothing while that is not loaded, and so raises nothing."""
+    """A class of a module; nothing while the module is not loaded, as it can't have raised."""
     return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def reason_of(error: BaseException | None) -> str | None:
-    """What the machine has refused, when that is what an error comes from; None for a defect."""
+    """What the machine refused, if that caused the error; None for a defect."""
     while error is not None:
         text = " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in _REFUSALS:
@@ -100,20 +100,20 @@ def reason_of(error: BaseException | None) -> str | None:
             *_loaded("sqlite3", "DatabaseError"),
             *_loaded("dagster._core.errors", "DagsterError"),
         )
-        if (is_run or isinstance(error, kinds)) and any(told in text for told in _DAMAGED_TEXTS):
+        if (is_run or isinstance(error, kinds)) and any(known in text for known in _DAMAGED_TEXTS):
             return _damaged_history(text)
         if isinstance(error, _loaded("sqlite3", "OperationalError")):
             return f"Dagster's database: {text} (is the disk full, or the folder read-only?)"
         if isinstance(error, _loaded("psycopg2", "OperationalError")):
             return f"Dagster's database: {text} (is the server up, and its address right?)"
-        if is_run and any(told in text for told in _REFUSED_TEXTS):
+        if is_run and any(known in text for known in _REFUSED_TEXTS):
             return text
         error = error.__cause__ or error.__context__
     return None
 
 
 def _damaged_history(text: str) -> str:
-    """What helps where Dagster's database is damaged: the lake itself can do without."""
+    """The remedy for a damaged Dagster database, which the lake itself does not need."""
     folder = os.environ.get("DAGSTER_HOME", "LAKE/dagster")
     return (
         f"Dagster's history is damaged ({text}); move the folder {folder} away:"
@@ -122,7 +122,7 @@ def _damaged_history(text: str) -> str:
 
 
 def settings_of(options: LakeOptions, is_new_run: bool = False) -> Settings:
-    """Settings of a command from its options and the other sources."""
+    """Settings of a command, from its options and the other sources."""
     settings = location_settings(os.environ, overrides_of(options), options.config, is_new_run)
     if not settings.lake.root:
         raise UserError("the lake's folder is empty; name one with --lake")
@@ -151,14 +151,14 @@ def _market_overrides(market: str | None) -> list[str]:
 def session_range(settings: Settings, start: str | None, end: str | None) -> tuple[date, date]:
     """First and last session of a request, within its dates and the market's.
 
-    Raises UserError for what is no date, and when no session lies between the two.
+    Raises UserError for an invalid date, and when no session lies between the two.
     """
     market = market_of(settings)
     (first, last), usual = market.span_so_far, market.usual_span
     begin = settings.market.start or usual[0] if start is None else _date(start, "--from")
     finish = settings.market.end or usual[1] if end is None else _date(end, "--to")
     if start and end and begin > finish:
-        raise UserError(f"--from {begin} is after --to {finish}; exchange them")
+        raise UserError(f"--from {begin} is after --to {finish}; swap them")
     found = sessions(max(begin, first), min(finish, last))
     if not found:
         asked = " ".join(
@@ -171,7 +171,7 @@ def session_range(settings: Settings, start: str | None, end: str | None) -> tup
 
 
 def range_text(asked: tuple[str | None, str | None], found: tuple[date, date]) -> str:
-    """A request's sessions in words, with the dates asked for where these are others."""
+    """A request's sessions in words, with the dates given where they differ."""
     text = f"sessions {found[0]} to {found[1]}"
     dates = [given or str(day) for given, day in zip(asked, found, strict=True)]
     is_clipped = dates != [str(day) for day in found]
@@ -182,24 +182,24 @@ def _date(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise UserError(f"{option} {text!r} is no date; write it as YYYY-MM-DD") from None
+        raise UserError(f"{option} {text!r} is not a date; write it as YYYY-MM-DD") from None
 
 
 def check_port(port: int, least: int) -> None:
-    """Refuse a number that is no port. Raises UserError."""
+    """Refuse an invalid port number. Raises UserError."""
     if not least <= port <= 65_535:
-        raise UserError(f"--port {port} is no port; choose one from {least} to 65535")
+        raise UserError(f"--port {port} is not a port; choose one from {least} to 65535")
 
 
 def stored_lake(settings: Settings) -> Lake:
-    """The lake of a command that reads what is stored. Raises LakeError for none, or another's."""
+    """The lake of a command that reads. Raises LakeError without one, or for another market."""
     lake = existing_lake(settings.lake.root)
     check_lake(settings)
     return lake
 
 
 def known_tables(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as they are. Raises UserError for one that is no table."""
+    """The names, unchanged. Raises UserError for one that is not a table."""
     for name in names:
         if name not in TABLES:
             raise UserError(f"unknown table {name!r}; choose from {', '.join(TABLES)}")
@@ -229,14 +229,14 @@ def check_market(settings: Settings, tickers: list[str], start: date, end: date)
 
 
 def _check_key(client: Any) -> None:
-    """Ask for the cheapest answer; a vendor may do without it, and its lists tell the key then."""
+    """Make the cheapest request; if a vendor lacks it, its lists show whether the key is good."""
     from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, NotFound, RefusedRequest
 
     try:
         client.market_status()
     except (BadAnswer, NotEntitled, NotFound, RefusedRequest) as refusal:
-        told = f"warning: the vendor has no market status, so the key is not checked yet: {refusal}"
-        click.echo(" ".join(told.split()), err=True)
+        line = f"warning: the vendor has no market status, so the key is not checked yet: {refusal}"
+        click.echo(" ".join(line.split()), err=True)
 
 
 def ticker_list(text: str | None) -> list[str]:
@@ -245,7 +245,7 @@ def ticker_list(text: str | None) -> list[str]:
 
 
 def names_of(text: str | None, option: str, kind: str) -> tuple[str, ...]:
-    """The names in an option: comma-separated, or @FILE with some a line and # comments.
+    """The names in an option: comma-separated, or @FILE with some per line and # comments.
 
     In their order, each once; none when the option is not given. Raises UserError for a file that
     can't be read, and where there is no name.
@@ -274,7 +274,7 @@ def _lines_of_file(text: str, option: str) -> list[str]:
     except UnicodeDecodeError:
         lines = ["\0"]
     if any("\0" in line for line in lines):
-        raise UserError(f"{option} {text}: it is no text; name a readable file")
+        raise UserError(f"{option} {text}: not a text file; name a readable one")
     return [line.partition("#")[0] for line in lines]
 
 

@@ -24,7 +24,7 @@ FOLDER = "reports/days"
 def show_day(
     options: LakeOptions, ticker: str, day: str, out: str | None, has_chart: bool, is_json: bool
 ) -> int:
-    """Print the card; draw the chart into the lake, or into the file that is named."""
+    """Print the card; draw the chart into the lake, or into the named file."""
     settings = settings_of(options)
     store = stored_lake(settings)
     session = _session(store, ticker, day)
@@ -45,7 +45,7 @@ def show_day(
 
 
 def _session(lake: Lake, ticker: str, day: str) -> date:
-    """The session asked for. Raises RequestError for a ticker or a day that the lake has not."""
+    """The requested session. Raises RequestError for a ticker or day that is not in the lake."""
     session = as_day(day, "DATE")
     assert session is not None
     select(lake, "daily_bars", (ticker,), session, session)
@@ -53,7 +53,7 @@ def _session(lake: Lake, ticker: str, day: str) -> date:
 
 
 def _draw(lake: Lake, view: DayView, out: str | None) -> str:
-    """Write the chart; returns where it lies."""
+    """Write the chart; returns its path."""
     from smallcaps_assets.reports.day_card import day_page
     from smallcaps_assets.reports.day_plot import day_png
 

@@ -1,4 +1,4 @@
-"""What the reports of a lake share: the spans asked for, their stored rows, and the page's file."""
+"""What the reports of a lake share: the requested spans, their stored rows, and the page's file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chosen_spans(
 ) -> list[Span]:
     """The two spans to compare, or the one of all stored sessions of a table.
 
-    Raises RequestError when a table has none of them, UserError for a text that means no span.
+    Raises RequestError when nothing is stored in a span, UserError for a text that is not a span.
     """
     stored = stored_keys(lake, table)
     if not compare:
@@ -52,16 +52,18 @@ def _span(settings: Settings, text: str, newest: date) -> Span:
     start, colon, end = text.partition(":")
     if not colon:
         known = ", ".join(p.name for p in periods)
-        raise UserError(f"--compare {text!r} is no period; choose from {known}, or give START:END")
+        raise UserError(
+            f"--compare {text!r} is not a period; choose from {known}, or give START:END"
+        )
     first, last = as_day(start, "--compare"), as_day(end, "--compare")
     assert first is not None and last is not None
     if first > last:
-        raise UserError(f"--compare {text}: {first} is after {last}; exchange them")
+        raise UserError(f"--compare {text}: {first} is after {last}; swap them")
     return Span(f"{first} to {last}", first, last)
 
 
 def dated_keys(lake: Lake, table: str, span: Span) -> list[str]:
-    """Keys of the stored partitions of a span; of tables that are not cut by date all."""
+    """Keys of the stored partitions of a span; all keys of tables not partitioned by date."""
     return [key for key in lake.keys(table) if is_in_span(table, key, span)]
 
 

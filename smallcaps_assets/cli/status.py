@@ -27,7 +27,7 @@ from smallcaps_assets.settings import Settings
 
 
 def show_status(options: LakeOptions, is_stale: bool, is_json: bool) -> int:
-    """Print the table; nothing is contacted and nothing is changed."""
+    """Print the table; contacts nothing and changes nothing."""
     settings = settings_of(options)
     store = stored_lake(settings)
     empties = Empties(store).all()
@@ -50,7 +50,7 @@ def show_status(options: LakeOptions, is_stale: bool, is_json: bool) -> int:
 
 
 def _outside_periods(settings: Settings, lake: Lake) -> Losses:
-    """What lies in no period; which tapes are short is in the coverage of the trades."""
+    """What lies in no period; the coverage of the trades shows which tapes are short."""
     keys = qualified_keys(lake, date.min, date.max)
     return Losses(len(keys), {}, outside_periods(lake, settings.dataset.periods, keys))
 
@@ -90,7 +90,7 @@ def _with_outdated(settings: Settings, lake: Lake, row: StatusRow) -> StatusRow:
 def _expected(
     lake: Lake, instance: dg.DagsterInstance, partitions: Partitions, table: str, is_left_out: bool
 ) -> list[str]:
-    """Keys of a complete lake; of a table that the main job leaves out, those that are stored."""
+    """Keys of a complete lake; for a table that the main job leaves out, the stored ones."""
     stored = set(lake.keys(table)) if is_left_out else None
     if stored is not None and not stored:
         return []

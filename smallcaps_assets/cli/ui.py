@@ -34,17 +34,17 @@ _COMMAND = (sys.executable, "-W", _SUPERSEDED, "-m", "dagster", "dev", *_QUIET)
 
 
 def open_ui(options: LakeOptions, port: int, host: str) -> int:
-    """Run `dagster dev` on the lake's own instance until it is interrupted."""
+    """Run `dagster dev` on the lake's own instance until interrupted."""
     settings = settings_of(options)
     check_address(host, port)
     ready_lake(settings)
 
     from smallcaps_assets.orchestration.instance import open_instance, workspace_file
-    from smallcaps_assets.orchestration.maintenance import put_in_order
+    from smallcaps_assets.orchestration.maintenance import maintain
 
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
-        put_in_order(instance, settings.run)
+        maintain(instance, settings.run)
     handed = hand_over(overrides_of(options), options.config, settings.lake)
     environment = {**os.environ, "DAGSTER_HOME": str(home), **handed}
     where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]
@@ -52,7 +52,7 @@ def open_ui(options: LakeOptions, port: int, host: str) -> int:
 
 
 def check_address(host: str, port: int) -> None:
-    """Listen on an address for a moment. Raises UserError when that can't be."""
+    """Try to listen on an address. Raises UserError when that fails."""
     check_port(port, 1)
     try:
         if not host:
@@ -64,7 +64,7 @@ def check_address(host: str, port: int) -> None:
     except (socket.gaierror, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"--host {host!r} is no address: {reason}; give one of this machine, such as 127.0.0.1"
+            f"--host {host!r} is not an address: {reason}; give one of this machine, as 127.0.0.1"
         ) from None
     except OSError as error:
         is_taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
@@ -74,7 +74,7 @@ def check_address(host: str, port: int) -> None:
 
 
 class Service:
-    """Dagster's web server and daemon as a group of processes, of which none is left at the end."""
+    """Dagster's web server and daemon as a process group, of which nothing remains at the end."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -82,21 +82,21 @@ class Service:
         self._is_over = False
 
     def run(self, command: list[str], environment: Mapping[str, str]) -> int:
-        """Serve until a signal comes, or a part ends by itself; 0 or Dagster's exit status."""
+        """Serve until a signal comes. Raises UserError when a part stops unexpectedly."""
         interrupts.hand_over(self._stop)
         signal.signal(signal.SIGHUP, self._stop)  # the terminal is closed
         self._child = subprocess.Popen(command, env=environment, start_new_session=True)
         if self._is_over:
             self._child.terminate()
-        self._tell_address(self._child)
+        self._print_address(self._child)
         status = self._child.wait()
         _end_group(self._child.pid)
         if self._is_over:
             return 0
-        raise UserError(f"the web server or the daemon has ended by itself (status {status})")
+        raise UserError(f"the web server or the daemon stopped unexpectedly (status {status})")
 
-    def _tell_address(self, child: subprocess.Popen[bytes]) -> None:
-        """Print where the web server is, once it answers; nothing if it never does."""
+    def _print_address(self, child: subprocess.Popen[bytes]) -> None:
+        """Print the web server's address once it answers."""
         while child.poll() is None and not self._is_over:
             with suppress(OSError), socket.create_connection((self._host, self._port), 1):
                 host = f"[{self._host}]" if ":" in self._host else self._host
@@ -112,7 +112,7 @@ class Service:
 
 
 def _end_group(group: int) -> None:
-    """End what is left of a group of processes: at first with a word, then without."""
+    """End what is left of a process group: SIGTERM first, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _LAST_SECONDS
         with suppress(ProcessLookupError):

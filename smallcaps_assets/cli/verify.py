@@ -34,7 +34,7 @@ _SHOWN = 50
 
 @dataclass
 class Verified:
-    """What was looked at and what was found."""
+    """What was checked, and the findings."""
 
     files: int = 0
     bytes: int = 0
@@ -53,7 +53,7 @@ def verify_files(
     is_deep: bool = False,
     progress: Callable[[str, int], None] = lambda table, size: None,
 ) -> Verified:
-    """Check the stored files of some tables; `progress` hears of each with its bytes."""
+    """Check the stored files of some tables; `progress` is called with each table and size."""
     done, asked = Verified(), ((table, key) for table in tables for key in lake.keys(table))
     with ThreadPoolExecutor(threads) as pool:
 
@@ -133,18 +133,20 @@ def _unmarked(partitions: Any, instance: Any, found: Sequence[Finding]) -> list[
 def _of_dagster(
     partitions: Any, instance: Any, lake: Lake, tables: Sequence[str]
 ) -> Iterator[Finding]:
-    """Where Dagster and the disk disagree; what is marked already is no finding."""
+    """Where Dagster and the disk disagree, except for partitions already marked as failed."""
     from smallcaps_assets.defs.expected import failed_keys
     from smallcaps_assets.orchestration.reconcile import lost_keys, malformed_keys, unreported_keys
 
     for table in _first_of_each_definition(tables):
         for key in malformed_keys(instance, table):
-            yield Finding("partition key", repr(key), f"is no {TABLES[table].partitioning}")
+            yield Finding(
+                "partition key", repr(key), f"is not a valid {TABLES[table].partitioning}"
+            )
     for table in tables:
         lost = lost_keys(instance, lake, table)
         marked = failed_keys(instance, partitions, table, lost)
         for key in sorted(set(lost) - set(marked)):
-            yield Finding(table, key, "is materialized for Dagster, and not stored")
+            yield Finding(table, key, "is materialized in Dagster but not stored")
         for key in unreported_keys(instance, lake, table):
             yield Finding(table, key, "is not the file of Dagster's newest event")
 
@@ -158,9 +160,9 @@ def _first_of_each_definition(tables: Sequence[str]) -> list[str]:
 
 
 def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None:
-    """Files that are bad are set aside; what is good and unknown to Dagster is reported.
+    """Set bad files aside, and report good ones that Dagster doesn't know.
 
-    Dynamic partition keys that can't be ones are removed.
+    Invalid dynamic partition keys are removed.
     """
     from smallcaps_assets.orchestration.instance import report_stored
     from smallcaps_assets.orchestration.reconcile import remove_malformed, report_lost
@@ -193,7 +195,7 @@ def _repair(console: Console, instance: Any, lake: Lake, done: Verified) -> None
 
 
 def _bad_file(lake: Lake, findings: Sequence[Finding], size: int) -> Any:
-    """The file of a bad partition that has to go: its rows', else only its meta.json; or none."""
+    """The file of a bad partition to set aside: that of its rows, else its meta.json, or none."""
     table, key = findings[0].table, findings[0].key or None
     if not all(finding.is_of_meta for finding in findings):
         return lake.path(table, key) if size else None

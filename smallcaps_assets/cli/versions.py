@@ -1,4 +1,4 @@
-"""`smallcaps diff`, `migrate` and `restore`: lakes beside each other, and files of other times."""
+"""`smallcaps diff`, `migrate` and `restore`: two lakes compared, and files of earlier versions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show_diff(first: str, second: str, tables: tuple[str, ...]) -> int:
 def run_migrate(
     options: LakeOptions,
 ) -> int:
-    """Bring every raw file of an older contract to the present one."""
+    """Rewrite every raw file of an older contract under the current one."""
     settings = settings_of(options)
     store, console = stored_lake(settings), wide_console()
     failed, done = [], 0

@@ -1,7 +1,7 @@
 """Which schedules and sensors together keep a lake up to date.
 
-All of them, but those of feeds that the main job leaves out. Names and states: Dagster keeps them,
-see `orchestration/automation.py`.
+All except those of feeds that the main job leaves out. Their states are kept by Dagster, see
+`orchestration/automation.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def instigators(definitions: dg.Definitions) -> list[Instigator]:
 
 
 def is_needed(settings: Settings, name: str) -> bool:
-    """Whether a schedule or sensor makes what the main job makes for these settings."""
+    """Whether a schedule or sensor makes tables of the main job for these settings."""
     others = {feed_schedules.name_of(table) for table in market_of(settings).left_out}
     return name not in others
 
 
 def requests_runs(definition: Instigator) -> bool:
-    """Whether it makes anything; `upkeep` only puts the instance in order."""
+    """Whether it requests runs; `upkeep` only maintains the instance."""
     return bool(definition.has_jobs) if isinstance(definition, dg.SensorDefinition) else True

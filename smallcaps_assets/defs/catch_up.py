@@ -1,7 +1,7 @@
-"""Which sessions automation answers for, and what of them is missing.
+"""Which sessions automation is responsible for, and what they lack.
 
-Listings of the lake are compared, so that thousands of sessions cost as little as a few; the files'
-footers are read of the newest sessions only.
+Listings of the lake are compared, so that thousands of sessions cost as little as a few; footers
+are read for the newest sessions only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import SESSION_TABLES, TICK_CHAIN
 
 LOOKED_AT = 20
-"""Newest sessions that are looked at in any case, and whose files are opened."""
+"""Newest sessions that are always checked, and whose files are opened."""
 SCHEDULE = "daily"
 _SCHEDULE_TAG = "dagster/schedule_name"
 TICKERS_PER_PAGE = 1000
@@ -30,11 +30,11 @@ TICKERS_PER_PAGE = 1000
 def sessions_looked_at(
     work: Workspace, instance: dg.DagsterInstance, newest: date | None
 ) -> list[str]:
-    """Sessions that automation keeps whole, in order; only the newest one in an empty lake.
+    """Sessions that automation keeps complete, in order; only the newest one in an empty lake.
 
-    They begin with the newest session that is stored, or with the first that the daily schedule has
-    ever asked for, and are the last twenty at least. What lies before is left alone: it may be the
-    gap between two stretches that were wanted.
+    They begin with the newest session that is stored, or with the first that the daily schedule
+    ever requested, and include at least the last twenty. Earlier gaps are left alone: they may lie
+    between two ranges that the user wanted.
     """
     keys = work.span.session_keys(work.span.start, newest) if newest else []
     stored = work.lake.keys("daily_bars")
@@ -52,9 +52,9 @@ def _first_asked(instance: dg.DagsterInstance) -> list[str]:
 
 
 def lacking(work: Workspace, tables: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """Those of some partitions of which a table is not stored, in the order given.
+    """Partitions that lack one of the tables, in the order given.
 
-    Of the last twenty also those that are stored without some of their tickers.
+    Among the last twenty also those that are stored without some of their tickers.
     """
     tables = offered(work, tables)
     stored = [set(work.lake.keys(table)) for table in tables]
@@ -68,7 +68,7 @@ def lacking(work: Workspace, tables: Sequence[str], keys: Sequence[str]) -> list
 
 
 def offered(work: Workspace, tables: Sequence[str]) -> list[str]:
-    """Those of some tables that the market has a source of."""
+    """The tables that the market has a source for."""
     absent = market_of(work.settings).absent_tables
     return [table for table in tables if table not in absent]
 
@@ -79,7 +79,7 @@ def _is_partial(work: Workspace, table: str, key: str) -> bool:
 
 
 def lacking_halts(work: Workspace, keys: Sequence[str]) -> list[str]:
-    """Stored sessions without halts; none in a market that has no feed of them."""
+    """Stored sessions without halts; none in a market without a halt feed."""
     if "halts" in market_of(work.settings).absent_tables:
         return []
     there, bars = set(work.lake.keys("halts")), set(work.lake.keys("daily_bars"))
@@ -100,7 +100,7 @@ def lacking_ticks(work: Workspace, keys: Sequence[str]) -> list[str]:
 
 
 def requests_for(work: Workspace, tables: Sequence[str], keys: Sequence[str]) -> int:
-    """About how many requests some sessions take, by the number of tickers of the newest stored."""
+    """Roughly how many requests some sessions take, from the newest stored number of tickers."""
     months = len({key[:7] for key in keys})
     each = {"daily_bars": len(keys), "short_volume": len(keys)}
     each["tickers"] = len(keys) * max(1, ceil(_rows(work, "tickers") / TICKERS_PER_PAGE))

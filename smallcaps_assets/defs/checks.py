@@ -1,8 +1,8 @@
 """Checks over whole tables: gaps against the calendar, freshness, what is out of date.
 
-They never block. They run with any run that makes their table, by the schedule `daily_checks`, and
-from the UI; `smallcaps run` takes a warning back that no longer holds. What is looked at in a
-single partition is in `findings.py`.
+They never block. They run with every run that makes their table, on the schedule `daily_checks`,
+and from the UI; `smallcaps run` withdraws a warning that no longer holds. Checks of a single
+partition are in `pipeline/findings.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,15 +54,15 @@ _UP_TO_DATE = (
 def table_checks(location: Location) -> dg.AssetChecksDefinition:
     """All checks over whole tables in one op; any subset of them can be run."""
     described = {table: _TICKS if table in TICK_CHAIN else _COVERAGE for table in COVERED}
-    described_alike = {FRESHNESS: _FRESHNESS, UP_TO_DATE: _UP_TO_DATE}
+    described_equally = {FRESHNESS: _FRESHNESS, UP_TO_DATE: _UP_TO_DATE}
 
     @dg.multi_asset_check(
         name="table_checks",
         specs=[
             *(dg.AssetCheckSpec(COVERAGE, asset=t, description=d) for t, d in described.items()),
             *(
-                dg.AssetCheckSpec(name, asset=table, description=told)
-                for name, told in described_alike.items()
+                dg.AssetCheckSpec(name, asset=table, description=text)
+                for name, text in described_equally.items()
                 for table in TABLE_CHECKS[name]
             ),
         ],
@@ -86,15 +86,15 @@ def table_checks(location: Location) -> dg.AssetChecksDefinition:
     return _table_checks
 
 
-def take_back(instance: dg.DagsterInstance, work: Workspace) -> None:
-    """Look again at the tables whose check says that something is out of date, or says nothing yet:
-    what was made in other runs, and settings that were set back, count too."""
+def withdraw_warnings(instance: dg.DagsterInstance, work: Workspace) -> None:
+    """Check tables again whose check reported partitions out of date, or never ran: other runs, or
+    settings that were changed back, may have made them current."""
     keys = {table: dg.AssetCheckKey(dg.AssetKey(table), UP_TO_DATE) for table in TABLES}
     known = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys.values()))
     still = at_once(replace(work, tickers=()))
     for table, key in keys.items():
         last = known[key].evaluation if key in known else None
-        # A run that ended before its checks leaves a plan behind, which says nothing.
+        # A run that ended before its checks leaves only their plan behind.
         if not isinstance(last, dg.AssetCheckEvaluation) or not last.passed:
             found = [look_at_outdated(still, table)]
             instance.report_runless_asset_event(evaluation(table, None, found, check=UP_TO_DATE))
@@ -114,14 +114,14 @@ def look_at_outdated(work: Workspace, table: str) -> Finding:
 def look_at_coverage(
     location: Location, lake: Lake, instance: dg.DagsterInstance, table: str
 ) -> Finding:
-    """Share of what lies between the first and the last stored partition that is stored."""
+    """The stored share of the partitions between the first and the last stored one."""
     keys = expected_keys(lake, instance, location.partitions, table)
     wanted, stored = between_stored(lake, table, keys)
     return checks.coverage(wanted, stored, LEAST_COVERAGE[TABLES[table].partitioning])
 
 
 def look_at_freshness(location: Location, lake: Lake, table: str, now: datetime) -> Finding:
-    """Whether the newest session is as new as it can be."""
+    """Whether the newest session that can be stored is stored."""
     stored = lake.keys(table)
     expected: date | None = newest_expected(table, location.partitions, now)
     return checks.freshness(stored[-1] if stored else None, expected)

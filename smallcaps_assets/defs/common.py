@@ -1,4 +1,4 @@
-"""What the stage modules share: how an op gets its workspace, and how it hands over outcomes."""
+"""What every declaration of a code location shares: how an op gets its workspace."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Location:
     observer: Observer | None = None
 
     def workspace(self, context: dg.AssetExecutionContext, config: RunConfig) -> Workspace:
-        """The workspace of one run, which is known from then on as this process's.
+        """The workspace of one run, which is tagged as this process's.
 
-        Raises dg.Failure for tickers that there are not.
+        Raises dg.Failure for unknown tickers.
         """
         claim(context.instance, context.run)
         tickers = tuple(sorted(config.tickers))
@@ -46,7 +46,7 @@ class Location:
         )
 
     def workspace_of(self, resources: Any) -> Workspace:
-        """A workspace over some resources; a sensor's or schedule's has no run."""
+        """A workspace from some resources, for sensors and schedules too."""
         lake: LakeResource = resources.lake
         sources = (resources.polygon, resources.finra, resources.regulators)
         clients = Clients(*(source.settings for source in sources))

@@ -13,7 +13,7 @@
 * Halts, filings and other feeds of the dataset that come after it was made: the periods in which
   they can be known.
 
-Runs skip what is complete, so a table of these sessions whose inputs came out the same stays.
+Runs skip what is complete, so tables whose inputs did not change stay as they are.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,12 +52,12 @@ FROM_MINUTES = tuple(name for name in SESSION_TABLES if "minute_bars" in lineage
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
 CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)
 LATE_FEEDS = ("halts", "filings", "short_interest", "fails_to_deliver", "free_float")
-"""What comes out in the evening, when the dataset of the day may have been made."""
+"""Feeds published in the evening, when the day's dataset may already be made."""
 HALTS_WATCHED = 25
-"""Sessions whose halts are looked at by the first evaluation: the newest ones."""
+"""Newest sessions whose halts are compared at the first evaluation."""
 SHORT_FILES_WATCHED = 5
 FILES_WATCHED = 20
-"""Sessions whose flat files are compared at each evaluation: the newest ones."""
+"""Newest sessions whose flat files are compared at each evaluation."""
 Finder = Callable[[Workspace, dg.DagsterInstance, Cursor, date | None], Iterator[dg.RunRequest]]
 SHOWN = 5
 _SKIP = {"skip_complete": True}
@@ -66,7 +66,7 @@ _SKIP = {"skip_complete": True}
 def split_changes(
     work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
 ) -> Iterator[dg.RunRequest]:
-    """Requests for what changed splits touch."""
+    """Requests for what changed splits affect."""
     event, _ = newest_event(instance, "splits")
     if event == cursor.get("splits event", 0):
         return
@@ -104,13 +104,13 @@ def _of_splits(
 def decision_changes(
     work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
 ) -> Iterator[dg.RunRequest]:
-    """Requests for the sessions that changed lines of suspects.csv touch."""
+    """Requests for the sessions affected by changed lines of suspects.csv."""
     changed, digest = _changed(work, cursor, "decisions", decisions(work.lake))
     if changed.is_empty():
         return
     pairs = changed.select("ticker", "date").unique().sort("date", "ticker").rows()
     shown = _shown([f"{ticker} on {day}" for ticker, day in pairs])
-    reason = f"sensor corrections: suspects.csv says otherwise of {shown}"
+    reason = f"sensor corrections: suspects.csv has changed for {shown}"
     touched = {key for _, day in pairs for key in _stored_window(work, "daily_metrics", day)}
     yield from _of_sessions(work, FROM_METRICS, sorted(touched), reason, f"decisions {digest}")
 
@@ -134,7 +134,7 @@ def corrected_short_volume(
 ) -> Iterator[dg.RunRequest]:
     """Requests for the newest sessions whose FINRA file has another hash than the one read.
 
-    FINRA corrects files within days; they are asked for once for each new session.
+    FINRA corrects files within days; they are requested once per new session.
     """
     if newest is None or cursor.get("short volume looked at") == str(newest):
         return
@@ -144,7 +144,7 @@ def corrected_short_volume(
         try:
             found = f"CNMS {work.clients.finra.short_volume(date.fromisoformat(key)).sha256}"
         except SourceError:
-            continue  # what could not be looked at is looked at with the next session
+            continue  # checked again with the next session
         if source and found != source:
             reason = f"sensor corrections: FINRA has corrected its file of {key}"
             order = work.span.session_keys(work.span.start, work.span.end)
@@ -176,9 +176,9 @@ def condition_changes(
 def late_halts(
     work: Workspace, instance: dg.DagsterInstance, cursor: Cursor, newest: date | None
 ) -> Iterator[dg.RunRequest]:
-    """Requests for the stored ticker-sessions that were made of other halts than the feed has now.
+    """Requests for stored ticker-sessions that were made with other halts than the feed has now.
 
-    Those whose ticks are being made are looked at again at the next evaluation.
+    Those whose ticks are being made are checked again at the next evaluation.
     """
     event, seen = newest_event(instance, "halts")[0], cursor.get("halts event")
     if event == (seen or 0):
@@ -198,7 +198,7 @@ def late_halts(
 
 
 def _has_other_halts(work: Workspace, key: str) -> bool:
-    """Whether a stored table of a ticker-session that halts cut is made of other inputs."""
+    """Whether a stored table of a ticker-session that depends on halts has other inputs."""
     stamps = {table: work.lake.stamp(table, key) for table in CUT_BY_HALTS}
     return any(
         found is not None and found.inputs != work.stamp(table, key).inputs

@@ -1,9 +1,9 @@
 """The schedules of the feeds: each evening, what has been published since.
 
-Halts of every session that automation answers for (`catch_up.py`), and again of those that left one
-open or unusable, half-months as they are published, filings, news and float of the running month
-(and of the one before in its first days, and of those that were missed). The SEC's are asked for
-only when it can be told who asks. What a session itself needs is in `schedules.py`.
+Halts of every session that automation is responsible for (`catch_up.py`), again where one was left
+open or unusable; half-months as they are published; filings, news and float of the current month
+(in its first days also of the previous one), and of missed months. The SEC's files are requested
+only if a contact is set. What a session itself needs is in `schedules.py`.
 """
 
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ _DESCRIPTIONS = {
     "short_interest": "On weekday evenings, waiting for no other: fetches the half-months of short"
     " interest that have been published since. The sensor corrections then renews the dataset.",
     "fails_to_deliver": "On weekday evenings, waiting for no other: fetches half-months of fails"
-    " that the SEC has published since, if it can be told who asks (SMALLCAPS_SEC_CONTACT). The"
+    " that the SEC has published since, if SMALLCAPS_SEC_CONTACT is set. The"
     " sensor corrections then renews the dataset.",
-    "filings": "On weekday evenings, after monthly_details: fetches the running month's filings of"
-    " its companies, if the SEC can be told who asks (SMALLCAPS_SEC_CONTACT). The sensor"
+    "filings": "On weekday evenings, after monthly_details: fetches the current month's filings of"
+    " its companies, if SMALLCAPS_SEC_CONTACT is set. The sensor"
     " corrections then renews the dataset.",
-    "news": "On weekday evenings, waiting for no other: fetches the running month's news. Optional:"
+    "news": "On weekday evenings, waiting for no other: fetches the current month's news. Optional:"
     " smallcaps run leaves news out, and the dataset does not use it.",
     "free_float": "On weekday evenings, waiting for no other: adds the newest free float of each"
     " company to those already stored. The sensor corrections then renews the dataset.",
@@ -55,7 +55,7 @@ TABLES_SCHEDULED = tuple(_DESCRIPTIONS)
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
-    """One for each table, because the assets of a schedule must be cut alike; all off at first."""
+    """One per table, because the assets of a schedule must be partitioned alike; off by default."""
     return [_schedule(location, table) for table in TABLES_SCHEDULED]
 
 
@@ -79,19 +79,19 @@ def _schedule(location: Location, table: str) -> dg.ScheduleDefinition:
         keys = sessions_looked_at(work, context.instance, newest)
         asked = list(_requests(work, keys, table)) if keys else []
         requests = not_under_way(context.instance, asked)
-        told = f"sessions {span(keys)} looked at" if keys else "the market has no session yet"
-        left = "being made" if asked else "stored as it is now"
+        told = f"sessions {span(keys)} checked" if keys else "the market has no session yet"
+        left = "being made" if asked else "stored"
         yield from requests or [
-            dg.SkipReason(f"{told}: every partition of {table} that is out is {left}")
+            dg.SkipReason(f"{told}: every published partition of {table} is {left}")
         ]
 
     return _evaluate
 
 
 def feeds_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
-    """Keys of each table that are out by the last of some sessions and not stored as they are now.
+    """Keys of each table that are published by the last of some sessions, and not complete.
 
-    Of halts those of the newest sessions are compared, the others looked up in the listing.
+    For halts, files of the newest sessions are read; the others are looked up in the listing.
     """
     newest, bars = date.fromisoformat(keys[-1]), {*work.lake.keys("daily_bars")}
     halves = {name: _since(work, name, newest - HALVES_LOOKED_AT) for name in HALVES}
@@ -117,13 +117,13 @@ def feeds_due(work: Workspace, keys: list[str]) -> dict[str, list[str]]:
 
 
 def _since(work: Workspace, table: str, usual: date) -> date:
-    """From when on a table is looked at: the newest partition stored, for what was missed since."""
+    """The first day to check: the usual one, or earlier where partitions have been missed since."""
     newest = [f"{key}-01"[:10] for key in work.lake.keys(table)[-1:]]
     return max(min([usual, *map(date.fromisoformat, newest)]), work.span.start)
 
 
 def open_halts(work: Workspace, newest: date) -> list[str]:
-    """Stored sessions whose feed left a halt open or unusable: its end may be known by now."""
+    """Stored sessions whose feed left a halt open or unusable, whose end may be known by now."""
     sessions = [*work.sessions_before(newest, REOPENINGS_LOOKED_AT - 1), newest.isoformat()]
     feeds = {key: session_halts(work.lake, date.fromisoformat(key)) for key in sessions}
     return [

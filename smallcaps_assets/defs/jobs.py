@@ -1,7 +1,7 @@
-"""A job for each op, for what schedule and sensors request and for lists of keys in the launchpad.
+"""A job per op, for runs that schedules and sensors request and for lists of keys in the launchpad.
 
-Assets of one job must be cut alike, so there is one for each cut of ticker x date. `keys` in a
-job's configuration win over the partition it is launched for: the way for scattered sets.
+Assets of one job must be partitioned alike. `keys` in a job's configuration take precedence over
+the partition it is launched for, so that a run can make scattered partitions.
 """
 
 from __future__ import annotations

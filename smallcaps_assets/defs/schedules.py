@@ -1,6 +1,6 @@
 """The daily schedule. What runs when, in one place, by the clock of New York:
 
-* From 18:15 of a session, as soon as FINRA's file of the day answers: the stage `market`, which is
+* From 18:15 of a session, as soon as FINRA's file of the day answers: the stage `market`, that is
   lists, daily bars and short volume, with the year's actions and the month's details.
 * From then on, as soon as the minute flat file is listed (about 11:00 of the next day), or at once
   where the plan has none: the stage `selection`, from universe and minutes to watchlist and
@@ -10,11 +10,10 @@
   dataset.
 
 The schedule ticks every half hour and asks the sources; without a session to make it skips and says
-what it has looked at. Missed sessions are caught up however many they are (`catch_up.py`), oldest
-first, `run.catch_up_sessions` in one go; the reason of the run says what is left. What failed is
-asked for again at the next tick, three times at most; then the coverage shows the gap, and the
-others go on. A day whose file a source ought to have out by now and has not is no longer waited
-for: the attempt records what the source says.
+what it checked. All missed sessions are caught up (`catch_up.py`), oldest first,
+`run.catch_up_sessions` at a time; the run's reason says what is left. What failed is requested
+again at the next tick, three times at most; then the coverage shows the gap, and the others go on.
+A file that is overdue is no longer waited for: the attempt records what the source says.
 """
 
 import hashlib
@@ -50,12 +49,12 @@ CRON = "15,45 * * * *"
 CHECKS_CRON = "0 6 * * *"
 MARKET_TABLES = ("tickers", "daily_bars", "short_volume")
 NEEDED_TABLES = ("tickers", "daily_bars")
-"""What of the market's tables a selection is made from."""
+"""The market tables that a selection is made from."""
 SELECTION_TABLES = tuple(table for table in SESSION_TABLES if table not in MARKET_TABLES)
 MOST_ATTEMPTS = 3
 _ASKED = "daily schedule: "
 _DESCRIPTIONS = {
-    SCHEDULE: "Goes first, the others follow it. From 18:15 New York time it fetches a session's"
+    SCHEDULE: "The first of all. From 18:15 New York time it fetches a session's"
     " lists, bars and short volume once FINRA's file of the day is out; then, once the minute file,"
     " daily_actions and monthly_details have come too, it makes universe to watchlist and runners."
     " Missed sessions are caught up, oldest first.",
@@ -63,15 +62,15 @@ _DESCRIPTIONS = {
     " for each new session. The selection of daily waits for it.",
     "monthly_details": "When the first session of a month is due: fetches the companies' details of"
     " the month. The selection of daily waits for it.",
-    "daily_coverage": "After daily, and again after ticks and daily_halts: tells of each session"
-    " what came from each source, and why the rest did not. Nothing waits for it.",
+    "daily_coverage": "After daily, and again after ticks and daily_halts: records for each"
+    " session what came from each source, and why the rest did not. Nothing waits for it.",
 }
-"""What each does, in which order: the Automation page sorts by name."""
+"""What each does and in which order, as the Automation page sorts by name."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One evaluation: the time, and the sessions that are looked at, oldest first."""
+    """One evaluation: the time, and the sessions to check, oldest first."""
 
     work: Workspace
     instance: dg.DagsterInstance
@@ -89,12 +88,12 @@ class Look:
 
 
 Answers = Iterator[dg.RunRequest | str]
-"""Runs to request, and reasons why there are no others."""
+"""Runs to request, and reasons why others are not requested."""
 
 
 def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
-    """One for each cut, because the assets of a schedule must be cut alike, and one for the checks
-    of whole tables; all off at first."""
+    """One per partitioning, because the assets of a schedule must be partitioned alike, and one for
+    the checks of whole tables; off by default."""
     return [
         _schedule(location, SCHEDULE, "session_tables", _of_sessions),
         _schedule(location, "daily_actions", "corporate_actions", _of_years),
@@ -105,15 +104,15 @@ def all_schedules(location: Location) -> list[dg.ScheduleDefinition]:
 
 
 def _checks() -> dg.ScheduleDefinition:
-    """Checks that no run renews, because none was started or the settings have changed."""
+    """Renews checks where no run does, or where the settings have changed."""
     return dg.ScheduleDefinition(
         name="daily_checks",
         cron_schedule=CHECKS_CRON,
         execution_timezone="America/New_York",
         job=CHECKS_JOB,
-        description="Every morning, waiting for no other: looks again at the checks of whole tables"
-        " (coverage, freshness, up_to_date), which tell what is missing, late or out of date, also"
-        " where no run has renewed them. Makes no data.",
+        description="Every morning, waiting for no other: runs the checks of whole tables again"
+        " (coverage, freshness, up_to_date), which show what is missing, late or out of date."
+        " Makes no data.",
     )
 
 
@@ -140,7 +139,7 @@ def _schedule(
         requests = [answer for answer in found if isinstance(answer, dg.RunRequest)]
         reasons = [answer for answer in found if isinstance(answer, str)]
         told = "; ".join(reasons) or "nothing is due"
-        yield from requests or [dg.SkipReason(f"sessions {span(keys)} looked at: {told}")]
+        yield from requests or [dg.SkipReason(f"sessions {span(keys)} checked: {told}")]
 
     return _evaluate
 
@@ -161,9 +160,9 @@ def _of_sessions(look: Look) -> Answers:
 
 
 def _selectable(look: Look, keys: list[str], pending: list[str]) -> tuple[list[str], list[str]]:
-    """Those of some sessions of which all is there that a selection is made from; what is not.
+    """Sessions whose selection can be made now, and what the others wait for.
 
-    None after the first session whose market is still asked for: the windows would have a hole.
+    None after the first session whose market tables are pending: the windows would have a hole.
     """
     work, first = look.work, min(pending, default="~")
     years = sorted({key[:4] for key in keys})
@@ -187,7 +186,7 @@ def _selectable(look: Look, keys: list[str], pending: list[str]) -> tuple[list[s
 
 
 def _told_of_the_rest(look: Look) -> str:
-    """What is not there of sessions whose own tables are all stored."""
+    """What else is missing of sessions whose own tables are all stored."""
     halts, ticks = lacking_halts(look.work, look.keys), lacking_ticks(look.work, look.keys)
     missing = [f"halts of {len(halts)} sessions, {span(halts)}"] if halts else []
     missing += [f"ticks of {len(ticks)} ticker-sessions, {span(ticks)}"] if ticks else []
@@ -198,11 +197,11 @@ def _told_of_the_rest(look: Look) -> str:
 def _of_stage(
     look: Look, stage: str, tables: tuple[str, ...], keys: list[str]
 ) -> Generator[dg.RunRequest | str, None, list[str]]:
-    """Runs of the oldest sessions, unless some are on. Returns those that are still asked for."""
+    """Runs of the oldest sessions, unless some are running. Returns the pending sessions."""
     order = look.work.span.session_keys(look.work.span.start, look.work.span.end)
     tried, busy = tries(look.instance, "session_tables", f"{_ASKED}{stage} ", order)
     if vain := [key for key in keys if tried[key] >= MOST_ATTEMPTS and key not in busy]:
-        yield f"{stage} of {span(vain)} failed {MOST_ATTEMPTS} times and is not asked for again"
+        yield f"{stage} of {span(vain)} failed {MOST_ATTEMPTS} times and is not requested again"
     left = [key for key in keys if key not in vain]
     if left and busy:
         yield f"{stage} of {span(sorted(busy))} is under way"
@@ -225,7 +224,7 @@ def _rest(work: Workspace, tables: tuple[str, ...], keys: list[str]) -> str:
 
 
 def _of_years(look: Look) -> Answers:
-    """The years' splits and dividends anew, before the selection that uses them."""
+    """The years' splits and dividends again, before the selection that uses them."""
     keys = [key for key in look.lacking(MARKET_TABLES) if _is_market_out(look, key)]
     for year in sorted({key[:4] for key in keys}):
         what = f"actions of {year} for {keys[-1]}"
@@ -233,7 +232,7 @@ def _of_years(look: Look) -> Answers:
 
 
 def _of_months(look: Look) -> Answers:
-    """Details of the months in which a session is due and that are not there yet."""
+    """Details that are not stored yet of the months in which a session is due."""
     tables = ("ticker_details",)
     months = sorted({key[:7] for key in look.lacking(SESSION_TABLES)})
     for month in lacking(look.work, tables, months):
@@ -241,7 +240,7 @@ def _of_months(look: Look) -> Answers:
 
 
 def _of_coverage(look: Look) -> Answers:
-    """Coverage of what is stored now; named by it, so that later ticks are a thing of their own."""
+    """Coverage of what is stored now, named by a digest, so that later ticks are a new request."""
     work = look.work
     due = _uncovered(look)
     if not due:
@@ -255,9 +254,9 @@ def _of_coverage(look: Look) -> Answers:
 
 
 def _uncovered(look: Look) -> list[str]:
-    """Sessions that are stored and whose coverage is absent, or of other files than are there.
+    """Stored sessions whose coverage is missing or was made of other files.
 
-    Of older sessions those are compared whose ticks or halts have come since any coverage was made.
+    Older sessions are compared only if ticks or halts have come since the last coverage.
     """
     event, _ = newest_event(look.instance, "coverage")
     come = {
@@ -285,14 +284,14 @@ def _attempt(
     keys: list[str],
     order: list[str] | None = None,
 ) -> Answers:
-    """The runs of one thing, or that they are on, or were tried often enough."""
+    """The runs of one request, or why there are none: under way, or tried often enough."""
     reason = f"{_ASKED}{what}"
     number = attempts(instance, reason)
     if number is None:
         yield f"{what} is under way"
         return
     if number >= MOST_ATTEMPTS:
-        yield f"{what} failed {MOST_ATTEMPTS} times and is not asked for again"
+        yield f"{what} failed {MOST_ATTEMPTS} times and is not requested again"
         return
     for place, launch in enumerate(plan(keys, order or keys)):
         run_key = f"{what} #{number}.{place}"
@@ -302,8 +301,8 @@ def _attempt(
 
 
 def _is_market_out(look: Look, key: str) -> bool:
-    """Whether FINRA's file of the session answers, which is the last of the evening's sources, or
-    should have been out for long: then the run records that it is not."""
+    """Whether FINRA's file of the session, the last of the evening's sources, is available or
+    overdue; if overdue, the run records that it is missing."""
     if look.is_late("short_volume", key):
         return True
     try:
@@ -311,5 +310,5 @@ def _is_market_out(look: Look, key: str) -> bool:
     except NotFound:
         return False
     except SourceError:
-        return True  # the run will say what is wrong, and is asked for again
+        return True  # the run says what is wrong, and is requested again
     return True

@@ -1,17 +1,17 @@
-"""Sensors: what a change makes necessary is requested, exactly that, with the reason in its tags.
+"""Sensors: each requests exactly what a change makes necessary, with the reason in the run's tags.
 
 * `registry`, when a watchlist was made and the registry is out of date: the registry and the
   adjustment factors.
 * `ticks`, when the registry has changed: the tick chain of the ticker-sessions of the newest
   sessions and of all that were missed since, oldest first; then of periods with `ticks = true`.
-* `dataset`, when weights have been made, not more than once per quiet interval: those periods they
-  fall in that are out of date, then the union.
+* `dataset`, when weights have been made, at most once per quiet interval: the outdated periods they
+  fall in, then the union.
 * `ticker_history`, when a session's selection is stored, once per `run.history_days`: the histories
   of the tickers that have sessions they don't hold.
 * `corrections`, when a split, a line of suspects.csv or the condition table has changed, a flat
   file was replaced, or halts and filings came late: the partitions touched, see `corrections.py`.
-* `upkeep`, once a day: puts the instance in order (`upkeep.py`, `pools.py`). Requests no run, and
-  is on from the start.
+* `upkeep`, once a day: maintains the instance (`orchestration/maintenance.py`, `pools.py`).
+  Requests no run, and is on from the start.
 
 All others are off until switched on. Runs skip what is complete, so asking twice costs little.
 """
@@ -34,7 +34,7 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.maintenance import put_in_order
+from smallcaps_assets.orchestration.maintenance import maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.outdated import outdated
@@ -45,7 +45,7 @@ from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets.settings import UNION, Settings
 
 MOST_RUNS = 10
-"""Requests of one evaluation; a historical period's ticks come in instalments."""
+"""Requests per evaluation; the ticks of a historical period come in batches."""
 HISTORIES_PER_RUN = 1000
 _NEVER = "9999-12-31"
 
@@ -94,7 +94,7 @@ def registry(location: Location) -> dg.SensorDefinition:
 
 
 def ticks(location: Location) -> dg.SensorDefinition:
-    """Ticks of the newest sessions by themselves; of history where a period says so."""
+    """Ticks of the newest sessions always; of history where a period has `ticks = true`."""
 
     @dg.sensor(
         name="ticks",
@@ -108,7 +108,7 @@ def ticks(location: Location) -> dg.SensorDefinition:
     def _ticks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         cursor = Cursor(context.cursor)
         event, _ = newest_event(context.instance, "ticker_sessions")
-        mark = f"{event} {_asked_for(location.settings)}"
+        mark = f"{event} {_wanted_mark(location.settings)}"
         if mark == cursor.get("mark") or event == 0:
             return dg.SkipReason("the registry has not changed since")
         work = location.workspace_of(context.resources)
@@ -117,13 +117,13 @@ def ticks(location: Location) -> dg.SensorDefinition:
         cursor.set("since", since if left else _newest(work, "watchlist"))
         if not left:
             cursor.set("mark", mark)
-        told = None if requests else _told_of_ticks(location, work, since)
+        told = None if requests else _why_no_ticks(location, work, since)
         return dg.SensorResult(requests, cursor=cursor.text, skip_reason=told)
 
     return _ticks
 
 
-def _asked_for(settings: Settings) -> str:
+def _wanted_mark(settings: Settings) -> str:
     names = [period.name for period in settings.dataset.periods if period.ticks]
     return ",".join([str(settings.run.tick_sessions), *names])
 
@@ -131,7 +131,7 @@ def _asked_for(settings: Settings) -> str:
 def _tick_requests(
     location: Location, work: Workspace, instance: dg.DagsterInstance, since: str, event: int
 ) -> tuple[list[dg.RunRequest], int]:
-    """The runs of what is asked for and neither made nor under way; how many keys are left."""
+    """Runs of the wanted keys that are neither made nor under way; how many keys are left."""
     order = instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
     known = set(order)
     on = keys_in_flight(instance, "tick_chain", order)
@@ -161,7 +161,7 @@ def _tick_requests(
     return requests, left
 
 
-def _told_of_ticks(location: Location, work: Workspace, since: str) -> str:
+def _why_no_ticks(location: Location, work: Workspace, since: str) -> str:
     missed, history = map(len, wanted_ticks(location, work, since))
     return (
         f"of {missed} ticker-sessions of the newest sessions and {history} of periods with ticks"
@@ -212,7 +212,7 @@ def dataset(location: Location) -> dg.SensorDefinition:
             return dg.SkipReason("no weights were made since")
         waited = cursor.waited("requested", now, location.settings.run.quiet_minutes * 60)
         if waited is not None:
-            return dg.SkipReason(f"the dataset was asked for {waited / 60:.0f} minutes ago")
+            return dg.SkipReason(f"the dataset was requested {waited / 60:.0f} minutes ago")
         keys = context.instance.get_materialized_partitions(
             dg.AssetKey("sample_weights"), after_cursor=cursor.get("event")
         )
@@ -268,7 +268,7 @@ def histories(location: Location) -> dg.SensorDefinition:
             return dg.SkipReason("run.history_days is 0: histories are not renewed by sensors")
         waited = cursor.waited("requested", now, days * 86_400)
         if waited is not None:
-            return dg.SkipReason(f"histories were asked for {waited / 3600:.0f} hours ago")
+            return dg.SkipReason(f"histories were requested {waited / 3600:.0f} hours ago")
         work = location.workspace_of(context.resources)
         if told := _why_not_yet(work):
             return dg.SkipReason(told)
@@ -298,7 +298,7 @@ def histories(location: Location) -> dg.SensorDefinition:
 def histories_behind(work: Workspace, order: Sequence[str], since: str) -> tuple[list[str], str]:
     """Tickers whose history lacks sessions after `since`, and the newest session.
 
-    Only tickers that have traded since are looked at: the others' rows are what they were.
+    Only tickers that have traded since are checked: the others' rows have not changed.
     """
     sessions = [key for key in work.lake.keys("daily_metrics") if key > since]
     newest = sessions[-1] if sessions else since
@@ -308,7 +308,7 @@ def histories_behind(work: Workspace, order: Sequence[str], since: str) -> tuple
 
 
 def _why_not_yet(work: Workspace) -> str:
-    """What a history is made from and is still to come; empty when nothing is."""
+    """Which input of the histories is still missing; empty when none is."""
     newest = work.lake.keys("daily_bars")[-1:]
     if lacking(work, ("daily_metrics", "watchlist"), newest):
         return f"the selection of {newest[0]} is not stored yet"
@@ -325,9 +325,9 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
         jobs=[JOBS[op] for op in corrections.OPS],
         minimum_interval_seconds=900,
         required_resource_keys=RESOURCES,
-        description="Beside all others: looks every 15 minutes for what has changed afterwards"
+        description="Beside all others: checks every 15 minutes what has changed afterwards"
         " (splits, your lines in suspects.csv, flat files, short volume, trade conditions, halts,"
-        " filings and other facts) and makes again exactly what was made from it.",
+        " filings and other feeds) and makes again exactly what was made from it.",
     )
     def _corrections(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = Cursor(context.cursor)
@@ -340,7 +340,7 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
 
 
 def upkeep(location: Location) -> dg.SensorDefinition:
-    """Dead runs, old captured output, pools: for an instance that is served for months."""
+    """Dead runs, old captured output and pools, for an instance that is served for months."""
 
     @dg.sensor(
         name="upkeep",
@@ -350,7 +350,7 @@ def upkeep(location: Location) -> dg.SensorDefinition:
         " process is gone, removes captured output after a month, sets the limits of the pools.",
     )
     def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        ended, removed = put_in_order(context.instance, location.settings.run)
+        ended, removed = maintain(context.instance, location.settings.run)
         return dg.SkipReason(f"{ended} dead runs ended, captured output of {removed} runs removed")
 
     return _upkeep

@@ -1,1 +1,1 @@
-"""Work over many partitions through Dagster: the main job, and backfills of chosen tables."""
+"""Work on many partitions through Dagster: the main job, and backfills of chosen tables."""

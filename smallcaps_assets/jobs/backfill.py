@@ -1,7 +1,7 @@
 """Backfills: any set of partitions of any tables, through the same runs as the main job.
 
-What is asked for is made again; `missing` and `failed` narrow it to what is not stored, and to what
-Dagster shows as failed. One bad partition does not hold back the others.
+Requested partitions are made again; `missing` and `failed` narrow them to those that are not
+stored, and to those that Dagster shows as failed. A bad partition does not stop the others.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from smallcaps_assets.schemas import OPS, TABLES, Partitioning
 
 
 class BackfillError(ValueError):
-    """A request that names no table, no partition, or one that can't exist."""
+    """A request for an unknown table, or for a partition that can't exist."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to backfill; every field narrows the set, none of them widens it."""
+    """What to backfill; every field narrows the set."""
 
     tables: tuple[str, ...]
     start: date | None = None
@@ -48,7 +48,7 @@ class Backfill(MainJob):
         self.reason = "smallcaps backfill"
 
     def _steps(self) -> Iterator[Step]:
-        """One step for each op, in the graph's order; planned when the earlier ones are done."""
+        """One step per op, in the graph's order, planned when the earlier ones are done."""
         for op, tables in _by_op(self.request.tables):
             cut = TABLES[tables[0]].partitioning
             if cut is Partitioning.NONE:
@@ -59,12 +59,12 @@ class Backfill(MainJob):
                 yield Step(op.replace("_", " "), op, group, keys, self._order(tables[0]))
 
     def planned(self) -> Iterator[tuple[Step, Launch]]:
-        """The runs of what can be planned now, without making anything."""
+        """The runs that can be planned now; makes nothing."""
         for step in self._steps():
             yield from ((step, launch) for launch in plan(step.keys, step.order))
 
     def _groups(self, tables: tuple[str, ...]) -> list[tuple[tuple[str, ...], list[str]]]:
-        """Tables that miss the same keys go together, so that nothing else is made again."""
+        """Tables that lack the same keys go together, so that nothing else is made again."""
         found: dict[tuple[str, ...], list[str]] = {}
         wanted = {table: self.wanted(table) for table in tables}
         for table, keys in wanted.items():
@@ -72,15 +72,15 @@ class Backfill(MainJob):
         return [(tuple(group), list(keys)) for keys, group in found.items() if keys]
 
     def wanted(self, table: str) -> list[str]:
-        """The keys of a table that the request is for. Raises BackfillError for an unknown one."""
+        """The requested keys of a table. Raises BackfillError for an unknown one."""
         request, lake = self.request, self.work.lake
         known = expected_keys(lake, self.instance, self.partitions, table)
         if request.is_failed and TABLES[table].partitioning in DYNAMIC:
-            known = list(self._order(table))  # a key that failed need not be one of the registry
+            known = list(self._order(table))  # a failed key need not be in the registry
         if request.keys:
             _refuse_unknown(request.keys, [*known, *self._order(table)], table)
             known = list(request.keys)
-        keys = [key for key in known if self._is_asked(table, key)]
+        keys = [key for key in known if self._is_requested(table, key)]
         if request.is_failed:
             return failed_keys(self.instance, self.partitions, table, keys)
         if request.is_missing:
@@ -88,7 +88,7 @@ class Backfill(MainJob):
             return [key for key in keys if key not in stored]
         return keys
 
-    def _is_asked(self, table: str, key: str) -> bool:
+    def _is_requested(self, table: str, key: str) -> bool:
         cut, request = TABLES[table].partitioning, self.request
         if key and not is_key(TABLES[table], key):
             return not request.tickers
@@ -115,10 +115,8 @@ class Backfill(MainJob):
 
 
 def tables_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Tables named by themselves or by their op, in the graph's order.
-
-    When none is named, all that the main job makes.
-    Raises BackfillError for a name that is neither.
+    """Tables named directly or by their op, in the graph's order; without names all that the main
+    job makes. Raises BackfillError for a name that is neither.
     """
     names = list(names)
     for name in names:
@@ -133,7 +131,7 @@ def tables_of(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _by_op(tables: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Ops in the graph's order with those of their tables that are asked for."""
+    """Ops in the graph's order with their requested tables."""
     found: dict[str, list[str]] = {}
     for table in tables:
         found.setdefault(TABLES[table].op, []).append(table)
@@ -141,8 +139,8 @@ def _by_op(tables: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _refuse_unknown(keys: Iterable[str], known: Iterable[str], table: str) -> None:
-    places = set(known)
-    unknown = [key for key in keys if key not in places]
+    existing = set(known)
+    unknown = [key for key in keys if key not in existing]
     if unknown:
         raise BackfillError(
             f"{table} has no partition {unknown[0]!r}; a ticker-session exists once the registry"

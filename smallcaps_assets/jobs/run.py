@@ -1,7 +1,7 @@
 """The main job: the whole graph, step by step, through Dagster on the lake's own instance.
 
-A step is one selection of assets over those partitions that are not complete. Keys that fail don't
-hold back the others: the next step goes on with what is there.
+A step materializes some assets over the partitions that are not complete. Keys that fail don't stop
+the others: the next step goes on with what is there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.checks import take_back
+from smallcaps_assets.defs.checks import withdraw_warnings
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.dynamic_partitions import (
     register_ticker_sessions,
@@ -47,16 +47,16 @@ WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_s
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _MOST_PASSES = 3
 FEEDS_LOOK_BACK = 25
-"""Sessions before the ones asked for, of which short volume and halts are needed."""
+"""Sessions before the requested ones whose short volume and halts are needed."""
 
 
 class RunError(RuntimeError):
-    """A run that failed as a whole and not in single partitions: a defect, not bad input."""
+    """A run that failed as a whole, not in single partitions: a defect, not bad input."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Assets to materialize over keys; `order` is the definition's order that ranges run along.
+    """Assets to materialize over keys; `order` is the definition's order, for ranges.
 
     `whole` names unpartitioned tables that are made in the same run, after the partitioned ones.
     """
@@ -71,7 +71,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Survey:
-    """Partitions of one table in one step: all, those not stored, those stored and out of date."""
+    """Partitions of one table in one step: all, missing, and stored but out of date."""
 
     step: str
     table: str
@@ -90,32 +90,32 @@ class Report:
 
     @property
     def done(self) -> list[Outcome]:
-        """Partitions that were made, or found to be as they should be."""
+        """Partitions that were made, or found complete."""
         return [o for o in self.outcomes.values() if o.error is None and not o.is_unchanged]
 
     @property
     def unchanged(self) -> list[Outcome]:
-        """Empty answers that were read again and are as empty as before."""
+        """Empty answers that were read again and are still empty."""
         return [o for o in self.outcomes.values() if o.error is None and o.is_unchanged]
 
     @property
     def not_offered(self) -> list[Outcome]:
-        """Partitions of what the vendor does not have."""
+        """Partitions that the vendor does not offer."""
         return [o for o in self.outcomes.values() if o.error is not None and not o.is_failed]
 
     @property
     def failed(self) -> list[Outcome]:
-        """Partitions whose last try failed, or of which tickers are missing."""
+        """Partitions whose last attempt failed, or that lack tickers."""
         return [outcome for outcome in self.outcomes.values() if outcome.is_failed]
 
     def failed_since(self, before: Sequence[Outcome]) -> list[Outcome]:
-        """Failures that were none of those before."""
+        """Failures that are not among earlier ones."""
         known = set(map(id, before))
         return [outcome for outcome in self.failed if id(outcome) not in known]
 
     def observe(self, outcome: Outcome) -> None:
-        """Count one try of a partition, of which the last tells. Its preview is let go: it would
-        keep the whole frame in memory."""
+        """Record an attempt at a partition; the last one counts. Its preview is dropped, since it
+        would keep the whole frame in memory."""
         place = (outcome.table, outcome.key)
         before = self.outcomes[place].seconds if place in self.outcomes else 0.0
         seconds = before + outcome.seconds
@@ -126,7 +126,7 @@ StepStarted = Callable[[Step, int], None]
 
 
 class MainJob:
-    """The whole graph over a date range of one lake, or what it takes to make the table `until`."""
+    """The whole graph over a date range of one lake, or the part needed for the table `until`."""
 
     def __init__(
         self,
@@ -155,25 +155,25 @@ class MainJob:
         self.work = Workspace(settings, lake, self.partitions, self.tickers)
 
     def run(self) -> Report:
-        """Do every step; the report names what was done and what failed."""
+        """Run every step; the report names what was made and what failed."""
         end_orphans(self.instance)
         self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
         self.work.clients.page_cache.sweep()
         waiting: list[tuple[str, str]] = []
         if not self.is_forced:
             self.report.known, waiting = report_unknown(self.instance, self.work)
-        # A process killed after it stored these tables has not made the keys that follow from them.
+        # A process killed after storing these tables has not added the keys that follow from them.
         register_tickers(self.instance, self.work)
         register_ticker_sessions(self.instance, self.work)
         for step in self._steps():
             self._do(self._narrowed(step))
         if waiting:
             self.report.known += report_unknown(self.instance, self.work)[0]
-        take_back(self.instance, self.work)
+        withdraw_warnings(self.instance, self.work)
         return self.report
 
     def survey(self) -> Iterator[Survey]:
-        """What a run would make, table by table, as far as can be seen now; nothing is made."""
+        """What a run would make, table by table, as far as known now; makes nothing."""
         work = at_once(self.work)
         for step in map(self._narrowed, self._steps()):
             for table in (*step.tables, *step.whole):
@@ -190,20 +190,19 @@ class MainJob:
                 yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
-        """The step without the tables that the main job leaves out, and without those that nothing
-        up to the last table asked for is made from."""
+        """The step without tables that the main job leaves out, or that `until` does not need."""
         needed = set(TABLES if self.until is None else lineage(self.until))
         needed -= market_of(self.work.settings).left_out
-        kept = tuple(table for table in step.tables if table in needed)
+        tables = tuple(table for table in step.tables if table in needed)
         return replace(
             step,
-            tables=kept,
-            keys=step.keys if kept else (),
+            tables=tables,
+            keys=step.keys if tables else (),
             whole=tuple(table for table in step.whole if table in needed),
         )
 
     def _steps(self) -> Iterator[Step]:
-        """The steps in order; later ones are planned when the earlier ones are done."""
+        """The steps in order; each is planned when the earlier ones are done."""
         partitions = self.partitions
         wanted = partitions.session_keys(self.start, self.end)
         all_sessions = partitions.session_keys(partitions.start, partitions.end)
@@ -229,8 +228,8 @@ class MainJob:
         for name in partitions.datasets(self.start, self.end):
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
         tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
-        asked = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
-        yield Step("ticker histories", "ticker_history", ("ticker_history",), asked, tickers)
+        wanted = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
+        yield Step("ticker histories", "ticker_history", ("ticker_history",), wanted, tickers)
 
     def _feed_steps(
         self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]
@@ -248,7 +247,7 @@ class MainJob:
         yield Step("free float", "free_float", (), (), (), ("free_float",))
 
     def _has_minutes(self, keys: Sequence[str]) -> bool:
-        """A recorded market often lacks minutes for the sessions before the ones asked for."""
+        """A recorded market often lacks minutes for the sessions before the requested ones."""
         return market_of(self.work.settings).is_complete or all(
             self.work.lake.exists("minute_bars", key) for key in keys
         )
@@ -262,9 +261,9 @@ class MainJob:
         return self.work.only_wanted(rows).sort("date", "ticker")["partition_key"].to_list()
 
     def _do(self, step: Step) -> None:
-        """Run a step until nothing of it is missing or something fails.
+        """Run a step until nothing is missing, except for what failed.
 
-        A second pass is needed when a session made anew puts later ones out of date.
+        A second pass is needed when a session that was made again puts later ones out of date.
         """
         failed: set[str] = set()
         for number in range(_MOST_PASSES):
@@ -297,7 +296,7 @@ class MainJob:
         return {outcome.key or "" for outcome in self.report.failed_since(before)}
 
     def _outdated(self, step: Step, keys: list[str]) -> tuple[str, ...]:
-        """Tables of a step of which some key is incomplete, and those made from them."""
+        """Tables of a step with an incomplete key, and those made from them."""
         found: list[str] = []
         for table in step.tables:
             is_below = any(name in found for name in TABLES[table].upstream)
@@ -306,7 +305,7 @@ class MainJob:
         return tuple(found)
 
     def _is_blocked(self, table: str) -> bool:
-        """Nothing of an upstream table is stored, so there is nothing to derive from."""
+        """Whether an upstream table has no partition, so that there is nothing to derive from."""
         return not all(self.work.lake.keys(name) for name in TABLES[table].upstream)
 
     def _launch(self, step: Step, tables: tuple[str, ...], launch: Launch | None) -> None:
@@ -341,7 +340,7 @@ class MainJob:
 
 
 def _is_settled(work: Workspace, table: str, key: str | None) -> bool:
-    """Whether a partition is current, or known to be none that the vendor offers."""
+    """Whether a partition is current, or known not to be offered by the vendor."""
     return work.is_current(table, key) or work.is_not_offered(table, key)
 
 

@@ -1,7 +1,7 @@
-"""Which schedules and sensors of a lake's instance are on, and how their last look came out.
+"""Which schedules and sensors of a lake's instance are on, and the result of their last evaluation.
 
 Dagster keeps state and cursor under the name of each, in the instance's own database, and a daemon
-heeds a change at its next round: nothing has to run while it is made.
+takes a change into account at its next round, so that nothing need run while it is made.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from smallcaps_assets.orchestration.storage.private import (
 
 Instigator = dg.ScheduleDefinition | dg.SensorDefinition
 _DAEMON_SECONDS = 180
-"""A daemon's heart beats every thirty seconds."""
+"""A daemon sends a heartbeat every thirty seconds."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """A schedule or sensor: whether it is on, and when it last looked (Unix seconds) and told."""
+    """A schedule or sensor: whether it is on, its last evaluation (Unix seconds) and its result."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Look:
 
 
 def look_of(instance: dg.DagsterInstance, definition: Instigator) -> Look:
-    """State of a schedule or sensor, and its last look."""
+    """State of a schedule or sensor, and its last evaluation."""
     state = _state(instance, definition)
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
     kind = state.instigator_type.value.lower()
@@ -52,7 +52,7 @@ def look_of(instance: dg.DagsterInstance, definition: Instigator) -> Look:
 
 
 def switch(instance: dg.DagsterInstance, definition: Instigator, is_on: bool) -> bool:
-    """Switch one on or off; its cursor stays. Returns whether that is a change."""
+    """Switch one on or off, keeping its cursor. Returns whether that changed anything."""
     state = _state(instance, definition)
     if state.is_running == is_on:
         return False
@@ -65,13 +65,13 @@ def switch(instance: dg.DagsterInstance, definition: Instigator, is_on: bool) ->
 
 
 def is_daemon_alive(instance: dg.DagsterInstance) -> bool:
-    """Whether some daemon has been at work on the instance in the last minutes."""
+    """Whether a daemon has been running on the instance in the last minutes."""
     beats = instance.get_daemon_heartbeats().values()
     return any(time.time() - beat.timestamp < _DAEMON_SECONDS for beat in beats)
 
 
 def _state(instance: dg.DagsterInstance, definition: Instigator) -> InstigatorState:
-    """The stored state, or the one that the definition begins with."""
+    """The stored state, or the definition's default."""
     is_sensor = isinstance(definition, dg.SensorDefinition)
     kind = InstigatorType.SENSOR if is_sensor else InstigatorType.SCHEDULE
     is_on = definition.default_status.value == "RUNNING"
@@ -85,7 +85,7 @@ def _state(instance: dg.DagsterInstance, definition: Instigator) -> InstigatorSt
 def _data(
     definition: Instigator, state: InstigatorState | None, is_on: bool
 ) -> ScheduleInstigatorData | SensorInstigatorData:
-    """What Dagster keeps of one; a sensor's cursor is in it."""
+    """Dagster's stored data of one; a sensor's cursor is in it."""
     now = time.time()
     if isinstance(definition, dg.ScheduleDefinition):
         return ScheduleInstigatorData(definition.cron_schedule, now if is_on else None)
@@ -102,7 +102,7 @@ def _origin(name: str) -> RemoteInstigatorOrigin:
 
 
 def _told(tick: InstigatorTick) -> str:
-    """What a look came to, in one line."""
+    """The result of an evaluation, in one line."""
     if tick.status is TickStatus.FAILURE and tick.error is not None:
         error = tick.error
         while error.cause is not None:

@@ -20,7 +20,7 @@ from smallcaps_assets.schemas import TABLES
 
 QUALITY = "quality"
 _MEANING = (
-    "What a contract can't refuse, looked at right after the partition is stored. Never blocks;"
+    "What a contract can't refuse, checked right after the partition is stored. Never blocks;"
     " an error means: don't use this partition, a warning: have a look."
 )
 
@@ -95,7 +95,7 @@ def severity(findings: Iterable[Finding]) -> dg.AssetCheckSeverity:
 
 
 def describe(findings: Sequence[Finding]) -> str:
-    """What is not good and what to do, or what was found good."""
+    """What is wrong and what to do, or what was found."""
     bad = [finding for finding in findings if not finding.is_good]
     if bad:
         return "; ".join(f"{finding.name}: {finding.text()}" for finding in bad)

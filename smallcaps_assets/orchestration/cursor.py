@@ -35,7 +35,7 @@ class Cursor:
     def waited(self, name: str, now: float, quiet: float) -> float | None:
         """Seconds since a remembered time while they are fewer than `quiet`, else None.
 
-        Fewer than none are no wait: the clock has been set back since.
+        Negative seconds are no wait: the clock has been set back since.
         """
         seconds = now - self.get(name, 0.0)
         return seconds if 0 <= seconds < quiet else None
@@ -62,6 +62,6 @@ def remember_frame(lake: Lake, name: str, frame: pl.DataFrame) -> str:
 
 
 def remembered_frame(lake: Lake, name: str, digest: str) -> pl.DataFrame | None:
-    """A frame kept earlier; None when it is not there any more."""
+    """A remembered frame; None when it no longer exists."""
     path = lake.root / f"state/seen/{name}-{digest}.parquet"
     return pl.read_parquet(path.read_bytes()) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Partition keys that follow from stored tables: tickers, and ticker-sessions."""
+"""Partition keys that follow from stored tables: tickers and ticker-sessions."""
 
 from __future__ import annotations
 

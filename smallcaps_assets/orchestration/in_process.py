@@ -1,4 +1,4 @@
-"""A command's own runs: in its process, and yet of the code location that the web server loads.
+"""A command's own runs: in its process, but under the code location that the web server loads.
 
 `JobDefinition.execute_in_process` makes runs of no code location, from a changed copy of the job:
 the web server leaves them out of its overview, and warns before it runs one again. Here a run is

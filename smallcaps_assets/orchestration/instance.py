@@ -128,7 +128,7 @@ def _check_postgres(address: str, root: str | Path) -> None:
         host = "@"
     if "@" in host or not address.isprintable():
         raise SettingsError(
-            f"{POSTGRES_VARIABLE} is no address: write it as {_DRIVER}USER:PASSWORD@HOST:PORT/"
+            f"{POSTGRES_VARIABLE} is not an address: write it as {_DRIVER}USER:PASSWORD@HOST:PORT/"
             "DATABASE, with other characters than letters and digits of the password as %XX"
         )
     if find_spec("dagster_postgres") is None:
@@ -152,7 +152,7 @@ def open_instance(root: str | Path) -> dg.DagsterInstance:
         os.environ["DAGSTER_HOME"] = str(instance_home(root))
         place = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides=_OF_COMMANDS)
         instance = dg.DagsterInstance.from_ref(place)
-        # Each makes its tables when it is first asked for. Two processes that do so at once leave
+        # Each makes its tables on first use. Two processes that do so at once leave
         # a database that no one can open again.
         for _ in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
             pass
@@ -208,7 +208,7 @@ def _copy_database(source: Path, copy: Path) -> None:
 
 
 def known_keys(instance: dg.DagsterInstance, table: str) -> set[str]:
-    """Partition keys that Dagster holds for materialized; `{''}` for a whole table."""
+    """Partition keys that Dagster has as materialized; `{''}` for a whole table."""
     key = dg.AssetKey(table)
     if TABLES[table].partitioning == "none":
         return {""} if instance.get_latest_materialization_event(key) else set()
@@ -216,7 +216,7 @@ def known_keys(instance: dg.DagsterInstance, table: str) -> set[str]:
 
 
 def report_stored(instance: dg.DagsterInstance, outcome: Outcome) -> None:
-    """Tell Dagster of a stored file that it doesn't know, and of what was found in it."""
+    """Report a stored file to Dagster that it doesn't know, with its findings."""
     from smallcaps_assets.orchestration.checks import evaluation
     from smallcaps_assets.orchestration.describe import event_metadata
 
@@ -230,7 +230,7 @@ def report_stored(instance: dg.DagsterInstance, outcome: Outcome) -> None:
 
 
 def _unknown(instance: dg.DagsterInstance, work: Workspace, table: str) -> list[str]:
-    """Stored keys that Dagster doesn't hold for materialized, the oldest first."""
+    """Stored keys that Dagster doesn't have as materialized, oldest first."""
     known = known_keys(instance, table)
     return sorted((key for key in work.lake.keys(table) if key not in known), key=date_of)
 
@@ -238,7 +238,7 @@ def _unknown(instance: dg.DagsterInstance, work: Workspace, table: str) -> list[
 def report_unknown(
     instance: dg.DagsterInstance, work: Workspace
 ) -> tuple[list[Outcome], list[tuple[str, str]]]:
-    """Tell Dagster of complete partitions on disk that it doesn't know; none is made again.
+    """Report complete partitions on disk to Dagster that it doesn't know; none is made again.
 
     They come from a process killed between the write and the event, or from a history that was
     removed. Returns what was reported, and the tables and keys that wait: their checks compare

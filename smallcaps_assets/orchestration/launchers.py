@@ -1,4 +1,4 @@
-"""How a set of partitions becomes runs: few of them, and none that makes what was not asked for.
+"""How a set of partitions becomes runs: as few as possible, and none that makes other partitions.
 
 A run costs more than a second before any work, so keys go many to a run. A range run covers a
 stretch of the definition's current order, so blocks are computed from that order and never from
@@ -119,7 +119,7 @@ def attempts(instance: dg.DagsterInstance, reason: str) -> int | None:
 def tries(
     instance: dg.DagsterInstance, op: str, reason: str, order: Sequence[str]
 ) -> tuple[Counter[str], set[str]]:
-    """How often each key was asked for, by runs of an op whose reason begins so; and what is on.
+    """How often each key was requested by runs of an op for a reason, and which are in progress.
 
     The newest `RUNS_LOOKED_AT` runs of the op are counted.
     """

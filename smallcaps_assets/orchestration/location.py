@@ -80,13 +80,13 @@ def _remembered(identity: LakeIdentity, settings: dict[str, Any]) -> dict[str, A
 
 
 def _check_end(settings: Settings, remembered: Mapping[str, Any]) -> None:
-    """Refuse an end of the simulated market before the one that its lake has come to."""
+    """Refuse an end of the simulated market before the one that its lake has reached."""
     dates = {k: v for k, v in remembered.get("sandbox", {}).items() if k in ("start", "end")}
     reached, asked = load_settings(remembered={"sandbox": dates}).sandbox, settings.sandbox
     if asked.start == reached.start and asked.end < reached.end:
         raise SettingsError(
-            f"sandbox.end={asked.end} is before {reached.end}, to which the market of lake"
-            f" {settings.lake.root} has come; leave it out, or name another lake with --lake"
+            f"sandbox.end={asked.end} is before {reached.end}, which the market of lake"
+            f" {settings.lake.root} has reached; leave it out, or name another lake with --lake"
         )
 
 
@@ -99,13 +99,13 @@ def hand_over(given: Sequence[str], config: str | None, lake: LakeSettings) -> d
 
 
 def handed_over(environment: Mapping[str, str]) -> tuple[Sequence[str], str | None]:
-    """What a command was given that started this process: settings, and a settings file."""
+    """What the command that started this process was given: settings, and a settings file."""
     values = json.loads(environment.get(_GIVEN_VARIABLE, "{}"))
     return values.get("given", []), values.get("config")
 
 
 def _check_secrets(environment: Mapping[str, str], names: Sequence[str]) -> None:
-    """Refuse what can't be a key before it is sent: errors of libraries quote what they refuse."""
+    """Refuse invalid keys before they are sent: errors of libraries quote what they refuse."""
     for name in names:
         secret_of(environment, name)
 

@@ -1,4 +1,4 @@
-"""What is put in order when an instance is opened for work: dead runs, old logs, pool limits.
+"""Maintenance when an instance is opened for work: dead runs, old logs, pool limits.
 
 Runs are never deleted: a deleted run takes its partitions' materializations with it. Ticks of
 schedules and sensors are purged by Dagster itself, see the retention in dagster.yaml.
@@ -33,7 +33,7 @@ def claim(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         instance.add_run_tags(run.run_id, tag)
 
 
-def put_in_order(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[int, int]:
+def maintain(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[int, int]:
     """Pools, dead runs and old captured output. Returns how many runs ended and folders went."""
     apply_pools(instance, settings)
     return end_orphans(instance), purge_compute_logs(Path(instance.root_directory))

@@ -1,4 +1,4 @@
-"""What Dagster says of the stored files, held against the disk, and put right.
+"""Dagster's record of the stored files compared with the disk, and corrected.
 
 Dagster has no way of taking back a partition's materialization. One whose file is gone is shown as
 failed: a failed run had planned it, and it is materialized again by the next run.
@@ -27,18 +27,18 @@ _PAGE = 1000
 
 
 def lost_keys(instance: dg.DagsterInstance, lake: Lake, table: str) -> list[str]:
-    """Partitions that Dagster holds for materialized and that are not stored."""
+    """Partitions that Dagster has as materialized and that are not stored."""
     return sorted(known_keys(instance, table) - set(lake.keys(table)))
 
 
 def unreported_keys(instance: dg.DagsterInstance, lake: Lake, table: str) -> list[str]:
-    """Stored partitions of which Dagster's newest event tells another seal, or none."""
+    """Stored partitions whose newest event in Dagster has another seal, or none."""
     told = _seals(instance, table)
     return [key for key in lake.keys(table) if told.get(key) != lake.seal(table, key or None)]
 
 
 def malformed_keys(instance: dg.DagsterInstance, table: str) -> list[str]:
-    """Dynamic partition keys of a table's definition that can't be ones; somebody added them."""
+    """Invalid dynamic partition keys of a table's definition, which somebody added."""
     definition = DYNAMIC.get(TABLES[table].partitioning)
     if definition is None or definition.name is None:
         return []
@@ -71,7 +71,7 @@ def report_lost(instance: dg.DagsterInstance, keys: Iterable[tuple[str, str]], r
 
 
 def _seals(instance: dg.DagsterInstance, table: str) -> dict[str, str]:
-    """The seals that the newest events of a table's partitions tell."""
+    """The seals in the newest events of a table's partitions."""
     found: dict[str, str] = {}
     cursor, has_more = None, True
     while has_more:

@@ -37,7 +37,7 @@ _TRANSIENT = (SourceUnavailable, RateLimited)
 
 
 class RunConfig(dg.Config):
-    """What a launcher may ask of a partitioned run.
+    """The configuration of a partitioned run.
 
     The launchpad fills in the fields that have a plain default, by their names' alphabet: the two
     that a user fills in. The third is made by a factory and left to those who look for it.
@@ -56,7 +56,7 @@ class RunConfig(dg.Config):
     skip_complete: bool = Field(
         default_factory=bool,
         description="true leaves partitions that are stored and current as they are; false by"
-        " default: what is asked for is made again",
+        " default: requested partitions are made again",
     )
 
 
@@ -95,8 +95,8 @@ def materialize(
 ) -> Iterator[dg.Output[None]]:
     """Log each outcome as it comes; yield the op's outputs, or raise naming the failed keys.
 
-    While sources are out of reach the op is tried again after a pause, and then after longer ones.
-    That is asked for here and not by a retry policy, which would also retry what somebody stopped.
+    While sources are out of reach the op is retried after a pause, and then after longer ones.
+    A retry policy would also retry what somebody stopped.
     """
     failed: list[Outcome] = []
     progress, done = _Progress(context), done_in(context.run.run_id)
@@ -125,7 +125,7 @@ def materialize(
 
 
 def _outputs(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
-    """All that the op was to give, tables and their checks; Dagster tells of what is not given."""
+    """All outputs that the op should yield, tables and checks; Dagster reports missing ones."""
     for output in context.op_def.output_defs:
         if output.name in context.selected_output_names:
             yield dg.Output(None, output_name=output.name, metadata=_NO_EVENT)
@@ -134,7 +134,7 @@ def _outputs(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
 def _retry(
     context: dg.AssetExecutionContext, failed: Sequence[Outcome], settings: RunSettings
 ) -> None:
-    """Raise the request to try again, if that may help and has not been done often enough."""
+    """Raise the request to retry, if that may help and retries are left."""
     number = context.retry_number
     if number < settings.retries and any(isinstance(o.error, _TRANSIENT) for o in failed):
         seconds = settings.retry_seconds * 2**number
@@ -145,7 +145,7 @@ def _retry(
 
 
 class _Progress:
-    """Tells the run's log now and then how far it is and how the vendor's client fares."""
+    """Logs now and then how many partitions are stored, and the pace of the vendor's client."""
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context, self._count = context, 0

@@ -114,7 +114,7 @@ Draw = Callable[[Figure, bool], None]
 
 
 def draw_plot(draw: Draw, alt: str, wide: Size, narrow: Size | None = None) -> Plot:
-    """Draw a figure in one or two sizes; `draw` is told whether the figure is the narrow one."""
+    """Draw a figure in one or two sizes; `draw` gets whether the figure is the narrow one."""
     uri = _draw(draw, wide, is_narrow=False)
     return Plot(uri, uri if narrow is None else _draw(draw, narrow, is_narrow=True), alt)
 
@@ -151,7 +151,7 @@ def legend_above(axes: Axes, **options: Any) -> None:
 
 
 def name_spans(axes: Axes, title: str, names: Sequence[str]) -> None:
-    """A title, and of two spans which colour is which, a line each: dates are long."""
+    """A title; for two spans also which colour is which, one line each as dates are long."""
     axes.set_title(title, pad=6 if len(names) == 1 else 36)
     if len(names) > 1:
         pairs = zip(SPAN_COLOURS, names, strict=True)

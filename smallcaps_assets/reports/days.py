@@ -1,4 +1,4 @@
-"""One ticker-session as the report looks at it, and which sessions deserve that look.
+"""One ticker-session as the report shows it, and the choice of the sessions to show.
 
 Holds the inputs of a day's plots, the choice of the example days, and the thinning of a tape to
 what a picture can show. Drawing belongs to `day_plot.py`.

@@ -1,4 +1,4 @@
-"""The page of the density report: one span, or two beside each other.
+"""The page of the density report: one span, or two side by side.
 
 What is shown of the figures in `density_measures.py`; drawing is in `density_plots.py`.
 """
@@ -51,7 +51,7 @@ def density_page(found: Sequence[DensityFigures], market: str) -> str:
 
 
 def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
-    """The most telling figures; of two spans both."""
+    """The most telling figures, for two spans of both."""
     days = [one.cost.ticker_sessions for one in found]
     per = [one.cost.ticker_sessions / max(1, len(one.sessions)) for one in found]
     return [

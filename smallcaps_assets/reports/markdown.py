@@ -26,6 +26,6 @@ def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 8) -> Mark
 
 
 def _cell(value: object) -> str:
-    """A value as text: what a vendor sends may hold signs of Markdown and HTML."""
+    """A value as text, escaped: vendors' texts may contain Markdown and HTML."""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split())[:_MOST_CHARACTERS])

@@ -10,7 +10,7 @@ from smallcaps_assets.reports import human
 
 
 def template(name: str) -> Template:
-    """A page's template; what it names and isn't given is an error."""
+    """A page's template; a variable that is not given is an error."""
     return _environment().get_template(name)
 
 

@@ -112,7 +112,7 @@ def selected_days_plot(watchlist: pl.DataFrame) -> Plot | None:
 
 
 def _stack(axes: Axes, counts: pl.DataFrame, starts: pl.Series, every: str) -> None:
-    """Bars of the rules upon each other; `starts` are the places of all panels."""
+    """Stacked bars of the rules; `starts` are the positions of all panels."""
     is_strip = "follow_up" in counts["rule"]
     places, base = date2num(starts.to_list()), np.zeros(len(starts))
     width = {"session": 0.8, "week": 5.8, "month": 26}[every]

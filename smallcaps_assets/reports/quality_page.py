@@ -1,4 +1,4 @@
-"""The page of the data-quality report: one span, or two beside each other.
+"""The page of the data-quality report: one span, or two side by side.
 
 What is shown of the figures in `quality_measures.py`; drawing is in `quality_plots.py`.
 """
@@ -53,7 +53,7 @@ def quality_page(found: Sequence[QualityFigures], market: str) -> str:
 
 
 def _cards(found: Sequence[QualityFigures]) -> list[tuple[str, str]]:
-    """The most telling figures; of two spans both."""
+    """The most telling figures, for two spans of both."""
     bad = [int((~one.checks["is_good"]).sum()) for one in found]
     return [
         (
@@ -79,8 +79,8 @@ def _coverage(found: Sequence[QualityFigures]) -> Section:
     return Section(
         "coverage",
         "Coverage of the vendor's tables",
-        "Of how many of the tickers that it should have each table has rows, or the answer that"
-        " there are none. What failed is asked for again by the next run; what the plan does not"
+        "For how many of its expected tickers each table has rows, or the answer that"
+        " there are none. The next run retries what failed; what the plan does not"
         " cover needs another plan or route. White: nothing was expected.",
         plots=[plots.coverage_plot(one.coverage) for one in found],
         grids=[[_coverage_grid(one, titled("Tickers x sessions", one, found))] for one in found],
@@ -145,9 +145,9 @@ def _empties(found: Sequence[QualityFigures]) -> Section:
         "empties",
         "Empty answers",
         "Partitions, or tickers in them, that came without rows although some are expected. One"
-        " that was read on a single day is read again by the first run of another day.",
+        " that was read on one day only is read again by the first run of another day.",
         grids=[[grid] for grid in grids],
-        empty="None: all that should have rows has some.",
+        empty="None: everything that should have rows has some.",
     )
 
 
@@ -173,9 +173,9 @@ def _checks(found: Sequence[QualityFigures]) -> Section:
         "checks",
         "Checks",
         "The newest result of every check of every partition, as in the Dagster UI. A defect means:"
-        " don't use this partition. The others mean: have a look.",
+        " don't use this partition. The others deserve a look.",
         grids=grids,
-        empty="Dagster knows of no check; the lake was made without it.",
+        empty="Dagster has no check results; the lake was made without it.",
     )
 
 
@@ -207,9 +207,9 @@ def _losses(found: Sequence[QualityFigures]) -> Section:
     return Section(
         "losses",
         "Lost to the dataset",
-        "Selected ticker-sessions that have no trades, or less than half of their day's: ask for"
-        " them again. And those that no period of dataset.periods covers: their events are in no"
-        " dataset.",
+        "Selected ticker-sessions that have no trades, or less than half of their day's volume:"
+        " fetch them again. And those that no period of dataset.periods covers: their events"
+        " are in no dataset.",
         grids=[[grid] for grid in grids],
         empty="Nothing: every selected day has its trades and lies in a period.",
     )
@@ -314,7 +314,7 @@ def _left_out(found: Sequence[QualityFigures]) -> Section:
         "excluded",
         "Volume left out of the tapes",
         "Trades that are neither flow nor price, by the strictest of their conditions. Classified"
-        f" anew from a sample of the stored tapes, evenly spread: {looked}.{unclear}",
+        f" again from a sample of the stored tapes, evenly spread: {looked}.{unclear}",
         small=[plots.excluded_plot(found)],
         grids=[grids],
         empty="No tape is stored.",

@@ -1,4 +1,4 @@
-"""A page of sections with tables and plots, and tables of one or two spans beside each other.
+"""A page of sections with tables and plots, and tables of one or two spans side by side.
 
 What every report of a lake is built from, and its HTML; which figures are shown is decided by the
 reports themselves. The same measures go into the terminal.
@@ -70,7 +70,7 @@ def titled(text: str, one: Figures, found: Sequence[Figures]) -> str:
 
 
 def both(texts: Iterable[str]) -> str:
-    """The figure of a card; of two spans both."""
+    """The figure of a card, for two spans of both."""
     return " / ".join(texts)
 
 

@@ -103,7 +103,7 @@ def _thin(count: int, most: int) -> list[int]:
 
 
 def _extremes(places: Sequence[Place]) -> list[Place]:
-    """First, last, and of each stretch of time its highest and lowest place: no spike is lost."""
+    """First, last, and the highest and lowest point of each stretch of time: no spike is lost."""
     stretches: dict[int, list[int]] = {}
     for number, (x, _) in enumerate(places):
         stretches.setdefault(x * _STRETCHES // WIDTH, []).append(number)

@@ -93,7 +93,7 @@ def status_table(rows: Sequence[StatusRow | tuple[Any, ...]], title: str = "") -
     table = _table(title, "table", *numbers)
     unused = [row.table for row in items if not row.expected and not row.present]
     if unused:
-        table.caption = f"not asked for: {', '.join(unused)}"
+        table.caption = f"not requested: {', '.join(unused)}"
         table.caption_justify = "left"
     for row in (row for row in items if row.table not in unused):
         table.add_row(

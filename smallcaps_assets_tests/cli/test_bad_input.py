@@ -153,9 +153,9 @@ def test_tickers_without_a_name_are_refused(tickers: str) -> None:
         ("2900-01-02 2900-01-02", ": no session; the market's are 2024-10-01 to 2025-01-10"),
         ("2024-12-25 2024-12-25", ": no session; the market's are 2024-10-01 to 2025-01-10"),
         ("2024-12-07 2024-12-08", ": no session; the market's are 2024-10-01 to 2025-01-10"),
-        ("2024-12-10 2024-12-09", "--from 2024-12-10 is after --to 2024-12-09; exchange them"),
-        ("2024-13-01 2024-12-09", "--from '2024-13-01' is no date; write it as YYYY-MM-DD"),
-        ("2024-12-02 yesterday", "--to 'yesterday' is no date; write it as YYYY-MM-DD"),
+        ("2024-12-10 2024-12-09", "--from 2024-12-10 is after --to 2024-12-09; swap them"),
+        ("2024-13-01 2024-12-09", "--from '2024-13-01' is not a date; write it as YYYY-MM-DD"),
+        ("2024-12-02 yesterday", "--to 'yesterday' is not a date; write it as YYYY-MM-DD"),
     ],
 )
 def test_dates_wrong_are_refused(dates: str, told: str) -> None:
@@ -370,7 +370,9 @@ def test_address_of_a_lake_with_keys_is_refused_without_showing_them(keys: str) 
 @pytest.mark.parametrize("command", ["ui", "sandbox"])
 @pytest.mark.parametrize("port", ["70000", "-1"])
 def test_port_that_is_none_is_refused(command: str, port: str) -> None:
-    assert f"--port {port} is no port; choose one from " in refusal("--port", port, command=command)
+    assert f"--port {port} is not a port; choose one from " in refusal(
+        "--port", port, command=command
+    )
 
 
 def test_end_of_the_market_before_the_one_reached_is_refused(folder: Path) -> None:
@@ -379,8 +381,8 @@ def test_end_of_the_market_before_the_one_reached_is_refused(folder: Path) -> No
         ready_lake(given)  # as a run that moves it on
     assert str(settings_of(LakeOptions()).sandbox.end) == "2025-01-13"
     told = (
-        "smallcaps: sandbox.end=2025-01-10 is before 2025-01-13, to which the market of lake data"
-        " has come; leave it out, or name another lake with --lake"
+        "smallcaps: sandbox.end=2025-01-10 is before 2025-01-13, which the market of lake data"
+        " has reached; leave it out, or name another lake with --lake"
     )
     for command in ("run", "status"):
         assert refusal("--set", "sandbox.end=2025-01-10", command=command) == told
@@ -426,8 +428,8 @@ LISTS = pytest.mark.parametrize(
     ("content", "told"),
     [
         (None, "No such file or directory; name a readable file"),
-        (b"\x7fELF\xff\xfe", "it is no text; name a readable file"),
-        (b"BCPC\0RUSE\n", "it is no text; name a readable file"),
+        (b"\x7fELF\xff\xfe", "not a text file; name a readable one"),
+        (b"BCPC\0RUSE\n", "not a text file; name a readable one"),
         (b"# nothing yet\n\n , \n", "names no "),
         (b"BCPC\n" * 3_200_001, "it is longer than 16,000,000 bytes; split it"),
     ],

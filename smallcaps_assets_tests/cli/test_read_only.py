@@ -87,7 +87,7 @@ def test_lake_that_may_only_be_read_is_looked_at_like_any_other(lake: Path) -> N
     assert stored["present"] == 2 and stored["latest"] == DAYS[1].isoformat()
     assert verify[0] == 1, verify
     assert f"daily_bars {DAYS[0]}: is not the file of Dagster's newest event" in verify[1]
-    assert f"daily_bars {DAYS[2]}: is materialized for Dagster, and not stored" in verify[1]
+    assert f"daily_bars {DAYS[2]}: is materialized in Dagster but not stored" in verify[1]
     assert f"daily_bars {DAYS[1]}" not in verify[1]
     assert sql == (0, "count_star()\n2\n")
     set_modes(lake, 0o755, 0o644)

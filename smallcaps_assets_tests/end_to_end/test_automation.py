@@ -134,7 +134,7 @@ def test_daily_given_a_whole_lake_skips(daemon: Daemon) -> None:
     requests, why = daemon.schedule("2025-01-02T20:15")
     assert requests == []
     assert why == (
-        "sessions 2024-12-09 to 2024-12-30 looked at: all session tables are stored,"
+        "sessions 2024-12-09 to 2024-12-30 checked: all session tables are stored,"
         " so are their halts and ticks"
     )
 
@@ -304,7 +304,7 @@ def test_histories_are_renewed_of_tickers_that_have_traded_once_a_day(daemon: Da
             (request,) = requests
             assert set(keys_of(request)) == set(rows["ticker"])
     assert requests == []
-    assert "asked for 0 hours ago" in daemon.told["ticker_history"]
+    assert "requested 0 hours ago" in daemon.told["ticker_history"]
 
 
 def test_historical_ticks_wait_for_an_explicit_word(daemon: Daemon) -> None:
@@ -516,8 +516,8 @@ def test_facts_that_are_under_way_are_not_asked_for_again(daemon: Daemon) -> Non
     run = daemon.instance.create_run_for_job(nothing, tags=tags, status=begun)
     daemon.keys.clear()
     found, told = daemon.schedule("2024-12-30T20:30", "daily_news")
-    looked_at = "sessions 2024-12-09 to 2024-12-30 looked at: "
-    assert (found, told) == ([], looked_at + "every partition of news that is out is being made")
+    looked_at = "sessions 2024-12-09 to 2024-12-30 checked: "
+    assert (found, told) == ([], looked_at + "every published partition of news is being made")
     daemon.instance.report_run_failed(run)
     [again], _ = daemon.schedule("2024-12-30T20:30", "daily_news")
     assert keys_of(again) == keys_of(first) == ["2024-12"]

@@ -1,4 +1,4 @@
-"""`smallcaps backfill` on the small lake: what is asked for is made, and nothing else."""
+"""`smallcaps backfill` on the small lake makes what is requested, and nothing else."""
 
 from __future__ import annotations
 

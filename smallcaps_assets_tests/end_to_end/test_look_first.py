@@ -30,7 +30,7 @@ def test_until_a_table_makes_what_it_comes_from_and_density_tells_the_cost_of_ti
     done = run_again(lake, *options, "--until", "watchlist", "--period", "after_christmas")
     assert (done.status, done.error) == (0, ""), done.out
     assert "sessions 2024-12-27 to 2024-12-30 (the sessions within" in done.out
-    assert "stopped after watchlist, as asked" in done.out
+    assert "stopped after watchlist, as requested" in done.out
     stored = {table for table in lineage("watchlist") if Lake(lake).has(table)}
     assert stored == lineage("watchlist")
     made, whole = digests(lake), digests(small_lake)
@@ -54,8 +54,11 @@ def test_until_a_table_makes_what_it_comes_from_and_density_tells_the_cost_of_ti
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--until", "news"), "--until 'news' is no table of a run; choose from tickers, "),
-        (("--until", "x"), "--until 'x' is no table of a run; choose from tickers, "),
+        (
+            ("--until", "news"),
+            "--until 'news' is not made by `run`; choose from tickers, ",
+        ),
+        (("--until", "x"), "--until 'x' is not made by `run`; choose from tickers, "),
         (("--period", "x"), "unknown period 'x'; choose from before_christmas, after_christmas"),
         (("--period", "x", "--to", "2024-12-31"), "leave --from and --to out"),
     ],

@@ -229,7 +229,7 @@ def test_status_of_a_finished_lake_misses_nothing(small_lake: Path) -> None:
     done = smallcaps("status", "--lake", small_lake, cwd=small_lake.parent)
     assert (done.status, done.error) == (0, "")
     unused = [table for table in TABLES if not Lake(small_lake).has(table)]
-    assert " ".join(done.out.split()).count(f"not asked for: {', '.join(unused)}") == 1
+    assert " ".join(done.out.split()).count(f"not requested: {', '.join(unused)}") == 1
     counts = {t: len(Lake(small_lake).keys(t)) for t in TABLES if t not in unused}
     for table, count in counts.items():
         assert re.search(rf"^ +{table} +{count} +{count} +0 +0 ", done.out, re.MULTILINE), table
@@ -241,7 +241,9 @@ def test_partitions_unknown_to_dagster_are_reported_and_not_redone(own_lake: Pat
     done = run_again(own_lake)
     assert (done.status, done.error) == (0, "")
     stored = partitions(own_lake)
-    assert f"{len(stored)} stored partitions were reported to Dagster, not redone" in done.out
+    assert (
+        f"{len(stored)} stored partitions were reported to Dagster and not made again" in done.out
+    )
     assert COMPLETE in done.out
     assert before == (
         digests(own_lake),

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.checks import UP_TO_DATE, look_at_outdated, take_back
+from smallcaps_assets.defs.checks import UP_TO_DATE, look_at_outdated, withdraw_warnings
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.pipeline.partition_keys import date_of
@@ -77,7 +77,7 @@ def test_what_is_out_of_date_is_shown_by_checks_until_it_no_longer_is(own_lake: 
         assert f"{count} of {count} partitions out of date: " in bars["text"]
         assert lake.keys("dollar_imbalance_bars")[0] in bars["text"]
 
-        take_back(instance, workspace_of(own_lake))  # the setting is as it was
+        withdraw_warnings(instance, workspace_of(own_lake))  # the setting is as it was
         assert warned(instance) == {}
 
 

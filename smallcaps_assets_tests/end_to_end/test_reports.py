@@ -56,10 +56,10 @@ def test_density_page_stands_beside_the_usual_tables(small_lake: Path, tmp_path:
 
 
 def test_reports_refuse_in_one_line_what_means_nothing(small_lake: Path, tmp_path: Path) -> None:
-    assert "is no period; choose from before_christmas" in refusal(
+    assert "is not a period; choose from before_christmas" in refusal(
         small_lake, "density", "--compare", "x", "y"
     )
-    assert "exchange them" in refusal(
+    assert "swap them" in refusal(
         small_lake, "quality", "--compare", PERIODS[0], "2024-12-20:2024-12-10"
     )
     assert "no session is stored; the lake holds" in refusal(

@@ -51,7 +51,7 @@ def test_status_table_names_tables_that_nothing_is_expected_of_below():
         ("income_statements", "year", 0, 0, 0, 0, 0, 0, "", 0, 0),
     ]
     found = cells(status_table(rows))
-    assert [row[0] for row in found[2:]] == ["splits", "not asked for: news, income_statements"]
+    assert [row[0] for row in found[2:]] == ["splits", "not requested: news, income_statements"]
 
 
 def test_status_table_given_markup_in_a_name_prints_it_as_it_is():

@@ -1,6 +1,6 @@
 """Which partitions of a partitioned check are good, bad or running, at the scale of a lake.
 
-Dagster builds this state anew for every page, from all evaluations one by one, with a query each:
+Dagster rebuilds this state for every page, from all evaluations one by one, with a query each:
 minutes for 50,000 ticker-sessions. Here the state is kept in the process, what is new is asked for
 once, and sets of keys are united instead of single keys.
 """

@@ -30,7 +30,7 @@ _CHUNK = 1 << 16
 
 
 class ComputeLogs(LocalComputeLogManager):
-    """Output in files below an instance's folder, and where it would have gone too."""
+    """Output in files below an instance's folder, and also where it would have gone."""
 
     @classmethod
     def from_config_value(
