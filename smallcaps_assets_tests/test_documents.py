@@ -67,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The arguments of every `smallcaps` command on a page."""
-    text = text_of(page)
+    text = text_of(page).replace("\\\n", "")  # a command may go on in the next line
     inline = [code.replace("\n", " ") for code in INLINE.findall(BLOCK.sub("", text))]
     indented = re.findall(r"^    (.*)$", text, re.MULTILINE)
     lines = [*"\n".join(BLOCK.findall(text)).splitlines(), *indented, *inline]
