@@ -39,34 +39,34 @@ class DensityFigures:
     cost: TickCost
 
 
-def density_measures(found: Sequence[DensityFigures]) -> list[Measure]:
+def density_measures(figures: Sequence[DensityFigures]) -> list[Measure]:
     """The figures that sum up each span."""
     rows = [
-        ("sessions", [len(one.sessions) for one in found]),
-        ("selected ticker-days", [_days(one.watchlist) for one in found]),
-        ("tickers selected at least once", [one.watchlist["ticker"].n_unique() for one in found]),
+        ("sessions", [len(one.sessions) for one in figures]),
+        ("selected ticker-days", [_days(one.watchlist) for one in figures]),
+        ("tickers selected at least once", [one.watchlist["ticker"].n_unique() for one in figures]),
     ]
     measures = [Measure(name, tuple(values)) for name, values in rows]
     for rule in RULES:
-        means = tuple(_per_session(one, rule) for one in found)
+        means = tuple(_per_session(one, rule) for one in figures)
         measures.append(Measure(f"{rule} days per session", means, human.decimal))
     return [
         *measures,
         Measure(
             f"days with a change of {LARGE_CHANGE:.0%} or more",
-            tuple(_large(one.counts) for one in found),
+            tuple(_large(one.counts) for one in figures),
             partial(human.percent, decimals=2),
             is_share=True,
         ),
-        Measure("dollars traded per session", tuple(map(_dollars, found)), human.dollars),
+        Measure("dollars traded per session", tuple(map(_dollars, figures)), human.dollars),
         Measure(
             "of them in days worth their ticks",
-            tuple(map(selected_share, found)),
+            tuple(map(selected_share, figures)),
             human.percent,
             is_share=True,
         ),
-        *_around_measures(found),
-        *cost_measures(found),
+        *_around_measures(figures),
+        *cost_measures(figures),
     ]
 
 
@@ -96,15 +96,15 @@ def selected_share(one: DensityFigures) -> float | None:
     return float(one.dollars["selected"].sum()) / market if market else None
 
 
-def _around_measures(found: Sequence[DensityFigures]) -> list[Measure]:
+def _around_measures(figures: Sequence[DensityFigures]) -> list[Measure]:
     """Median relative volume the session before and on the day of each kind of event."""
     return [
         Measure(
             f"median relative volume {when} {event}",
-            tuple(_median(one.around[event], offset) for one in found),
+            tuple(_median(one.around[event], offset) for one in figures),
             human.decimal,
         )
-        for event in found[0].around
+        for event in figures[0].around
         for when, offset in (("the session before", -1), ("on the day of", 0))
     ]
 
@@ -114,9 +114,9 @@ def _median(around: pl.DataFrame, offset: int) -> float | None:
     return rows["median"][0] if len(rows) else None
 
 
-def cost_measures(found: Sequence[DensityFigures]) -> list[Measure]:
+def cost_measures(figures: Sequence[DensityFigures]) -> list[Measure]:
     """What the ticks of each span's days would cost."""
-    costs = [one.cost for one in found]
+    costs = [one.cost for one in figures]
     return [
         Measure("ticker-sessions worth their ticks", tuple(c.ticker_sessions for c in costs)),
         Measure("requests for their trades", tuple(c.requests for c in costs)),

@@ -34,44 +34,44 @@ from smallcaps_assets.reports.sections import (
 )
 
 
-def density_page(found: Sequence[DensityFigures], market: str) -> str:
+def density_page(figures: Sequence[DensityFigures], market: str) -> str:
     """The HTML of the report on one or two spans."""
     sections = [
-        _selection(found),
-        _runners(found),
-        _changes(found),
-        _around(found),
-        _dollars_section(found),
-        _cost(found),
+        _selection(figures),
+        _runners(figures),
+        _changes(figures),
+        _around(figures),
+        _dollars_section(figures),
+        _cost(figures),
     ]
-    if len(found) > 1:
-        versus = measures_grid(density_measures(found), [one.span for one in found])
+    if len(figures) > 1:
+        versus = measures_grid(density_measures(figures), [one.span for one in figures])
         sections = [Section("compare", "Side by side", grids=[[versus]]), *sections]
-    return render_page("Density of selected days", market, found, _cards(found), sections)
+    return render_page("Density of selected days", market, figures, _cards(figures), sections)
 
 
-def _cards(found: Sequence[DensityFigures]) -> list[tuple[str, str]]:
+def _cards(figures: Sequence[DensityFigures]) -> list[tuple[str, str]]:
     """The most telling figures, for two spans of both."""
-    days = [one.cost.ticker_sessions for one in found]
-    per = [one.cost.ticker_sessions / max(1, len(one.sessions)) for one in found]
+    days = [one.cost.ticker_sessions for one in figures]
+    per = [one.cost.ticker_sessions / max(1, len(one.sessions)) for one in figures]
     return [
         (both(human.count(d) for d in days), "ticker-days worth their ticks"),
         (both(human.decimal(p) for p in per), "of them per session"),
         (
-            both(human.percent(selected_share(one)) for one in found),
+            both(human.percent(selected_share(one)) for one in figures),
             "of the dollars traded, in them",
         ),
-        (both(human.size(1e9 * one.cost.gigabytes) for one in found), "of trades to fetch"),
+        (both(human.size(1e9 * one.cost.gigabytes) for one in figures), "of trades to fetch"),
     ]
 
 
 # Sections ----------------------------------------------------------------------------------------
-def _selection(found: Sequence[DensityFigures]) -> Section:
+def _selection(figures: Sequence[DensityFigures]) -> Section:
     tables = [
-        [_rule_grid(one, by, titled(f"By {name}", one, found), is_folded) for one in found]
+        [_rule_grid(one, by, titled(f"By {name}", one, figures), is_folded) for one in figures]
         for by, name, is_folded in (("1y", "year", False), ("1mo", "month", True))
     ]
-    over_time = [selected_days_plot(one.watchlist) for one in found]
+    over_time = [selected_days_plot(one.watchlist) for one in figures]
     return Section(
         "selection",
         "Selected days",
@@ -79,7 +79,7 @@ def _selection(found: Sequence[DensityFigures]) -> Section:
         " holds; in the tables it counts under every rule that it met. Means and medians are per"
         " session, those without a selected day among them.",
         plots=over_time,
-        small=[plots.per_session_plot(found)] if len(found) > 1 else [],
+        small=[plots.per_session_plot(figures)] if len(figures) > 1 else [],
         grids=tables,
         empty="No ticker-day met a selection rule in these sessions.",
     )
@@ -107,16 +107,16 @@ def _period(day: object, by: str) -> str:
     return str(day)[: 4 if by == "1y" else 7]
 
 
-def _runners(found: Sequence[DensityFigures]) -> Section:
+def _runners(figures: Sequence[DensityFigures]) -> Section:
     grids = []
-    for one in found:
+    for one in figures:
         rows = top_runners(one.watchlist, "1y")
         texts = [
             [_period(period, "1y"), ticker, human.count(days), human.percent(biggest, signed=True)]
             for period, ticker, days, biggest in rows.iter_rows()
         ]
         columns = ["year", "ticker", "info-rich days", "biggest change"]
-        title = titled("Most info-rich days of the year", one, found)
+        title = titled("Most info-rich days of the year", one, figures)
         grids.append(Grid(columns, texts, title, names=["ticker"], is_folded=len(texts) > 30))
     return Section(
         "runners",
@@ -127,16 +127,19 @@ def _runners(found: Sequence[DensityFigures]) -> Section:
     )
 
 
-def _changes(found: Sequence[DensityFigures]) -> Section:
+def _changes(figures: Sequence[DensityFigures]) -> Section:
     return Section(
         "changes",
         "Changes of price",
         "Close against previous close on one share basis, all ticker-days with metrics. A tail that"
         " is thick on one side at a round factor hints at splits that the vendor's list lacks.",
-        small=[plots.change_plot(found), plots.tails_plot(found)],
+        small=[plots.change_plot(figures), plots.tails_plot(figures)],
         grids=[
-            *([_tail_grid(one, titled("Tails by year", one, found))] for one in found),
-            [_threshold_grid(one, titled("Per thousand ticker-days", one, found)) for one in found],
+            *([_tail_grid(one, titled("Tails by year", one, figures))] for one in figures),
+            [
+                _threshold_grid(one, titled("Per thousand ticker-days", one, figures))
+                for one in figures
+            ],
         ],
         empty="There are no daily metrics of these sessions.",
     )
@@ -167,27 +170,27 @@ def _threshold_grid(one: DensityFigures, title: str) -> Grid:
     return Grid(["change", "rises", "falls"], texts, title)
 
 
-def _around(found: Sequence[DensityFigures]) -> Section:
+def _around(figures: Sequence[DensityFigures]) -> Section:
     return Section(
         "around",
         "Relative volume around halts and splits",
         "Volume against the mean of the previous 30 sessions, from five sessions before to five"
         " after. News lifts the day itself; a median that is high before a halt or a split would"
         " mean that a gap in the data or a wrong share basis has bent the mean.",
-        small=[plots.around_plot(found, event) for event in found[0].around],
-        grids=[[_around_grid(found, event)] for event in found[0].around],
+        small=[plots.around_plot(figures, event) for event in figures[0].around],
+        grids=[[_around_grid(figures, event)] for event in figures[0].around],
         empty="No halt and no split is known of these sessions.",
     )
 
 
-def _around_grid(found: Sequence[DensityFigures], event: str) -> Grid:
-    offsets = sorted({n for one in found for n in one.around[event]["offset"]})
+def _around_grid(figures: Sequence[DensityFigures], event: str) -> Grid:
+    offsets = sorted({n for one in figures for n in one.around[event]["offset"]})
     rows = []
     for offset in offsets:
-        at = [one.around[event].filter(pl.col("offset") == offset) for one in found]
+        at = [one.around[event].filter(pl.col("offset") == offset) for one in figures]
         texts = [t for rows_at in at for t in _around_texts(rows_at)]
         rows.append([f"{offset:+d}" if offset else "the day itself", *texts])
-    names = [f" {one.span.name}" if len(found) > 1 else "" for one in found]
+    names = [f" {one.span.name}" if len(figures) > 1 else "" for one in figures]
     columns = [f"{kind}{name}" for name in names for kind in ("days", "median", "mean")]
     return Grid(["session", *columns], rows, f"Around {event}", is_folded=True)
 
@@ -199,16 +202,17 @@ def _around_texts(at: pl.DataFrame) -> list[str]:
     return [human.count(row["count"]), human.decimal(row["median"]), human.decimal(row["mean"])]
 
 
-def _dollars_section(found: Sequence[DensityFigures]) -> Section:
+def _dollars_section(figures: Sequence[DensityFigures]) -> Section:
     return Section(
         "dollars",
         "Dollars traded",
         "Of all ticker-days with metrics, and of those among them that are worth their ticks:"
         " a rule that asks for ticks selects them.",
         small=[
-            plots.dollars_plot(one.dollars, titled("Dollars traded", one, found)) for one in found
+            plots.dollars_plot(one.dollars, titled("Dollars traded", one, figures))
+            for one in figures
         ],
-        grids=[[_dollar_grid(one, titled("By year", one, found)) for one in found]],
+        grids=[[_dollar_grid(one, titled("By year", one, figures)) for one in figures]],
         empty="There are no daily metrics of these sessions.",
     )
 
@@ -227,11 +231,11 @@ def _dollar_grid(one: DensityFigures, title: str) -> Grid:
     return Grid(["year", "market", "selected", "share"], texts, title)
 
 
-def _cost(found: Sequence[DensityFigures]) -> Section:
+def _cost(figures: Sequence[DensityFigures]) -> Section:
     return Section(
         "cost",
         "What their ticks would cost",
         "The ticker-sessions that the tick rules select, in pages of 50,000 trades. Look first,"
         " then decide which periods' ticks to fetch: set ticks = true of the period.",
-        grids=[[measures_grid(cost_measures(found), [one.span for one in found])]],
+        grids=[[measures_grid(cost_measures(figures), [one.span for one in figures])]],
     )

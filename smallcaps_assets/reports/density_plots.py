@@ -39,15 +39,15 @@ _CHANGES = (-0.75, -0.5, 0, 1, 3)
 _QUANTILES = {"q_0.001": RED, "q_0.01": AMBER, "q_0.99": BLUE, "q_0.999": GREEN}
 
 
-def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
+def per_session_plot(figures: Sequence[DensityFigures]) -> Plot | None:
     """Mean selected days per session by rule, a bar per span."""
-    if all(one.watchlist.is_empty() for one in found):
+    if all(one.watchlist.is_empty() for one in figures):
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.4, 0.15, span_top(span_names(found)))
-        width = 0.8 / len(found)
-        for number, one in enumerate(found):
+        axes = panel(figure, 0.6, 0.4, 0.15, span_top(span_names(figures)))
+        width = 0.8 / len(figures)
+        for number, one in enumerate(figures):
             counts = [(one.watchlist["rule"] == rule).sum() for rule in PRECEDENCE]
             heights = np.array(counts) / max(1, len(one.sessions))
             places = np.arange(len(PRECEDENCE)) + (number + 0.5) * width - 0.4
@@ -57,21 +57,21 @@ def per_session_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.set_xticks(range(len(PRECEDENCE)), [r.replace("_", "\n") for r in PRECEDENCE])
         axes.tick_params(axis="x", labelsize=8)
         axes.set_ylabel("ticker-days")
-        name_spans(axes, "Selected days per session", span_names(found))
+        name_spans(axes, "Selected days per session", span_names(figures))
 
     return draw_plot(draw, "Mean number of selected days per session by rule.", SMALL, SMALL_NARROW)
 
 
-def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
+def change_plot(figures: Sequence[DensityFigures]) -> Plot | None:
     """Share of ticker-days by change, on log scales."""
-    if all(one.histogram.is_empty() for one in found):
+    if all(one.histogram.is_empty() for one in figures):
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.7, 0.5, 0.2, span_top(span_names(found)))
+        axes = panel(figure, 0.7, 0.5, 0.2, span_top(span_names(figures)))
         bins = np.arange(-LONGEST_BIN, LONGEST_BIN + 1)
-        least = 100 / max(1, *(int(one.histogram["days"].sum()) for one in found))
-        for number, one in enumerate(found):
+        least = 100 / max(1, *(int(one.histogram["days"].sum()) for one in figures))
+        for number, one in enumerate(figures):
             held = dict(one.histogram.iter_rows())
             days = np.array([held.get(int(n), 0) for n in bins], float)
             shares = 100 * days / max(1.0, days.sum())
@@ -91,15 +91,15 @@ def change_plot(found: Sequence[DensityFigures]) -> Plot | None:
         axes.set_xlabel("change of the day, log scale; dashed: the selection's threshold")
         axes.xaxis.label.set_fontsize(8 if is_narrow else 9)
         axes.set_ylabel("ticker-days (%)")
-        name_spans(axes, "Distribution of changes", span_names(found))
+        name_spans(axes, "Distribution of changes", span_names(figures))
 
     return draw_plot(draw, "Distribution of the days' changes of price.", SMALL, SMALL_NARROW)
 
 
-def tails_plot(found: Sequence[DensityFigures]) -> Plot | None:
+def tails_plot(figures: Sequence[DensityFigures]) -> Plot | None:
     """Outer quantiles of the change by year; the years of both spans on one axis."""
     rows = (
-        pl.concat([one.tails for one in found])
+        pl.concat([one.tails for one in figures])
         .unique("period", keep="first", maintain_order=True)
         .sort("period")
     )
@@ -120,14 +120,14 @@ def tails_plot(found: Sequence[DensityFigures]) -> Plot | None:
     return draw_plot(draw, "Outer quantiles of the changes by year.", SMALL, SMALL_NARROW)
 
 
-def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
+def around_plot(figures: Sequence[DensityFigures], event: str) -> Plot | None:
     """Median relative volume from five sessions before an event to five after."""
-    if all(one.around[event].is_empty() for one in found):
+    if all(one.around[event].is_empty() for one in figures):
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.6, 0.5, 0.2, span_top(span_names(found)))
-        for number, one in enumerate(found):
+        axes = panel(figure, 0.6, 0.5, 0.2, span_top(span_names(figures)))
+        for number, one in enumerate(figures):
             rows = one.around[event]
             axes.plot(
                 rows["offset"].to_numpy(), rows["median"].to_numpy(), "o-", ms=4,
@@ -139,7 +139,7 @@ def around_plot(found: Sequence[DensityFigures], event: str) -> Plot | None:
         axes.set_xticks(range(-5, 6), ["0" if n == 0 else f"{n:+d}" for n in range(-5, 6)])
         axes.set_xlabel("sessions after the event")
         axes.set_ylabel("median relative volume")
-        name_spans(axes, f"Around {event}", span_names(found))
+        name_spans(axes, f"Around {event}", span_names(figures))
 
     alt = f"Median relative volume in the sessions around {event}."
     return draw_plot(draw, alt, SMALL, SMALL_NARROW)

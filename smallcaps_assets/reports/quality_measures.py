@@ -27,7 +27,7 @@ class QualityFigures:
     daily_metrics; `reconciled` is `quality.reconciliation`, `bars` `quality.tape_shares`, `labels`
     `quality.label_balance` by month; `excluded` is `diagnostics.excluded_by_reason` of `tapes` out
     of `stored_tapes` ticker-sessions, `refused_tapes` more could not be classified. `short` has the
-    key of each selected ticker-session without trades or with far too few, and what was found;
+    key of each selected ticker-session without trades or with far too few, and what was figures;
     `outside` the key and the events of each that lies in no period; `empties` has table, key,
     tickers, is_confirmed, text of what came without rows although some are expected.
     """
@@ -51,7 +51,7 @@ class QualityFigures:
     refused_tapes: int = 0
 
 
-def quality_measures(found: Sequence[QualityFigures]) -> list[Measure]:
+def quality_measures(figures: Sequence[QualityFigures]) -> list[Measure]:
     """The figures that sum up each span."""
     percent = partial(human.percent, decimals=2)
 
@@ -62,28 +62,34 @@ def quality_measures(found: Sequence[QualityFigures]) -> list[Measure]:
         return Measure(name, tuple(values), percent, is_share=True)
 
     return [
-        share("vendor tickers answered for", [answered_share(one) for one in found]),
-        count("missing partitions", [int(one.gaps["missing"].sum()) for one in found]),
-        count("failed partitions", [len(one.failures) for one in found]),
-        count("empty partitions", [len(one.empties) for one in found]),
-        count("of them unconfirmed", [_unconfirmed(one) for one in found]),
-        count("checks looked at", [len(one.checks) for one in found]),
-        count("checks that found a defect", [int(one.checks["is_error"].sum()) for one in found]),
-        count("checks with something to look at", [_warnings(one) for one in found]),
-        count("selected days without trades or far too few", [len(one.short) for one in found]),
-        count("weighted events in no period", [int(one.outside["events"].sum()) for one in found]),
-        count("suspect corporate actions", [len(one.suspects) for one in found]),
-        share("minutes in the daily volume", [_minutes(one) for one in found]),
-        share("median of eligible trades in the minutes", [_tape(one) for one in found]),
-        count("ticker-sessions with bars", [len(one.bars) for one in found]),
-        share("of them over 20 % at the clamp", [_mean(one, "is_often_clamped") for one in found]),
-        share("of them over 300 s between bars", [_mean(one, "is_slow") for one in found]),
-        share("of them too few for their dollars", [_mean(one, "is_scarce") for one in found]),
+        share("vendor tickers answered for", [answered_share(one) for one in figures]),
+        count("missing partitions", [int(one.gaps["missing"].sum()) for one in figures]),
+        count("failed partitions", [len(one.failures) for one in figures]),
+        count("empty partitions", [len(one.empties) for one in figures]),
+        count("of them unconfirmed", [_unconfirmed(one) for one in figures]),
+        count("checks looked at", [len(one.checks) for one in figures]),
+        count(
+            "checks that found a defect", [int(one.checks["is_error"].sum()) for one in figures]
+        ),
+        count("checks with something to look at", [_warnings(one) for one in figures]),
+        count("selected days without trades or far too few", [len(one.short) for one in figures]),
+        count(
+            "weighted events in no period", [int(one.outside["events"].sum()) for one in figures]
+        ),
+        count("suspect corporate actions", [len(one.suspects) for one in figures]),
+        share("minutes in the daily volume", [_minutes(one) for one in figures]),
+        share("median of eligible trades in the minutes", [_tape(one) for one in figures]),
+        count("ticker-sessions with bars", [len(one.bars) for one in figures]),
+        share(
+            "of them over 20 % at the clamp", [_mean(one, "is_often_clamped") for one in figures]
+        ),
+        share("of them over 300 s between bars", [_mean(one, "is_slow") for one in figures]),
+        share("of them too few for their dollars", [_mean(one, "is_scarce") for one in figures]),
         *(
-            share(f"labels: {outcome.name}", [_labels(one, value) for one in found])
+            share(f"labels: {outcome.name}", [_labels(one, value) for one in figures])
             for value, outcome in OUTCOMES.items()
         ),
-        share("volume left out of the sampled tapes", [_excluded(one) for one in found]),
+        share("volume left out of the sampled tapes", [_excluded(one) for one in figures]),
     ]
 
 

@@ -31,40 +31,40 @@ from smallcaps_assets.reports.spans import Measure
 MOST_ROWS = 50
 
 
-def quality_page(found: Sequence[QualityFigures], market: str) -> str:
+def quality_page(figures: Sequence[QualityFigures], market: str) -> str:
     """The HTML of the report on one or two spans."""
-    measures = measures_grid(quality_measures(found), [one.span for one in found])
-    heading = "Side by side" if len(found) > 1 else "In figures"
+    measures = measures_grid(quality_measures(figures), [one.span for one in figures])
+    heading = "Side by side" if len(figures) > 1 else "In figures"
     sections = [
         Section("figures", heading, grids=[[measures]]),
-        _coverage(found),
-        _gaps(found),
-        _failures(found),
-        _empties(found),
-        _checks(found),
-        _losses(found),
-        _suspects(found),
-        _reconciliation(found),
-        _bars(found),
-        _balance(found),
-        _left_out(found),
+        _coverage(figures),
+        _gaps(figures),
+        _failures(figures),
+        _empties(figures),
+        _checks(figures),
+        _losses(figures),
+        _suspects(figures),
+        _reconciliation(figures),
+        _bars(figures),
+        _balance(figures),
+        _left_out(figures),
     ]
-    return render_page("Data quality", market, found, _cards(found), sections)
+    return render_page("Data quality", market, figures, _cards(figures), sections)
 
 
-def _cards(found: Sequence[QualityFigures]) -> list[tuple[str, str]]:
+def _cards(figures: Sequence[QualityFigures]) -> list[tuple[str, str]]:
     """The most telling figures, for two spans of both."""
-    bad = [int((~one.checks["is_good"]).sum()) for one in found]
+    bad = [int((~one.checks["is_good"]).sum()) for one in figures]
     return [
         (
-            both(human.percent(answered_share(one)) for one in found),
+            both(human.percent(answered_share(one)) for one in figures),
             "of vendor tickers answered for",
         ),
         (
-            both(human.count(int(one.gaps["missing"].sum())) for one in found),
+            both(human.count(int(one.gaps["missing"].sum())) for one in figures),
             "partitions missing",
         ),
-        (both(human.count(len(one.failures)) for one in found), "partitions failed"),
+        (both(human.count(len(one.failures)) for one in figures), "partitions failed"),
         (both(human.count(n) for n in bad), "checks not passed"),
     ]
 
@@ -75,15 +75,17 @@ def _first(count: int) -> str:
     return f"The first {MOST_ROWS} of {count:,}; --json gives all." if count > MOST_ROWS else ""
 
 
-def _coverage(found: Sequence[QualityFigures]) -> Section:
+def _coverage(figures: Sequence[QualityFigures]) -> Section:
     return Section(
         "coverage",
         "Coverage of the vendor's tables",
         "For how many of its expected tickers each table has rows, or the answer that"
         " there are none. The next run retries what failed; what the plan does not"
         " cover needs another plan or route. White: nothing was expected.",
-        plots=[plots.coverage_plot(one.coverage) for one in found],
-        grids=[[_coverage_grid(one, titled("Tickers x sessions", one, found))] for one in found],
+        plots=[plots.coverage_plot(one.coverage) for one in figures],
+        grids=[
+            [_coverage_grid(one, titled("Tickers x sessions", one, figures))] for one in figures
+        ],
         empty="The table coverage is empty; `smallcaps run` makes it.",
     )
 
@@ -97,16 +99,16 @@ def _coverage_grid(one: QualityFigures, title: str) -> Grid:
     return Grid(columns, texts, title)
 
 
-def _gaps(found: Sequence[QualityFigures]) -> Section:
+def _gaps(figures: Sequence[QualityFigures]) -> Section:
     grids = []
-    for one in found:
+    for one in figures:
         rows = one.gaps.filter(pl.col("missing") > 0)
         texts = [
             [row["table"], human.count(row["expected"]), human.count(row["missing"]), row["runs"]]
             for row in rows.iter_rows(named=True)
         ]
         columns = ["table", "expected", "missing", "which"]
-        grids.append(Grid(columns, texts, titled("Missing", one, found), words=["which"]))
+        grids.append(Grid(columns, texts, titled("Missing", one, figures), words=["which"]))
     return Section(
         "gaps",
         "Gaps against the calendar",
@@ -117,12 +119,12 @@ def _gaps(found: Sequence[QualityFigures]) -> Section:
     )
 
 
-def _failures(found: Sequence[QualityFigures]) -> Section:
+def _failures(figures: Sequence[QualityFigures]) -> Section:
     grids = []
-    for one in found:
+    for one in figures:
         texts = [list(row) for row in one.failures.head(MOST_ROWS).iter_rows()]
         columns, note = ["table", "partition", "kind", "reason"], _first(len(one.failures))
-        title = titled("Failed", one, found)
+        title = titled("Failed", one, figures)
         grids.append(Grid(columns, texts, title, note, ["reason"], ["partition", "kind"]))
     return Section(
         "failures",
@@ -133,13 +135,13 @@ def _failures(found: Sequence[QualityFigures]) -> Section:
     )
 
 
-def _empties(found: Sequence[QualityFigures]) -> Section:
+def _empties(figures: Sequence[QualityFigures]) -> Section:
     grids = []
-    for one in found:
+    for one in figures:
         rows = one.empties.sort("is_confirmed", maintain_order=True).head(MOST_ROWS)
         texts = [list(row) for row in rows.select("table", "key", "text").iter_rows()]
         columns, note = ["table", "partition", "what is known"], _first(len(one.empties))
-        title = titled("Empty", one, found)
+        title = titled("Empty", one, figures)
         grids.append(Grid(columns, texts, title, note, ["what is known"], ["partition"]))
     return Section(
         "empties",
@@ -151,10 +153,10 @@ def _empties(found: Sequence[QualityFigures]) -> Section:
     )
 
 
-def _checks(found: Sequence[QualityFigures]) -> Section:
+def _checks(figures: Sequence[QualityFigures]) -> Section:
     grids = []
-    for one in found:
-        grids.append([_check_grid(one, titled("Checks by table", one, found))])
+    for one in figures:
+        grids.append([_check_grid(one, titled("Checks by table", one, figures))])
         bad = one.checks.filter(~pl.col("is_good")).sort("is_error", "table", descending=True)
         texts = [
             [
@@ -166,7 +168,7 @@ def _checks(found: Sequence[QualityFigures]) -> Section:
             for row in bad.head(MOST_ROWS).iter_rows(named=True)
         ]
         columns = ["table", "partition", "kind", "found"]
-        title = titled("Not passed", one, found)
+        title = titled("Not passed", one, figures)
         named = ["partition", "kind"]
         grids.append([Grid(columns, texts, title, _first(len(bad)), ["found"], named)])
     return Section(
@@ -196,13 +198,13 @@ def _check_grid(one: QualityFigures, title: str) -> Grid:
     return Grid(columns, texts, title, names=["check"], is_folded=True)
 
 
-def _losses(found: Sequence[QualityFigures]) -> Section:
+def _losses(figures: Sequence[QualityFigures]) -> Section:
     grids = []
-    for one in found:
+    for one in figures:
         kinds = (("Short of trades", one.short), ("In no period", one.outside))
         for words, rows in kinds:
             texts = [[str(value) for value in row] for row in rows.head(MOST_ROWS).iter_rows()]
-            title, note = titled(words, one, found), _first(len(rows))
+            title, note = titled(words, one, figures), _first(len(rows))
             grids.append(Grid(rows.columns, texts, title, note, ["found"], ["key"]))
     return Section(
         "losses",
@@ -215,15 +217,15 @@ def _losses(found: Sequence[QualityFigures]) -> Section:
     )
 
 
-def _suspects(found: Sequence[QualityFigures]) -> Section:
+def _suspects(figures: Sequence[QualityFigures]) -> Section:
     grids = []
-    for one in found:
+    for one in figures:
         texts = [
             [str(day), ticker, human.percent(change, signed=True), reason or ""]
             for day, ticker, change, reason in one.suspects.head(MOST_ROWS).iter_rows()
         ]
         columns, note = ["date", "ticker", "change", "why"], _first(len(one.suspects))
-        title = titled(f"Out of {one.metric_days:,} ticker-days", one, found)
+        title = titled(f"Out of {one.metric_days:,} ticker-days", one, figures)
         grids.append(Grid(columns, texts, title, note, words=["why"], names=["ticker"]))
     return Section(
         "suspects",
@@ -236,7 +238,7 @@ def _suspects(found: Sequence[QualityFigures]) -> Section:
     )
 
 
-def _reconciliation(found: Sequence[QualityFigures]) -> Section:
+def _reconciliation(figures: Sequence[QualityFigures]) -> Section:
     names = {
         "compared": "ticker-days with both",
         "more": "more in the minutes than in the day",
@@ -244,11 +246,11 @@ def _reconciliation(found: Sequence[QualityFigures]) -> Section:
         "without_minutes": "of them without minutes",
     }
     measures = [
-        Measure(words, tuple(int(one.reconciled[name].sum()) for one in found))
+        Measure(words, tuple(int(one.reconciled[name].sum()) for one in figures))
         for name, words in names.items()
     ]
-    is_empty = not any(one.reconciled["traded"].sum() for one in found)
-    grid = measures_grid([] if is_empty else measures, [one.span for one in found])
+    is_empty = not any(one.reconciled["traded"].sum() for one in figures)
+    grid = measures_grid([] if is_empty else measures, [one.span for one in figures])
     return Section(
         "reconciliation",
         "Daily bars, minutes and trades",
@@ -256,30 +258,30 @@ def _reconciliation(found: Sequence[QualityFigures]) -> Section:
         " the eligible trades. What is missing is after hours, in auctions, or not eligible; more"
         " than 100 % means that one of the two is stale. Trades are compared by the volume of the"
         " dollar imbalance bars, which holds every eligible trade.",
-        small=[plots.minutes_plot(found), plots.tape_plot(found)],
+        small=[plots.minutes_plot(figures), plots.tape_plot(figures)],
         grids=[[grid]],
     )
 
 
-def _bars(found: Sequence[QualityFigures]) -> Section:
+def _bars(figures: Sequence[QualityFigures]) -> Section:
     return Section(
         "bars",
         "Bars",
         "Dollar imbalance bars by ticker-session. Many bars at the clamp, or minutes between them,"
         " mean that the target does not suit these tickers: see bars.activity_scale. Dashed: the"
         " limits of the check.",
-        small=[plots.clamp_plot(found), plots.spacing_plot(found)],
+        small=[plots.clamp_plot(figures), plots.spacing_plot(figures)],
         empty="No bars are stored.",
     )
 
 
-def _balance(found: Sequence[QualityFigures]) -> Section:
+def _balance(figures: Sequence[QualityFigures]) -> Section:
     return Section(
         "labels",
         "Balance of the labels",
         "Of all rows of the dataset; the run report shows them by view.",
-        small=[plots.balance_plot(one.labels, titled("Labels", one, found)) for one in found],
-        grids=[[_label_grid(one, titled("Events by label", one, found)) for one in found]],
+        small=[plots.balance_plot(one.labels, titled("Labels", one, figures)) for one in figures],
+        grids=[[_label_grid(one, titled("Events by label", one, figures)) for one in figures]],
         empty="No dataset is stored.",
     )
 
@@ -294,28 +296,29 @@ def _label_grid(one: QualityFigures, title: str) -> Grid:
     return Grid(["label", "rows", "known rows"], texts if held else [], title)
 
 
-def _left_out(found: Sequence[QualityFigures]) -> Section:
+def _left_out(figures: Sequence[QualityFigures]) -> Section:
     looked = "; ".join(
-        f"{one.tapes:,} of {one.stored_tapes:,}" + (f" ({one.span.name})" if len(found) > 1 else "")
-        for one in found
+        f"{one.tapes:,} of {one.stored_tapes:,}"
+        + (f" ({one.span.name})" if len(figures) > 1 else "")
+        for one in figures
     )
-    refused = sum(one.refused_tapes for one in found)
+    refused = sum(one.refused_tapes for one in figures)
     unclear = f" {refused:,} more have too much volume under unknown conditions." if refused else ""
     grids = []
-    for one in found:
+    for one in figures:
         texts = [
             [reason, human.count(trades), human.count(volume), human.percent(share, 2)]
             for reason, trades, volume, share in one.excluded.iter_rows()
         ]
         columns = ["reason", "trades", "shares", "of all volume"]
-        title = titled("Left out", one, found)
+        title = titled("Left out", one, figures)
         grids.append(Grid(columns, texts, title))
     return Section(
         "excluded",
         "Volume left out of the tapes",
         "Trades that are neither flow nor price, by the strictest of their conditions. Classified"
         f" again from a sample of the stored tapes, evenly spread: {looked}.{unclear}",
-        small=[plots.excluded_plot(found)],
+        small=[plots.excluded_plot(figures)],
         grids=[grids],
         empty="No tape is stored.",
     )

@@ -99,14 +99,14 @@ def _answered(axes: Axes, place: int, rows: pl.DataFrame) -> None:
         axes.barh(place, right - left, 0.86, left, color=_ANSWERED[number][0], lw=0)
 
 
-def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
+def minutes_plot(figures: Sequence[QualityFigures]) -> Plot | None:
     """Which share of the daily volume the minutes hold, over time."""
-    parts = [one.reconciled.filter(pl.col("daily") > 0) for one in found]
+    parts = [one.reconciled.filter(pl.col("daily") > 0) for one in figures]
     if all(part.is_empty() for part in parts):
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.8, 0.46, 0.2, span_top(span_names(found)))
+        axes = panel(figure, 0.8, 0.46, 0.2, span_top(span_names(figures)))
         for number, part in enumerate(parts):
             if part.is_empty():
                 continue
@@ -121,36 +121,41 @@ def minutes_plot(found: Sequence[QualityFigures]) -> Plot | None:
         axes.axhline(100, color=MUTED, lw=1, ls=(0, (3, 2)))
         axes.set_ylabel("minutes / daily volume (%)")
         date_axis(axes, True)
-        name_spans(axes, "Minutes in the daily volume", span_names(found))
+        name_spans(axes, "Minutes in the daily volume", span_names(figures))
 
     return draw_plot(draw, "Minutes' share of the daily volume over time.", SMALL, SMALL_NARROW)
 
 
-def tape_plot(found: Sequence[QualityFigures]) -> Plot | None:
+def tape_plot(figures: Sequence[QualityFigures]) -> Plot | None:
     """Eligible trades as a share of the minutes' volume, over ticker-sessions."""
-    values = [100 * one.bars["tape_share"].drop_nulls().to_numpy() for one in found]
+    values = [100 * one.bars["tape_share"].drop_nulls().to_numpy() for one in figures]
     edges = np.linspace(0, 120, 49)
     return _histogram(
-        found, values, edges, "Eligible trades in the minutes' volume", "share (%)",
+        figures, values, edges, "Eligible trades in the minutes' volume", "share (%)",
         limits=(100 * MIN_VOLUME_SHARE, 100),
     )  # fmt: skip
 
 
-def clamp_plot(found: Sequence[QualityFigures]) -> Plot | None:
+def clamp_plot(figures: Sequence[QualityFigures]) -> Plot | None:
     """Share of each ticker-session's bars whose threshold stood at the clamp."""
-    values = [100 * one.bars["clamped_share"].to_numpy() for one in found]
+    values = [100 * one.bars["clamped_share"].to_numpy() for one in figures]
     edges = np.linspace(0, 100, 41)
     return _histogram(
-        found, values, edges, "Bars at the clamp", "share of bars (%)", limits=(100 * MAX_CLAMPED,)
+        figures,
+        values,
+        edges,
+        "Bars at the clamp",
+        "share of bars (%)",
+        limits=(100 * MAX_CLAMPED,),
     )
 
 
-def spacing_plot(found: Sequence[QualityFigures]) -> Plot | None:
+def spacing_plot(figures: Sequence[QualityFigures]) -> Plot | None:
     """Median seconds between the bars of each ticker-session, on a log scale."""
-    values = [np.log10(one.bars["spacing_seconds"].clip(1, 3600).to_numpy()) for one in found]
+    values = [np.log10(one.bars["spacing_seconds"].clip(1, 3600).to_numpy()) for one in figures]
     edges = np.linspace(0, np.log10(3600), 41)
     return _histogram(
-        found, values, edges, "Median time between bars", "seconds, log scale",
+        figures, values, edges, "Median time between bars", "seconds, log scale",
         limits=(float(np.log10(MAX_SPACING_SECONDS)),), ticks=_SECONDS,
     )  # fmt: skip
 
@@ -185,10 +190,10 @@ def balance_plot(labels: pl.DataFrame, title: str) -> Plot | None:
     )
 
 
-def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
+def excluded_plot(figures: Sequence[QualityFigures]) -> Plot | None:
     """Share of the sampled volume that each reason has left out."""
     reasons = (
-        pl.concat([one.excluded.select("reason", "share") for one in found])
+        pl.concat([one.excluded.select("reason", "share") for one in figures])
         .group_by("reason")
         .agg(pl.col("share").max())
         .sort("share", "reason", descending=[True, False])
@@ -199,11 +204,11 @@ def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 2.15, 0.5, 0.25, span_top(span_names(found)))
+        axes = panel(figure, 2.15, 0.5, 0.25, span_top(span_names(figures)))
         axes.grid(visible=False, axis="y")
         axes.grid(axis="x")
-        width = 0.8 / len(found)
-        for number, one in enumerate(found):
+        width = 0.8 / len(figures)
+        for number, one in enumerate(figures):
             held = dict(one.excluded.select("reason", "share").iter_rows())
             shares = [100 * held.get(reason, 0.0) for reason in reasons]
             places = np.arange(len(reasons)) - 0.4 + (number + 0.5) * width
@@ -212,13 +217,13 @@ def excluded_plot(found: Sequence[QualityFigures]) -> Plot | None:
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("share of volume (%)")
-        name_spans(axes, "Volume left out", span_names(found))
+        name_spans(axes, "Volume left out", span_names(figures))
 
     return draw_plot(draw, "Share of volume left out, by reason.", SMALL, SMALL_NARROW)
 
 
 def _histogram(
-    found: Sequence[QualityFigures],
+    figures: Sequence[QualityFigures],
     values: Sequence[np.ndarray],
     edges: np.ndarray,
     title: str,
@@ -231,11 +236,11 @@ def _histogram(
         return None
 
     def draw(figure: Figure, is_narrow: bool) -> None:
-        axes = panel(figure, 0.62, 0.5, 0.2, span_top(span_names(found)))
+        axes = panel(figure, 0.62, 0.5, 0.2, span_top(span_names(figures)))
         for number, one in enumerate(values):
             counts, _ = np.histogram(np.clip(one, edges[0], edges[-1]), bins=edges)
             shares = 100 * counts / max(1, len(one))
-            fill = len(found) == 1
+            fill = len(figures) == 1
             axes.stairs(shares, edges, color=SPAN_COLOURS[number], fill=fill, lw=0 if fill else 1.6)
         for limit in limits:
             axes.axvline(limit, color=MUTED, lw=1, ls=(0, (3, 2)))
@@ -246,6 +251,6 @@ def _histogram(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.set_xlabel(unit)
         axes.set_ylabel("ticker-sessions (%)")
-        name_spans(axes, title, span_names(found))
+        name_spans(axes, title, span_names(figures))
 
     return draw_plot(draw, f"{title}: distribution over ticker-sessions.", SMALL, SMALL_NARROW)

@@ -64,9 +64,9 @@ class Page:
     is_comparison: bool = False
 
 
-def titled(text: str, one: Figures, found: Sequence[Figures]) -> str:
+def titled(text: str, one: Figures, figures: Sequence[Figures]) -> str:
     """A title that names the span where there are two."""
-    return f"{text}: {one.span.name}" if len(found) > 1 else text
+    return f"{text}: {one.span.name}" if len(figures) > 1 else text
 
 
 def both(texts: Iterable[str]) -> str:
@@ -77,14 +77,14 @@ def both(texts: Iterable[str]) -> str:
 def render_page(
     title: str,
     market: str,
-    found: Sequence[Figures],
+    figures: Sequence[Figures],
     cards: Sequence[tuple[str, str]],
     sections: Sequence[Section],
 ) -> str:
     """The HTML of a report on one or two spans of a market, which asks nothing of the network. The
     same figures give the same bytes."""
-    words = f"Market: {market}. " + "; ".join(one.span.text for one in found) + "."
-    page = Page(title, words, cards, sections, len(found) > 1)
+    words = f"Market: {market}. " + "; ".join(one.span.text for one in figures) + "."
+    page = Page(title, words, cards, sections, len(figures) > 1)
     return template("page.html").render(page=page)
 
 

@@ -35,9 +35,9 @@ class Figures(Protocol):
     def span(self) -> Span: ...
 
 
-def span_names(found: Sequence[Figures]) -> list[str]:
+def span_names(figures: Sequence[Figures]) -> list[str]:
     """How the spans are named in a plot."""
-    return [one.span.name for one in found]
+    return [one.span.name for one in figures]
 
 
 @dataclass(frozen=True)

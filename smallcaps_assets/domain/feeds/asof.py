@@ -72,18 +72,18 @@ def compact_symbol(column: str) -> pl.Expr:
 
 def asof_features(events: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
     """`events` (ticker, date, identity, t0 and more) with ASOF_COLUMNS, in the same order."""
-    told = events.select(EVENT).with_row_index("_event")
+    decisions = events.select(EVENT).with_row_index("_event")
     companies = feeds.universe.select("date", "ticker", "cik", "shares_outstanding")
-    told = told.join(companies, on=["date", "ticker"], how="left")
+    decisions = decisions.join(companies, on=["date", "ticker"], how="left")
     symbols = _earliest_from_the_beginning(feeds.listings)
     compact = _compact_listings(symbols)
-    told = _with_short_volume(told, _owned(feeds.short_volume, symbols, "date"))
+    decisions = _with_short_volume(decisions, _owned(feeds.short_volume, symbols, "date"))
     interest = _compacted(feeds.short_interest, compact, "settlement_date")
-    told = _with_newest(told, interest, "settlement_date", "days_to_cover")
-    told = _with_fails(told, feeds, symbols, compact)
+    decisions = _with_newest(decisions, interest, "settlement_date", "days_to_cover")
+    decisions = _with_fails(decisions, feeds, symbols, compact)
     for name, (key, moments) in _kinds(feeds, symbols).items():
-        told = _with_moments(told, moments, key, name)
-    filled = told.sort("_event").with_columns(
+        decisions = _with_moments(decisions, moments, key, name)
+    filled = decisions.sort("_event").with_columns(
         pl.col("_count_offering").alias("offerings_30d"),
         pl.col("_count_halt").alias("halts_30d"),
         pl.col("_count_8k").alias("filings_8k_30d"),
@@ -122,7 +122,7 @@ def _compacted(rows: pl.DataFrame, compact: pl.DataFrame, on: str) -> pl.DataFra
 
 
 # Newest figures ----------------------------------------------------------------------------------
-def _with_short_volume(told: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+def _with_short_volume(decisions: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """Ratio of the newest session known, and its z-score over the 20 sessions before it."""
     total = pl.col("total_volume")
     ratio = pl.when(total > 0).then(pl.col("short_volume") / total)
@@ -141,17 +141,17 @@ def _with_short_volume(told: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         )
     )
     columns = ("known_at", "identity", "short_volume_ratio", "short_volume_ratio_z20")
-    return _latest(told, figures.select(columns), "identity", OLDEST_SHORT_VOLUME)
+    return _latest(decisions, figures.select(columns), "identity", OLDEST_SHORT_VOLUME)
 
 
 def _latest(
-    told: pl.DataFrame, rows: pl.DataFrame, by: str | None, oldest: timedelta | None = None
+    decisions: pl.DataFrame, rows: pl.DataFrame, by: str | None, oldest: timedelta | None = None
 ) -> pl.DataFrame:
-    """`told` with the columns of the newest of `rows` that was known at t0, of the same `by`."""
+    """`decisions` with the columns of the newest of `rows` of the same `by` known at t0."""
     keys = ["known_at"] if by is None else ["known_at", by]
     distinct = rows.sort("known_at").unique(keys, keep="last", maintain_order=True)
     return (
-        told.sort("t0")
+        decisions.sort("t0")
         .join_asof(
             distinct.sort("known_at"),
             left_on="t0",
@@ -165,19 +165,21 @@ def _latest(
     )
 
 
-def _with_newest(told: pl.DataFrame, rows: pl.DataFrame, date_of: str, value: str) -> pl.DataFrame:
+def _with_newest(
+    decisions: pl.DataFrame, rows: pl.DataFrame, date_of: str, value: str
+) -> pl.DataFrame:
     """`value` on the newest date known to the market; null for whom it has no row on it.
 
     A company that is missing then has no figure, and an older one would not be true any more.
     """
     dates = rows.group_by(date_of).agg(pl.col("known_at").max()).sort("known_at", date_of)
-    dated = _latest(told, dates.select("known_at", date_of), None)
+    dated = _latest(decisions, dates.select("known_at", date_of), None)
     figures = rows.select("identity", date_of, value).unique(["identity", date_of], keep="first")
     return dated.join(figures, on=["identity", date_of], how="left").drop(date_of)
 
 
 def _with_fails(
-    told: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame, compact: pl.DataFrame
+    decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame, compact: pl.DataFrame
 ) -> pl.DataFrame:
     """The balance of the newest file's last settlement date against the float; none listed: 0.
 
@@ -191,7 +193,7 @@ def _with_fails(
         .agg(pl.col("known_at").max(), pl.col("settlement_date").max().alias("_settled"))
         .sort("known_at", "half_month")
     )
-    dated = _latest(told, files.select("known_at", "half_month", "_settled"), None)
+    dated = _latest(decisions, files.select("known_at", "half_month", "_settled"), None)
     joined = dated.join(balances, on=["identity", "half_month"], how="left")
     floats = _owned(feeds.free_float, symbols, "effective_date")
     floats = floats.select("known_at", "identity", "free_float", "effective_date")
@@ -204,7 +206,7 @@ def _with_fails(
     shares = pl.coalesce(float_now, "shares_outstanding")
     share = pl.when(pl.col("_settled").is_not_null() & (shares > 0)).then(balance / shares)
     return joined.with_columns(share.alias("fails_share_of_float")).select(
-        *told.columns, "fails_share_of_float"
+        *decisions.columns, "fails_share_of_float"
     )
 
 
@@ -220,9 +222,11 @@ def _share_factors(splits: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_factor(told: pl.DataFrame, factors: pl.DataFrame, on: str, name: str) -> pl.DataFrame:
-    """`told` with the factor of the company's splits executed by the date `on`; 1 before all."""
-    found = told.sort(on, nulls_last=False).join_asof(
+def _with_factor(
+    decisions: pl.DataFrame, factors: pl.DataFrame, on: str, name: str
+) -> pl.DataFrame:
+    """`decisions` with the factor of the splits executed by the date `on`; 1 before all."""
+    found = decisions.sort(on, nulls_last=False).join_asof(
         factors.sort("execution_date"),
         left_on=on,
         right_on="execution_date",
@@ -253,7 +257,9 @@ def _kinds(feeds: Feeds, symbols: pl.DataFrame) -> dict[str, tuple[str, pl.DataF
     }
 
 
-def _with_moments(told: pl.DataFrame, moments: pl.DataFrame, key: str, name: str) -> pl.DataFrame:
+def _with_moments(
+    decisions: pl.DataFrame, moments: pl.DataFrame, key: str, name: str
+) -> pl.DataFrame:
     """Days since the newest event known, and the number known in the window before t0."""
     ordered = (
         moments.select(key, "known_at")
@@ -262,7 +268,7 @@ def _with_moments(told: pl.DataFrame, moments: pl.DataFrame, key: str, name: str
         .with_columns(pl.int_range(1, pl.len() + 1).over(key).alias("_number"))
     )
     numbered = ordered.unique([key, "known_at"], keep="last", maintain_order=True)
-    now = _latest(told, numbered.with_columns(pl.col("known_at").alias("_at")), key)
+    now = _latest(decisions, numbered.with_columns(pl.col("known_at").alias("_at")), key)
     then = _latest(
         now.select("_event", key, (pl.col("t0") - WINDOW).cast(INSTANT).alias("t0")), numbered, key
     ).select("_event", pl.col("_number").alias("_earlier"))
