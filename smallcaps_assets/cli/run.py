@@ -201,9 +201,7 @@ def _check_until(table: str | None) -> None:
     """Refuse a table that the main job does not make."""
     known = [name for name, declared in TABLES.items() if not declared.is_optional]
     if table is not None and table not in known:
-        raise UserError(
-            f"--until {table!r} is not a table that `run` makes; choose from {', '.join(known)}"
-        )
+        raise UserError(f"--until {table!r} is not made by `run`; choose from {', '.join(known)}")
 
 
 def _period_dates(

@@ -68,9 +68,7 @@ def quality_measures(figures: Sequence[QualityFigures]) -> list[Measure]:
         count("empty partitions", [len(one.empties) for one in figures]),
         count("of them unconfirmed", [_unconfirmed(one) for one in figures]),
         count("checks looked at", [len(one.checks) for one in figures]),
-        count(
-            "checks that found a defect", [int(one.checks["is_error"].sum()) for one in figures]
-        ),
+        count("checks that found a defect", [int(one.checks["is_error"].sum()) for one in figures]),
         count("checks with something to look at", [_warnings(one) for one in figures]),
         count("selected days without trades or far too few", [len(one.short) for one in figures]),
         count(
