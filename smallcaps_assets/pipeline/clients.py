@@ -26,8 +26,9 @@ from smallcaps_assets.settings import (
 from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.client import PolygonClient
-from smallcaps_assets.sources.polygon.flatfiles import make_flat_files
+from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, make_flat_files
 from smallcaps_assets.sources.polygon.router import Router
+from smallcaps_assets.sources.polygon.trade_files import TradeFiles
 from smallcaps_assets.sources.regulators.finra import FinraClient
 from smallcaps_assets.sources.regulators.halts import HaltFeed
 from smallcaps_assets.sources.regulators.sec import SecClient
@@ -128,14 +129,25 @@ def page_cache(settings: Settings) -> PageCache:
 
 
 @_client
-def router(settings: Settings) -> Router:
-    """The choice between flat files and REST, over the shared client."""
-    client = polygon_client(settings)
+def flat_files(settings: Settings) -> FlatFiles:
+    """The vendor's flat files, with the user's keys where it is the vendor's own host."""
     keys = [secret_of(os.environ, name) for name in FLATFILE_KEY_VARIABLES]
     secrets = [key for key in keys if key]
     has_keys = settings.market.name == "polygon" and len(secrets) == 2
-    flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
-    return Router(client, flat_files, client.settings, page_cache(settings))
+    return make_flat_files(polygon_client(settings).settings, *(secrets if has_keys else ()))
+
+
+@_client
+def trade_files(settings: Settings) -> TradeFiles:
+    """Days of trades, each file read once for all threads."""
+    return TradeFiles(flat_files(settings), page_cache(settings))
+
+
+@_client
+def router(settings: Settings) -> Router:
+    """The choice between flat files and REST, over the shared clients."""
+    client = polygon_client(settings)
+    return Router(flat_files(settings), client.settings, client.throttle)
 
 
 class Clients:
@@ -159,6 +171,16 @@ class Clients:
     def router(self) -> Router:
         """The choice between flat files and REST."""
         return router(self._polygon)
+
+    @cached_property
+    def flat_files(self) -> FlatFiles:
+        """The vendor's flat files."""
+        return flat_files(self._polygon)
+
+    @cached_property
+    def trade_files(self) -> TradeFiles:
+        """Days of trades, by ticker."""
+        return trade_files(self._polygon)
 
     @cached_property
     def page_cache(self) -> PageCache:

@@ -177,7 +177,8 @@ class Workspace(LakeContext):
             stored = written(self.lake, table, key, len(frame))
         else:
             stored = self.lake.write(table, key, frame, final)
-        built.forget()
+        if built.cached is not None:
+            built.cached.drop()
         if built.meta is not None:
             write_meta(self.lake, table, key, built.meta, stored.seal)
         found = tuple(find(self, table, key, frame))
