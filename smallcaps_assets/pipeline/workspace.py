@@ -156,6 +156,12 @@ class Workspace(LakeContext):
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
 
+    def describe(self, table: str, key: str | None, meta: Callable[[], dict[str, Any]]) -> None:
+        """Write the meta.json of a complete partition that lacks it; its rows stay as they are."""
+        seal = self.lake.seal(table, key)
+        if self.is_complete(table, key) and not is_described(self.lake, table, key):
+            write_meta(self.lake, table, key, meta(), seal)
+
     def _store(self, table: str, key: str | None, built: BuildResult, stamp: Stamp) -> Outcome:
         error = self._missing(built)
         made = (built.asked or self.scope(table)).without(built.missing)
