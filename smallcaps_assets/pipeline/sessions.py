@@ -7,7 +7,7 @@ when a later table needs it, and one bad session fails alone.
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import polars as pl
 
@@ -43,10 +43,11 @@ class Stages:
 
     def __init__(self, work: Workspace) -> None:
         self.work = work
-        self._summary = lru_cache(maxsize=2 * METRICS_WINDOW)(self._read_summary)
+        read = work.lake.read
+        self._summary = lru_cache(maxsize=2 * METRICS_WINDOW)(partial(read, "session_summary"))
         self._rich = lru_cache(maxsize=None)(self._find_rich)
         self._actions = lru_cache(maxsize=8)(self._read_actions)
-        self._details = lru_cache(maxsize=4)(self._read_details)
+        self._details = lru_cache(maxsize=4)(partial(read, "ticker_details"))
         self._traded = lru_cache(maxsize=32)(self._read_traded)
         self._keys: list[str] = []
 
@@ -221,9 +222,6 @@ class Stages:
         watchlists = self.work.lake.read_many("watchlist", keys)
         return BuildResult(selection.runners(watchlists, day, self.work.settings.selection))
 
-    def _read_summary(self, key: str) -> pl.DataFrame:
-        return self.work.lake.read("session_summary", key)
-
     def _find_rich(self, key: str) -> pl.DataFrame:
         """Info-rich days of an earlier session, which its metrics alone decide."""
         lake, empty = self.work.lake, TABLES["watchlist"].empty()
@@ -246,6 +244,3 @@ class Stages:
             self.work.lake.read(table, str(year), ["ticker"])
         read = self.work.lake.read_many
         return read("splits", keys), read("dividends", keys)
-
-    def _read_details(self, month: str) -> pl.DataFrame:
-        return self.work.lake.read("ticker_details", month)

@@ -55,7 +55,6 @@ SMALL, MOST_EXPANDED = 64 << 20, 100  # rows of numbers shrink to a tenth, not t
 FAILURES_IN_A_ROW, SECONDS_LEFT_ALONE = 3, 600.0
 _DAY = re.compile(r"/(\d{4}-\d\d-\d\d)\.csv\.gz$")
 MINUTES, TRADES = "minute_aggs_v1", "trades_v1"
-DATASETS = ("day_aggs_v1", MINUTES, TRADES)
 _SOURCE = "flatfile "
 
 _BAR_TYPES: dict[str, Any] = {
