@@ -52,13 +52,13 @@ def of_sources(settings: Settings) -> Settings:
     return settings.model_copy(update={"lake": settings.lake.absolute, "run": RunSettings()})
 
 
-def _client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
+def client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
     """A client that is made once per process for the same resources."""
     get = shared(make)
     return wraps(make)(lambda settings: get(of_sources(settings)))
 
 
-@_client
+@client
 def polygon_client(settings: Settings) -> PolygonClient:
     """One client per process and settings."""
     market = endpoints(settings)
@@ -76,7 +76,7 @@ def polygon_client(settings: Settings) -> PolygonClient:
     return PolygonClient(market.rest, market.key, polygon, state_path=pace)
 
 
-@_client
+@client
 def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
     market = endpoints(settings)
@@ -90,7 +90,7 @@ def finra_client(settings: Settings) -> FinraClient:
     )
 
 
-@_client
+@client
 def regulators(settings: Settings) -> Regulators:
     """The clients of the SEC and of the halt feed; one of each per process and settings.
 
@@ -128,7 +128,7 @@ def page_cache(settings: Settings) -> PageCache:
     return PageCache(Path(settings.lake.local) / "state" / "spool")
 
 
-@_client
+@client
 def flat_files(settings: Settings) -> FlatFiles:
     """The vendor's flat files, with the user's keys where it is the vendor's own host."""
     keys = [secret_of(os.environ, name) for name in FLATFILE_KEY_VARIABLES]
@@ -137,13 +137,13 @@ def flat_files(settings: Settings) -> FlatFiles:
     return make_flat_files(polygon_client(settings).settings, *(secrets if has_keys else ()))
 
 
-@_client
+@client
 def trade_files(settings: Settings) -> TradeFiles:
     """Days of trades, each file read once for all threads."""
     return TradeFiles(flat_files(settings), page_cache(settings))
 
 
-@_client
+@client
 def router(settings: Settings) -> Router:
     """The choice between flat files and REST, over the shared clients."""
     client = polygon_client(settings)

@@ -24,7 +24,8 @@ _LATEST_PUBLICATION = timedelta(days=60)
 """Figures of a session come out that much later at most; the calendar has to reach so far."""
 SEC_TABLES = ("filings", "fails_to_deliver")
 VENDOR_HISTORY_START = date(2003, 9, 10)
-_BESIDE_PRICES = ("short_data", "events", "fundamentals")
+BESIDE_PRICES = ("short_data", "events", "fundamentals")
+"""Groups of the feeds."""
 _SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale")
 
 
@@ -102,7 +103,7 @@ def absent_tables(settings: Settings) -> tuple[str, ...]:
     """Tables of which the market has no source: a recording has prices alone."""
     if settings.market.name != "recorded":
         return ()
-    return tuple(name for name, table in TABLES.items() if table.group in _BESIDE_PRICES)
+    return tuple(name for name, table in TABLES.items() if table.group in BESIDE_PRICES)
 
 
 def left_out(settings: Settings) -> set[str]:

@@ -33,8 +33,9 @@ from smallcaps_assets.pipeline.clients import Clients
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline.market import BESIDE_PRICES
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import TABLES, VENDOR
 from smallcaps_assets.sources.errors import MissingTickers, NotOffered
 
 FETCHED_TABLES = (
@@ -46,11 +47,10 @@ FETCHED_TABLES = (
     "minute_bars",
     "trades",
 )
-OFFERED_TABLES = (
-    *("polygon_short_volume", "short_interest", "news", "ticker_events", "free_float"),
-    *("balance_sheets", "income_statements", "cash_flow_statements"),
+OFFERED_TABLES = tuple(
+    name for name, table in TABLES.items() if table.group in BESIDE_PRICES and table.pool == VENDOR
 )
-"""Feeds that a vendor or a plan may lack."""
+"""Feeds under the vendor's key, which a vendor or a plan may do without."""
 FLAT_FILE_TABLES = ("minute_bars", "trades")
 PACE = ("requests so far", "refused so far (429)", "requests per second")
 CHANGES = "changes since the last reading"
