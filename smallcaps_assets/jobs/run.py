@@ -27,7 +27,7 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
-from smallcaps_assets.pipeline.market import has_daily_bars, left_out
+from smallcaps_assets.pipeline.market import absent_tables, has_daily_bars, left_out
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
@@ -191,9 +191,9 @@ class MainJob:
 
     def _narrowed(self, step: Step) -> Step:
         """The step without the tables that the main job leaves out, and without those that nothing
-        up to the last table asked for is made from."""
+        up to the last table asked for is made from; of what was named only what has no source."""
         needed = set(TABLES if self.until is None else lineage(self.until))
-        needed -= left_out(self.work.settings)
+        needed -= {*(absent_tables if self.is_forced else left_out)(self.work.settings)}
         kept = tuple(table for table in step.tables if table in needed)
         return replace(
             step,
