@@ -31,9 +31,9 @@ from vendor_server import DAY, MONTH, Offer, served
 
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.settings import PolygonSettings
-from smallcaps_assets.sources import PolygonClient, Router, SourceError
+from smallcaps_assets.sources import PolygonClient, SourceError
 from smallcaps_assets.sources.http.page_cache import PageCache
-from smallcaps_assets.sources.polygon.minutes import Minutes
+from smallcaps_assets.sources.polygon.minutes import MonthsOfMinutes
 
 KEY = "benchmark-key-of-no-worth"
 REPEATS = 7
@@ -226,11 +226,9 @@ def _month() -> None:
         served(Offer(bars=MINUTES_A_MONTH)) as (url, _),
         tempfile.TemporaryDirectory() as folder,
     ):
-        client, page_cache = make_client(url, minute_route="rest"), PageCache(Path(folder))
+        client, page_cache = make_client(url), PageCache(Path(folder))
         wanted = dict.fromkeys(days, tickers)
-        minutes = Minutes(
-            Router(client, None, client.settings, page_cache), page_cache, lambda day: wanted
-        )
+        minutes = MonthsOfMinutes(client, page_cache, lambda day: wanted)
         rows = sum(minutes.session(day, tickers).frame.height for day in days)
         minutes.close()
         assert rows == TICKERS * MINUTES_A_MONTH, rows

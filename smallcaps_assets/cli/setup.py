@@ -20,7 +20,7 @@ from smallcaps_assets.domain.market.calendar import (
     sessions,
 )
 from smallcaps_assets.lake import Lake, LakeError, open_lake
-from smallcaps_assets.lake.identity import check_identity
+from smallcaps_assets.lake.market import check_identity
 from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.pipeline.market import market_of

@@ -8,11 +8,11 @@ from rich.progress import track
 from smallcaps_assets.cli.console import progress_bar, wide_console
 from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import known_tables, settings_of, stored_lake
-from smallcaps_assets.lake import LakeError, replaced
+from smallcaps_assets.lake import LakeError
 from smallcaps_assets.lake.diff import Difference, compare, compare_versions
+from smallcaps_assets.lake.file_identity import is_intact, version_of
 from smallcaps_assets.lake.migrate import is_migratable, migrate, outdated_keys
 from smallcaps_assets.lake.reading import existing_lake
-from smallcaps_assets.lake.seal import is_intact
 from smallcaps_assets.schemas import TABLES, ContractError
 
 
@@ -64,7 +64,7 @@ def run_restore(options: LakeOptions, table: str, key: str, version: str | None)
         for found in compare_versions(store, table, key):
             _show(console, found)
         return 0
-    chosen = replaced.version_of(store.root, store.path(table, key or None), version)
+    chosen = version_of(store.root, store.path(table, key or None), version)
     data = chosen.path.read_bytes()
     if not is_intact(data):
         raise LakeError(f"{chosen.path} is damaged; choose another version")

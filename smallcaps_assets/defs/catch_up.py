@@ -104,7 +104,8 @@ def requests_for(work: Workspace, tables: Sequence[str], keys: Sequence[str]) ->
     months = len({key[:7] for key in keys})
     each = {"daily_bars": len(keys), "short_volume": len(keys)}
     each["tickers"] = len(keys) * max(1, ceil(_rows(work, "tickers") / TICKERS_PER_PAGE))
-    is_rest = bool(keys) and work.clients.router.is_rest(date.fromisoformat(keys[0]))
+    first = date.fromisoformat(keys[0]) if keys else None
+    is_rest = first is not None and not work.clients.router.minutes(first).is_file
     each["minute_bars"] = months * _rows(work, "universe") if is_rest else len(keys)
     return sum(each.get(table, 0) for table in tables)
 

@@ -1,7 +1,7 @@
 """Which stage of the pipeline makes an op's tables, and the asset definitions made from that.
 
 What an op's tables are made from, how they are cut and how many of their partitions go in a run is
-declared with the tables, in `schemas/tables.py`.
+declared with the tables, in `schemas/tables.py`; what builds a feed, in `pipeline/feeds.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,26 +41,13 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
     def op(name: str, stage: Stage, source: Any = None) -> dg.AssetsDefinition:
         return _assets(location, OPS[name], stage, source or stage)
 
-    def feed(name: str, build: feeds.Build) -> dg.AssetsDefinition:
-        return op(name, feeds.feed(build), build)
-
     return [
         op("corporate_actions", reference.actions),
         op("ticker_details", reference.details),
         op("adjustment_factors", reference.factors),
         op("session_tables", sessions.session_tables),
         op("ticker_sessions", registry.registry),
-        feed("halts", feeds.halts),
-        feed("facility_short_volume", feeds.facility_short_volume),
-        feed("exchange_short_volume", feeds.exchange_short_volume),
-        feed("polygon_short_volume", feeds.polygon_short_volume),
-        feed("short_interest", feeds.short_interest),
-        feed("fails_to_deliver", feeds.fails),
-        feed("filings", feeds.filings),
-        feed("news", feeds.news),
-        feed("statements", feeds.statements),
-        feed("ticker_events", feeds.ticker_events),
-        feed("free_float", feeds.free_float),
+        *(op(name, feeds.feed(build), build) for name, build in feeds.FEEDS.items()),
         op("tick_chain", ticks.tick_chain),
         op("coverage", coverage.session_coverage),
         op("ml_dataset", dataset.datasets),

@@ -190,9 +190,11 @@ class MainJob:
                 yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
-        """The step without tables that the main job leaves out, or that `until` does not need."""
+        """The step without the tables that the main job leaves out, or that `until` does not need;
+        of what was named only what the market has no source of is left out."""
+        market = market_of(self.work.settings)
         needed = set(TABLES if self.until is None else lineage(self.until))
-        needed -= market_of(self.work.settings).left_out
+        needed -= {*market.absent_tables} if self.is_forced else market.left_out
         tables = tuple(table for table in step.tables if table in needed)
         return replace(
             step,

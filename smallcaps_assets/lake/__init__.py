@@ -16,11 +16,11 @@ from smallcaps_assets.lake.errors import (
     UnknownContractError,
 )
 from smallcaps_assets.lake.failures import Failure, Failures
-from smallcaps_assets.lake.identity import LakeIdentity, open_lake
+from smallcaps_assets.lake.file_identity import Stamp
+from smallcaps_assets.lake.market import LakeIdentity, open_lake
 from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
 from smallcaps_assets.lake.reading import scan
 from smallcaps_assets.lake.scope import Scope
-from smallcaps_assets.lake.stamp import Stamp
 from smallcaps_assets.lake.store import Lake, Written
 
 __all__ = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from smallcaps_assets.domain.quality.changes import Changes, changes
-from smallcaps_assets.lake import replaced
+from smallcaps_assets.lake.file_identity import versions
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES
 
@@ -55,7 +55,7 @@ def compare(
 def compare_versions(lake: Lake, table: str, key: str) -> Iterator[Difference]:
     """What each replacement of a raw partition changed, oldest first."""
     path = lake.path(table, key or None)
-    kept = replaced.versions(lake.root, path)
+    kept = versions(lake.root, path)
     files = [version.path.read_bytes() for version in kept] + [lake.read_bytes(table, key or None)]
     for version, old, new in zip(kept, files, files[1:], strict=False):
         what = _rows(old, new, table)

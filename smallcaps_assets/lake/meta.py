@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from smallcaps_assets.lake.seal import is_intact
+from smallcaps_assets.lake.file_identity import is_intact
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES
 

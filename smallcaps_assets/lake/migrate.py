@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 
 from smallcaps_assets.lake.errors import DamagedFileError, UnknownContractError
-from smallcaps_assets.lake.seal import is_intact
+from smallcaps_assets.lake.file_identity import is_intact
 from smallcaps_assets.lake.store import Lake, Written
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.migrations import MIGRATIONS

@@ -16,7 +16,7 @@ from polars.io.plugins import register_io_source
 
 from smallcaps_assets.domain.market.adjustment import PRICE_COLUMNS, VOLUME_COLUMNS, adjust_bars
 from smallcaps_assets.lake.errors import LakeError, RequestError
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.lake.scanning import read_keys, scan_keys
 from smallcaps_assets.lake.selection import Day, Selection, as_day, select
 from smallcaps_assets.lake.store import Lake

@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
+from smallcaps_assets.lake.file_identity import check_contract, footer_of, has_version, stamp_in
 from smallcaps_assets.lake.paths import partition_folder
-from smallcaps_assets.lake.stamp import check_contract, footer_of, has_version, stamp_in
 from smallcaps_assets.schemas import TABLES
 
 T = TypeVar("T")

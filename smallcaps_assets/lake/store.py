@@ -1,9 +1,9 @@
 """The atomic store: one Parquet file per partition, all or nothing.
 
 A file is replaced in one step, so that a reader sees the old one or the new one, never half of one.
-Its footer says which contract, code and settings made it, seals its bytes (`seal.py`), and holds no
-clock: the same inputs give the same bytes. A file is opened once to be read, and refused when it is
-damaged or of another contract. A raw file that is replaced is kept for a while (`replaced.py`).
+Its footer says which contract, code and settings made it, seals its bytes, and holds no clock: the
+same inputs give the same bytes. A file is opened once to be read, and refused when it is damaged or
+of another contract. A raw file that is replaced is kept for a while. See `file_identity.py`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,26 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from smallcaps_assets.lake import files, replaced
+from smallcaps_assets.lake import files
 from smallcaps_assets.lake.errors import DamagedFileError
-from smallcaps_assets.lake.paths import depth, key_of_folder, open_root, partition_folder
-from smallcaps_assets.lake.scanning import scan_keys
-from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
-from smallcaps_assets.lake.stamp import (
+from smallcaps_assets.lake.file_identity import (
+    BLANK,
     FOOTER,
+    KEEP_DAYS,
+    NAME,
     Stamp,
     check_contract,
     footer_length,
     footer_of,
+    forget_versions,
+    is_intact,
+    keep_version,
+    seal,
+    seal_of,
     stamp_in,
 )
+from smallcaps_assets.lake.paths import depth, key_of_folder, open_root, partition_folder
+from smallcaps_assets.lake.scanning import scan_keys
 from smallcaps_assets.schemas import TABLES, ContractError, Table
 
 if TYPE_CHECKING:
@@ -91,7 +98,7 @@ class Lake:
 
         def keep() -> None:
             if TABLES[name].layer == "raw":
-                replaced.keep(self.root, path, self.seal(name, key), seal_of(data))
+                keep_version(self.root, path, self.seal(name, key), seal_of(data))
 
         self._publish(path, data, keep)
 
@@ -231,12 +238,12 @@ class Lake:
         """Bytes of a stored partition."""
         return self.path(name, key).stat().st_size
 
-    def sweep(self, keep_days: float = replaced.KEEP_DAYS) -> int:
+    def sweep(self, keep_days: float = KEEP_DAYS) -> int:
         """Remove temporary files that a killed process left, and replaced versions that are older.
 
         Returns the number of the temporary files.
         """
-        replaced.forget(self.root, keep_days)
+        forget_versions(self.root, keep_days)
         return files.sweep(Path(str(self.root))) if self.is_local else 0
 
     def _footer_of(self, name: str, key: str | None) -> bytes | None:

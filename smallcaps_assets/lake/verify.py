@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from smallcaps_assets.lake.errors import LakeError
+from smallcaps_assets.lake.file_identity import check_contract, footer_of, is_intact, stamp_in
 from smallcaps_assets.lake.meta import META, is_described, meta_path
 from smallcaps_assets.lake.paths import hive_keys
-from smallcaps_assets.lake.seal import is_intact
-from smallcaps_assets.lake.stamp import check_contract, footer_of, stamp_in
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES, ContractError, Partitioning, Table
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.domain.market.calendar import sessions
-from smallcaps_assets.lake.identity import LakeIdentity, read_identity
+from smallcaps_assets.lake.market import LakeIdentity, read_identity
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import (
     CONFIG_FILE,

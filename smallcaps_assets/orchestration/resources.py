@@ -24,8 +24,8 @@ from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.regulators.finra import FinraClient
 
 
-class _OfSettings(dg.ConfigurableResource):
-    """A resource made from the settings; `overrides` are those that differ from the defaults.
+class LakeResource(dg.ConfigurableResource):
+    """The lake of this code location, with its settings; the sources have theirs from it.
 
     Dagster makes a resource anew from its fields for every run, so all it needs is in a field.
     """
@@ -39,17 +39,27 @@ class _OfSettings(dg.ConfigurableResource):
         """All settings of the code location."""
         return Settings.model_validate(self.overrides)
 
-
-class LakeResource(_OfSettings):
-    """The lake of this code location."""
-
     def open(self) -> Lake:
         """The lake, refused when it holds another market."""
         settings = self.settings
         return open_lake(settings.lake.root, market_of(settings).identity)
 
 
-class PolygonResource(_OfSettings):
+class _SourceResource(dg.ConfigurableResource):
+    """A source of the lake's market."""
+
+    lake: LakeResource
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="for one run: settings in place of the lake's"
+    )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the source."""
+        return Settings.model_validate(self.overrides or self.lake.overrides)
+
+
+class PolygonResource(_SourceResource):
     """The vendor's REST API and flat files, or the embedded market that speaks the same."""
 
     def client(self) -> PolygonClient:
@@ -57,7 +67,7 @@ class PolygonResource(_OfSettings):
         return polygon_client(self.settings)
 
 
-class FinraResource(_OfSettings):
+class FinraResource(_SourceResource):
     """FINRA's daily short volume files."""
 
     def client(self) -> FinraClient:
@@ -65,7 +75,7 @@ class FinraResource(_OfSettings):
         return finra_client(self.settings)
 
 
-class RegulatorsResource(_OfSettings):
+class RegulatorsResource(_SourceResource):
     """The SEC's hosts and Nasdaq's halt feed."""
 
     def clients(self) -> Regulators:
@@ -79,11 +89,10 @@ def resources_of(settings: Settings) -> dict[str, Any]:
     They are part of a job's snapshot, by which the web server tells whether a run is of the job it
     has loaded.
     """
-    overrides = explicit(of_sources(settings), Settings.model_fields)
-    kinds = {
-        "lake": LakeResource,
-        "polygon": PolygonResource,
-        "finra": FinraResource,
-        "regulators": RegulatorsResource,
+    lake = LakeResource(overrides=explicit(of_sources(settings), Settings.model_fields))
+    return {
+        "lake": lake,
+        "polygon": PolygonResource(lake=lake),
+        "finra": FinraResource(lake=lake),
+        "regulators": RegulatorsResource(lake=lake),
     }
-    return {name: kind(overrides=overrides) for name, kind in kinds.items()}

@@ -26,8 +26,9 @@ from smallcaps_assets.settings import (
 from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.client import PolygonClient
-from smallcaps_assets.sources.polygon.flatfiles import make_flat_files
+from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, make_flat_files
 from smallcaps_assets.sources.polygon.router import Router
+from smallcaps_assets.sources.polygon.trade_files import TradeFiles
 from smallcaps_assets.sources.regulators.finra import FinraClient
 from smallcaps_assets.sources.regulators.halts import HaltFeed
 from smallcaps_assets.sources.regulators.sec import SecClient
@@ -51,13 +52,13 @@ def of_sources(settings: Settings) -> Settings:
     return settings.model_copy(update={"lake": settings.lake.absolute, "run": RunSettings()})
 
 
-def _client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
+def client(make: Callable[[Settings], T]) -> Callable[[Settings], T]:
     """A client that is made once per process for the same resources."""
     get = shared(make)
     return wraps(make)(lambda settings: get(of_sources(settings)))
 
 
-@_client
+@client
 def polygon_client(settings: Settings) -> PolygonClient:
     """One client per process and settings."""
     market, is_vendor = market_of(settings).endpoints(), not market_of(settings).is_embedded
@@ -74,7 +75,7 @@ def polygon_client(settings: Settings) -> PolygonClient:
     return PolygonClient(market.rest, market.key, polygon, state_path=pace)
 
 
-@_client
+@client
 def finra_client(settings: Settings) -> FinraClient:
     """One client per process and settings."""
     market = market_of(settings).endpoints()
@@ -88,7 +89,7 @@ def finra_client(settings: Settings) -> FinraClient:
     )
 
 
-@_client
+@client
 def regulators(settings: Settings) -> Regulators:
     """The clients of the SEC and of the halt feed; one of each per process and settings.
 
@@ -122,15 +123,26 @@ def page_cache(settings: Settings) -> PageCache:
     return PageCache(Path(settings.lake.local) / "state" / "spool")
 
 
-@_client
-def router(settings: Settings) -> Router:
-    """The choice between flat files and REST, over the shared client."""
-    client = polygon_client(settings)
+@client
+def flat_files(settings: Settings) -> FlatFiles:
+    """The vendor's flat files, with the user's keys where it is the vendor's own host."""
     keys = [secret_of(os.environ, name) for name in FLATFILE_KEY_VARIABLES]
     secrets = [key for key in keys if key]
     has_keys = not market_of(settings).is_embedded and len(secrets) == 2
-    flat_files = make_flat_files(client.settings, *(secrets if has_keys else ()))
-    return Router(client, flat_files, client.settings, page_cache(settings))
+    return make_flat_files(polygon_client(settings).settings, *(secrets if has_keys else ()))
+
+
+@client
+def trade_files(settings: Settings) -> TradeFiles:
+    """Days of trades, each file read once for all threads."""
+    return TradeFiles(flat_files(settings), page_cache(settings))
+
+
+@client
+def router(settings: Settings) -> Router:
+    """The choice between flat files and REST, over the shared clients."""
+    client = polygon_client(settings)
+    return Router(flat_files(settings), client.settings, client.throttle)
 
 
 class Clients:
@@ -154,6 +166,16 @@ class Clients:
     def router(self) -> Router:
         """The choice between flat files and REST."""
         return router(self._polygon)
+
+    @cached_property
+    def flat_files(self) -> FlatFiles:
+        """The vendor's flat files."""
+        return flat_files(self._polygon)
+
+    @cached_property
+    def trade_files(self) -> TradeFiles:
+        """Days of trades, by ticker."""
+        return trade_files(self._polygon)
 
     @cached_property
     def page_cache(self) -> PageCache:

@@ -16,7 +16,6 @@ from smallcaps_assets.domain.dataset import (
 from smallcaps_assets.domain.feeds.asof import Feeds
 from smallcaps_assets.domain.market.adjustment import listings
 from smallcaps_assets.domain.market.history import ticker_history
-from smallcaps_assets.lake.meta import is_described, write_meta
 from smallcaps_assets.pipeline.feed_inputs import feed_keys
 from smallcaps_assets.pipeline.inputs import DATASET_PARTS
 from smallcaps_assets.pipeline.losses import qualified_keys, short_tapes
@@ -42,7 +41,7 @@ def datasets(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of the dataset by period; the union last, because it is made of the others."""
     for key in sorted(keys, key=lambda key: key == UNION):
         if work.skip_complete:
-            renew_meta(work, key)
+            work.describe("ml_dataset", key, lambda k=key: meta_of_stored(work, k))
         yield work.make("ml_dataset", key, lambda k=key: build_dataset(work, k))
 
 
@@ -57,17 +56,14 @@ def histories(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     return in_threads(one, keys, work.settings.run.threads)
 
 
-def renew_meta(work: Workspace, key: str) -> None:
-    """Write the meta.json of a complete dataset that has none, and leave its rows as they are."""
-    seal = work.lake.seal("ml_dataset", key)
-    if is_described(work.lake, "ml_dataset", key) or not work.is_complete("ml_dataset", key):
-        return
+def meta_of_stored(work: Workspace, key: str) -> dict[str, Any]:
+    """What meta.json says of a dataset that is stored."""
     frame, settings = work.lake.read("ml_dataset", key), work.settings.dataset
     periods = held_periods(frame, settings) if key == UNION else _periods(work, key)
     meta = dataset_meta(frame, key, periods, settings, **_stamps(work))
     if key != UNION:
         meta["labels_without_path"] = _without_path(work, periods[0])
-    write_meta(work.lake, "ml_dataset", key, meta | _of_sessions(work, key, frame), seal)
+    return meta | _of_sessions(work, key, frame)
 
 
 def _without_path(work: Workspace, period: Period) -> int:

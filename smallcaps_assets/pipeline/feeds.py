@@ -171,3 +171,19 @@ def free_float(work: Workspace, table: str, key: str) -> BuildResult:
     newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
     return BuildResult(feed_tables.free_float(newest, held), doubted=doubted)
+
+
+FEEDS: dict[str, Build] = {
+    "halts": halts,
+    "facility_short_volume": facility_short_volume,
+    "exchange_short_volume": exchange_short_volume,
+    "polygon_short_volume": polygon_short_volume,
+    "short_interest": short_interest,
+    "fails_to_deliver": fails,
+    "filings": filings,
+    "news": news,
+    "statements": statements,
+    "ticker_events": ticker_events,
+    "free_float": free_float,
+}
+"""What builds the tables of each feed's op."""

@@ -18,10 +18,13 @@ from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
 from smallcaps_assets.lake import Lake, Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
+from smallcaps_assets.lake.selection import date_column
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.losses import stored_day
+from smallcaps_assets.pipeline.market import BESIDE_PRICES
+from smallcaps_assets.schemas import TABLES
 
 Find = Callable[[LakeContext, str, str, pl.DataFrame], list[Finding]]
 
@@ -34,7 +37,13 @@ def find(work: LakeContext, table: str, key: str | None, frame: pl.DataFrame) ->
         f"{frame.height:,} unique rows of the declared types",
         figures={"row count": frame.height},
     )
-    return [contract, *_FINDS.get(table, _nothing)(work, table, key or "", frame)]
+    return [contract, *_find_of(table)(work, table, key or "", frame)]
+
+
+def _find_of(table: str) -> Find:
+    """What is looked at in a table; in a feed at least that nothing is known too early."""
+    is_feed = TABLES[table].group in BESIDE_PRICES
+    return _FINDS.get(table, _known if is_feed else _nothing)
 
 
 def _nothing(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -90,13 +99,9 @@ def _filings(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
     return [feed_checks.clocks_told(frame), early]
 
 
-def _dated(column: str) -> Find:
-    """Rows of a day that count as known on that day or later."""
-
-    def find_early(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-        return [feed_checks.known_not_before(frame, column)]
-
-    return find_early
+def _known(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    """Facts of a day that count as known on that day or later."""
+    return [feed_checks.known_not_before(frame, date_column(TABLES[table]))]
 
 
 def _trades(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -189,17 +194,8 @@ _FINDS: dict[str, Find] = {
     "short_volume": _short_volume,
     "facility_short_volume": _short_volume,
     "exchange_short_volume": _short_volume,
-    "polygon_short_volume": _dated("date"),
-    "short_interest": _dated("settlement_date"),
-    "fails_to_deliver": _dated("settlement_date"),
     "halts": _halts,
     "filings": _filings,
-    "news": _dated("month"),
-    "ticker_events": _dated("date"),
-    "free_float": _dated("effective_date"),
-    "balance_sheets": _dated("filing_date"),
-    "income_statements": _dated("filing_date"),
-    "cash_flow_statements": _dated("filing_date"),
     "trades": _trades,
     "dollar_bars": _bars,
     "volume_bars": _bars,

@@ -22,7 +22,7 @@ from smallcaps_assets.domain.market.calendar import (
     shift_session,
 )
 from smallcaps_assets.lake import LakeIdentity
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.pipeline.shared import shared
 from smallcaps_assets.schemas import METRICS_WINDOW, TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
@@ -31,7 +31,8 @@ _LATEST_PUBLICATION = timedelta(days=60)
 """Figures of a session come out that much later at most; the calendar has to reach so far."""
 SEC_TABLES = ("filings", "fails_to_deliver")
 VENDOR_HISTORY_START = date(2003, 9, 10)
-_BESIDE_PRICES = ("short_data", "events", "fundamentals")
+BESIDE_PRICES = ("short_data", "events", "fundamentals")
+"""Groups of the feeds."""
 _SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale")
 
 
@@ -163,7 +164,7 @@ class Recorded(Market):
     """A folder of the vendor's flat files: prices alone, with gaps."""
 
     is_complete = False
-    absent_tables = tuple(name for name, t in TABLES.items() if t.group in _BESIDE_PRICES)
+    absent_tables = tuple(name for name, t in TABLES.items() if t.group in BESIDE_PRICES)
 
     @property
     def folder(self) -> Path:

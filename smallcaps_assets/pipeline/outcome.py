@@ -11,6 +11,7 @@ import polars as pl
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.lake import Scope, Written
 from smallcaps_assets.sources.errors import NotOffered, SourceError
+from smallcaps_assets.sources.http.page_cache import CachedPages
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class BuildResult:
     `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers
     that it could not give, of `expected` in a whole partition; `doubted` is what it gave nothing of
     although there should be something, by default all of a frame without rows that should have
-    some; `source` names the flat file and ETag that the rows came from; `forget` is called when the
-    rows are stored; `meta` is what the meta.json beside them says.
+    some; `source` names the flat file and ETag that the rows came from; `cached` are the pages that
+    can go when the rows are stored; `meta` is what the meta.json beside them says.
     """
 
     frame: pl.DataFrame
@@ -31,7 +32,7 @@ class BuildResult:
     missing: Mapping[str, SourceError] = field(default_factory=dict)
     doubted: Scope | None = None
     source: str = ""
-    forget: Callable[[], None] = lambda: None
+    cached: CachedPages | None = None
     meta: dict[str, Any] | None = None
 
 

@@ -3,6 +3,7 @@
 Sessions' own lists of tickers are in `sessions.py`, with the other tables of a session.
 """
 
+from contextlib import closing
 from datetime import date
 from itertools import product
 
@@ -13,6 +14,7 @@ from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
+from smallcaps_assets.sources.http.page_cache import CachedPages
 
 
 def actions(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
@@ -44,8 +46,8 @@ def _details(work: Workspace, key: str) -> BuildResult:
     month = date.fromisoformat(f"{key}-01")
     listed = work.clients.polygon.tickers(_first_session(work, month))
     companies = listed.filter(pl.col("type").is_in(["CS", "ADRC"]))["ticker"].to_list()
-    kept = work.clients.page_cache.pages("ticker_details", key)
-    frame, failed = work.clients.polygon.ticker_details_of_month(month, companies, kept)
+    with closing(work.clients.page_cache.pages("ticker_details", key)) as pages:
+        frame, failed = work.clients.polygon.ticker_details_of_month(month, companies, pages)
     delisted = work.clients.polygon.delisted_dates()
     is_doubted = delisted.is_empty() or not companies
     return BuildResult(
@@ -53,7 +55,7 @@ def _details(work: Workspace, key: str) -> BuildResult:
         expected=len(companies),
         missing=failed,
         doubted=Scope() if is_doubted else Scope.nothing(),
-        forget=kept.close if failed else kept.drop,
+        cached=None if failed else CachedPages(pages),
     )
 
 

@@ -5,8 +5,9 @@ when a later table needs it, and one bad session fails alone.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import polars as pl
 
@@ -18,12 +19,13 @@ from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.pipeline.density import day_metadata
+from smallcaps_assets.pipeline.fetch import fetch_minutes
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import CLOSES_LOOKED_BACK, METRICS_WINDOW, TABLES, YEAR_WINDOW
-from smallcaps_assets.sources.polygon.minutes import Minutes
+from smallcaps_assets.sources.polygon.minutes import MonthsOfMinutes
 from smallcaps_assets.sources.regulators.finra import FIRST_DAY as FINRA_START
 
 
@@ -41,23 +43,26 @@ class Stages:
 
     def __init__(self, work: Workspace) -> None:
         self.work = work
-        self._summary = lru_cache(maxsize=2 * METRICS_WINDOW)(self._read_summary)
+        read = work.lake.read
+        self._summary = lru_cache(maxsize=2 * METRICS_WINDOW)(partial(read, "session_summary"))
         self._rich = lru_cache(maxsize=None)(self._find_rich)
         self._actions = lru_cache(maxsize=8)(self._read_actions)
-        self._details = lru_cache(maxsize=4)(self._read_details)
+        self._details = lru_cache(maxsize=4)(partial(read, "ticker_details"))
         self._traded = lru_cache(maxsize=32)(self._read_traded)
         self._keys: list[str] = []
 
     @cached_property
-    def minutes(self) -> Minutes:
-        """The minutes of all sessions of the run."""
+    def months(self) -> MonthsOfMinutes:
+        """The minutes over REST of all sessions of the run."""
         clients = self.work.clients
-        return Minutes(clients.router, clients.page_cache, self._month_of_minutes, self._traded)
+        return MonthsOfMinutes(
+            clients.polygon, clients.page_cache, self._minutes_over_rest, self._traded
+        )
 
     def close(self) -> None:
         """Close what was opened for the run."""
-        if "minutes" in self.__dict__:
-            self.minutes.close()
+        if "months" in self.__dict__:
+            self.months.close()
 
     def run(self, tables: list[str], keys: list[str]) -> Iterator[Outcome]:
         """All outcomes, table after table; a session whose table failed gets none made from it.
@@ -130,17 +135,13 @@ class Stages:
         companies, lacking = self._lacking_minutes(day.isoformat())
         if companies and not lacking:  # made bit by bit, and now whole
             return BuildResult(self.work.lake.read("minute_bars", day.isoformat()))
-        answer = self.minutes.session(day, lacking)
-        silent = self._traded(day) & set(lacking) - set(answer.frame["ticker"]) - set(answer.failed)
-        return BuildResult(
-            answer.frame,
-            {"source": answer.route, "file": answer.source},
+        built = fetch_minutes(self.work.clients, self.months, day, lacking)
+        silent = self._traded(day) & set(lacking) - set(built.frame["ticker"]) - set(built.missing)
+        return replace(
+            built,
             asked=Scope.only(lacking) if len(lacking) < len(companies) else None,
             expected=len(companies),
-            missing=answer.failed,
             doubted=Scope.only(silent) if silent else Scope.nothing(),
-            source=answer.source,
-            forget=answer.forget,
         )
 
     def _read_traded(self, day: date) -> frozenset[str]:
@@ -157,12 +158,15 @@ class Stages:
         held = self.work.held("minute_bars", key)
         return companies, [ticker for ticker in companies if ticker not in held]
 
-    def _month_of_minutes(self, day: date) -> dict[date, list[str]]:
-        """For each of the run's sessions in a month the tickers whose minutes it lacks."""
+    def _minutes_over_rest(self, day: date) -> dict[date, list[str]]:
+        """Sessions of a month that the run reads over REST, with the tickers they lack."""
         keys = [key for key in self._keys if key[:7] == day.isoformat()[:7]]
         there = [key for key in keys if self.work.lake.exists("universe", key)]
         found = {date.fromisoformat(key): self._lacking_minutes(key)[1] for key in there}
-        return {session: tickers for session, tickers in found.items() if tickers}
+        router = self.work.clients.router
+        return {
+            d: lacking for d, lacking in found.items() if lacking and not router.minutes(d).is_file
+        }
 
     def build_session_summary(self, day: date) -> BuildResult:
         key, lake = day.isoformat(), self.work.lake
@@ -218,9 +222,6 @@ class Stages:
         watchlists = self.work.lake.read_many("watchlist", keys)
         return BuildResult(selection.runners(watchlists, day, self.work.settings.selection))
 
-    def _read_summary(self, key: str) -> pl.DataFrame:
-        return self.work.lake.read("session_summary", key)
-
     def _find_rich(self, key: str) -> pl.DataFrame:
         """Info-rich days of an earlier session, which its metrics alone decide."""
         lake, empty = self.work.lake, TABLES["watchlist"].empty()
@@ -243,6 +244,3 @@ class Stages:
             self.work.lake.read(table, str(year), ["ticker"])
         read = self.work.lake.read_many
         return read("splits", keys), read("dividends", keys)
-
-    def _read_details(self, month: str) -> pl.DataFrame:
-        return self.work.lake.read("ticker_details", month)

@@ -5,7 +5,7 @@ memory; tables that are not selected are read from the lake.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -31,6 +31,7 @@ from smallcaps_assets.domain.minute_fallback import (
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
+from smallcaps_assets.pipeline.fetch import fetch_trades
 from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.shared import kept
@@ -161,9 +162,8 @@ class TickerDay:
 
     def _trades(self, row: dict[str, Any]) -> BuildResult:
         companions = self.chain.tickers_of(self.date)
-        answer = self.chain.work.clients.router.trades(self.ticker, self.date, companions)
-        metadata = {"source": answer.route, "file": answer.source, "rules": row["rules"]}
-        return BuildResult(answer.frame, metadata, source=answer.source, forget=answer.forget)
+        built = fetch_trades(self.chain.work.clients, self.ticker, self.date, companions)
+        return replace(built, metadata={**built.metadata, "rules": row["rules"]})
 
     def _bars(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         settings = self.chain.work.settings.bars

@@ -33,8 +33,9 @@ from smallcaps_assets.pipeline.clients import Clients
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.inputs import input_digests
+from smallcaps_assets.pipeline.market import BESIDE_PRICES
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import TABLES, VENDOR
 from smallcaps_assets.sources.errors import MissingTickers, NotOffered
 
 FETCHED_TABLES = (
@@ -46,11 +47,10 @@ FETCHED_TABLES = (
     "minute_bars",
     "trades",
 )
-OFFERED_TABLES = (
-    *("polygon_short_volume", "short_interest", "news", "ticker_events", "free_float"),
-    *("balance_sheets", "income_statements", "cash_flow_statements"),
+OFFERED_TABLES = tuple(
+    name for name, table in TABLES.items() if table.group in BESIDE_PRICES and table.pool == VENDOR
 )
-"""Feeds that a vendor or a plan may lack."""
+"""Feeds under the vendor's key, which a vendor or a plan may do without."""
 FLAT_FILE_TABLES = ("minute_bars", "trades")
 PACE = ("requests so far", "refused so far (429)", "requests per second")
 CHANGES = "changes since the last reading"
@@ -156,6 +156,12 @@ class Workspace(LakeContext):
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
 
+    def describe(self, table: str, key: str | None, meta: Callable[[], dict[str, Any]]) -> None:
+        """Write the meta.json of a complete partition that lacks it; its rows stay as they are."""
+        seal = self.lake.seal(table, key)
+        if self.is_complete(table, key) and not is_described(self.lake, table, key):
+            write_meta(self.lake, table, key, meta(), seal)
+
     def _store(self, table: str, key: str | None, built: BuildResult, stamp: Stamp) -> Outcome:
         error = self._missing(built)
         made = (built.asked or self.scope(table)).without(built.missing)
@@ -177,7 +183,8 @@ class Workspace(LakeContext):
             stored = written(self.lake, table, key, len(frame))
         else:
             stored = self.lake.write(table, key, frame, final)
-        built.forget()
+        if built.cached is not None:
+            built.cached.drop()
         if built.meta is not None:
             write_meta(self.lake, table, key, built.meta, stored.seal)
         found = tuple(find(self, table, key, frame))

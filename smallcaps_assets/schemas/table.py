@@ -129,14 +129,14 @@ class Op:
 class Table:
     """One table of the lake.
 
-    `layer` is raw (immutable vendor facts) or processed. `upstream` names the tables it is made
-    from, `settings` the sections of the configuration that change its rows, `version` the contract
-    version that is written into every file. The main job leaves out what `is_optional`. Rows are
-    stored in the order of the primary key. `detail` has rules and caveats, with settings in braces
-    that `described` replaces. `source` says who delivers a raw table, `known` from when a row may
-    be used where no column `known_at` says it. A partition that `has_meta` is described by a
-    meta.json beside its file; one that `expects_rows` and comes out empty is read again on another
-    day before that is believed. `op` makes it, alone unless it is named; `keys_per_run` and `pool`
+    `upstream` names the tables it is made from, `settings` the sections of the configuration that
+    change its rows, `version` the contract version that is written into every file. The main job
+    leaves out what `is_optional`. Rows are stored in the order of the primary key. `detail` has
+    rules and caveats, with settings in braces that `described` replaces. `source` says who delivers
+    a table, which is a raw one then (immutable vendor facts), `known` from when a row may be used
+    where no column `known_at` says it. A partition that `has_meta` is described by a meta.json
+    beside its file; one that `expects_rows` and comes out empty is read again on another day before
+    that is believed. `op` makes it, alone unless it is named; `keys_per_run` and `pool`
     are the op's.
 
     A partition is made from that of the same key of each upstream table that is cut alike, from
@@ -144,7 +144,6 @@ class Table:
     """
 
     name: str
-    layer: str
     partitioning: Partitioning
     schema: type[dy.Schema]
     meaning: str
@@ -168,6 +167,11 @@ class Table:
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", tuple(self.schema.primary_key()))
         object.__setattr__(self, "op", self.op or self.name)
+
+    @property
+    def layer(self) -> str:
+        """`raw` for what a source delivers, else `processed`."""
+        return "raw" if self.source else "processed"
 
     def window(self, upstream: str) -> Window | None:
         """The window of an upstream table; None for one that has none."""

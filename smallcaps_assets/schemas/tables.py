@@ -45,6 +45,16 @@ _ticker_session = partial(
     keys_per_run=1000,
     pool=TICKS,
 )
+_statement = partial(
+    Table,
+    group="fundamentals",
+    partitioning=Partitioning.YEAR,
+    is_optional=True,
+    expects_rows=True,
+    op="statements",
+    keys_per_run=100,
+    pool=VENDOR,
+)
 _BARS = ("ticks", "bars")
 _LABELS = ("ticks", "bars", "labels")
 _METRICS = ("universe", "metrics")
@@ -53,7 +63,6 @@ _SELECTION = ("universe", "metrics", "selection")
 _DECLARED = (
     _session_table(
         name="tickers",
-        layer="raw",
         group="reference",
         schema=columns.Tickers,
         meaning="Everything listed on a session, as of then.",
@@ -64,7 +73,6 @@ _DECLARED = (
     ),
     Table(
         name="ticker_details",
-        layer="raw",
         group="reference",
         partitioning=Partitioning.MONTH,
         schema=columns.TickerDetails,
@@ -81,7 +89,6 @@ _DECLARED = (
     ),
     Table(
         name="splits",
-        layer="raw",
         group="reference",
         partitioning=Partitioning.YEAR,
         schema=columns.Splits,
@@ -95,7 +102,6 @@ _DECLARED = (
     ),
     Table(
         name="dividends",
-        layer="raw",
         group="reference",
         partitioning=Partitioning.YEAR,
         schema=columns.Dividends,
@@ -108,7 +114,6 @@ _DECLARED = (
     ),
     _session_table(
         name="daily_bars",
-        layer="raw",
         group="market",
         schema=columns.DailyBars,
         meaning="Unadjusted daily bars of all tickers.",
@@ -119,7 +124,6 @@ _DECLARED = (
     ),
     _session_table(
         name="universe",
-        layer="processed",
         group="selection",
         schema=columns.Universe,
         meaning="Small caps tradable on the session, later-delisted ones among them.",
@@ -138,7 +142,6 @@ _DECLARED = (
     ),
     _session_table(
         name="minute_bars",
-        layer="raw",
         group="market",
         schema=columns.MinuteBars,
         meaning="Unadjusted 1-minute bars of the universe, extended hours included.",
@@ -154,7 +157,6 @@ _DECLARED = (
     ),
     _session_table(
         name="short_volume",
-        layer="raw",
         group="short_data",
         schema=columns.ShortVolume,
         meaning="FINRA off-exchange short volume of the session.",
@@ -166,7 +168,6 @@ _DECLARED = (
     ),
     _session(
         name="facility_short_volume",
-        layer="raw",
         group="short_data",
         schema=feeds.FacilityShortVolume,
         meaning="FINRA short volume by facility, of the facilities in the settings.",
@@ -177,7 +178,6 @@ _DECLARED = (
     ),
     _session(
         name="exchange_short_volume",
-        layer="raw",
         group="short_data",
         schema=feeds.ExchangeShortVolume,
         meaning="Short volume of exchanges, from files in a local folder.",
@@ -189,7 +189,6 @@ _DECLARED = (
     ),
     _session(
         name="polygon_short_volume",
-        layer="raw",
         group="short_data",
         schema=feeds.PolygonShortVolume,
         meaning="The vendor's table of off-exchange short volume.",
@@ -201,7 +200,6 @@ _DECLARED = (
     ),
     Table(
         name="short_interest",
-        layer="raw",
         group="short_data",
         partitioning=Partitioning.HALF_MONTH,
         schema=feeds.ShortInterest,
@@ -214,7 +212,6 @@ _DECLARED = (
     ),
     Table(
         name="fails_to_deliver",
-        layer="raw",
         group="short_data",
         partitioning=Partitioning.HALF_MONTH,
         schema=feeds.FailsToDeliver,
@@ -228,7 +225,6 @@ _DECLARED = (
     ),
     _session(
         name="halts",
-        layer="raw",
         group="events",
         schema=feeds.TradeHalts,
         meaning="Trading halts of all US listing markets, from Nasdaq's feed.",
@@ -237,7 +233,6 @@ _DECLARED = (
     ),
     Table(
         name="filings",
-        layer="raw",
         group="events",
         partitioning=Partitioning.MONTH,
         schema=feeds.Filings,
@@ -251,7 +246,6 @@ _DECLARED = (
     ),
     Table(
         name="news",
-        layer="raw",
         group="events",
         partitioning=Partitioning.MONTH,
         schema=feeds.News,
@@ -264,7 +258,6 @@ _DECLARED = (
     ),
     Table(
         name="ticker_events",
-        layer="raw",
         group="events",
         partitioning=Partitioning.TICKER,
         schema=feeds.TickerEvents,
@@ -276,7 +269,6 @@ _DECLARED = (
     ),
     Table(
         name="free_float",
-        layer="raw",
         group="fundamentals",
         partitioning=Partitioning.NONE,
         schema=feeds.FreeFloat,
@@ -286,51 +278,26 @@ _DECLARED = (
         expects_rows=True,
         pool=VENDOR,
     ),
-    Table(
+    _statement(
         name="balance_sheets",
-        layer="raw",
-        group="fundamentals",
-        partitioning=Partitioning.YEAR,
         schema=feeds.BalanceSheets,
         meaning="Balance sheets by year of filing.",
         source="Polygon `/stocks/financials/v1/balance-sheets`",
-        is_optional=True,
-        expects_rows=True,
-        op="statements",
-        keys_per_run=100,
-        pool=VENDOR,
     ),
-    Table(
+    _statement(
         name="income_statements",
-        layer="raw",
-        group="fundamentals",
-        partitioning=Partitioning.YEAR,
         schema=feeds.IncomeStatements,
         meaning="Income statements by year of filing.",
         source="Polygon `/stocks/financials/v1/income-statements`",
-        is_optional=True,
-        expects_rows=True,
-        op="statements",
-        keys_per_run=100,
-        pool=VENDOR,
     ),
-    Table(
+    _statement(
         name="cash_flow_statements",
-        layer="raw",
-        group="fundamentals",
-        partitioning=Partitioning.YEAR,
         schema=feeds.CashFlowStatements,
         meaning="Cash flow statements by year of filing.",
         source="Polygon `/stocks/financials/v1/cash-flow-statements`",
-        is_optional=True,
-        expects_rows=True,
-        op="statements",
-        keys_per_run=100,
-        pool=VENDOR,
     ),
     Table(
         name="adjustment_factors",
-        layer="processed",
         group="reference",
         partitioning=Partitioning.NONE,
         schema=columns.AdjustmentFactors,
@@ -342,7 +309,6 @@ _DECLARED = (
     ),
     _session_table(
         name="session_summary",
-        layer="processed",
         group="metrics",
         schema=columns.SessionSummary,
         meaning="One row per ticker and session from daily and minute bars.",
@@ -354,7 +320,6 @@ _DECLARED = (
     ),
     _session_table(
         name="daily_metrics",
-        layer="processed",
         group="metrics",
         schema=columns.DailyMetrics,
         meaning="Returns, gaps and relative volume on one share basis.",
@@ -372,7 +337,6 @@ _DECLARED = (
     ),
     _session_table(
         name="watchlist",
-        layer="processed",
         group="selection",
         schema=columns.Watchlist,
         meaning="Ticker-days selected by rule, and the moment at which each rule was known.",
@@ -396,7 +360,6 @@ _DECLARED = (
     ),
     _session_table(
         name="runners",
-        layer="processed",
         group="selection",
         schema=columns.Runners,
         meaning="Most often info-rich tickers of 12 months.",
@@ -411,7 +374,6 @@ _DECLARED = (
     ),
     Table(
         name="ticker_sessions",
-        layer="processed",
         group="selection",
         partitioning=Partitioning.NONE,
         schema=columns.TickerSessions,
@@ -427,7 +389,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="trades",
-        layer="raw",
         group="ticks",
         schema=columns.Trades,
         meaning="Every trade of a selected ticker-day.",
@@ -443,7 +404,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="dollar_bars",
-        layer="processed",
         group="bars",
         schema=columns.DollarBars,
         meaning="Bars of equal dollars.",
@@ -454,7 +414,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="volume_bars",
-        layer="processed",
         group="bars",
         schema=columns.VolumeBars,
         meaning="Bars of equal volume.",
@@ -465,7 +424,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="dollar_imbalance_bars",
-        layer="processed",
         group="bars",
         schema=columns.DollarImbalanceBars,
         meaning="Bars that close when signed dollars leave their expected range.",
@@ -480,7 +438,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="volume_imbalance_bars",
-        layer="processed",
         group="bars",
         schema=columns.VolumeImbalanceBars,
         meaning="Bars that close when signed volume leaves its expected range.",
@@ -494,7 +451,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="bar_features",
-        layer="processed",
         group="labels",
         schema=columns.BarFeatures,
         meaning="What was known at each dollar imbalance bar's close.",
@@ -506,7 +462,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="triple_barrier_labels",
-        layer="processed",
         group="labels",
         schema=columns.TripleBarrierLabels,
         meaning="Which barrier the price touched first.",
@@ -522,7 +477,6 @@ _DECLARED = (
     ),
     _ticker_session(
         name="sample_weights",
-        layer="processed",
         group="labels",
         schema=columns.SampleWeights,
         meaning="Uniqueness and return attribution of each label.",
@@ -533,7 +487,6 @@ _DECLARED = (
     ),
     _session(
         name="coverage",
-        layer="processed",
         group="quality",
         schema=columns.Coverage,
         meaning="What of each vendor table is there, and why the rest is not.",
@@ -551,7 +504,6 @@ _DECLARED = (
     ),
     Table(
         name="ml_dataset",
-        layer="processed",
         group="dataset",
         partitioning=Partitioning.PERIOD,
         has_meta=True,
@@ -573,7 +525,6 @@ _DECLARED = (
     ),
     Table(
         name="ticker_history",
-        layer="processed",
         group="dataset",
         partitioning=Partitioning.TICKER,
         schema=columns.TickerHistory,

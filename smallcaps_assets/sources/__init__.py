@@ -9,7 +9,7 @@ from smallcaps_assets.sources.errors import SourceError
 from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.client import PolygonClient, make_throttle
 from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, FlatFrame, make_flat_files
-from smallcaps_assets.sources.polygon.router import Routed, Router
+from smallcaps_assets.sources.polygon.router import Route, Router
 from smallcaps_assets.sources.regulators.finra import FinraClient, ShortVolumeFile
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "FlatFiles",
     "FlatFrame",
     "PolygonClient",
-    "Routed",
+    "Route",
     "Router",
     "ShortVolumeFile",
     "SourceError",

@@ -16,7 +16,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
 from smallcaps_assets.lake import LakeIdentity, open_lake
-from smallcaps_assets.lake.seal import BLANK, seal, seal_of
+from smallcaps_assets.lake.file_identity import BLANK, seal, seal_of
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings

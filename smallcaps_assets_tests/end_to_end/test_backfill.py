@@ -46,6 +46,14 @@ def test_one_ticker_in_a_session_leaves_the_bytes_of_the_others(own_lake: Path) 
     assert digests(own_lake) == bytes_before
 
 
+def test_table_that_the_main_job_leaves_out_is_made_when_it_is_named(own_lake: Path) -> None:
+    day, lake = "2024-12-20", Lake(own_lake)
+    assert not lake.exists("facility_short_volume", day)
+    done = backfill(own_lake, "facility_short_volume", "--keys", day)
+    assert (done.status, done.error) == (0, "")
+    assert lake.exists("facility_short_volume", day)
+
+
 def test_scattered_ticker_sessions_go_in_one_run(own_lake: Path) -> None:
     keys = Lake(own_lake).keys("trades")
     some = [keys[0], keys[-1]]

@@ -17,7 +17,7 @@ import pytest
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.schemas import FEATURE_COLUMNS, TABLES, Partitioning

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 
 from smallcaps_assets.lake.errors import LakeError
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.file_identity import BLANK, seal
+from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.lake.paths import PartitionKeyError, key_of_folder, partition_folder
-from smallcaps_assets.lake.seal import BLANK, seal
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError, load_settings
 from smallcaps_assets_tests.fuzz.decoder import Decoder, file_named

@@ -16,13 +16,13 @@ from smallcaps_assets.sources.http.transport import (
 from smallcaps_assets.sources.polygon.bars import Bars
 from smallcaps_assets.sources.polygon.conditions import trade_conditions
 from smallcaps_assets.sources.polygon.flatfiles import FlatFiles
-from smallcaps_assets.sources.polygon.fundamentals import Fundamentals
-from smallcaps_assets.sources.polygon.news import News
+from smallcaps_assets.sources.polygon.fundamentals import BALANCE_SHEETS, financials
+from smallcaps_assets.sources.polygon.news import news
 from smallcaps_assets.sources.polygon.quotes import QuotePages
 from smallcaps_assets.sources.polygon.reference import Reference
-from smallcaps_assets.sources.polygon.short_data import ShortData
+from smallcaps_assets.sources.polygon.short_data import SHORT_INTEREST
 from smallcaps_assets.sources.polygon.snapshots import Snapshots
-from smallcaps_assets.sources.polygon.ticker_events import TickerEvents
+from smallcaps_assets.sources.polygon.ticker_events import ticker_events
 from smallcaps_assets.sources.polygon.trades import TradePages
 from smallcaps_assets_tests.fuzz.decoder import Decoder, OneFile, page, transport
 from smallcaps_assets_tests.sources.polygon import (
@@ -74,10 +74,6 @@ def _reference(body: bytes) -> Reference:
     return Reference(transport(body), 1)
 
 
-def _fundamentals(body: bytes) -> Fundamentals:
-    return Fundamentals(transport(body))
-
-
 def _zipped(body: bytes) -> Any:
     return gzip.compress(body, 1, mtime=0)
 
@@ -125,7 +121,7 @@ DECODERS: dict[str, Decoder] = {
     ),
     "json_ticker_events": Decoder(
         [test_ticker_events.history().body],
-        lambda body: TickerEvents(transport(body)).events("META"),
+        lambda body: ticker_events(transport(body), "META"),
     ),
     "json_quotes": Decoder(
         [page([test_quotes.quote(1), test_quotes.quote(2)])],
@@ -137,7 +133,7 @@ DECODERS: dict[str, Decoder] = {
     ),
     "json_news": Decoder(
         [page([test_news.article(1), test_news.article(2)])],
-        lambda body: News(transport(body)).news(DAY, DAY, "A"),
+        lambda body: news(transport(body), DAY, DAY, "A"),
     ),
     "json_snapshots": Decoder(
         [test_snapshots.many([test_snapshots.snapshot()], count=1).body],
@@ -145,14 +141,14 @@ DECODERS: dict[str, Decoder] = {
     ),
     "json_short_interest": Decoder(
         [page([test_short_data.interest("AA"), test_short_data.interest("AB")])],
-        lambda body: ShortData(transport(body)).interest(*YEAR),
+        lambda body: SHORT_INTEREST.ask(transport(body), None, YEAR),
     ),
     "json_statements": Decoder(
         [page([test_fundamentals.filed(total_assets=3e9)])],
-        lambda body: _fundamentals(body).balance_sheets(*YEAR, "A"),
+        lambda body: BALANCE_SHEETS.ask(transport(body), "A", YEAR),
     ),
     "json_financials": Decoder(
         [page([test_fundamentals.nested()])],
-        lambda body: _fundamentals(body).financials("A", *YEAR),
+        lambda body: financials(transport(body), "A", *YEAR),
     ),
 }  # fmt: skip

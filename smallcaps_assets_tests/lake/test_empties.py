@@ -10,7 +10,7 @@ import pytest
 
 from smallcaps_assets.lake import Empties, Lake, Scope, Stamp
 from smallcaps_assets.lake.empties import FILE
-from smallcaps_assets.lake.seal import is_intact
+from smallcaps_assets.lake.file_identity import is_intact
 from smallcaps_assets.schemas import TABLES
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 11, 2), date(2026, 11, 3), date(2026, 11, 4)

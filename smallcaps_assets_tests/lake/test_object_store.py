@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, open_lake, replaced
+from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, open_lake
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.diff import compare
+from smallcaps_assets.lake.file_identity import versions
 from smallcaps_assets.lake.verify import check_partition, set_aside
 from smallcaps_assets.settings import LakeSettings
 from smallcaps_assets_tests.lake.conftest import SECRET
@@ -56,7 +57,7 @@ def test_damage_is_found_and_replaced_versions_come_back(lake: Lake) -> None:
     lake.write("daily_bars", KEY, bars("A"), STAMP)
     first = lake.read_bytes("daily_bars", KEY)
     lake.write("daily_bars", KEY, bars("A", "B"), STAMP)
-    (version,) = replaced.versions(lake.root, lake.path("daily_bars", KEY))
+    (version,) = versions(lake.root, lake.path("daily_bars", KEY))
     assert version.path.read_bytes() == first
     lake.path("daily_bars", KEY).write_bytes(first[:50] + b"!" + first[51:])
     assert check_partition(lake, "daily_bars", KEY)[0]
@@ -81,7 +82,7 @@ def test_readers_see_whole_objects_while_they_are_replaced(lake: Lake) -> None:
         seen.add(lake.scan("daily_bars").collect().height)
         assert lake.stamp("daily_bars", KEY) == STAMP and lake.rows("daily_bars", KEY) in (1, 2)
     assert seen == {1, 2}
-    assert len(replaced.versions(lake.root, lake.path("daily_bars", KEY))) == 20
+    assert len(versions(lake.root, lake.path("daily_bars", KEY))) == 20
 
 
 def test_failing_store_tells_no_secret(endpoint: str) -> None:

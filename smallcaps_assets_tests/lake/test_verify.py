@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, Stamp, open_lake, verify
-from smallcaps_assets.lake.identity import read_identity
+from smallcaps_assets.lake.file_identity import BLANK, NAME, is_intact, seal, seal_of
+from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.lake.meta import write_meta
-from smallcaps_assets.lake.seal import BLANK, NAME, is_intact, seal, seal_of
 from smallcaps_assets.lake.verify import (
     check_partition,
     is_ordered,

@@ -8,8 +8,15 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from smallcaps_assets.lake import Lake, LakeError, UnknownContractError, replaced
+from smallcaps_assets.lake import Lake, LakeError, UnknownContractError
 from smallcaps_assets.lake.diff import compare, compare_versions
+from smallcaps_assets.lake.file_identity import (
+    VERSIONS,
+    Version,
+    keep_version,
+    version_of,
+    versions,
+)
 from smallcaps_assets.lake.migrate import migrate, outdated_keys
 from smallcaps_assets.lake.verify import check_partition
 from smallcaps_assets.schemas import TABLES, ContractError
@@ -25,8 +32,8 @@ def lake(tmp_path: Path) -> Lake:
 
 
 # Versions ----------------------------------------------------------------------------------------
-def kept(lake: Lake) -> list[replaced.Version]:
-    return replaced.versions(lake.root, lake.path("daily_bars", KEY))
+def kept(lake: Lake) -> list[Version]:
+    return versions(lake.root, lake.path("daily_bars", KEY))
 
 
 def test_replaced_raw_file_is_kept_until_its_time_is_over(lake: Lake):
@@ -47,7 +54,7 @@ def test_versions_keep_their_order_when_the_clock_is_set_back(lake: Lake):
     path, noon = lake.path("daily_bars", KEY), datetime(2026, 11, 20, 12, tzinfo=UTC)
     moments = [noon, noon - timedelta(hours=1), noon - timedelta(minutes=59)]
     for seal, moment in zip("abc", moments, strict=True):
-        replaced.keep(lake.root, path, seal * 12, "new", clock=lambda moment=moment: moment)
+        keep_version(lake.root, path, seal * 12, "new", clock=lambda moment=moment: moment)
     assert [version.name[-12] for version in kept(lake)] == ["a", "b", "c"]
     assert all(noon <= v.replaced_at < noon + timedelta(seconds=1) for v in kept(lake))
 
@@ -56,13 +63,13 @@ def test_replaced_version_can_be_put_back(lake: Lake):
     first = lake.read_bytes("daily_bars", KEY)
     lake.write("daily_bars", KEY, bars("A"), STAMP)
     path = lake.path("daily_bars", KEY)
-    version = replaced.version_of(lake.root, path, kept(lake)[0].name[:9])
+    version = version_of(lake.root, path, kept(lake)[0].name[:9])
     lake.put("daily_bars", KEY, version.path.read_bytes())
     assert lake.read_bytes("daily_bars", KEY) == first
     told = [found.what for found in compare_versions(lake, "daily_bars", KEY)]
     assert "0 rows added, 1 removed" in told[0] and "1 rows added, 0 removed" in told[1]
     with pytest.raises(LakeError, match="0 versions begin with 'x'; there are: 2"):
-        replaced.version_of(lake.root, path, "x")
+        version_of(lake.root, path, "x")
 
 
 def test_processed_files_are_not_kept(tmp_path: Path):
@@ -70,7 +77,7 @@ def test_processed_files_are_not_kept(tmp_path: Path):
     for config in ("a", "b"):
         frame = TABLES["ticker_history"].empty()
         lake.write("ticker_history", "A", frame, replace(stamp, config=config))
-    assert not (lake.root / replaced.FOLDER).exists()
+    assert not (lake.root / VERSIONS).exists()
 
 
 # Differences -------------------------------------------------------------------------------------

@@ -19,19 +19,7 @@ from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import OPS
 from smallcaps_assets.settings import Settings
 
-BUILDS: dict[str, feeds.Build] = {
-    "halts": feeds.halts,
-    "facility_short_volume": feeds.facility_short_volume,
-    "exchange_short_volume": feeds.exchange_short_volume,
-    "polygon_short_volume": feeds.polygon_short_volume,
-    "short_interest": feeds.short_interest,
-    "fails_to_deliver": feeds.fails,
-    "filings": feeds.filings,
-    "news": feeds.news,
-    **dict.fromkeys(OPS["statements"].tables, feeds.statements),
-    "ticker_events": feeds.ticker_events,
-    "free_float": feeds.free_float,
-}
+BUILDS = {name: build for op, build in feeds.FEEDS.items() for name in OPS[op].tables}
 MARKET = {"tickers": 30, "start": "2024-10-01", "end": "2024-10-09", "trades_scale": 0.2}
 
 

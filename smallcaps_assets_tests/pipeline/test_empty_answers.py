@@ -110,7 +110,7 @@ def test_lake_given_storms_of_nothing_expected_equal_to_one_without(tmp_path: Pa
 
     settings = PolygonSettings(minute_route="rest", requests_per_second=100)
     client = PolygonClient(server.url, "sandbox", settings, clock=lambda: now[0], sleep=sleep)
-    stormy.clients.polygon, stormy.clients.router.client = client, client
+    stormy.clients.polygon = client
     stages = [
         reference,
         *(lambda work, t=t: make_sessions(work, [t], KEYS) for t in (*LISTS, "minute_bars")),

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,21 @@ class Pages:
             self._file = file
         with self._file as file:
             yield file
+
+
+@dataclass(frozen=True)
+class CachedPages:
+    """What a partition is made from, to be dropped once it is stored: a leaf, or all pages."""
+
+    pages: Pages
+    leaf: str | None = None
+
+    def drop(self) -> None:
+        """Remove it from the cache."""
+        if self.leaf is None:
+            self.pages.drop()
+        else:
+            self.pages.forget(self.leaf)
 
 
 class PageCache:

@@ -26,15 +26,12 @@ from smallcaps_assets.sources.http import decode
 from smallcaps_assets.sources.http.page_cache import Pages
 from smallcaps_assets.sources.http.throttle import FREE_PLAN, Throttle
 from smallcaps_assets.sources.http.transport import Request, Transport
+from smallcaps_assets.sources.polygon import fundamentals, news, short_data, ticker_events
 from smallcaps_assets.sources.polygon.bars import Bars
 from smallcaps_assets.sources.polygon.conditions import trade_conditions
-from smallcaps_assets.sources.polygon.fundamentals import Fundamentals
-from smallcaps_assets.sources.polygon.news import News
 from smallcaps_assets.sources.polygon.quotes import QuotePages
 from smallcaps_assets.sources.polygon.reference import Reference
-from smallcaps_assets.sources.polygon.short_data import ShortData
 from smallcaps_assets.sources.polygon.snapshots import Direction, Snapshots
-from smallcaps_assets.sources.polygon.ticker_events import TickerEvents
 from smallcaps_assets.sources.polygon.trades import TradePages
 
 
@@ -82,10 +79,6 @@ class PolygonClient:
         self._trades = TradePages(self._transport)
         self._quotes = QuotePages(self._transport)
         self._snapshots = Snapshots(self._transport)
-        self._news = News(self._transport)
-        self._events = TickerEvents(self._transport)
-        self._fundamentals = Fundamentals(self._transport)
-        self._short = ShortData(self._transport)
         self._close_lock = threading.Lock()
 
     def __enter__(self) -> PolygonClient:
@@ -183,54 +176,54 @@ class PolygonClient:
 
     def news(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
         """NEWS (`news.py`) published from `start` to `end`, New York days, both included."""
-        return self._news.news(start, end, ticker)
+        return news.news(self._transport, start, end, ticker)
 
     def ticker_events(self, identifier: str) -> pl.DataFrame:
         """TICKER_EVENTS (`ticker_events.py`), newest first; empty when unknown.
 
         `identifier` is a composite FIGI, a CUSIP, or a ticker, which means its present user.
         """
-        return self._events.events(identifier)
+        return ticker_events.ticker_events(self._transport, identifier)
 
     def financials(self, ticker: str, start: date, end: date) -> pl.DataFrame:
         """FINANCIALS (`fundamentals.py`) filed from `start` to `end`, one row per item.
 
         From the older, nested endpoint, in `unit`; what newer plans get is in the statements.
         """
-        return self._fundamentals.financials(ticker, start, end)
+        return fundamentals.financials(self._transport, ticker, start, end)
 
     def balance_sheets(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
         """BALANCE_SHEETS (`fundamentals.py`) filed from `start` to `end`, of all or one ticker."""
-        return self._fundamentals.balance_sheets(start, end, ticker)
+        return fundamentals.BALANCE_SHEETS.ask(self._transport, ticker, (start, end))
 
     def income_statements(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
         """INCOME_STATEMENTS (`fundamentals.py`) filed from `start` to `end`."""
-        return self._fundamentals.income_statements(start, end, ticker)
+        return fundamentals.INCOME_STATEMENTS.ask(self._transport, ticker, (start, end))
 
     def cash_flow_statements(
         self, start: date, end: date, ticker: str | None = None
     ) -> pl.DataFrame:
         """CASH_FLOW_STATEMENTS (`fundamentals.py`) filed from `start` to `end`."""
-        return self._fundamentals.cash_flow_statements(start, end, ticker)
+        return fundamentals.CASH_FLOW_STATEMENTS.ask(self._transport, ticker, (start, end))
 
     def ratios(self, ticker: str | None = None) -> pl.DataFrame:
         """RATIOS (`fundamentals.py`) of the latest day, of all or one ticker; without history."""
-        return self._fundamentals.ratios(ticker)
+        return fundamentals.RATIOS.ask(self._transport, ticker)
 
     def free_float(self, ticker: str | None = None) -> pl.DataFrame:
         """FLOAT (`fundamentals.py`) as known now, in shares and percent; without history."""
-        return self._fundamentals.free_float(ticker)
+        return fundamentals.FLOAT.ask(self._transport, ticker)
 
     def short_interest(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
         """SHORT_INTEREST (`short_data.py`) settled from `start` to `end`, in shares.
 
         Published seven business days after the settlement date, which the rows do not say.
         """
-        return self._short.interest(start, end, ticker)
+        return short_data.SHORT_INTEREST.ask(self._transport, ticker, (start, end))
 
     def short_volume(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
         """SHORT_VOLUME (`short_data.py`) from `start` to `end`: off-exchange shares, ratio in %."""
-        return self._short.volume(start, end, ticker)
+        return short_data.SHORT_VOLUME.ask(self._transport, ticker, (start, end))
 
     def counters(self) -> Mapping[str, int | float]:
         """Requests, 429s, retries, bytes received and the present pace, since construction."""

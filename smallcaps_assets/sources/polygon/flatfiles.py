@@ -54,7 +54,8 @@ LONGEST_ROW = 1 << 20
 SMALL, MOST_EXPANDED = 64 << 20, 100  # rows of numbers shrink to a tenth, not to a hundredth
 FAILURES_IN_A_ROW, SECONDS_LEFT_ALONE = 3, 600.0
 _DAY = re.compile(r"/(\d{4}-\d\d-\d\d)\.csv\.gz$")
-DATASETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
+MINUTES, TRADES = "minute_aggs_v1", "trades_v1"
+_SOURCE = "flatfile "
 
 _BAR_TYPES: dict[str, Any] = {
     "ticker": pl.String,
@@ -74,6 +75,19 @@ class FlatFrame:
     frame: pl.DataFrame
     key: str
     etag: str
+
+    @property
+    def source(self) -> str:
+        """What a partition made from it names as its source."""
+        return f"{_SOURCE}{self.key} {self.etag}"
+
+
+def file_of(source: str) -> tuple[str, str] | None:
+    """Dataset and ETag of the file that a source names; None when it names none."""
+    if not source.startswith(_SOURCE):
+        return None
+    key, _, etag = source.removeprefix(_SOURCE).partition(" ")
+    return key.split("/")[1], etag
 
 
 def key_of(dataset: str, day: date) -> str:
@@ -141,7 +155,7 @@ class FlatFiles:
 
         A reader with another source at hand is not patient: a host that fails is left to it soon.
         """
-        return self._bars("minute_aggs_v1", "minute_bars", day, tickers, is_patient)
+        return self._bars(MINUTES, "minute_bars", day, tickers, is_patient)
 
     def daily_bars(self, day: date, tickers: Collection[str] | None = None) -> FlatFrame:
         """DailyBars of a session; `vwap` is null, the files have none."""
@@ -149,7 +163,7 @@ class FlatFiles:
 
     def trades(self, day: date, tickers: Collection[str], is_patient: bool = True) -> FlatFrame:
         """Trades of some tickers of a session."""
-        key = key_of("trades_v1", day)
+        key = key_of(TRADES, day)
         raw, etag = self._read(key, _TRADE_TYPES, _TRADE_REQUIRED, tickers, is_patient)
         _check_day(raw, "sip_timestamp", day, key)
         unique = raw.filter(pl.struct("ticker", *trades.KEY).is_first_distinct())

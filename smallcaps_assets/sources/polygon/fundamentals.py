@@ -42,16 +42,13 @@ def _amounts(names: str) -> dict[str, Any]:
     return dict.fromkeys(names.split(), pl.Float64)
 
 
-BALANCE_SHEETS = _FILED | _amounts(AMOUNTS["balance_sheets"])
-INCOME_STATEMENTS = _FILED | _amounts(AMOUNTS["income_statements"])
-CASH_FLOW_STATEMENTS = _FILED | _amounts(AMOUNTS["cash_flow_statements"])
-RATIOS: dict[str, Any] = {"ticker": pl.String, "date": pl.Date, "cik": pl.String} | _amounts(
+_RATIOS: dict[str, Any] = {"ticker": pl.String, "date": pl.Date, "cik": pl.String} | _amounts(
     "price average_volume market_cap earnings_per_share price_to_earnings price_to_book "
     "price_to_sales price_to_cash_flow price_to_free_cash_flow dividend_yield return_on_assets "
     "return_on_equity debt_to_equity current quick cash ev_to_sales ev_to_ebitda "
     "enterprise_value free_cash_flow"
 )
-FLOAT: dict[str, Any] = {
+_FLOAT: dict[str, Any] = {
     "ticker": pl.String,
     "effective_date": pl.Date,
     "free_float": pl.Float64,
@@ -79,17 +76,19 @@ FINANCIALS: dict[str, Any] = {
 }
 
 
-def _statement(name: str, columns: dict[str, Any]) -> ListEndpoint:
+def _statement(table: str) -> ListEndpoint:
+    """The statements of a table, in the company's currency."""
     key = ("filing_date", "cik", "period_end", "timeframe")
-    path = f"/stocks/financials/v1/{name}"
+    path = f"/stocks/financials/v1/{table.replace('_', '-')}"
+    columns = _FILED | _amounts(AMOUNTS[table])
     return ListEndpoint(path, columns, key, "filing_date", 50_000, subject="tickers")
 
 
-_BALANCE = _statement("balance-sheets", BALANCE_SHEETS)
-_INCOME = _statement("income-statements", INCOME_STATEMENTS)
-_CASH_FLOW = _statement("cash-flow-statements", CASH_FLOW_STATEMENTS)
-_RATIOS = ListEndpoint("/stocks/financials/v1/ratios", RATIOS, ("ticker", "date"), "ticker", 50_000)
-_FLOAT = ListEndpoint("/stocks/vX/float", FLOAT, ("ticker",), "ticker", 5_000)
+BALANCE_SHEETS = _statement("balance_sheets")
+INCOME_STATEMENTS = _statement("income_statements")
+CASH_FLOW_STATEMENTS = _statement("cash_flow_statements")
+RATIOS = ListEndpoint("/stocks/financials/v1/ratios", _RATIOS, ("ticker", "date"), "ticker", 50_000)
+FLOAT = ListEndpoint("/stocks/vX/float", _FLOAT, ("ticker",), "ticker", 5_000)
 
 
 FiscalYear = (
@@ -124,61 +123,33 @@ class FilingRow(msgspec.Struct):
     source_filing_url: str | None = None
 
 
-class Fundamentals:
-    """The endpoints of fundamentals over one transport."""
+def financials(transport: Transport, ticker: str, start: date, end: date) -> pl.DataFrame:
+    """FINANCIALS of one ticker filed from `start` to `end`, one row per item of a statement.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    Raises BadAnswer when filings stay of another ticker, outside the dates or out of order.
+    """
+    params = {
+        "ticker": ticker,
+        "filing_date.gte": str(start),
+        "filing_date.lte": str(end),
+        "sort": "filing_date",
+        "order": "asc",
+        "limit": str(LEGACY_LIMIT),
+    }
 
-    def balance_sheets(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
-        """BALANCE_SHEETS filed from `start` to `end`, in the company's currency."""
-        return _BALANCE.ask(self._transport, ticker, (start, end))
+    def check(answer: Answer, rows: list[FilingRow]) -> None:
+        refuse_others(answer, ticker, (row.tickers for row in rows if row.tickers))
+        refuse_outside(answer, "filing_date", [r.filing_date for r in rows], start, end)
+        if len({row.cik for row in rows}) > 1 and not all(row.tickers for row in rows):
+            raise answer.problem(BadAnswer, f"filings of several companies came for {ticker!r}")
 
-    def income_statements(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
-        """INCOME_STATEMENTS filed from `start` to `end`, in the company's currency."""
-        return _INCOME.ask(self._transport, ticker, (start, end))
-
-    def cash_flow_statements(
-        self, start: date, end: date, ticker: str | None = None
-    ) -> pl.DataFrame:
-        """CASH_FLOW_STATEMENTS filed from `start` to `end`, in the company's currency."""
-        return _CASH_FLOW.ask(self._transport, ticker, (start, end))
-
-    def ratios(self, ticker: str | None = None) -> pl.DataFrame:
-        """RATIOS of the latest day; the vendor keeps no history of them."""
-        return _RATIOS.ask(self._transport, ticker)
-
-    def free_float(self, ticker: str | None = None) -> pl.DataFrame:
-        """FLOAT as known now, in shares and percent; the vendor keeps no history of it."""
-        return _FLOAT.ask(self._transport, ticker)
-
-    def financials(self, ticker: str, start: date, end: date) -> pl.DataFrame:
-        """FINANCIALS of one ticker filed from `start` to `end`, one row per item of a statement.
-
-        Raises BadAnswer when filings stay of another ticker, outside the dates or out of order.
-        """
-        params = {
-            "ticker": ticker,
-            "filing_date.gte": str(start),
-            "filing_date.lte": str(end),
-            "sort": "filing_date",
-            "order": "asc",
-            "limit": str(LEGACY_LIMIT),
-        }
-
-        def check(answer: Answer, rows: list[FilingRow]) -> None:
-            refuse_others(answer, ticker, (row.tickers for row in rows if row.tickers))
-            refuse_outside(answer, "filing_date", [r.filing_date for r in rows], start, end)
-            if len({row.cik for row in rows}) > 1 and not all(row.tickers for row in rows):
-                raise answer.problem(BadAnswer, f"filings of several companies came for {ticker!r}")
-
-        request = Request(LEGACY_PATH, params, scope=f"{LEGACY_PATH} {start} {end}")
-        rows = collect_in_order(self._transport, request, FilingRow, "filing_date", check)
-        items = [item for row in rows for item in _items(row)]
-        found = pl.DataFrame(items, schema=FINANCIALS, orient="row", strict=False)
-        return found.unique(maintain_order=True).sort(
-            "filing_date", "end_date", "timeframe", "statement", "order", "item"
-        )
+    request = Request(LEGACY_PATH, params, scope=f"{LEGACY_PATH} {start} {end}")
+    rows = collect_in_order(transport, request, FilingRow, "filing_date", check)
+    items = [item for row in rows for item in _items(row)]
+    found = pl.DataFrame(items, schema=FINANCIALS, orient="row", strict=False)
+    return found.unique(maintain_order=True).sort(
+        "filing_date", "end_date", "timeframe", "statement", "order", "item"
+    )
 
 
 def _items(row: FilingRow) -> Iterator[tuple[Any, ...]]:

@@ -1,8 +1,8 @@
-"""Minute bars of the sessions of one run: flat files, or REST by ticker and month.
+"""Minute bars of the sessions of one run over REST, by ticker and month.
 
 The vendor hands out 50,000 minutes a page, two months of the longest trading days; asking ticker
 by day would cost twenty times the calls. Pages go to disk as they come, so memory holds one
-session at a time and a killed run goes on where it was. The choice of the way is in `router.py`.
+session at a time and a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import polars as pl
 
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources.errors import NotEntitled, SourceError
-from smallcaps_assets.sources.http.page_cache import PageCache, Pages
+from smallcaps_assets.sources.http.page_cache import CachedPages, PageCache, Pages
 from smallcaps_assets.sources.http.workers import gather
-from smallcaps_assets.sources.polygon.router import Routed, Router
+from smallcaps_assets.sources.polygon.client import PolygonClient
 
 LOG = logging.getLogger(__name__)
 Wanted = Mapping[date, Collection[str]]
@@ -36,44 +36,39 @@ class _Month:
     failed: dict[str, SourceError] = field(default_factory=dict)
 
 
-class Minutes:
+@dataclass(frozen=True)
+class SessionMinutes:
+    """MinuteBars of a session, the tickers that failed and why, and the pages that hold them."""
+
+    frame: pl.DataFrame
+    failed: Mapping[str, SourceError]
+    cached: CachedPages
+
+
+class MonthsOfMinutes:
     """The minutes of a run's sessions. Safe to use from many threads.
 
-    `wanted` gives for a day the tickers of all sessions of its month that the run still lacks,
-    `traded` the tickers that are known to have traded on a day.
+    `wanted` gives for a day the sessions of its month that are to come over REST, with the tickers
+    that the run still lacks; `traded` the tickers that are known to have traded on a day.
     """
 
     def __init__(
         self,
-        router: Router,
+        client: PolygonClient,
         page_cache: PageCache,
         wanted: Callable[[date], Wanted],
         traded: Callable[[date], Collection[str]] = lambda day: (),
     ) -> None:
-        self._router, self._page_cache, self._wanted, self._traded = (
-            router,
-            page_cache,
-            wanted,
-            traded,
-        )
+        self._client, self._page_cache = client, page_cache
+        self._wanted, self._traded = wanted, traded
         self._months: dict[str, _Month] = {}
         self._lock = threading.Lock()
 
-    def session(self, day: date, tickers: Collection[str]) -> Routed:
-        """MinuteBars of a session, with the tickers that failed and why.
+    def session(self, day: date, tickers: Collection[str]) -> SessionMinutes:
+        """The minutes of a session; the first of a month asks for all that are wanted of it.
 
-        The first session of a month that goes over REST asks for all such sessions of it. Raises
-        Unauthorized and NotEntitled, which concern every ticker.
+        Raises Unauthorized and NotEntitled, which concern every ticker.
         """
-        found = self._router.minute_bars(day, sorted(tickers), partial(self._rest, day, tickers))
-        return found
-
-    def close(self) -> None:
-        """Close the files; pages of sessions that were not stored are kept for the next run."""
-        for month in self._months.values():
-            month.pages.close()
-
-    def _rest(self, day: date, tickers: Collection[str]) -> Routed:
         month = self._month(day)
         with month.lock:
             if day not in month.asked:
@@ -81,12 +76,14 @@ class Minutes:
         pages = month.pages.frames(day.isoformat())
         bars = [pages[ticker] for ticker in sorted(tickers) if ticker in pages]
         failed = {t: month.failed[t] for t in tickers if t in month.failed and t not in pages}
-        return Routed(
-            TABLES["minute_bars"].conform(pl.concat([TABLES["minute_bars"].empty(), *bars])),
-            "rest",
-            failed=failed,
-            forget=partial(month.pages.forget, day.isoformat()),
-        )
+        table = TABLES["minute_bars"]
+        frame = table.conform(pl.concat([table.empty(), *bars]))
+        return SessionMinutes(frame, failed, CachedPages(month.pages, day.isoformat()))
+
+    def close(self) -> None:
+        """Close the files; pages of sessions that were not stored are kept for the next run."""
+        for month in self._months.values():
+            month.pages.close()
 
     def _month(self, day: date) -> _Month:
         name = f"{day:%Y-%m}"
@@ -96,7 +93,7 @@ class Minutes:
             return self._months[name]
 
     def _ask(self, month: _Month, day: date, tickers: Collection[str]) -> None:
-        others = {d: t for d, t in self._wanted(day).items() if self._router.is_rest(d)}
+        others = self._wanted(day)
         try:
             self._fetch(month, {**others, day: tickers})
         except NotEntitled:
@@ -120,7 +117,7 @@ class Minutes:
         def ask(ticker: str, is_final: bool = False) -> bool:
             """Whether the answer is believed, and so put down."""
             days = sessions[ticker]
-            bars = self._router.client.minute_bars(ticker, days[0], days[-1])
+            bars = self._client.minute_bars(ticker, days[0], days[-1])
             found = _by_session(bars, days)
             silent = [d for d in days if found[d.isoformat()].is_empty()]
             is_believed = is_final or not any(ticker in self._traded(day) for day in silent)
@@ -128,12 +125,12 @@ class Minutes:
                 month.pages.add(ticker, found)
             return is_believed
 
-        heard, failed = gather(ask, lacking, self._router.workers)
+        heard, failed = gather(ask, lacking, self._client.settings.workers)
         doubted = [ticker for ticker, is_believed in heard.items() if not is_believed]
         if doubted:
             what = f"minutes of {len(doubted)} tickers that have traded"
-            self._router.client.pause_for_nothing(what)
-            _, again = gather(partial(ask, is_final=True), doubted, self._router.workers)
+            self._client.pause_for_nothing(what)
+            _, again = gather(partial(ask, is_final=True), doubted, self._client.settings.workers)
             failed |= again
         month.failed.update(failed)
         month.asked.update(wanted)

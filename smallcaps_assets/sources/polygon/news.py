@@ -78,38 +78,32 @@ class NewsRow(msgspec.Struct):
         return self.publisher and self.publisher.homepage_url
 
 
-class News:
-    """The news endpoint over one transport."""
+def news(transport: Transport, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
+    """NEWS published from `start` to `end`, New York days, both included; each article once.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    Raises BadAnswer when articles stay of another ticker, outside the days or out of order.
+    """
+    first, last = _instant(start), _instant(end + timedelta(days=1))
+    params = {
+        "published_utc.gte": _text(first),
+        "published_utc.lt": _text(last),
+        "sort": "published_utc",
+        "order": "asc",
+        "limit": str(LIMIT),
+    } | ({} if ticker is None else {"ticker": ticker})
 
-    def news(self, start: date, end: date, ticker: str | None = None) -> pl.DataFrame:
-        """NEWS published from `start` to `end`, New York days, both included; each article once.
+    def check(answer: Answer, rows: list[NewsRow]) -> None:
+        times = [row.published_utc for row in rows]
+        refuse_outside(answer, "published_utc", times, first, last - timedelta.resolution)
+        if ticker is not None:
+            refuse_others(answer, ticker, (row.tickers or [] for row in rows))
 
-        Raises BadAnswer when articles stay of another ticker, outside the days or out of order.
-        """
-        first, last = _instant(start), _instant(end + timedelta(days=1))
-        params = {
-            "published_utc.gte": _text(first),
-            "published_utc.lt": _text(last),
-            "sort": "published_utc",
-            "order": "asc",
-            "limit": str(LIMIT),
-        } | ({} if ticker is None else {"ticker": ticker})
-
-        def check(answer: Answer, rows: list[NewsRow]) -> None:
-            times = [row.published_utc for row in rows]
-            refuse_outside(answer, "published_utc", times, first, last - timedelta.resolution)
-            if ticker is not None:
-                refuse_others(answer, ticker, (row.tickers or [] for row in rows))
-
-        request = Request(PATH, params, scope=f"news {start} {end}", expects_rows=ticker is None)
-        rows = collect_in_order(self._transport, request, NewsRow, "published_utc", check)
-        for row in rows:
-            row.insights = row.insights and [msgspec.to_builtins(x) for x in row.insights]
-        found = decode.frame(rows, NEWS).unique("id", keep="first", maintain_order=True)
-        return found.sort("published_utc", "id")
+    request = Request(PATH, params, scope=f"news {start} {end}", expects_rows=ticker is None)
+    rows = collect_in_order(transport, request, NewsRow, "published_utc", check)
+    for row in rows:
+        row.insights = row.insights and [msgspec.to_builtins(x) for x in row.insights]
+    found = decode.frame(rows, NEWS).unique("id", keep="first", maintain_order=True)
+    return found.sort("published_utc", "id")
 
 
 def _instant(day: date) -> datetime:

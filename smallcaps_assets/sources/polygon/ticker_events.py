@@ -53,32 +53,26 @@ class HistoryRow(msgspec.Struct):
     cik: str | None = None
 
 
-class TickerEvents:
-    """The endpoint of ticker events over one transport."""
+def ticker_events(transport: Transport, identifier: str) -> pl.DataFrame:
+    """TICKER_EVENTS of a ticker, CUSIP or composite FIGI, newest first; empty when unknown.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    Raises BadAnswer when the events stay of another listing or out of order.
+    """
 
-    def events(self, identifier: str) -> pl.DataFrame:
-        """TICKER_EVENTS of a ticker, CUSIP or composite FIGI, newest first; empty when unknown.
+    def read(answer: Answer) -> HistoryRow:
+        row = decode.single(answer, HistoryRow)
+        _check(answer, row, identifier)
+        return row
 
-        Raises BadAnswer when the events stay of another listing or out of order.
-        """
-
-        def read(answer: Answer) -> HistoryRow:
-            row = decode.single(answer, HistoryRow)
-            _check(answer, row, identifier)
-            return row
-
-        request = Request(
-            f"/vX/reference/tickers/{identifier}/events",
-            {"types": "ticker_change"},
-            scope="ticker events",
-        )
-        try:
-            return _frame(self._transport.fetch(request, read))
-        except NotFound:
-            return pl.DataFrame(schema=TICKER_EVENTS)
+    request = Request(
+        f"/vX/reference/tickers/{identifier}/events",
+        {"types": "ticker_change"},
+        scope="ticker events",
+    )
+    try:
+        return _frame(transport.fetch(request, read))
+    except NotFound:
+        return pl.DataFrame(schema=TICKER_EVENTS)
 
 
 def _check(answer: Answer, row: HistoryRow, identifier: str) -> None:

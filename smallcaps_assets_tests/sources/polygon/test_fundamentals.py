@@ -9,6 +9,7 @@ import pytest
 
 from smallcaps_assets.sources.errors import BadAnswer
 from smallcaps_assets.sources.polygon import fundamentals as f
+from smallcaps_assets.sources.polygon.lists import ListEndpoint
 from smallcaps_assets_tests.sources.conftest import Serve
 from smallcaps_assets_tests.sources.loopback import ok
 
@@ -49,15 +50,20 @@ def nested(day: str = "2024-05-10", **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "columns", "amount"),
+    ("method", "path", "endpoint", "amount"),
     [
         ("balance_sheets", "balance-sheets", f.BALANCE_SHEETS, "total_assets"),
         ("income_statements", "income-statements", f.INCOME_STATEMENTS, "revenue"),
-        ("cash_flow_statements", "cash-flow-statements", f.CASH_FLOW_STATEMENTS, "net_income"),
+        (
+            "cash_flow_statements",
+            "cash-flow-statements",
+            f.CASH_FLOW_STATEMENTS,
+            "net_income",
+        ),
     ],
 )
 def test_statements_given_ticker_expected_exact_request_and_typed_rows(
-    serve: Serve, method: str, path: str, columns: dict[str, Any], amount: str
+    serve: Serve, method: str, path: str, endpoint: ListEndpoint, amount: str
 ) -> None:
     client, server = serve(ok([filed(**{amount: 7}), filed(day="2024-08-09")]))
     found = getattr(client, method)(START, END, "A")
@@ -69,7 +75,7 @@ def test_statements_given_ticker_expected_exact_request_and_typed_rows(
         "sort": "filing_date.asc",
         "limit": "50000",
     }
-    assert dict(found.schema) == columns
+    assert dict(found.schema) == endpoint.columns
     assert found[amount].to_list() == [7.0, None]
     head = found.select("period_end", "tickers", "fiscal_year", "fiscal_quarter").row(0)
     assert head == (date(2024, 3, 31), ["A", "X"], 2024, 1)
@@ -138,7 +144,7 @@ def test_free_float_given_pages_expected_typed_rows_by_ticker(serve: Serve) -> N
     found = client.free_float()
     assert server.asked[0].path == "/stocks/vX/float"
     assert server.asked[0].query == {"sort": "ticker.asc", "limit": "5000"}
-    assert dict(found.schema) == f.FLOAT
+    assert dict(found.schema) == f.FLOAT.columns
     assert found.rows() == [
         ("A", date(2024, 11, 1), 15e9, 79.5),
         ("a", None, 15e9, 79.5),
@@ -150,7 +156,7 @@ def test_ratios_given_ticker_expected_typed_row(serve: Serve) -> None:
     found = client.ratios("A")
     assert server.asked[0].path == "/stocks/financials/v1/ratios"
     assert server.asked[0].query == {"ticker": "A", "sort": "ticker.asc", "limit": "50000"}
-    assert dict(found.schema) == f.RATIOS
+    assert dict(found.schema) == f.RATIOS.columns
     assert found.select("date", "price", "quick", "cash").row(0) == (
         date(2024, 11, 1),
         3.0,

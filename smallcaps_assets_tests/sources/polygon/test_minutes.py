@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.domain.market.calendar import sessions
-from smallcaps_assets.settings import PolygonSettings
-from smallcaps_assets.sources import Router
 from smallcaps_assets.sources.errors import NotEntitled, SourceUnavailable
 from smallcaps_assets.sources.http.page_cache import PageCache
-from smallcaps_assets.sources.polygon.minutes import Minutes
+from smallcaps_assets.sources.polygon.minutes import MonthsOfMinutes
 from smallcaps_assets_tests.sources.conftest import make_client
 from smallcaps_assets_tests.sources.loopback import Asked, Loopback, Reply
 from smallcaps_assets_tests.sources.rows import minute_bar, minutes_page
@@ -61,14 +59,12 @@ class Bench:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self.vendor, self.page_cache = Vendor(), PageCache(folder)
         self.server = stack.enter_context(Loopback(self.vendor))
-        client = stack.enter_context(make_client(self.server.url, retry_budget=0.01))
-        settings = PolygonSettings.model_validate({"minute_route": "rest"})
-        self.router = Router(client, None, settings, self.page_cache)
+        self.client = stack.enter_context(make_client(self.server.url, retry_budget=0.01))
 
-    def minutes(self, days: list[date] = DAYS) -> Minutes:
+    def minutes(self, days: list[date] = DAYS) -> MonthsOfMinutes:
         wanted = dict.fromkeys(days, TICKERS)
-        return Minutes(
-            self.router,
+        return MonthsOfMinutes(
+            self.client,
             self.page_cache,
             lambda day: {d: t for d, t in wanted.items() if d.month == day.month},
         )
@@ -114,7 +110,9 @@ def test_session_given_a_bad_ticker_expected_the_others_and_it_alone_asked_again
 def test_session_given_pages_of_an_earlier_run_expected_only_the_rest_asked_for(
     bench: Bench,
 ) -> None:
-    earlier = Minutes(bench.router, bench.page_cache, lambda day: dict.fromkeys(MAY, TICKERS[:7]))
+    earlier = MonthsOfMinutes(
+        bench.client, bench.page_cache, lambda day: dict.fromkeys(MAY, TICKERS[:7])
+    )
     earlier.session(MAY[0], TICKERS[:7])
     earlier.close()
     before = len(bench.server.asked)
@@ -128,7 +126,7 @@ def test_forget_given_every_session_stored_expected_no_pages_left(
 ) -> None:
     minutes = bench.minutes(MAY)
     for day in MAY:
-        minutes.session(day, TICKERS).forget()
+        minutes.session(day, TICKERS).cached.drop()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,7 +145,9 @@ def test_session_given_nothing_of_a_ticker_that_has_traded_expected_read_again_a
     bench: Bench, silences: int
 ) -> None:
     bench.vendor.silences = {"T05": silences}
-    minutes = Minutes(bench.router, bench.page_cache, lambda day: {}, traded=lambda day: {"T05"})
+    minutes = MonthsOfMinutes(
+        bench.client, bench.page_cache, lambda day: {}, traded=lambda day: {"T05"}
+    )
     found = minutes.session(MAY[1], TICKERS)
     has_it = "T05" in set(found.frame["ticker"])
     assert has_it == (silences == 2) and not found.failed

@@ -1,322 +1,117 @@
-"""Which source is asked, and what the answer says about it: real files, real HTTP."""
+"""Which way minutes and trades are to be read: what the router answers, and what it looks at."""
 
 from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import PolygonSettings
-from smallcaps_assets.sources import FlatFiles, Routed, Router
-from smallcaps_assets.sources.errors import NotFound, SourceError, SourceUnavailable
-from smallcaps_assets.sources.http.notices import heard_by
-from smallcaps_assets.sources.http.page_cache import PageCache
+from smallcaps_assets.sources import FlatFiles, Route, Router, make_throttle
+from smallcaps_assets.sources.errors import NotEntitled, NotFound, SourceUnavailable
 from smallcaps_assets.sources.polygon.flatfile_stores import HttpStore, LocalStore
-from smallcaps_assets.sources.polygon.flatfiles import key_of
-from smallcaps_assets.sources.polygon.minutes import Minutes
-from smallcaps_assets_tests.sources.conftest import make_client
-from smallcaps_assets_tests.sources.loopback import Asked, Loopback, Reply
-from smallcaps_assets_tests.sources.rows import (
-    DAY,
-    OPEN_NS,
-    minute_bar,
-    minutes_page,
-    trade,
-    trades_json,
-)
+from smallcaps_assets.sources.polygon.flatfiles import MINUTES, TRADES, key_of
+from smallcaps_assets_tests.sources.loopback import Loopback, Reply
+from smallcaps_assets_tests.sources.rows import DAY, OPEN_NS
 
 BARS = "ticker,volume,open,close,high,low,window_start,transactions\n"
-BAR = f"{{}},100,2.0,2.4,2.5,1.9,{OPEN_NS},3\n"
-TRADES = (
-    "ticker,conditions,correction,exchange,id,participant_timestamp,price,sequence_number,"
-    "sip_timestamp,size,tape,trf_id,trf_timestamp\n"
-)
-TRADE = f"{{}},12,0,8,7,{OPEN_NS},2.5,1,{OPEN_NS},100,1,0,0\n"
+FILE, FORCED = Route(True), "forced by the settings"
 
 
-def rest(asked: Asked) -> Reply:
-    """One bar, or one trade, of any ticker."""
-    if asked.path.startswith("/v3/trades/"):
-        return trades_json([1])
-    return minutes_page([minute_bar(0)], ticker=asked.path.split("/")[4])
-
-
-def minute_file(*tickers: str) -> str:
-    return BARS + "".join(BAR.format(ticker) for ticker in tickers)
-
-
-def trade_file(*tickers: str) -> str:
-    return TRADES + "".join(TRADE.format(ticker) for ticker in tickers)
-
-
-def put(root: Path, dataset: str, text: str, day: date = DAY) -> Path:
-    path = root / key_of(dataset, day)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
-    return path
-
-
-class Bench:
-    """A router over a loopback vendor and the given files."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self.stack, self.page_cache = stack, PageCache(folder / "spool")
-        self.server = stack.enter_context(Loopback(rest))
-
-    def router(self, files: FlatFiles | None, **settings: Any) -> Router:
-        client = self.stack.enter_context(make_client(self.server.url))
-        chosen = PolygonSettings.model_validate(settings)
-        return Router(client, files, chosen, self.page_cache)
-
-    def minutes(self, files: FlatFiles | None, **settings: Any) -> Routed:
-        minutes = Minutes(self.router(files, **settings), self.page_cache, lambda day: {})
-        try:
-            return minutes.session(DAY, ["A", "B"])
-        finally:
-            minutes.close()
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with ExitStack() as stack:
-        yield Bench(stack, tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    put(tmp_path / "files", "minute_aggs_v1", minute_file("A", "B", "C"))
-    put(tmp_path / "files", "trades_v1", trade_file("A", "B", "C"))
-    return tmp_path / "files"
+def router_of(files: FlatFiles, **settings: Any) -> Router:
+    chosen = PolygonSettings.model_validate(settings)
+    return Router(files, chosen, make_throttle(chosen))
 
 
 def local(folder: Path) -> FlatFiles:
     return FlatFiles(LocalStore(folder))
 
 
-def test_minute_bars_given_a_published_file_expected_it_and_its_etag(
-    bench: Bench, folder: Path
-) -> None:
-    routed = bench.minutes(local(folder))
-    assert routed.frame["ticker"].to_list() == ["A", "B"]
-    assert routed.route == f"flatfile {key_of('minute_aggs_v1', DAY)}"
-    assert routed.source.startswith(f"{routed.route} ")
-    assert bench.server.asked == []
+def hosted(url: str) -> FlatFiles:
+    return FlatFiles(HttpStore(url, 2, 0.5))
 
 
-def test_minute_bars_given_a_day_that_is_not_listed_expected_rest(
-    bench: Bench, tmp_path: Path
-) -> None:
-    routed = bench.minutes(local(tmp_path))
-    assert routed.route == "rest: the day's file is not published"
-    assert routed.frame["ticker"].to_list() == ["A", "B"]
-    assert routed.source == ""
+def put(root: Path, dataset: str, text: str = BARS) -> Path:
+    path = root / key_of(dataset, DAY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    return path
 
 
-def _bucket(listed: bool, status: int) -> Callable[[Asked], Reply]:
-    item = f"<Contents><Key>{key_of('minute_aggs_v1', DAY)}</Key><Size>9</Size></Contents>"
-    body = f"<ListBucketResult>{item if listed else ''}</ListBucketResult>".encode()
-
-    def answer(asked: Asked) -> Reply:
-        return Reply(body) if "list-type" in asked.query else Reply(b"", status)
-
-    return answer
-
-
-@pytest.mark.parametrize(
-    ("status", "reason"),
-    [(404, "rest: the day has no file"), (403, "rest: no right to the day's file")],
-)
-def test_minute_bars_given_a_listed_file_that_is_refused_expected_rest(
-    bench: Bench, status: int, reason: str
-) -> None:
-    bucket = bench.stack.enter_context(Loopback(_bucket(True, status)))
-    routed = bench.minutes(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
-    assert routed.route.startswith(reason)
+def test_minutes_given_each_setting_expected_the_route_and_its_reason(tmp_path: Path) -> None:
+    unpublished = Route(False, "the day's file is not published")
+    assert router_of(local(tmp_path)).minutes(DAY) == unpublished
+    assert router_of(local(tmp_path), minute_route="rest").minutes(DAY) == Route(False, FORCED)
+    assert router_of(local(tmp_path), minute_route="flatfile").minutes(DAY) == Route(True, FORCED)
+    put(tmp_path, MINUTES, "not even a file of minutes: it is not opened")
+    assert router_of(local(tmp_path)).minutes(DAY) == FILE
 
 
-def test_minute_bars_given_403_expected_the_month_not_tried_again(bench: Bench) -> None:
-    bucket = bench.stack.enter_context(Loopback(_bucket(True, 403)))
-    router = bench.router(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
-    minutes = Minutes(router, bench.page_cache, lambda day: {})
-    minutes.session(DAY, ["A"])
-    asked = len(bucket.asked)
-    assert router.is_rest(date(2024, 5, 6))
-    routed = minutes.session(date(2024, 5, 6), ["A"])
-    assert routed.route == "rest: no right to the month's files"
-    assert len(bucket.asked) == asked
-
-
-def test_minute_bars_given_a_host_that_does_not_list_expected_the_file_asked_for(
-    bench: Bench, folder: Path
-) -> None:
-    raw = (folder / key_of("minute_aggs_v1", DAY)).read_bytes()
-    bucket = bench.stack.enter_context(
-        Loopback(lambda asked: Reply(b"", 404) if "list-type" in asked.query else Reply(raw))
-    )
-    routed = bench.minutes(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
-    assert routed.route.startswith("flatfile ")
-
-
-def test_minute_bars_given_route_rest_expected_no_file_read(bench: Bench, folder: Path) -> None:
-    routed = bench.minutes(local(folder), minute_route="rest")
-    assert routed.route == "rest: forced by the settings"
-    assert routed.frame["vwap"].to_list() == [2.2, 2.2]
-
-
-def test_minute_bars_given_route_flatfile_expected_refusal_raised(
-    bench: Bench, tmp_path: Path, folder: Path
-) -> None:
-    routed = bench.minutes(local(folder), minute_route="flatfile")
-    assert routed.route.endswith(": forced by the settings")
-    with pytest.raises(NotFound):
-        bench.minutes(local(tmp_path), minute_route="flatfile")
-    with pytest.raises(SourceError, match="flatfiles_dir"):
-        bench.minutes(None, minute_route="flatfile")
-
-
-def test_minute_bars_given_no_flat_files_expected_rest(bench: Bench) -> None:
-    assert bench.minutes(None).route == "rest: no flat files configured"
-
-
-def test_minute_bars_given_no_tickers_expected_nothing_asked(bench: Bench) -> None:
-    router = bench.router(None)
-    routed = Minutes(router, bench.page_cache, lambda day: {}).session(DAY, [])
-    assert (routed.route, routed.frame.height) == ("nothing asked", 0)
-    assert bench.server.asked == []
-
-
-def test_trades_given_one_ticker_and_a_large_file_expected_rest(bench: Bench, folder: Path) -> None:
-    path = folder / key_of("trades_v1", DAY)
+def test_trades_given_a_small_and_a_large_file_expected_the_cheaper_route(tmp_path: Path) -> None:
+    path = put(tmp_path, TRADES)
+    assert router_of(local(tmp_path)).trades(DAY, 1) == FILE
     with path.open("ab") as file:
         file.truncate(10_000_000)
-    routed = bench.router(local(folder)).trades("A", DAY)
-    assert routed.route == "rest: 1 tickers cost less than the day's file"
-    assert routed.frame["ticker"].to_list() == ["A"]
+    large = router_of(local(tmp_path))
+    assert large.trades(DAY, 1) == Route(False, "1 tickers cost less than the day's file")
+    assert large.trades(DAY, 100) == FILE
 
 
-def test_trades_given_a_small_local_file_expected_it(bench: Bench, folder: Path) -> None:
-    routed = bench.router(local(folder)).trades("A", DAY)
-    assert routed.route == f"flatfile {key_of('trades_v1', DAY)}"
-    assert bench.server.asked == []
-
-
-def test_trades_given_companions_expected_the_file_read_once_for_all(
-    bench: Bench, folder: Path
-) -> None:
-    router = bench.router(local(folder), trade_route="flatfile")
-    first = router.trades("A", DAY, ["A", "B", "NONE"])
-    (folder / key_of("trades_v1", DAY)).unlink()
-    second, third = (router.trades(t, DAY, ["A", "B", "NONE"]) for t in ("B", "NONE"))
-    assert [r.frame["ticker"].to_list() for r in (first, second, third)] == [["A"], ["B"], []]
-    assert first.source == second.source
-    for routed in (first, second, third):
-        routed.forget()
-    assert list((bench.page_cache._folder).iterdir()) == []
+def test_instead_given_a_file_that_could_not_be_read_expected_rest_and_why(tmp_path: Path) -> None:
+    put(tmp_path, MINUTES)
+    router = router_of(local(tmp_path))
+    absent, down = NotFound("no such key"), SourceUnavailable("answers 503")
+    assert router.instead(FILE, DAY, absent) == Route(False, "the day has no file")
+    assert router.instead(FILE, DAY, down) == Route(False, "answers 503")
     with pytest.raises(NotFound):
-        router.trades("A", DAY, ["A", "B"])
+        router.instead(Route(True, FORCED), DAY, absent)
+    assert router.minutes(DAY) == FILE
 
 
-def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each page holds two rows; the vendor fails at the third page, once."""
-    monkeypatch.setattr("smallcaps_assets.sources.polygon.keyset.LIMIT", 2)
-    is_down = True
-
-    def answer(asked: Asked) -> Reply:
-        first = int(asked.query["timestamp.gte"]) - OPEN_NS
-        if is_down and first >= 3:
-            return Reply(b"", 500)
-        return trades_json([n for n in range(1, 8) if n >= first][:2])
-
-    server = bench.stack.enter_context(Loopback(answer))
-    client = bench.stack.enter_context(make_client(server.url, retry_budget=0.01))
-    router = Router(client, None, PolygonSettings.model_validate({}), bench.page_cache)
-    with pytest.raises(SourceError):
-        router.trades("A", DAY)
-    is_down, before = False, len(server.asked)
-    routed = router.trades("A", DAY)
-    assert routed.frame["sequence_number"].to_list() == list(range(1, 8))
-    starts = [int(a.query["timestamp.gte"]) - OPEN_NS for a in server.asked[before:]]
-    assert min(starts) == 3
-    routed.forget()
-    assert list(bench.page_cache._folder.iterdir()) == []
+def test_instead_given_a_refused_file_expected_no_other_of_its_month(tmp_path: Path) -> None:
+    put(tmp_path, MINUTES)
+    router = router_of(local(tmp_path))
+    refused = router.instead(FILE, DAY, NotEntitled("answers 403"))
+    assert refused == Route(False, "no right to the day's file (answers 403)")
+    assert router.minutes(date(2024, 5, 6)) == Route(False, "no right to the month's files")
+    assert router.minutes(date(2024, 6, 3)).reason == "the day's file is not published"
 
 
-def test_is_replaced_given_another_file_of_the_day_expected_noticed(
-    bench: Bench, folder: Path
-) -> None:
-    router = bench.router(local(folder))
-    source = bench.minutes(local(folder)).source
-    path = folder / key_of("minute_aggs_v1", DAY)
+def test_describe_given_each_route_expected_what_people_read() -> None:
+    assert Route(False, FORCED).describe() == "rest: forced by the settings"
+    assert FILE.describe("a/b") == "flatfile a/b"
+    assert Route(True, FORCED).describe("a/b") == "flatfile a/b: forced by the settings"
+
+
+def test_is_replaced_given_another_file_of_the_day_expected_noticed(tmp_path: Path) -> None:
+    path = put(tmp_path, MINUTES)
+    source = local(tmp_path).minute_bars(DAY).source
     since = path.stat().st_mtime + 10
-    assert not router.is_replaced(DAY, source, since)
+    assert not router_of(local(tmp_path)).is_replaced(DAY, source, since)
     os.utime(path, (since + 10, since + 10))
-    fresh = bench.router(local(folder))
-    assert not fresh.is_replaced(DAY, source, since)  # touched, and the same bytes
-    put(folder, "minute_aggs_v1", minute_file("A", "B"))
+    # Touched, and the same bytes.
+    assert not router_of(local(tmp_path)).is_replaced(DAY, source, since)
+    put(tmp_path, MINUTES, BARS + f"A,100,2.0,2.4,2.5,1.9,{OPEN_NS},3\n")
     os.utime(path, (since + 20, since + 20))
-    assert bench.router(local(folder)).is_replaced(DAY, source, since)
+    assert router_of(local(tmp_path)).is_replaced(DAY, source, since)
 
 
-def test_is_replaced_given_listing_with_another_etag_expected_noticed(bench: Bench) -> None:
-    key = key_of("minute_aggs_v1", DAY)
+def test_is_replaced_given_listing_with_another_etag_expected_noticed() -> None:
+    key = key_of(MINUTES, DAY)
     body = f"<L><Contents><Key>{key}</Key><Size>9</Size><ETag>&quot;new&quot;</ETag></Contents></L>"
-    bucket = bench.stack.enter_context(Loopback(Reply(body.encode())))
-    router = bench.router(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
-    assert router.is_replaced(DAY, f"flatfile {key} old", 0.0)
-    assert not router.is_replaced(DAY, f"flatfile {key} new", 0.0)
-    assert not router.is_replaced(DAY, "", 0.0)
-    assert len(bucket.asked) == 1
+    with Loopback(Reply(body.encode())) as bucket:
+        router = router_of(hosted(bucket.url))
+        assert router.is_replaced(DAY, f"flatfile {key} old", 0.0)
+        assert not router.is_replaced(DAY, f"flatfile {key} new", 0.0)
+        assert not router.is_replaced(DAY, "", 0.0)
+        assert len(bucket.asked) == 1
 
 
-def test_is_replaced_given_a_listing_that_fails_expected_nothing_replaced(bench: Bench) -> None:
-    bucket = bench.stack.enter_context(Loopback(Reply(b"", 500)))
-    router = bench.router(FlatFiles(HttpStore(bucket.url, 2, 0.5)))
-    assert not router.is_replaced(DAY, f"flatfile {key_of('minute_aggs_v1', DAY)} old", 0.0)
-
-
-def test_trades_given_rows_expected_the_row_of_each_ticker(bench: Bench) -> None:
-    """The loopback's trade is the one of `rows`."""
-    assert bench.router(None).trades("A", DAY).frame["price"].to_list() == [trade(1)["price"]]
-
-
-@pytest.mark.parametrize("is_listed", [False, True])
-def test_minute_bars_given_a_host_that_is_down_expected_rest_said_once_and_it_left_alone(
-    bench: Bench, is_listed: bool
-) -> None:
-    days = [date(2024, 5, 3), date(2024, 5, 6), date(2024, 5, 7), date(2024, 6, 3)]
-    answer = _bucket(True, 503) if is_listed else Reply(b"", 503)
-    bucket = bench.stack.enter_context(Loopback(answer))
-    files = FlatFiles(HttpStore(bucket.url, 2, 0.5), retry_budget=2, sleep=lambda seconds: None)
-    minutes = Minutes(bench.router(files), bench.page_cache, lambda day: {})
-    heard: list[str] = []
-    with heard_by(heard.append):
-        found = [minutes.session(day, ["A"]) for day in days]
-    minutes.close()
-    assert [routed.route[:5] for routed in found] == ["rest:"] * 4
-    assert found[0].frame.height == 1 and len(bucket.asked) <= 4
-    assert len(heard) == 1 and "going on over REST" in heard[0]
-
-
-def test_minute_bars_given_a_closed_port_and_route_flatfile_expected_one_patience_for_all(
-    bench: Bench,
-) -> None:
-    with Loopback(rest) as closed:
-        url = closed.url
-    slept: list[float] = []
-    files = FlatFiles(HttpStore(url, 2, 0.5), retry_budget=0.5, sleep=slept.append)
-    router = bench.router(files, minute_route="flatfile")
-    tries = []
-    for day in (DAY, date(2024, 5, 6)):
-        with pytest.raises(SourceUnavailable, match="refuses the connection"):
-            router.minute_bars(day, ["A"], lambda: Routed(TABLES["minute_bars"].empty(), ""))
-        tries.append(len(slept))
-    assert tries[0] == tries[1] and files.why_down()
+def test_is_replaced_given_a_listing_that_fails_expected_nothing_replaced() -> None:
+    with Loopback(Reply(b"", 500)) as bucket:
+        router = router_of(hosted(bucket.url))
+        assert not router.is_replaced(DAY, f"flatfile {key_of(MINUTES, DAY)} old", 0.0)

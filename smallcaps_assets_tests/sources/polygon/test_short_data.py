@@ -41,7 +41,7 @@ def test_short_interest_given_one_page_expected_exact_request_and_typed_rows(
         "sort": "settlement_date.asc",
         "limit": "50000",
     }
-    assert dict(found.schema) == SHORT_INTEREST
+    assert dict(found.schema) == SHORT_INTEREST.columns
     assert found["ticker"].to_list() == ["AA", "AB", "AA"]
     assert found.row(0) == (date(2024, 10, 15), "AA", 1200.0, 400.0, 3.0)
 
@@ -53,7 +53,7 @@ def test_short_volume_given_ticker_expected_it_asked_for_and_missing_columns_nul
     found = client.short_volume(START, END, "BRK.A")
     assert server.asked[0].path == "/stocks/v1/short-volume"
     assert server.asked[0].query["ticker"] == "BRK.A"
-    assert dict(found.schema) == SHORT_VOLUME
+    assert dict(found.schema) == SHORT_VOLUME.columns
     assert found.select("short_volume", "nyse_short_volume", "adf_short_volume").row(0) == (
         10.5,
         3.0,
@@ -80,7 +80,7 @@ def test_short_interest_given_empty_by_mistake_expected_second_answer_believed(
 def test_short_interest_given_empty_twice_expected_typed_and_empty(serve: Serve) -> None:
     client, server = serve(ok([]))
     found = client.short_interest(START, END)
-    assert found.is_empty() and dict(found.schema) == SHORT_INTEREST
+    assert found.is_empty() and dict(found.schema) == SHORT_INTEREST.columns
     assert len(server.asked) == 2
 
 

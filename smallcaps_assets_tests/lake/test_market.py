@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.lake import DamagedFileError, Lake, LakeError, LakeIdentity, open_lake
-from smallcaps_assets.lake.identity import COPY, read_identity
+from smallcaps_assets.lake.market import COPY, read_identity
 
 SIMULATED = LakeIdentity("simulated", {"seed": 7})
 

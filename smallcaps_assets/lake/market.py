@@ -14,8 +14,8 @@ from typing import Any
 
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.errors import DamagedFileError, LakeError
+from smallcaps_assets.lake.file_identity import is_intact
 from smallcaps_assets.lake.paths import open_root
-from smallcaps_assets.lake.seal import is_intact
 from smallcaps_assets.lake.store import Lake
 
 FILE = "lake.json"
