@@ -459,6 +459,7 @@ _DECLARED = (
         ),
         upstream=("trades", "dollar_imbalance_bars", "halts", "daily_metrics"),
         settings=(*_BARS, "metrics"),
+        version=2,
     ),
     _ticker_session(
         name="triple_barrier_labels",

@@ -8,9 +8,11 @@ same-day daily figure is used: days are selected by those. Labels belong to `lab
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -216,7 +218,16 @@ def _flow() -> dict[str, pl.Expr]:
 
 def _last_five(name: str) -> pl.Expr:
     """Sum over the last 5 bars, added up anew so that it can't drift with what came before."""
-    return pl.sum_horizontal([pl.col(name).shift(n) for n in range(SHORT_BARS)], ignore_nulls=False)
+    return _sum(pl.col(name).shift(n) for n in range(SHORT_BARS))
+
+
+def _sum(terms: Iterable[pl.Expr]) -> pl.Expr:
+    """The sum in the order of the terms; null where one is.
+
+    pl.sum_horizontal and pl.mean_horizontal add in an order that differs with the number of
+    threads, and so the last bit of what they give.
+    """
+    return reduce(operator.add, terms)
 
 
 def _against_the_day_before() -> dict[str, pl.Expr]:
@@ -243,9 +254,7 @@ def _levels() -> dict[str, pl.Expr]:
 
 
 def _ranges() -> dict[str, pl.Expr]:
-    mean_before = pl.mean_horizontal(
-        [pl.col("bar_range").shift(n) for n in range(1, LONG_BARS + 1)], ignore_nulls=False
-    )
+    mean_before = _sum(pl.col("bar_range").shift(n) for n in range(1, LONG_BARS + 1)) / LONG_BARS
     day_range = pl.col("so_far_day_high") - pl.col("so_far_day_low")
     return {
         "range_expansion": pl.when(mean_before > 0).then(pl.col("bar_range") / mean_before),
