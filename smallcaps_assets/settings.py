@@ -478,7 +478,14 @@ class DatasetSettings(Section, frozen=True):
 
 class RunSettings(Section, frozen=True):
     threads: int = Field(
-        default=2, ge=1, le=64, description="partitions worked on at once in a run"
+        default=2, ge=1, le=64, description="partitions fetched or worked on at once in a run"
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="worker processes of a run that compute ticker-sessions: none for as many as"
+        " processors and memory allow, 1 for the run's own",
     )
     max_missing: float = Field(
         default=0.02, ge=0, le=1, description="share of tickers that a partition may lack"

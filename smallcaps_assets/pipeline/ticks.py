@@ -1,14 +1,16 @@
 """The tick chain of a ticker-session: trades, four kinds of bars, features, labels, weights.
 
-One op makes any subset of its tables, so that ticks are fetched and decoded once and stay in
-memory; tables that are not selected are read from the lake.
+One op makes any subset of its tables. Trades are fetched and stored here, where all threads share
+the vendor's pace; what is made of them is made in worker processes where that pays, so that ticks
+are decoded once there and stay in memory. Tables that are not selected are read from the lake.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cache, cached_property, lru_cache
-from typing import Any
+from itertools import count
+from typing import Any, Self
 
 import polars as pl
 
@@ -29,17 +31,22 @@ from smallcaps_assets.domain.minute_fallback import (
     triple_barrier_on_bars,
 )
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
-from smallcaps_assets.lake import split_ticker_session
+from smallcaps_assets.domain.warm_up import compile_kernels
+from smallcaps_assets.lake import Lake, split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.pipeline.fetch import fetch_trades
 from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
+from smallcaps_assets.pipeline.processes import WorkerLostError, Workers, workers
 from smallcaps_assets.pipeline.shared import kept
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import Settings
 
+_NUMBERS = count()
 LABELLED = "dollar_imbalance_bars"
 _SIGNED = {1: "+1", 0: "0", -1: "-1"}
 
@@ -50,8 +57,11 @@ class RegistryError(ValueError):
 
 def tick_chain(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of some tables of many ticker-sessions."""
-    chain = Chain(work, tables, keys)
-    for outcomes in in_threads(chain.run, keys, work.settings.run.threads):
+    made_of_trades = [table for table in tables if TABLES[table].layer != "raw"]
+    helpers = workers(work.settings.run, len(keys) if made_of_trades else 0)
+    helpers.prepare(compile_kernels)
+    run = _Run(Chain(work, tables, keys), made_of_trades, helpers)
+    for outcomes in in_threads(run.make, keys, work.settings.run.threads + helpers.count):
         yield from outcomes
 
 
@@ -83,25 +93,94 @@ class Chain:
                 found.setdefault(day, set()).add(ticker)
         return found
 
-    def run(self, key: str) -> list[Outcome]:
-        """All selected tables of one ticker-session, ending with the first that fails.
-
-        What is made of trades that were read again and are as empty as before stays as it is.
-        """
+    def make(self, tables: list[str], key: str) -> list[Outcome]:
+        """Some tables of one ticker-session, ending with the last that there is to make."""
         day = cache(lambda: TickerDay(self, key))
         outcomes: list[Outcome] = []
-        for table in self.tables:
+        for table in tables:
             outcome = self.work.make(table, key, lambda t=table: day().build(t))
             outcomes.append(outcome)
-            if outcome.error is not None:
-                break
-            is_settled = outcome.is_unchanged and self.work.skip_complete
-            if is_settled and all(self.work.is_current(name, key) for name in self.tables):
+            if self.is_last(outcome):
                 break
         return outcomes
 
+    def is_last(self, outcome: Outcome) -> bool:
+        """Whether nothing is to be made after this: it has failed, or there is no need.
+
+        What is made of trades that were read again and are as empty as before stays as it is.
+        """
+        if outcome.error is not None:
+            return True
+        is_settled = outcome.is_unchanged and self.work.skip_complete
+        return is_settled and all(self.work.is_current(name, outcome.key) for name in self.tables)
+
     def _metrics(self, day: date) -> pl.DataFrame:
         return self.work.lake.read("daily_metrics", day.isoformat())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes tables of stored trades in another process: a run's workspace without clients.
+
+    No two jobs of a process have the same number, so that what is kept for one is not for the next.
+    """
+
+    settings: Settings
+    root: str
+    span: MarketSpan
+    tickers: tuple[str, ...]
+    skip_complete: bool
+    number: int
+
+    @classmethod
+    def of(cls, work: Workspace) -> Self:
+        """The job of a run."""
+        span = MarketSpan(work.span.start, work.span.end, work.span.periods)
+        root, number = str(work.lake.root), next(_NUMBERS)
+        return cls(work.settings, root, span, work.tickers, work.skip_complete, number)
+
+
+def make_of_trades(job: Job, tables: list[str], key: str, done: list[str]) -> list[Outcome]:
+    """The tables of a ticker-session that are made of its stored trades; `done` are left."""
+    chain = _chain(job, tuple(tables))
+    chain.work.done.update((table, key) for table in done)
+    return chain.make(tables, key)
+
+
+@lru_cache(maxsize=1)
+def _chain(job: Job, tables: tuple[str, ...]) -> Chain:
+    work = Workspace(
+        job.settings,
+        Lake(job.root),
+        job.span,
+        job.tickers,
+        skip_complete=job.skip_complete,
+    )
+    return Chain(work, list(tables), [])
+
+
+class _Run:
+    """The chain over many ticker-sessions of one run, part here and part in workers."""
+
+    def __init__(self, chain: Chain, made_of_trades: list[str], helpers: Workers) -> None:
+        self.chain, self.made_of_trades, self.helpers = chain, made_of_trades, helpers
+        self.fetched = [table for table in chain.tables if table not in made_of_trades]
+        self.job = Job.of(chain.work)
+
+    def make(self, key: str) -> list[Outcome]:
+        """All selected tables of one ticker-session, ending with the first that fails.
+
+        When its worker is lost, the first table that it was at; what it has stored is found by the
+        next run.
+        """
+        outcomes, rest = self.chain.make(self.fetched, key), self.made_of_trades
+        if not rest or any(map(self.chain.is_last, outcomes)):
+            return outcomes
+        done = [table for table in rest if (table, key) in self.chain.work.done]
+        try:
+            return outcomes + self.helpers.call(make_of_trades, self.job, rest, key, done)
+        except WorkerLostError as error:
+            return [*outcomes, Outcome(rest[0], key, error=error)]
 
 
 @dataclass
