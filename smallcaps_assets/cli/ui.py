@@ -25,6 +25,7 @@ from smallcaps_assets.cli.setup import (
     settings_of,
 )
 from smallcaps_assets.orchestration.location import hand_over
+from smallcaps_assets.pipeline.market import market_of
 
 _LAST_SECONDS, _PAUSE = 5.0, 0.2
 # `dg dev`, for which Dagster gives this command up, wants a project of its own around it.
@@ -46,9 +47,10 @@ def open_ui(options: LakeOptions, port: int, host: str) -> int:
         home = Path(instance.root_directory)
         maintain(instance, settings.run)
     handed = hand_over(overrides_of(options), options.config, settings.lake)
-    environment = {**os.environ, "DAGSTER_HOME": str(home), **handed}
     where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]
-    return Service(host, port).run([*_COMMAND, *where], environment)
+    with market_of(settings).served() as shared_market:
+        environment = {**os.environ, "DAGSTER_HOME": str(home), **handed, **shared_market}
+        return Service(host, port).run([*_COMMAND, *where], environment)
 
 
 def check_address(host: str, port: int) -> None:

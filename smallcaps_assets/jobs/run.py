@@ -31,6 +31,7 @@ from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
+from smallcaps_assets.pipeline.ticks import start_workers
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import (
     METRICS_WINDOW,
@@ -274,10 +275,17 @@ class MainJob:
             whole = [t for t in step.whole if is_redone or not _is_settled(self.work, t, None)]
             if not keys and not whole:
                 return
+            if "ticker_sessions" in whole:
+                self._start_workers(len(keys))
             self._on_step(step, len(keys) * len(step.tables) + len(whole))
             failed |= self._run_blocks(step, keys, whole)
             if self.is_forced:
                 return
+
+    def _start_workers(self, sessions: int) -> None:
+        """Start the tick chain's workers while sessions are made, which don't fill the cores."""
+        if self.until is None or set(TICK_CHAIN) & set(lineage(self.until)):
+            start_workers(self.work.settings.run, sessions)
 
     def _missing(self, step: Step, failed: set[str]) -> list[str]:
         work = at_once(self.work)

@@ -1,14 +1,17 @@
 """The market a lake holds: what the client talks to, and which sessions exist.
 
-For the embedded markets a local server is started inside this process, on a port of its own. The
-client gets a base URL and a key and can't tell the difference.
+An embedded market is served by the process that started this one for its children, or else inside
+this process, on a port of its own. The client gets a base URL and a key and can't tell the
+difference.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +33,7 @@ from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api
 _LATEST_PUBLICATION = timedelta(days=60)
 """Figures of a session come out that much later at most; the calendar has to reach so far."""
 SEC_TABLES = ("filings", "fails_to_deliver")
+_SERVED_VARIABLE = "_SMALLCAPS_SERVED"
 VENDOR_HISTORY_START = date(2003, 9, 10)
 BESIDE_PRICES = ("short_data", "events", "fundamentals")
 """Groups of the feeds."""
@@ -119,12 +123,24 @@ class Market:
 
     def endpoints(self, environment: Mapping[str, str] | None = None) -> Endpoints:
         """Where the market is served; starts an embedded one if need be."""
-        sandbox = self.started_server()
-        others = sandbox.regulators_url
-        return Endpoints(
-            *(sandbox.url, sandbox.flatfiles_url, sandbox.finra_url, "sandbox"),
-            *(others, others, others, others),
-        )
+        environment = os.environ if environment is None else environment
+        shared_urls = json.loads(environment.get(_SERVED_VARIABLE, "{}"))
+        url = shared_urls.get(self._place) or self.started_server().url
+        return Endpoints(url, url, url, "sandbox", url, url, url, url)
+
+    @contextmanager
+    def served(self) -> Iterator[dict[str, str]]:
+        """Serve an embedded market, made once for this process and its children.
+
+        Yields the environment by which children with the same settings find it.
+        """
+        with self.server() as sandbox:
+            yield {_SERVED_VARIABLE: json.dumps({self._place: sandbox.url})}
+
+    @property
+    def _place(self) -> str:
+        """A text that is equal for equal embedded markets, their end and faults included."""
+        return f"{self.name} {self._options()}"
 
     def server(self, port: int = 0) -> Any:
         """A server of the embedded market of its own, not yet started; port 0 finds a free one."""
@@ -250,6 +266,11 @@ class Vendor(Market):
 
     def check(self, start: date, end: date) -> None:
         """Nothing: only a request can tell whether the vendor answers."""
+
+    @contextmanager
+    def served(self) -> Iterator[dict[str, str]]:
+        """Nothing: the vendor serves."""
+        yield {}
 
     def endpoints(self, environment: Mapping[str, str] | None = None) -> Endpoints:
         """The hosts of the settings. Raises SettingsError without a key in the environment."""

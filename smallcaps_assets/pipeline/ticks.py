@@ -44,7 +44,7 @@ from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import RunSettings, Settings
 
 _NUMBERS = count()
 LABELLED = "dollar_imbalance_bars"
@@ -58,11 +58,20 @@ class RegistryError(ValueError):
 def tick_chain(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of some tables of many ticker-sessions."""
     made_of_trades = [table for table in tables if TABLES[table].layer != "raw"]
-    helpers = workers(work.settings.run, len(keys) if made_of_trades else 0)
-    helpers.prepare(compile_kernels)
+    helpers = start_workers(work.settings.run, len(keys) if made_of_trades else 0)
     run = _Run(Chain(work, tables, keys), made_of_trades, helpers)
     for outcomes in in_threads(run.make, keys, work.settings.run.threads + helpers.count):
         yield from outcomes
+
+
+def start_workers(settings: RunSettings, keys: int) -> Workers:
+    """The worker processes that so many ticker-sessions are worth, started if they are not yet.
+
+    Raises SettingsError when memory does not allow what the settings ask for.
+    """
+    helpers = workers(settings, keys)
+    helpers.prepare(compile_kernels)
+    return helpers
 
 
 class Chain:

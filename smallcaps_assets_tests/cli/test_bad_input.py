@@ -17,6 +17,7 @@ from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
 from smallcaps_assets.lake import LakeIdentity, open_lake
 from smallcaps_assets.lake.file_identity import BLANK, seal, seal_of
+from smallcaps_assets.pipeline import processes
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets.settings import Settings, load_settings
@@ -486,3 +487,14 @@ def test_installed_command_ends_in_two_with_one_line(folder: Path) -> None:
     told = f"smallcaps: --from 2026-01-01: no session; {market}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
     assert listing(folder) == {}
+
+
+# The machine -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("command", ["run", "ui"])
+def test_more_worker_processes_than_memory_allows_are_refused(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "free_memory", lambda: 2 * processes.WORKER_BYTES)
+    told = refusal("--set", "run.processes=20", command=command)
+    assert "run.processes=20 is invalid: 20 worker processes need 9.4 GB of memory" in told
+    assert "0.9 GB are free; choose 2 at most" in told
