@@ -496,7 +496,9 @@ class RunSettings(Section, frozen=True):
         description="queued runs that may ask the vendor for lists and bars at once",
     )
     tick_runs: int = Field(
-        default=2, ge=1, description="queued runs of the tick chain that may run at once"
+        default=1,
+        ge=1,
+        description="queued runs of the tick chain that may run at once, each with its processes",
     )
     retries: int = Field(
         default=2, ge=0, le=10, description="retries of a run's step while a source is out of reach"

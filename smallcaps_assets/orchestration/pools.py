@@ -1,8 +1,8 @@
 """Which work may run side by side: pools, whose limits our code sets when an instance is opened.
 
 `vendor`: lists, bars and actions. One run, because all its threads share one key's rate.
-`ticks`: the tick chain. Some runs, so that decoding and bars fill the cores while others wait for
-pages; each run works on `run.threads` ticker-sessions at once.
+`ticks`: the tick chain. One run, whose worker processes fill the cores; more runs have workers and
+memory of their own each.
 
 Limits count runs in the queue; a run started by `smallcaps run` in its own process is not held up.
 """

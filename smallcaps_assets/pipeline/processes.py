@@ -54,8 +54,13 @@ class _Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can take a call."""
+        """Whether it has not ended."""
         return self._process.poll() is None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it can take a call, having answered all before."""
+        return self.is_alive and not self._pending
 
     def send(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Begin a call; its result comes before those of later ones."""
@@ -79,19 +84,17 @@ class _Worker:
             raise found
         return found
 
-    def end(self) -> None:
-        """Let it end: it does when its input does."""
-        with suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr]
-
     def kill(self) -> None:
-        """See that it has ended."""
+        """End it at once; whoever waits for its answer is told."""
         with suppress(OSError):
             self._process.kill()
-        self._process.wait(_END_SECONDS)
+
+    def close(self) -> None:
+        """Let it end, which it does with its input, and wait until it has."""
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
+        self._process.wait(_END_SECONDS)
 
     def _epitaph(self) -> str:
         number, status = self._process.pid, self._process.wait(_END_SECONDS)
@@ -113,6 +116,8 @@ class Workers:
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = threading.BoundedSemaphore(max(1, count))
+        self._busy: set[_Worker] = set()
+        self._is_abandoned = False
 
     def prepare(self, function: Callable[[], Any]) -> None:
         """Start the workers that there are not yet, each with a first call; waits for none."""
@@ -130,14 +135,24 @@ class Workers:
             return function(*arguments)
         with self._free:
             worker = self._idle()
+            self._busy.add(worker)
             try:
+                if self._is_abandoned:
+                    raise WorkerLostError("the run has ended; the next run makes what is left")
                 worker.send(function, arguments)
-                found = worker.answer()
-            except BaseException as error:
-                _put_back(worker, error)
-                raise
-            _IDLE.append(worker)
-            return found
+                return worker.answer()
+            finally:
+                self._busy.discard(worker)
+                if worker.is_waiting and not self._is_abandoned:
+                    _IDLE.append(worker)
+                else:
+                    _forget(worker)
+
+    def abandon(self) -> None:
+        """Kill the workers at their calls, which fail, as later calls do: the run has ended."""
+        self._is_abandoned = True
+        for worker in [*self._busy]:
+            worker.kill()
 
     def _idle(self) -> _Worker:
         """A worker that waits; a fresh one for one that has been killed."""
@@ -183,8 +198,6 @@ def end_workers() -> None:
     """End all worker processes of this process; the next call starts fresh ones."""
     _IDLE.clear()
     for worker in [*_RUNNING]:
-        worker.end()
-    for worker in [*_RUNNING]:
         _forget(worker)
 
 
@@ -195,16 +208,9 @@ def _started(count: int) -> _Worker:
     return worker
 
 
-def _put_back(worker: _Worker, error: BaseException) -> None:
-    """Keep a worker whose call has failed; not one that is lost, or still at its call."""
-    if isinstance(error, WorkerLostError) or worker._pending:
-        _forget(worker)
-    else:
-        _IDLE.append(worker)
-
-
 def _forget(worker: _Worker) -> None:
     worker.kill()
+    worker.close()
     with _LOCK:
         _RUNNING.discard(worker)
 

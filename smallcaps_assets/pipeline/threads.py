@@ -11,12 +11,16 @@ R = TypeVar("R")
 
 
 def in_threads(
-    function: Callable[[T], R], items: Iterable[T], threads: int
+    function: Callable[[T], R],
+    items: Iterable[T],
+    threads: int,
+    abandon: Callable[[], None] = lambda: None,
 ) -> Generator[R, None, None]:
     """Results in the order of completion, the last item's last; at most two items a thread in
     flight.
 
-    Dagster shows as an asset's latest what is logged last, which is so the newest of keys in order.
+    When it is ended early, items under way are waited for, once `abandon` has been called. Dagster
+    shows as an asset's latest what is logged last, which is so the newest of keys in order.
     """
     source = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="partition") as pool:
@@ -34,6 +38,8 @@ def in_threads(
                 done, _ = wait(running - newest or running, return_when=FIRST_COMPLETED)
                 running -= done
                 yield from (future.result() for future in done)
-        finally:
+        except BaseException:
             for future in running:
                 future.cancel()
+            abandon()
+            raise

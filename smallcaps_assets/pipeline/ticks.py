@@ -60,7 +60,8 @@ def tick_chain(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     made_of_trades = [table for table in tables if TABLES[table].layer != "raw"]
     helpers = start_workers(work.settings.run, len(keys) if made_of_trades else 0)
     run = _Run(Chain(work, tables, keys), made_of_trades, helpers)
-    for outcomes in in_threads(run.make, keys, work.settings.run.threads + helpers.count):
+    threads = work.settings.run.threads + helpers.count
+    for outcomes in in_threads(run.make, keys, threads, helpers.abandon):
         yield from outcomes
 
 

@@ -112,6 +112,24 @@ def test_worker_ends_in_the_middle_of_a_call_when_its_owner_is_killed(tmp_path: 
     until(lambda: not is_running(worker))
 
 
+def test_run_that_is_ended_early_waits_for_no_call(tmp_path: Path):
+    pool = Workers(2)
+    calling = in_threads(
+        lambda n: (
+            pool.call(calls.wait_for_ever, tmp_path / "told") if n else pool.call(calls.process)
+        ),
+        range(4),
+        2,
+        pool.abandon,
+    )
+    next(calling)
+    until(lambda: (tmp_path / "told").exists())
+    calling.close()
+    with pytest.raises(WorkerLostError, match="the run has ended"):
+        pool.call(calls.process)
+    assert Workers(2).call(calls.process)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a terminal's group is looked up in /proc")
 def test_ctrl_c_of_a_terminal_reaches_no_worker():
     pool = Workers(2)
