@@ -27,7 +27,7 @@ from typing import Any
 
 from smallcaps_assets.lake import open_lake
 from smallcaps_assets.pipeline import processes
-from smallcaps_assets.pipeline.market import market_identity
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.ticks import start_workers, tick_chain
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -49,7 +49,7 @@ def measure(lake: Path, tickers: int, count: int, threads: int) -> dict[str, Any
     """The tick chain of all ticker-sessions of a lake, in this process and `count` workers."""
     given = {"lake": {"root": str(lake)}, "sandbox": {"tickers": tickers}}
     settings = Settings.model_validate({**given, "run": {"processes": count, "threads": threads}})
-    store = open_lake(str(lake), market_identity(settings))
+    store = open_lake(str(lake), market_of(settings).identity)
     work = Workspace(settings, store, MarketSpan.of_market(settings))
     keys = store.read("ticker_sessions").sort("date", "ticker")["partition_key"].to_list()
     warm = start_workers(settings.run, len(keys))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -113,17 +114,11 @@ def test_worker_ends_in_the_middle_of_a_call_when_its_owner_is_killed(tmp_path: 
 
 
 def test_run_that_is_ended_early_waits_for_no_call(tmp_path: Path):
-    pool = Workers(2)
-    calling = in_threads(
-        lambda n: (
-            pool.call(calls.wait_for_ever, tmp_path / "told") if n else pool.call(calls.process)
-        ),
-        range(4),
-        2,
-        pool.abandon,
-    )
+    pool, told = Workers(2), tmp_path / "told"
+    functions = [calls.process, partial(calls.wait_for_ever, told), calls.process]
+    calling = in_threads(pool.call, functions, 2, pool.abandon)
     next(calling)
-    until(lambda: (tmp_path / "told").exists())
+    until(told.exists)
     calling.close()
     with pytest.raises(WorkerLostError, match="the run has ended"):
         pool.call(calls.process)
