@@ -13,6 +13,7 @@ import dagster as dg
 
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.orchestration.partitions import Partitions
+from smallcaps_assets.orchestration.storage.batches import Batches
 from smallcaps_assets.orchestration.storage.private import (
     AssetCheckEvaluationTargetMaterializationData,
 )
@@ -58,8 +59,13 @@ def evaluation(
 def latest_materialization(
     context: dg.AssetExecutionContext, table: str, key: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """What an evaluation must name to count as current: the partition's newest materialization."""
+    """What an evaluation must name to count as current: the partition's newest materialization.
+
+    None where the storage finds that in the batch itself.
+    """
     storage = context.instance.event_log_storage
+    if isinstance(storage, Batches):
+        return None
     found = storage.get_latest_storage_id_by_partition(
         dg.AssetKey(table), dg.DagsterEventType.ASSET_MATERIALIZATION, {key}
     ).get(key)

@@ -219,14 +219,16 @@ def report_stored(instance: dg.DagsterInstance, outcome: Outcome) -> None:
     """Report a stored file to Dagster that it doesn't know, with its findings."""
     from smallcaps_assets.orchestration.checks import evaluation
     from smallcaps_assets.orchestration.describe import event_metadata
+    from smallcaps_assets.orchestration.storage.batches import together
 
     event = dg.AssetMaterialization(
         asset_key=outcome.table, partition=outcome.key, metadata=event_metadata(outcome)
     )
-    instance.report_runless_asset_event(event)
-    if outcome.findings:
-        found = evaluation(outcome.table, outcome.key, outcome.findings)
-        instance.report_runless_asset_event(found)
+    with together(instance):
+        instance.report_runless_asset_event(event)
+        if outcome.findings:
+            found = evaluation(outcome.table, outcome.key, outcome.findings)
+            instance.report_runless_asset_event(found)
 
 
 def _unknown(instance: dg.DagsterInstance, work: Workspace, table: str) -> list[str]:

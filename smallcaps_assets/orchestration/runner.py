@@ -1,14 +1,16 @@
 """The partition runner: the one way in which partitions are materialized.
 
-Many partitions go through one run; each is worked on in a thread, stored, and logged by the main
-thread at once, so that Dagster knows of it even if the process is killed next. A failing key is
-named and the others go on. At the end the run fails, naming the failed keys, or ends.
+Many partitions go through one run; each is worked on in a thread, stored, and logged within a
+second with those that were finished meanwhile. If the process is killed Dagster may not know of the
+last second's, whose files stay and are reported by the next start. A failing key is named and the
+others go on. At the end the run fails, naming the failed keys, or ends.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -17,6 +19,7 @@ from pydantic import Field
 from smallcaps_assets.domain.quality.changes import NOTHING_CHANGED
 from smallcaps_assets.orchestration.checks import evaluation, latest_materialization
 from smallcaps_assets.orchestration.describe import event_metadata
+from smallcaps_assets.orchestration.event_writer import EventWriter
 from smallcaps_assets.orchestration.storage.private import AssetMaterializationPlannedData
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.workspace import CHANGES, PACE
@@ -100,24 +103,20 @@ def materialize(
     """
     failed: list[Outcome] = []
     progress, done = _Progress(context), done_in(context.run.run_id)
-    for outcome in outcomes:
-        if observer is not None:
-            observer(outcome)
-        is_new = outcome.written is not None and not outcome.is_unchanged
-        if is_new and (outcome.table, outcome.key) not in done:
-            _log(context, outcome)
-            progress.tell(outcome)
-            if outcome.metadata.get(CHANGES, NOTHING_CHANGED) != NOTHING_CHANGED:
-                context.log.warning(f"{outcome.table} {outcome.key}: {outcome.metadata[CHANGES]}")
-        if not outcome.is_failed:
-            done.add((outcome.table, outcome.key))
-            if outcome.error is not None:
-                say_once(f"{outcome.table}: {outcome.error}")
-            continue
-        failed.append(outcome)
-        _log_failure(context, outcome)
-        if isinstance(outcome.error, Unauthorized):
-            break
+    with EventWriter(context.instance) as writer:
+        for outcome in outcomes:
+            if observer is not None:
+                observer(outcome)
+            if (outcome.table, outcome.key) not in done or outcome.is_failed:
+                writer.add(partial(_tell, context, progress, outcome))
+            if not outcome.is_failed:
+                done.add((outcome.table, outcome.key))
+                if outcome.error is not None:
+                    say_once(f"{outcome.table}: {outcome.error}")
+                continue
+            failed.append(outcome)
+            if isinstance(outcome.error, Unauthorized):
+                break
     if failed:
         _retry(context, failed, settings or RunSettings())
         raise _failure(failed)
@@ -167,6 +166,17 @@ def explain(outcome: Outcome) -> str:
     error = outcome.error
     key = f" {outcome.key}" if outcome.key else ""
     return f"{outcome.table}{key}: {type(error).__name__}: {error}"
+
+
+def _tell(context: dg.AssetExecutionContext, progress: _Progress, outcome: Outcome) -> None:
+    """Log what became of a partition."""
+    if outcome.written is not None and not outcome.is_unchanged:
+        _log(context, outcome)
+        progress.tell(outcome)
+        if outcome.metadata.get(CHANGES, NOTHING_CHANGED) != NOTHING_CHANGED:
+            context.log.warning(f"{outcome.table} {outcome.key}: {outcome.metadata[CHANGES]}")
+    if outcome.is_failed:
+        _log_failure(context, outcome)
 
 
 def _log(context: dg.AssetExecutionContext, outcome: Outcome) -> None:

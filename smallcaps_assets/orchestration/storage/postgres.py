@@ -6,18 +6,26 @@ tried before use, so that a restarted server is noticed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import StringSource
 from dagster._config import UserConfigSchema
+from dagster._core.events.log import EventLogEntry
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.dialects import postgresql
 
+from smallcaps_assets.orchestration.storage.batches import Batches, Numbered
 from smallcaps_assets.orchestration.storage.check_states import CheckStates
 
 _KEPT, _MOST = 2, 20
+_LOCK = 0x736D616C6C636170
+_NEW_IDS = """
+select nextval(pg_get_serial_sequence('event_logs', 'id')) from generate_series(1, :count)
+"""
 
 
 class PostgresStorage(DagsterPostgresStorage):
@@ -40,13 +48,36 @@ class PostgresStorage(DagsterPostgresStorage):
         return cls(config_value["postgres_url"], inst_data)
 
 
-class EventLog(CheckStates, PostgresEventLogStorage):
+class EventLog(Batches, CheckStates, PostgresEventLogStorage):
     """The event log with a pool of connections."""
 
     def __init__(self, postgres_url: str) -> None:
         super().__init__(postgres_url)
         self._engine.dispose()
         self._engine = _engine(postgres_url)
+
+    @contextmanager
+    def _alone(self) -> Iterator[Any]:
+        """Batches follow each other, since a reader asks for what has a higher id than the last.
+
+        One that was numbered before another and committed after it would never be seen.
+        """
+        with self.index_transaction() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            yield connection
+
+    def _number(self, connection: Any, events: Sequence[EventLogEntry]) -> Numbered:
+        found = connection.execute(text(_NEW_IDS), {"count": len(events)}).scalars()
+        return list(zip(sorted(found), events, strict=True))
+
+    def _is_indexed(self, event: EventLogEntry) -> bool:
+        return True
+
+    def _insert(self, table: Any) -> Any:
+        return postgresql.insert(table)
+
+    def _copy(self, numbered: Numbered, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """All events are in one table."""
 
     def dispose(self) -> None:
         """Let go of every connection; a server that is shut down waits for them."""

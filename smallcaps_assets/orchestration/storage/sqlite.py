@@ -10,20 +10,26 @@ missing, and `smallcaps run` reports such partitions at its next start.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from dagster._core.event_api import EventHandlerFn
+from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.polling_event_watcher import SqlPollingEventWatcher
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, func, select
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
+from smallcaps_assets.orchestration.storage.batches import Batches, Numbered
 from smallcaps_assets.orchestration.storage.check_states import CheckStates
 
 _BUSY_SECONDS = 60
@@ -45,13 +51,14 @@ class SqliteStorage(DagsterSqliteStorage):
         return cls(config_value["base_dir"], inst_data)
 
 
-class EventLog(CheckStates, SqliteEventLogStorage):
+class EventLog(Batches, CheckStates, SqliteEventLogStorage):
     """The event log with one kept connection per database file."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
+        self._db_lock = RLock()  # a batch goes to the index and to its runs' files
         with self.index_connection():  # makes the tables of an empty file, which a look does not
             pass
         self._watcher = SqlPollingEventWatcher(self)
@@ -77,6 +84,32 @@ class EventLog(CheckStates, SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with self.index_connection() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def _number(self, connection: Connection, events: Sequence[EventLogEntry]) -> Numbered:
+        newest = connection.execute(select(func.max(SqlEventLogStorageTable.c.id))).scalar()
+        return list(enumerate(events, (newest or 0) + 1))
+
+    def _is_indexed(self, event: EventLogEntry) -> bool:
+        return event.is_dagster_event
+
+    def _insert(self, table: Any) -> Any:
+        return sqlite.insert(table)
+
+    def _copy(self, numbered: Numbered, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Each run has a file of its own with all of its events."""
+        for run, events in groupby(numbered, lambda one: one[1].run_id):
+            told = [
+                {**(rows.get(number) or self._event_to_row(event)), "id": None}
+                for number, event in events
+            ]
+            with self.run_connection(run) as connection:
+                connection.execute(SqlEventLogStorageTable.insert(), told)
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index database has a table; one that is there stays there."""
