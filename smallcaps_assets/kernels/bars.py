@@ -18,6 +18,7 @@ import numpy as np
 
 from smallcaps_assets.kernels.checks import SMALLEST, first_descent, first_outside
 from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.kernels.elementary import power
 from smallcaps_assets.kernels.ticks import CHUNK, count_below, sign_chunk
 
 # Float state; the first FLOAT_COLUMNS of them are the columns of a bar.
@@ -144,7 +145,7 @@ def update_threshold(state, rule):
         f[E_TICKS] += rule.alpha * (ticks - f[E_TICKS])
         f[E_IMBALANCE] += rule.alpha * (imbalance - f[E_IMBALANCE])
     raw = f[E_TICKS] * abs(f[E_IMBALANCE])
-    wanted = target * (raw / target) ** rule.gamma
+    wanted = target * power(raw / target, rule.gamma)
     f[THRESHOLD] = min(max(wanted, target / rule.kappa), target * rule.kappa)
     n[CLOSED] += 1
 

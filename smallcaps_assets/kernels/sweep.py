@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.kernels.elementary import power
 
 BLOCK = 32
 
@@ -83,7 +84,7 @@ def closing_ticks(
                 expected_ticks += weight * (ticks - expected_ticks)
                 expected_imbalance += weight * (imbalance - expected_imbalance)
                 raw = expected_ticks * abs(expected_imbalance)
-                threshold = min(max(target * (raw / target) ** gamma, low_clamp), high_clamp)
+                threshold = min(max(target * power(raw / target, gamma), low_clamp), high_clamp)
             bars += 1
             start = hit
         start = stop

@@ -333,7 +333,7 @@ _DECLARED = (
         upstream=("session_summary", "universe", "splits", "dividends"),
         windows=(Window("session_summary", METRICS_WINDOW),),
         settings=_METRICS,
-        version=2,
+        version=3,
     ),
     _session_table(
         name="watchlist",
@@ -434,7 +434,7 @@ _DECLARED = (
         ),
         upstream=("trades", "halts"),
         settings=_BARS,
-        version=2,
+        version=3,
     ),
     _ticker_session(
         name="volume_imbalance_bars",
@@ -447,7 +447,7 @@ _DECLARED = (
         ),
         upstream=("trades", "halts"),
         settings=_BARS,
-        version=2,
+        version=3,
     ),
     _ticker_session(
         name="bar_features",
@@ -485,6 +485,7 @@ _DECLARED = (
         known="end of the session: for training, no feature",
         upstream=("dollar_imbalance_bars", "triple_barrier_labels"),
         settings=_LABELS,
+        version=2,
     ),
     _session(
         name="coverage",

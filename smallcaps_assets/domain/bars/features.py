@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.elementary import exp_of, log_of
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.domain.market.metrics import SSR_DECLINE, at_most
 from smallcaps_assets.kernels.features import COLUMNS, running_figures
@@ -188,7 +189,7 @@ def _context_columns(context: SessionContext, bars: int) -> pl.DataFrame:
 def _bar_shape() -> dict[str, pl.Expr]:
     return {
         "known_at": pl.col("close_timestamp"),
-        "bar_return": (pl.col("close") / pl.col("close").shift(1)).log(),
+        "bar_return": log_of(pl.col("close") / pl.col("close").shift(1)),
         "bar_range": pl.col("high") - pl.col("low"),
         "signed_volume": pl.col("buy_volume") - pl.col("sell_volume"),
     }
@@ -196,9 +197,9 @@ def _bar_shape() -> dict[str, pl.Expr]:
 
 def _returns() -> dict[str, pl.Expr]:
     return {
-        "return_5": (pl.col("close") / pl.col("close").shift(SHORT_BARS)).log(),
-        "return_1m": (pl.col("close") / pl.col("price_1m")).log(),
-        "return_5m": (pl.col("close") / pl.col("price_5m")).log(),
+        "return_5": log_of(pl.col("close") / pl.col("close").shift(SHORT_BARS)),
+        "return_1m": log_of(pl.col("close") / pl.col("price_1m")),
+        "return_5m": log_of(pl.col("close") / pl.col("price_5m")),
         "volatility": pl.col("bar_return").ewm_std(span=LONG_BARS, min_samples=2),
     }
 
@@ -269,14 +270,18 @@ def _ranges() -> dict[str, pl.Expr]:
 
 def _spread_high_low() -> dict[str, pl.Expr]:
     """Corwin and Schultz (2012), of the last two bars; a negative estimate is 0."""
-    log_range = (pl.col("high") / pl.col("low")).log() ** 2
+    log_range = _square(log_of(pl.col("high") / pl.col("low")))
     high = pl.max_horizontal(pl.col("high"), pl.col("high").shift(1))
     low = pl.min_horizontal(pl.col("low"), pl.col("low").shift(1))
     beta = log_range + log_range.shift(1)
-    gamma = (high / low).log() ** 2
+    gamma = _square(log_of(high / low))
     alpha = beta.sqrt() * ((math.sqrt(2) - 1) * _CORWIN_SCHULTZ) - (gamma * _CORWIN_SCHULTZ).sqrt()
-    spread = 2 * (alpha.exp() - 1) / (1 + alpha.exp())
-    return {"spread_high_low": spread.clip(lower_bound=0)}
+    growth = exp_of(alpha)
+    return {"spread_high_low": (2 * (growth - 1) / (1 + growth)).clip(lower_bound=0)}
+
+
+def _square(values: pl.Expr) -> pl.Expr:
+    return values * values
 
 
 def _roll_spread(closes: np.ndarray) -> pl.Series:

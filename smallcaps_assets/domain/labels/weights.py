@@ -27,6 +27,7 @@ from smallcaps_assets.domain.guards import (
     time_array,
 )
 from smallcaps_assets.kernels import weights as kernel
+from smallcaps_assets.kernels.elementary import logs
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
 
@@ -124,8 +125,7 @@ def _attribution(
     closes: np.ndarray, changes: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:
     prefix, sums = np.empty(closes.size + 1), np.empty(starts.size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        np.log(closes, out=prefix[1:])
+    logs(read_only(closes), prefix[1:])
     if not np.isfinite(kernel.prefix_of_shares(changes, False, prefix)):
         price_array("closes", closes)
     kernel.return_attribution(prefix, read_only(starts), read_only(ends), sums)

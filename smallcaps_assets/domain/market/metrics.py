@@ -13,6 +13,7 @@ from datetime import date
 
 import polars as pl
 
+from smallcaps_assets.domain.elementary import log_of
 from smallcaps_assets.domain.market import suspects
 from smallcaps_assets.domain.market.adjustment import split_factor_between
 from smallcaps_assets.domain.market.calendar import SessionHours
@@ -369,7 +370,7 @@ def _with_changes(based: pl.DataFrame) -> pl.DataFrame:
     return based.with_columns(
         (growth - 1).alias("pct_change"),
         (pl.col("open") / pl.col("previous_close") - 1).alias("gap"),
-        growth.log().alias("log_return"),
+        log_of(growth).alias("log_return"),
     )
 
 

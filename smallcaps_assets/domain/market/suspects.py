@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.columns import where_known
+from smallcaps_assets.domain.elementary import log
 from smallcaps_assets.settings import MetricsSettings
 
 _ODD = (3 / 2, 5 / 2, 4 / 3, 5 / 4)
@@ -49,7 +50,7 @@ def with_verdicts(metrics: pl.DataFrame, settings: MetricsSettings) -> pl.DataFr
 def _jump_ratios(metrics: pl.DataFrame, tolerance: float) -> pl.Series:
     """The split ratio that first_price / previous_close is near, without a listed split."""
     growth = (metrics["first_price"] / metrics["previous_close"]).to_numpy()
-    nearest = SPLIT_RATIOS[np.abs(np.log(growth)[:, None] - np.log(SPLIT_RATIOS)).argmin(axis=1)]
+    nearest = SPLIT_RATIOS[np.abs(log(growth)[:, None] - log(SPLIT_RATIOS)).argmin(axis=1)]
     is_near = np.abs(growth / nearest - 1) <= tolerance
     return where_known(is_near & (metrics["split_factor"] == 1.0).to_numpy(), nearest, pl.Float64())
 
