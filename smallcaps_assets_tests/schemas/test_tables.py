@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.schemas import BAR_TABLES, FEATURE_COLUMNS, TABLES, TICK_CHAIN, ContractError
+from smallcaps_assets.schemas import table as tables_of
 from smallcaps_assets.schemas.table import INSTANT, Partitioning
 from smallcaps_assets.schemas.tables import ASOF_COLUMNS
 from smallcaps_assets.settings import Settings
@@ -71,6 +72,52 @@ def test_validate_orders_casts_and_sorts():
     assert found["ticker"].to_list() == ["A", "B"]
     assert found.schema["known_at"] == INSTANT
     assert found["dollar_volume"].to_list() == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+def test_every_rule_but_the_keys_looks_at_single_rows(table):
+    """Only so can they be evaluated together."""
+    rules = table.schema._validation_rules(with_cast=False)
+    kinds = {name: type(rule).__name__ for name, rule in rules.items()}
+    assert set(kinds.values()) == {"Rule"}
+    assert "primary_key" in kinds
+
+
+FAULTS = {
+    "nothing": {},
+    "no ticker": {"ticker": None},
+    "unknown rule": {"rule": "moon"},
+    "no price": {"price": 0.0},
+    "no number": {"price": float("nan")},
+    "one row twice": {"ticker": "A", "rule": "follow_up"},
+    "two faults": {"ticker": None, "price": -1.0},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_validate_says_what_a_look_at_each_row_says(fault, monkeypatch):
+    table = TABLES["watchlist"]
+    frame = rows().with_columns(
+        pl.when(pl.col("ticker") == "B").then(pl.lit(value)).otherwise(name).alias(name)
+        for name, value in fault.items()
+    )
+
+    def told() -> object:
+        try:
+            return table.validate(frame).to_dicts()
+        except ContractError as error:
+            return str(error)
+
+    found = told()
+    monkeypatch.setattr(tables_of, "_rules", lambda schema: (pl.lit(False),))
+    assert found == told()
+    assert isinstance(found, str) == bool(fault)
+
+
+def test_rows_in_order_of_their_key_are_taken_as_they_are():
+    ordered = TABLES["watchlist"].validate(rows())
+    assert TABLES["watchlist"].conform(ordered) is ordered
+    assert TABLES["watchlist"].validate(ordered.reverse()).equals(ordered)
 
 
 def test_validate_unknown_rule_names_table_rule_and_row():
