@@ -10,8 +10,6 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.guards import read_only
-
 
 def log(values: np.ndarray) -> np.ndarray:
     """Natural logarithms of a float array, in its shape; -inf of 0 and NaN below."""
@@ -41,6 +39,7 @@ def _of_series(kernel: str, values: pl.Series) -> pl.Series:
 
 def _of_array(kernel: str, values: np.ndarray) -> np.ndarray:
     # Here, because commands that store nothing need no compiler.
+    from smallcaps_assets.domain.guards import read_only
     from smallcaps_assets.kernels import elementary
 
     found = np.empty(values.size)
