@@ -517,23 +517,23 @@ def measure_automation(settings: Settings, instance: dg.DagsterInstance, full: F
     last = datetime.fromisoformat(f"{full.sessions[-1]}T20:00-05:00") + timedelta(days=1)
     for name in ("daily", "daily_actions", "monthly_details", "daily_coverage"):
         schedule = definitions.resolve_schedule_def(name)
-        context = dg.build_schedule_context(
+        with dg.build_schedule_context(
             instance=instance,
             scheduled_execution_time=last,
             resources=definitions.resources,
             repository_def=definitions.get_repository_def(),
-        )
-        began = time.perf_counter()
-        requests = schedule.evaluate_tick(context).run_requests or []
+        ) as context:
+            began = time.perf_counter()
+            requests = schedule.evaluate_tick(context).run_requests or []
         seconds, count = time.perf_counter() - began, len(requests)
         print(f"  schedule {name:<16} {seconds:.2f} s, {count} runs requested", flush=True)
     for name in ("registry", "ticks", "dataset", "corrections"):
         sensor = definitions.resolve_sensor_def(name)
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=instance, resources=definitions.resources, definitions=definitions
-        )
-        began = time.perf_counter()
-        found = sensor.evaluate_tick(context)
+        ) as context:
+            began = time.perf_counter()
+            found = sensor.evaluate_tick(context)
         seconds, count = time.perf_counter() - began, len(found.run_requests or [])
         print(f"  sensor {name:<18} {seconds:.2f} s, {count} runs requested", flush=True)
 

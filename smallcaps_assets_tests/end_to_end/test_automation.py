@@ -51,13 +51,13 @@ class Daemon:
         """New requests of one evaluation; a daemon that dies before it stores the cursor is asked
         for with `is_cursor_kept=False`."""
         found = self.definitions.resolve_sensor_def(name)
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursors.get(name),
             resources=self.definitions.resources,
             definitions=self.definitions,
-        )
-        data = found.evaluate_tick(context)
+        ) as context:
+            data = found.evaluate_tick(context)
         if is_cursor_kept:
             self.cursors[name] = data.cursor
         self.told[name] = data.skip_message or ""
@@ -66,13 +66,13 @@ class Daemon:
     def schedule(self, now: str, name: str = "daily") -> tuple[list[dg.RunRequest], str | None]:
         """New requests of a schedule at a time in New York, and why there are none."""
         found = self.definitions.resolve_schedule_def(name)
-        context = dg.build_schedule_context(
+        with dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=datetime.fromisoformat(now).replace(tzinfo=NEW_YORK),
             resources=self.definitions.resources,
             repository_def=self.definitions.get_repository_def(),
-        )
-        data = found.evaluate_tick(context)
+        ) as context:
+            data = found.evaluate_tick(context)
         return self._new(data.run_requests or []), data.skip_message
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
