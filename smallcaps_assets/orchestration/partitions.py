@@ -43,38 +43,19 @@ class Partitions(MarketSpan):
     @cached_property
     def half_months(self) -> dg.TimeWindowPartitionsDefinition:
         """Half-months from the 1st and from the 16th, the current one included."""
-        return dg.TimeWindowPartitionsDefinition(
-            cron_schedule="0 0 1,16 * *",
-            start=_midnight(half_month_of(self.start)),
-            end=_midnight(_next_month(self.end)),
-            fmt="%Y-%m-%d",
-            timezone=_TIMEZONE,
-            end_offset=1,
-        )
+        first, end = half_month_of(self.start), _next_month(self.end)
+        return _calendar("0 0 1,16 * *", first, end, "%Y-%m-%d")
 
     @cached_property
     def months(self) -> dg.TimeWindowPartitionsDefinition:
         """Calendar months, the current one included."""
-        return dg.TimeWindowPartitionsDefinition(
-            cron_schedule="0 0 1 * *",
-            start=_midnight(self.start.replace(day=1)),
-            end=_midnight(_next_month(self.end)),
-            fmt="%Y-%m",
-            timezone=_TIMEZONE,
-            end_offset=1,
-        )
+        return _calendar("0 0 1 * *", self.start.replace(day=1), _next_month(self.end), "%Y-%m")
 
     @cached_property
     def years(self) -> dg.TimeWindowPartitionsDefinition:
         """Calendar years, the current one included."""
-        return dg.TimeWindowPartitionsDefinition(
-            cron_schedule="0 0 1 1 *",
-            start=_midnight(date(self.start.year, 1, 1)),
-            end=_midnight(date(self.end.year + 1, 1, 1)),
-            fmt="%Y",
-            timezone=_TIMEZONE,
-            end_offset=1,
-        )
+        first, end = date(self.start.year, 1, 1), date(self.end.year + 1, 1, 1)
+        return _calendar("0 0 1 1 *", first, end, "%Y")
 
     @cached_property
     def period_names(self) -> dg.StaticPartitionsDefinition:
@@ -110,6 +91,18 @@ def contiguous_blocks(wanted: Iterable[str], order: Sequence[str]) -> list[tuple
         else:
             blocks.append([place, place])
     return [(order[first], order[last]) for first, last in blocks]
+
+
+def _calendar(begins: str, start: date, end: date, fmt: str) -> dg.TimeWindowPartitionsDefinition:
+    """Spans of the calendar that begin by a cron schedule, the current one included."""
+    return dg.TimeWindowPartitionsDefinition(
+        cron_schedule=begins,
+        start=_midnight(start),
+        end=_midnight(end),
+        fmt=fmt,
+        timezone=_TIMEZONE,
+        end_offset=1,
+    )
 
 
 def _midnight(day: date) -> datetime:
