@@ -43,17 +43,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from evaluation import (
+
+from smallcaps_assets.domain.bars.build import build_bars
+from smallcaps_assets.domain.bars.features import bar_features, session_context
+from smallcaps_assets.domain.dataset import ml_dataset
+from smallcaps_assets.domain.evaluation import (
     CROSS_FIT_INFLATION,
     auc,
     clustered_standard_error,
     contiguous_folds,
     cross_fitted_scores,
 )
-
-from smallcaps_assets.domain.bars.build import build_bars
-from smallcaps_assets.domain.bars.features import bar_features, session_context
-from smallcaps_assets.domain.dataset import ml_dataset
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market import metrics

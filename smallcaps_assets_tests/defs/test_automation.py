@@ -91,7 +91,7 @@ def test_status_tells_the_last_look(
     done = smallcaps("automation", "--lake", lake, cwd=lake.parent)
     line = next(line for line in done.out.splitlines() if " registry " in line)
     assert done.status == 0 and "2025-01-10 18:00" in line and " on " in line
-    assert "no watchlist" in line and "start it with `smallcaps ui`" in done.out
+    assert "no watchlist" in line and "start one with `smallcaps ui`" in done.out
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_changed_decisions_touch_their_sessions_and_those_after(tmp_path: Path) 
         "runners",
     ]
     assert all(key in str(request.tags) + str(request.partition_key) for key in keys[-2:])
-    reason = f"sensor corrections: suspects.csv says otherwise of PUX on {keys[-2]}"
+    reason = f"sensor corrections: suspects.csv has changed for PUX on {keys[-2]}"
     assert request.tags[REASON_TAG] == reason
     assert asked() == []
     (tmp_path / "suspects.csv").unlink()

@@ -477,7 +477,7 @@ def test_upkeep_needs_no_switch_and_puts_the_instance_in_order(daemon: Daemon) -
     assert daemon.sensor("upkeep") == []
     assert not old.exists()
     limits = {p.name: p.limit for p in daemon.instance.event_log_storage.get_pool_limits()}
-    assert limits["ticks"] == 2
+    assert limits["ticks"] == 1
 
 
 def test_run_that_nobody_has_tagged_is_known_by_the_process_that_runs_it(daemon: Daemon) -> None:

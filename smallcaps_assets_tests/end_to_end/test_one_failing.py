@@ -153,6 +153,6 @@ def test_key_that_is_none_fails_alone_and_is_removed_by_verify(own_lake: Path) -
     dry = smallcaps("backfill", "--lake", own_lake, "--failed", "--dry-run", cwd=own_lake.parent)
     assert "trades: 1 partitions by range, foo bar to foo bar" in dry.out
     repaired = smallcaps("verify", "--lake", own_lake, "--repair", "trades", cwd=own_lake.parent)
-    assert "partition key 'foo bar': is no ticker_session" in repaired.out
+    assert "partition key 'foo bar': is not a valid ticker_session" in repaired.out
     assert "partition keys removed: 'foo bar'" in repaired.out
     assert "foo bar" not in statuses(own_lake, "trades")

@@ -38,7 +38,7 @@ def recorded_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A finished lake of the one recorded session."""
     root = tmp_path_factory.mktemp("recorded")
     told = run_recorded(root / "lake", write_recording(root / "market"))
-    assert "a recorded market has no source of them: short_volume, short_interest, " in told
+    assert "a recorded market has no source for them: short_volume, short_interest, " in told
     return Lake(root / "lake")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.evaluation import (
+from smallcaps_assets.domain.evaluation import (
     CROSS_FIT_INFLATION,
     EvaluationError,
     auc,
