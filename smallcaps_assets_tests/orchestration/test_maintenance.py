@@ -34,7 +34,7 @@ def limits(instance: dg.DagsterInstance) -> dict[str, int]:
 
 def test_apply_pools_sets_the_limits_and_sets_back_what_was_changed(instance: dg.DagsterInstance):
     apply_pools(instance, RunSettings())
-    assert limits(instance) == {"vendor": 1, "ticks": 2}
+    assert limits(instance) == {"vendor": 1, "ticks": 1}
     instance.event_log_storage.set_concurrency_slots("ticks", 9)
     apply_pools(instance, RunSettings(tick_runs=4))
     assert limits(instance) == {"vendor": 1, "ticks": 4}
