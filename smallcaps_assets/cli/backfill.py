@@ -29,6 +29,7 @@ from smallcaps_assets.cli.setup import (
     ticker_list,
 )
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.pipeline.market import market_of
 
 
 def run_backfill(
@@ -62,7 +63,7 @@ def run_backfill(
     name_absent(console, settings)
     display = Display(console)
     try:
-        named = tables_of(tables)
+        named = tables_of(tables, market_of(settings).left_out)
         chosen = names_of(keys, "--keys", "partition")
         request = Request(named, first, last, wanted, chosen, is_missing, is_failed)
         with open_instance(settings.lake.local) as instance:
@@ -98,12 +99,11 @@ def run_backfill(
 
 def _range(settings: Any, start: str | None, end: str | None) -> tuple[date, date]:
     """The request's sessions; by default from the lake's first to the newest that has begun."""
-    from smallcaps_assets.orchestration.partitions import Partitions
-    from smallcaps_assets.pipeline.market import market_of
+    from smallcaps_assets.pipeline.partition_keys import MarketSpan
     from smallcaps_assets.pipeline.publication_times import newest_begun
 
     stored = Lake(settings.lake.root).keys("daily_bars")
-    newest = newest_begun(Partitions(*market_of(settings).span, ()), datetime.now(UTC))
+    newest = newest_begun(MarketSpan.of_market(settings), datetime.now(UTC))
     begin = start or (stored[0] if stored else None)
     return session_range(settings, begin, end or (newest.isoformat() if newest else None))
 

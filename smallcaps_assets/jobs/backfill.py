@@ -6,7 +6,7 @@ stored, and to those that Dagster shows as failed. A bad partition does not stop
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -18,6 +18,7 @@ from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.orchestration.launchers import Launch, plan
 from smallcaps_assets.orchestration.partitions import DYNAMIC
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.schemas import OPS, TABLES, Partitioning
 
@@ -46,6 +47,11 @@ class Backfill(MainJob):
         super().__init__(*arguments, is_forced=True, **options)
         self.request = request
         self.reason = "smallcaps backfill"
+
+    @property
+    def left_out(self) -> set[str]:
+        """Only what the market has no source for; optional tables are made when they are named."""
+        return {*market_of(self.work.settings).absent_tables}
 
     def _steps(self) -> Iterator[Step]:
         """One step per op, in the graph's order, planned when the earlier ones are done."""
@@ -114,9 +120,10 @@ class Backfill(MainJob):
         return definition.get_partition_keys(dynamic_partitions_store=self.instance)
 
 
-def tables_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Tables named directly or by their op, in the graph's order; without names all that the main
-    job makes. Raises BackfillError for a name that is neither.
+def tables_of(names: Iterable[str], left_out: Collection[str]) -> tuple[str, ...]:
+    """Tables named directly or by their op, in the graph's order; without names all but `left_out`.
+
+    Raises BackfillError for a name that is neither.
     """
     names = list(names)
     for name in names:
@@ -126,7 +133,7 @@ def tables_of(names: Iterable[str]) -> tuple[str, ...]:
                 f" {', '.join(sorted(OPS.keys() - TABLES.keys()))}"
             )
     if not names:
-        return tuple(name for name, table in TABLES.items() if not table.is_optional)
+        return tuple(name for name in TABLES if name not in left_out)
     return tuple(name for name in TABLES if name in names or TABLES[name].op in names)
 
 

@@ -173,6 +173,11 @@ class MainJob:
         withdraw_warnings(self.instance, self.work)
         return self.report
 
+    @property
+    def left_out(self) -> set[str]:
+        """Tables that are not made, whatever the steps name."""
+        return market_of(self.work.settings).left_out
+
     def survey(self) -> Iterator[Survey]:
         """What a run would make, table by table, as far as known now; makes nothing."""
         work = at_once(self.work)
@@ -191,11 +196,9 @@ class MainJob:
                 yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
-        """The step without the tables that the main job leaves out, or that `until` does not need;
-        of what was named only what the market has no source of is left out."""
-        market = market_of(self.work.settings)
+        """The step without the tables that this job leaves out, or that `until` does not need."""
         needed = set(TABLES if self.until is None else lineage(self.until))
-        needed -= {*market.absent_tables} if self.is_forced else market.left_out
+        needed -= self.left_out
         tables = tuple(table for table in step.tables if table in needed)
         return replace(
             step,
@@ -231,8 +234,8 @@ class MainJob:
         for name in partitions.datasets(self.start, self.end):
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
         tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
-        wanted = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
-        yield Step("ticker histories", "ticker_history", ("ticker_history",), wanted, tickers)
+        chosen = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
+        yield Step("ticker histories", "ticker_history", ("ticker_history",), chosen, tickers)
 
     def _feed_steps(
         self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]
