@@ -120,25 +120,23 @@ def _create(connection: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> boo
 
     One over files of an older contract, which lack columns, says so when it is asked.
     """
-    connection.begin()
     try:
         _execute(connection, wanted)
     except duckdb.BinderException:
         connection.rollback()
-        connection.begin()
         readable = [_readable(statement) for statement in wanted]
         if readable == wanted:
             raise
         _execute(connection, readable)
         return False
-    finally:
-        connection.commit()
     return True
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> None:
+    connection.begin()
     for statement in wanted:
         connection.execute(statement)
+    connection.commit()
 
 
 def _readable(statement: str) -> str:

@@ -176,3 +176,11 @@ def test_lake_of_an_object_store_is_asked_in_memory() -> None:
 def test_folder_without_a_lake_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="is empty; fill it with `smallcaps run`"):
         connect(tmp_path)
+
+
+def test_damaged_file_is_named_by_the_error(own: Lake) -> None:
+    refresh(own)
+    own.write("splits", "2024", TABLES["splits"].empty(), stamp("splits"))
+    Path(str(own.path("splits", "2024"))).write_bytes(b"damaged")
+    with pytest.raises(duckdb.Error, match=r"splits\.parquet"):
+        refresh(own)
