@@ -183,6 +183,8 @@ class _Run:
         When its worker is lost, the first table that it was at; what it has stored is found by the
         next run.
         """
+        if not self.helpers.count:
+            return self.chain.make(self.chain.tables, key)
         outcomes, rest = self.chain.make(self.fetched, key), self.made_of_trades
         if not rest or any(map(self.chain.is_last, outcomes)):
             return outcomes
