@@ -7,10 +7,6 @@ is tried here in processes of their own. polars is compiled once for all and can
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -23,6 +19,7 @@ from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.market.metrics import daily_metrics
 from smallcaps_assets.settings import Settings
+from smallcaps_assets_tests.another_process import printed
 from smallcaps_assets_tests.domain.market_frames import (
     DAY,
     SESSIONS,
@@ -94,15 +91,7 @@ def digests() -> dict[str, str]:
 
 def test_bytes_are_the_same_without_newer_instructions():
     script = "from smallcaps_assets_tests.domain import test_processors as t; print(t.digests())"
-    told = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, **WITHOUT},
-    )
-    assert told.stdout.strip() == str(digests())
+    assert printed(script, **WITHOUT).strip() == str(digests())
 
 
 def test_chain_makes_rows_of_every_table():

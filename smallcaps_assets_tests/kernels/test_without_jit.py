@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -23,6 +18,7 @@ from smallcaps_assets.domain import (
     time_decay,
     triple_barrier_arrays,
 )
+from smallcaps_assets_tests.another_process import printed
 
 COUNT = 1500
 
@@ -72,16 +68,12 @@ def results(seed: int) -> list[str]:
 
 
 def test_kernels_without_compilation_give_the_same_bits():
-    script = "import test_without_jit as t; print('\\n'.join(t.results(1) + t.results(2)))"
-    plain = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parent,
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+    script = (
+        "from smallcaps_assets_tests.kernels import test_without_jit as t;"
+        "print('\\n'.join(t.results(1) + t.results(2)))"
     )
-    assert plain.stdout.splitlines() == results(1) + results(2)
+    plain = printed(script, NUMBA_DISABLE_JIT="1")
+    assert plain.splitlines() == results(1) + results(2)
 
 
 @pytest.mark.parametrize("kind", list(BarKind))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import dagster as dg
@@ -43,13 +43,8 @@ def together(instance: dg.DagsterInstance) -> Iterator[None]:
     A block that raises stores nothing of what waits. On a stock storage each event goes for itself.
     """
     storage = instance.event_log_storage
-    with storage.together() if isinstance(storage, Batches) else _apart():
+    with storage.together() if isinstance(storage, Batches) else nullcontext():
         yield
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    yield
 
 
 class Batches:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from smallcaps_assets.sandbox.simulation.plan import Kind
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import MetricsSettings
+from smallcaps_assets_tests.another_process import printed
 
 SMALL = SandboxConfig(
     tickers=30, start=date(2024, 11, 1), end=date(2024, 12, 6), season=25, pump_days=4
@@ -54,12 +52,7 @@ def _wild(market: SimulatedMarket, kind: Kind) -> list[tuple[str, date]]:
 
 
 def test_market_given_the_same_config_is_equal_in_another_process() -> None:
-    command = [sys.executable, "-c", _PRINT]
-    root = Path(__file__).parents[3]
-    other = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=60, cwd=root
-    )
-    assert other.stdout == fingerprint(SimulatedMarket(SMALL))
+    assert printed(_PRINT) == fingerprint(SimulatedMarket(SMALL))
 
 
 def test_tape_printed_alone_equals_the_tape_inside_the_chain() -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,6 +15,7 @@ from smallcaps_assets.sandbox.randomness import mix, mix_array, uniforms
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import tape as t
+from smallcaps_assets_tests.another_process import printed
 
 HOURS = np.array([8 * 3600, 13.5 * 3600, 20 * 3600, 24 * 3600], dtype=np.int64) * 10**9
 
@@ -55,17 +52,7 @@ _SCRIPT = (
 
 
 def test_interpreted_kernels_print_the_same_bytes() -> None:
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    other = subprocess.run(
-        [sys.executable, "-c", _SCRIPT],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        cwd=Path(__file__).parents[3],
-        env=environment,
-    )
-    assert other.stdout == digest()
+    assert printed(_SCRIPT, NUMBA_DISABLE_JIT="1") == digest()
 
 
 @settings(max_examples=15, deadline=None)
