@@ -1,20 +1,19 @@
-"""For all tests. Hypothesis has no deadline, since machines are shared, and in CI the same examples
-every time, so that a change is judged by what it changes. Without CI each run looks further, and
-with `--hypothesis-profile=full` every property is tried on 2,000 examples, with `fuzz` on 100,000.
+"""For all tests. Hypothesis has no deadline, since machines are shared, and tries the same examples
+every time, so that a change is judged by what it changes. With `--hypothesis-profile=explore` each
+run tries others, with `full` every property is tried on 2,000, with `fuzz` on 100,000.
 """
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from dagster._core.storage.defs_state.base import DefsStateStorage
 from hypothesis import settings
 
+settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("full", deadline=None, max_examples=2000)
 settings.register_profile("fuzz", deadline=None, max_examples=100_000, database=None)
-settings.load_profile("ci" if os.environ.get("CI") else "explore")
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

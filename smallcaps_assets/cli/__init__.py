@@ -28,9 +28,8 @@ from smallcaps_assets.cli.options import (
     tables_argument,
 )
 
-_OBJECTS = (
-    50_000  # allocations between collections: with Python's 700 a command starts a tenth slower
-)
+# Allocations between garbage collections: with Python's 700 a command starts a tenth slower.
+_OBJECTS = 50_000
 _RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")  # as in schemas.RULES
 
 

@@ -24,7 +24,6 @@ from smallcaps_assets.lake.market import check_identity
 from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.orchestration.location import location_settings, remembered_settings
 from smallcaps_assets.pipeline.market import market_of
-from smallcaps_assets.pipeline.processes import allowed
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings, SettingsError
 
@@ -284,6 +283,8 @@ def ready_lake(settings: Settings) -> Lake:
 
     Raises SettingsError when memory does not allow the worker processes that are asked for.
     """
+    from smallcaps_assets.pipeline.processes import allowed
+
     allowed(settings.run)
     return open_lake(
         settings.lake.root, market_of(settings).identity, remembered_settings(settings)
