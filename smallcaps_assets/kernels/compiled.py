@@ -7,12 +7,15 @@ files that it calls, so here any change of any kernel means another folder.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+import numba
+from llvmlite import binding
 from numba import config, njit
 
 KERNELS = Path(__file__).parent
@@ -24,12 +27,31 @@ def compiled(function: F) -> F:
     """The function as a kernel; its code is below NUMBA_CACHE_DIR, else beside its module."""
     with _lock:
         given = config.CACHE_DIR  # type: ignore[attr-defined]
-        folder = Path(given or KERNELS / "__pycache__") / sources_digest(KERNELS)
-        config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        config.CACHE_DIR = str(folder())  # type: ignore[attr-defined]
         try:
             return njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
         finally:
             config.CACHE_DIR = given  # type: ignore[attr-defined]
+
+
+def folder() -> Path:
+    """Where compiled kernels are kept, those of these sources alone."""
+    given = config.CACHE_DIR  # type: ignore[attr-defined]
+    return Path(given or KERNELS / "__pycache__") / sources_digest(KERNELS)
+
+
+def mark() -> Path:
+    """A file that is there once all kernels are compiled, for this processor and these versions.
+
+    It also tells of the place of the sources, by which numba keeps what it compiles.
+    """
+    processor = (config.CPU_NAME, config.CPU_FEATURES) if config.CPU_NAME else _host()  # type: ignore[attr-defined]
+    words = (KERNELS, sys.version, numba.__version__, *processor)
+    return folder() / f"all-{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}"
+
+
+def _host() -> tuple[str, str]:
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
 @lru_cache

@@ -31,9 +31,9 @@ from smallcaps_assets.domain.minute_fallback import (
     triple_barrier_on_bars,
 )
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
-from smallcaps_assets.domain.warm_up import compile_kernels
 from smallcaps_assets.lake import Lake, split_ticker_session
 from smallcaps_assets.lake.paths import is_key
+from smallcaps_assets.pipeline.compilation import compile_once, say_what_compiles
 from smallcaps_assets.pipeline.fetch import fetch_trades
 from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
@@ -59,6 +59,8 @@ def tick_chain(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of some tables of many ticker-sessions."""
     made_of_trades = [table for table in tables if TABLES[table].layer != "raw"]
     helpers = start_workers(work.settings.run, len(keys) if made_of_trades else 0)
+    if made_of_trades and not helpers.count:
+        compile_once()
     run = _Run(Chain(work, tables, keys), made_of_trades, helpers)
     threads = work.settings.run.threads + helpers.count
     for outcomes in in_threads(run.make, keys, threads, helpers.abandon):
@@ -71,7 +73,9 @@ def start_workers(settings: RunSettings, keys: int) -> Workers:
     Raises SettingsError when memory does not allow what the settings ask for.
     """
     helpers = workers(settings, keys)
-    helpers.prepare(compile_kernels)
+    if keys:
+        say_what_compiles()
+    helpers.prepare(compile_once)
     return helpers
 
 
