@@ -259,10 +259,17 @@ class Servers:
             raise RuntimeError(found["errors"][0])
         return found["data"]
 
+    def is_loaded(self) -> bool:
+        """Whether it answers, and knows the assets."""
+        try:
+            return bool(self.ask({"query": "{ assetNodes { id } }"})["assetNodes"])
+        except OSError:
+            return False
+
     def memory(self) -> dict[str, float]:
         """Megabytes resident, of each process and of its children."""
         return {
-            name: sum(_resident(pid) for pid in [number, *_children(number)]) / 1e6
+            name: sum(_resident(pid) for pid in [number, *children(number)]) / 1e6
             for name, number in self.processes.items()
         }
 
@@ -291,7 +298,7 @@ def servers(home: Path, workspace: Path, has_daemon: bool, **variables: str) -> 
             started[name] = process.pid
         running = Servers(f"http://127.0.0.1:{port}", started)
         try:
-            _wait(lambda: _is_loaded(running), 180, "the web server")
+            wait_for(running.is_loaded, 180, "the web server")
         except TimeoutError:
             print((home / "servers.log").read_text()[-3000:])
             raise
@@ -306,14 +313,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _is_loaded(running: Servers) -> bool:
-    try:
-        return bool(running.ask({"query": "{ assetNodes { id } }"})["assetNodes"])
-    except OSError:
-        return False
-
-
-def _wait(is_done: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_for(is_done: Callable[[], bool], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
     while not is_done():
         if time.monotonic() > end:
@@ -329,7 +329,7 @@ def _resident(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     """Child processes, theirs included; the code servers among them."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -339,7 +339,7 @@ def _children(pid: int) -> list[int]:
             continue
         if parent == pid:
             child = int(stat.parent.name)
-            found += [child, *_children(child)]
+            found += [child, *children(child)]
     return found
 
 
@@ -407,7 +407,7 @@ def _note(found: dict[str, dict[str, Any]], request: Any) -> None:
 
 
 # Backfill ----------------------------------------------------------------------------------------
-_LAUNCH = """
+LAUNCH = """
 mutation Launch($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 
@@ -436,7 +436,7 @@ def measure_backfill(postgres: str, full: Full, tables: tuple[str, ...]) -> None
                     "title": "benchmark",
                 }
                 began = time.perf_counter()
-                body = {"query": _LAUNCH, "variables": {"params": params}}
+                body = {"query": LAUNCH, "variables": {"params": params}}
                 answer = running.ask(body)["launchPartitionBackfill"]
                 assert answer["__typename"] == "LaunchBackfillSuccess", answer
                 _follow(instance, tables, keys, began, before)
@@ -447,7 +447,7 @@ def measure_backfill(postgres: str, full: Full, tables: tuple[str, ...]) -> None
                     f" {done / seconds:.0f} a second",
                     flush=True,
                 )
-                _print_memory(running)
+                print_memory(running)
 
 
 def _follow(
@@ -472,7 +472,7 @@ def _count(instance: dg.DagsterInstance, table: str, keys: list[str]) -> int:
     return len(instance.get_materialized_partitions(dg.AssetKey(table)) & set(keys))
 
 
-def _print_memory(running: Servers) -> None:
+def print_memory(running: Servers) -> None:
     shown = ", ".join(f"{name} {size:,.0f} MB" for name, size in running.memory().items())
     print(f"  memory with their code servers: {shown}", flush=True)
 
@@ -587,7 +587,7 @@ def _measure_full(settings: Settings, root: Path, full: Full, only: str | None) 
             with servers(home, workspace_file(home), True, **variables) as running:
                 print("GraphQL behind the pages:", flush=True)
                 measure_pages(running)
-                _print_memory(running)
+                print_memory(running)
         if only in (None, "automation"):
             fill_lake(lake, full)
             print("automation:", flush=True)

@@ -1,6 +1,7 @@
-"""For all tests. Hypothesis has no deadline, since machines are shared, and tries the same examples
-every time, so that a change is judged by what it changes. With `--hypothesis-profile=explore` each
-run tries others, with `full` every property is tried on 2,000, with `fuzz` on 100,000.
+"""For all tests. Hypothesis has no deadline, since machines are shared, and tries the same 50
+examples every time, so that a change is judged by what it changes. With the profile `explore` each
+run tries 100 others, with `--hypothesis-profile=full` every property is tried on 2,000, with `fuzz`
+on 100,000.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 from dagster._core.storage.defs_state.base import DefsStateStorage
 from hypothesis import settings
 
-settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("same", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("explore", deadline=None)
 settings.register_profile("full", deadline=None, max_examples=2000)
 settings.register_profile("fuzz", deadline=None, max_examples=100_000, database=None)

@@ -74,7 +74,7 @@ def test_killed_commands_lose_nothing_and_do_nothing_twice(
     monkeypatch.setattr(chaos, "DAMAGED", 3)
     rng, result = random.Random(5), chaos.Result()
     chaos.switch_on(own_lake)
-    kills = {"ticks": 5, "daemon": 1, "together": 2, "backfill": 2, "repair": 2}
+    kills = {"ticks": 3, "daemon": 1, "together": 1, "backfill": 1, "repair": 1}
     for name, count in kills.items():
         killed = chaos.kill_often(chaos.SCENES[name], own_lake, count, 3, rng)
         assert killed.kills, name
