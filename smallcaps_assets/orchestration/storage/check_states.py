@@ -33,6 +33,7 @@ _CHECKED = (
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
 )
 _ENDED = {Recorded.SUCCEEDED: Resolved.SUCCEEDED, Recorded.FAILED: Resolved.FAILED}
+_FEW = 1000  # keys that are asked for by name, before all are read
 Keys = dict[Resolved, set[str]]
 
 
@@ -90,9 +91,13 @@ def existing(
 ) -> set[str]:
     """Those of some keys that the definition has."""
     asked = {key for key in keys if key is not None}
-    if isinstance(definition, DynamicPartitionsDefinition):
-        return set(storage.get_existing_dynamic_partitions(definition.name, list(asked)))
-    return asked & set(definition.get_partition_keys()) if asked else set()
+    if not asked:
+        return set()
+    if not isinstance(definition, DynamicPartitionsDefinition):
+        return asked & set(definition.get_partition_keys())
+    if len(asked) > _FEW:
+        return asked & set(storage.get_dynamic_partitions(definition.name))
+    return set(storage.get_existing_dynamic_partitions(definition.name, list(asked)))
 
 
 def updated(
