@@ -25,19 +25,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class LakeIdentity:
-    """A market and the settings that define it; two lakes of one identity hold the same facts.
-
-    formerly: parameters under which earlier versions stored the same market.
-    """
+    """A market and the settings that define it; two lakes of one identity hold the same facts."""
 
     market: str
     parameters: dict[str, Any]
-    formerly: tuple[dict[str, Any], ...] = ()
-
-    def is_of(self, known: LakeIdentity) -> bool:
-        """Whether a lake that holds the market `known` holds this one."""
-        names = (self.parameters, *self.formerly)
-        return self.market == known.market and known.parameters in names
 
     def describe(self) -> str:
         """One line for messages."""
@@ -95,10 +86,12 @@ def check_identity(
 ) -> tuple[LakeIdentity, dict[str, Any]] | None:
     """What the lake holds, as `read_identity`. Raises LakeError when it is another market."""
     known = read_identity(root)
-    if known and not identity.is_of(known[0]):
+    if known and known[0] != identity:
+        parts = (known[0].parameters.get("generation"), identity.parameters.get("generation"))
+        told = "" if parts[0] == parts[1] else ", made by an earlier version of the simulation"
         raise LakeError(
-            f"lake {root} holds the market {known[0].describe()}, not {identity.describe()};"
-            " name another folder with --lake"
+            f"lake {root} holds the market {known[0].describe()}{told}, not"
+            f" {identity.describe()}; name another folder with --lake"
         )
     return known
 

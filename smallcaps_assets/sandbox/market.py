@@ -63,13 +63,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class FeedHalt:
-    """One halt; start and end in UTC nanoseconds."""
+    """One row of the feed of halts; instants in UTC nanoseconds, end 0 while it is unknown."""
 
     ticker: str
     name: str
     market: str
     start: int
     end: int
+    reason: str = "LUDP"
 
 
 BAR_SCHEMA: dict[str, Any] = {
@@ -126,6 +127,10 @@ class MarketFacts(Protocol):
 
     def quotes(self, ticker: str, day: date) -> pl.DataFrame:
         """QUOTE_SCHEMA, ascending by (sip_timestamp, sequence_number)."""
+        ...
+
+    def session_quotes(self, day: date) -> pl.DataFrame:
+        """QUOTE_SCHEMA, all tickers of a session: the quotes flat file."""
         ...
 
     def news(self) -> list[Row]:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.sandbox import Sandbox
+from smallcaps_assets.sandbox.server.flatfiles import DATA_SETS
 from smallcaps_assets_tests.sandbox.conftest import Client
 
 DAY = date(2024, 12, 3)
@@ -146,11 +147,12 @@ def test_boto3_sees_folders(bucket) -> None:
     assert [x["Prefix"].split("/")[1] for x in answer["CommonPrefixes"]] == [
         "day_aggs_v1",
         "minute_aggs_v1",
+        "quotes_v1",
         "trades_v1",
     ]
 
 
-@pytest.mark.parametrize("data_set", ["day_aggs_v1", "minute_aggs_v1", "trades_v1"])
+@pytest.mark.parametrize("data_set", DATA_SETS)
 def test_boto3_gets_what_the_listing_promises(bucket, data_set: str) -> None:
     answer = bucket.get_object(Bucket="flatfiles", Key=_key(data_set))
     body = answer["Body"].read()

@@ -22,13 +22,19 @@ from smallcaps_assets.sandbox.market import Market
 from smallcaps_assets.sandbox.server.answers import Answer, compress
 
 BUCKET = "flatfiles"
-DATA_SETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
+PRICES = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
+DATA_SETS = (*PRICES, "quotes_v1")
 AGGREGATE_COLUMNS = (
     "ticker", "volume", "open", "close", "high", "low", "window_start", "transactions",
 )  # fmt: skip
 TRADE_COLUMNS = (
     "ticker", "conditions", "correction", "exchange", "id", "participant_timestamp", "price",
     "sequence_number", "sip_timestamp", "size", "tape", "trf_id", "trf_timestamp",
+)  # fmt: skip
+QUOTE_COLUMNS = (
+    "ticker", "ask_exchange", "ask_price", "ask_size", "bid_exchange", "bid_price", "bid_size",
+    "conditions", "indicators", "participant_timestamp", "sequence_number", "sip_timestamp",
+    "tape", "trf_timestamp",
 )  # fmt: skip
 _KEY = re.compile(r"us_stocks_sip/(\w+)/(\d{4})/(\d{2})/(\d{4}-\d{2}-\d{2})\.csv\.gz")
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -66,6 +72,10 @@ def csv_text(market: Market, identity: FileId, version: int = 0) -> bytes:
         frame = market.session_trades(identity.day).select(TRADE_COLUMNS)
         frame = frame.with_columns(pl.col("trf_id", "trf_timestamp").fill_null(0))
         column = "size"
+    elif identity.data_set == "quotes_v1":
+        frame = market.facts.session_quotes(identity.day).select(QUOTE_COLUMNS)
+        frame = frame.with_columns(pl.selectors.numeric().fill_null(0))
+        column = "ask_size"
     else:
         is_daily = identity.data_set == "day_aggs_v1"
         frame = market.daily_bars(identity.day) if is_daily else market.minute_bars(identity.day)
@@ -123,7 +133,12 @@ class FlatFiles:
         return noon + timedelta(days=1 + self._version(identity))
 
     def _size(self, identity: FileId) -> int:
-        guess = {"day_aggs_v1": 30, "minute_aggs_v1": 3_000, "trades_v1": 9_000}
+        guess = {
+            "day_aggs_v1": 30,
+            "minute_aggs_v1": 3_000,
+            "trades_v1": 9_000,
+            "quotes_v1": 20_000,
+        }
         tickers = 100
         known = self._sizes.get((identity, self._version(identity)))
         if known is not None:

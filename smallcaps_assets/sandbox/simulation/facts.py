@@ -17,9 +17,11 @@ from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, FeedHalt, Filing, Row, Submission
 from smallcaps_assets.sandbox.simulation import news, statements
+from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.edgar import make_submissions
 from smallcaps_assets.sandbox.simulation.fails import fails_text, published_halves
+from smallcaps_assets.sandbox.simulation.halts import halt_rows
 from smallcaps_assets.sandbox.simulation.quotes import quote_frame
 from smallcaps_assets.sandbox.simulation.short_tables import short_interest_rows, short_volume_rows
 from smallcaps_assets.sandbox.simulation.statements import make_filings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from smallcaps_assets.sandbox.simulation.prices import SimulatedPrices
 
 MEAN_SESSIONS = 30
+BUSY_TRADES = 50_000
 
 
 class NoFacts:
@@ -36,6 +39,9 @@ class NoFacts:
     snapshot_day: date | None = None
 
     def quotes(self, ticker: str, day: date) -> pl.DataFrame:
+        return pl.DataFrame(schema=QUOTE_SCHEMA)
+
+    def session_quotes(self, day: date) -> pl.DataFrame:
         return pl.DataFrame(schema=QUOTE_SCHEMA)
 
     def news(self) -> list[Row]:
@@ -90,10 +96,26 @@ class SimulatedFacts:
         return self._quotes.get((ticker, day), lambda: self._make_quotes(ticker, day))
 
     def _make_quotes(self, ticker: str, day: date) -> pl.DataFrame:
-        listing = self._market.listing_of(ticker, day)
+        market = self._market
+        listing = market.listing_of(ticker, day) if day in market.sessions else None
         if listing is None:
             return pl.DataFrame(schema=QUOTE_SCHEMA)
-        return quote_frame(self._seed, listing.number, day, self._market.trades(ticker, day))
+        return quote_frame(ticker, day, listing.tape_letter, market.quote_rows(ticker, day))
+
+    def session_quotes(self, day: date) -> pl.DataFrame:
+        pairs = self._market.trading(day)
+        parts = [self._make_quotes(ticker, day) for ticker, _ in pairs]
+        return pl.concat([pl.DataFrame(schema=QUOTE_SCHEMA), *parts])
+
+    @property
+    def busy_quotes(self) -> list[tuple[str, date]]:
+        """The ticker-sessions with some 100,000 quotes or more, by their number of trades."""
+        days = ((day, self._market.daily_bars(day)) for day in self._market.sessions)
+        return [
+            (ticker, day)
+            for day, bars in days
+            for ticker in bars.filter(pl.col("transactions") >= BUSY_TRADES)["ticker"]
+        ]
 
     def news(self) -> list[Row]:
         return self._news
@@ -106,10 +128,23 @@ class SimulatedFacts:
         wild = [(by_number[number], days[s]) for number, s in sorted(market.wild_days)]
         stories = [
             *news.split_stories(known),
+            *news.event_stories(self._seed, market.all_events),
+            *news.announcements(self._seed, self._mornings(wild)),
             *news.wild_stories(self._seed, wild, self._change),
             *news.routine_stories(self._seed, market.planned_listings, days),
         ]
         return news.news_rows(stories, session_hours(days[-1]).postmarket_close // news.SECOND)
+
+    def _mornings(self, wild: list[tuple[Listing, date]]) -> list[tuple[Listing, date, date]]:
+        """Wild days with news before the open, and the session before each."""
+        days = self._market.sessions
+        places = {day: s for s, day in enumerate(days)}
+        plans = ((x, day, self._market.plan(x, day)) for x, day in wild)
+        return [
+            (x, days[places[day] - 1], day)
+            for x, day, plan in plans
+            if 0 <= plan[t.P_SHOCK_MINUTE] < t.PREMARKET_MINUTES
+        ]
 
     def _change(self, listing: Listing, day: date) -> float | None:
         """The day's return from open to close."""
@@ -212,7 +247,13 @@ class SimulatedFacts:
     def _submissions(self) -> list[Submission]:
         market = self._market
         days = (market.sessions, market.following)
-        return make_submissions(self._seed, market.listings, market.split_events, *days)
+        offerings = [
+            (listing, day, event[t.E_BEGIN] // news.SECOND)
+            for listing, day, events in market.all_events
+            for event in events
+            if event[t.E_KIND] == t.OFFERING
+        ]
+        return make_submissions(self._seed, market.listings, market.split_events, offerings, *days)
 
     def submissions_of(self, cik: str) -> list[Submission]:
         return self._by_company.get(cik, [])
@@ -229,12 +270,7 @@ class SimulatedFacts:
 
     @cached_property
     def _halts(self) -> dict[date, list[FeedHalt]]:
-        market, found = self._market, {}
-        by_number = {x.number: x for x in market.listings}
-        for number, s in sorted(market.wild_days):
-            listing, day = by_number[number], market.sessions[s]
-            ticker = listing.ticker_on(day) or ""
-            for start, end in market.halts(ticker, day):
-                halt = FeedHalt(ticker, listing.name, listing.primary_exchange, start, end)
-                found.setdefault(day, []).append(halt)
+        found: dict[date, list[FeedHalt]] = {}
+        for listing, day, events in self._market.all_events:
+            found.setdefault(day, []).extend(halt_rows(listing, day, events))
         return {day: sorted(rows, key=lambda x: (x.start, x.ticker)) for day, rows in found.items()}

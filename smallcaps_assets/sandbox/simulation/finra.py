@@ -30,14 +30,19 @@ def sip_symbol(ticker: str) -> str:
 
 
 def short_volume_frame(seed: int, day: date, bars: pl.DataFrame) -> pl.DataFrame:
-    """FINRA's rows from daily bars that carry `off_exchange` shares."""
+    """FINRA's rows from daily bars that carry `off_exchange` shares, `change`, `is_restricted`.
+
+    Shorts sell into a rise, and sell less where rule 201 makes them wait for an uptick.
+    """
     rows = bars.filter((pl.col("off_exchange") >= 1) & ~pl.col("ticker").is_in(TEST_TICKERS))
     names = rows["ticker"].to_list()
     key = mix(seed, STREAM_SHORT, day.toordinal())
     draws = uniforms(key, np.array([mix(*name.encode()) for name in names], dtype=np.uint64))
     places = 6 if day >= FRACTIONAL_FROM else 0
     total = np.round(rows["off_exchange"].to_numpy(), places)
-    short = np.round(total * (0.22 + 0.45 * draws), places)
+    rise = np.clip(rows["change"].to_numpy(), 0.0, 1.0)
+    share = (0.22 + 0.45 * draws + 0.15 * rise) * np.where(rows["is_restricted"], 0.65, 1.0)
+    short = np.round(total * share, places)
     frame = pl.DataFrame(
         {
             "Symbol": [sip_symbol(name) for name in names],

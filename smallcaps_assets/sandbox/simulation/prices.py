@@ -33,6 +33,8 @@ from smallcaps_assets.sandbox.simulation.actions import (
 from smallcaps_assets.sandbox.simulation.companies import Listing, make_listings
 from smallcaps_assets.sandbox.simulation.finra import short_volume_frame
 from smallcaps_assets.sandbox.simulation.plan import Calendar, Kind
+from smallcaps_assets.sandbox.simulation.quotes import ROWS as QUOTE_ROWS
+from smallcaps_assets.sandbox.simulation.quotes import quote_rows
 from smallcaps_assets.sandbox.simulation.reference import ReferenceTables
 from smallcaps_assets.sandbox.simulation.tapes import Chain, TapeBook
 
@@ -131,9 +133,10 @@ class SimulatedPrices:
             None,
         )
 
-    def _trading(self, day: date) -> list[tuple[str, Listing]]:
+    def trading(self, day: date) -> list[tuple[str, Listing]]:
         """(ticker, listing) of everything that can trade on a day, in the order of files."""
-        pairs = [(x.ticker_on(day), x) for x in self.listings]
+        listed = self.listings if day in self._index else []
+        pairs = [(x.ticker_on(day), x) for x in listed]
         return sorted((name, x) for name, x in pairs if name is not None)
 
     def prepare(self) -> None:
@@ -205,7 +208,7 @@ class SimulatedPrices:
         return self._sessions_of_minutes.get(day, lambda: self._session_minutes(day))
 
     def _session_minutes(self, day: date) -> pl.DataFrame:
-        trading = self._trading(day)
+        trading = self.trading(day)
         with ThreadPoolExecutor(WORKERS) as pool:
             arrays = list(pool.map(lambda pair: self._minute_arrays(pair[1], day), trading))
         names = pl.Series([name for name, _ in trading], dtype=pl.String)
@@ -236,11 +239,11 @@ class SimulatedPrices:
         return self._frames.get((ticker, day), lambda: self._trade_frame(ticker, listing, day))
 
     def _trade_frame(self, ticker: str, listing: Listing, day: date) -> pl.DataFrame:
-        letter = {"XNYS": 1, "XNAS": 3}.get(listing.primary_exchange, 2)
-        return frames.trade_frame(ticker, self.tape(listing, day), listing.number, letter)
+        tape = self.tape(listing, day)
+        return frames.trade_frame(ticker, tape, listing.number, listing.tape_letter)
 
     def session_trades(self, day: date) -> pl.DataFrame:
-        pairs = self._trading(day) if day in self._index else []
+        pairs = self.trading(day)
         with ThreadPoolExecutor(WORKERS) as pool:
             parts = list(pool.map(lambda pair: self._trade_frame(pair[0], pair[1], day), pairs))
         return pl.concat([frames.empty_trades(), *parts])
@@ -248,19 +251,71 @@ class SimulatedPrices:
     def short_volume(self, day: date) -> pl.DataFrame | None:
         if day not in self._index:
             return None
-        bars = self._all_bars().filter(pl.col("session") == self._index[day])
-        return short_volume_frame(self.config.seed, day, bars)
+        return short_volume_frame(self.config.seed, day, self._short_bars(self._index[day]))
+
+    def _short_bars(self, s: int) -> pl.DataFrame:
+        """Daily bars with `off_exchange`, `change` and `is_restricted`: rule 201 by the lows."""
+        recent = self._all_bars().filter(pl.col("session").is_between(s - 2, s))
+        today = self.sessions[s]
+        ratios = {x.ticker: x.split_from / x.split_to for x in self.split_events if x.day == today}
+        names = pl.Series(list(ratios), dtype=pl.String)
+        factors = pl.DataFrame(
+            {"ticker": names, "ratio": pl.Series(list(ratios.values()), dtype=pl.Float64)}
+        )
+        factors = factors.with_columns(pl.lit(s, pl.Int64).alias("session"))
+        recent = recent.join(factors, on=["ticker", "session"], how="left").sort("session")
+        before = pl.col("close").shift(1).over("ticker") * pl.col("ratio").fill_null(1.0)
+        told = recent.with_columns(
+            (pl.col("close") / before - 1).fill_null(0.0).alias("change"),
+            (pl.col("low") <= 0.9 * before).fill_null(False).alias("is_fallen"),
+        )
+        yesterday = pl.col("is_fallen").shift(1, fill_value=False).over("ticker")
+        is_restricted = (pl.col("is_fallen") | yesterday).alias("is_restricted")
+        return told.with_columns(is_restricted).filter(pl.col("session") == s).sort("ticker")
 
     def halts(self, ticker: str, day: date) -> list[tuple[int, int]]:
         listing = self.listing_of(ticker, day) if day in self._index else None
         if listing is None:
             return []
-        s = self._index[day]
-        minute = int(self._book.plans(listing)[0][s, t.P_HALT])
-        if minute < 0:
-            return []
-        begin = int(self.calendar.hours[s, 1]) + minute * t.MINUTE
-        return [(begin, begin + t.HALT_MINUTES * t.MINUTE)]
+        rows = self.events(listing, day)
+        pauses = rows[rows[:, t.E_KIND] <= t.LONG_HALT]
+        return [(int(row[t.E_BEGIN]), int(row[t.E_END])) for row in pauses]
+
+    def events(self, listing: Listing, day: date) -> np.ndarray:
+        """Halts, shocks and offerings of a ticker-session, rows as in tape.py."""
+        none = np.zeros((0, t.EVENT), dtype=np.int64)
+        return self._book.chain(listing).events.get(self._index[day], none)
+
+    @cached_property
+    def all_events(self) -> list[tuple[Listing, date, np.ndarray]]:
+        """Every ticker-session with events, by listing and session."""
+        self.prepare()
+        return [
+            (listing, self.sessions[s], rows)
+            for listing in self.listings
+            for s, rows in sorted(self._book.chain(listing).events.items())
+        ]
+
+    def plan(self, listing: Listing, day: date) -> np.ndarray:
+        """The plan of a ticker-session, as in tape.py."""
+        chain = self._book.chain(listing)
+        return chain.plans[self._index[day] - chain.first]
+
+    def hours(self, day: date) -> np.ndarray:
+        """Premarket open, open, close and postmarket close in UTC ns."""
+        return self.calendar.hours[self._index[day]]
+
+    def printed(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
+        """Tape and trace (the state of each minute) of a ticker-session, rows as in tape.py."""
+        return self._book.printed(listing, self._index[day])
+
+    def quote_rows(self, ticker: str, day: date) -> np.ndarray:
+        """Quotes of a ticker-session, rows as in quotes.py; none where it is not traded."""
+        listing = self.listing_of(ticker, day) if day in self._index else None
+        if listing is None:
+            return np.zeros((QUOTE_ROWS, 0), dtype=np.int64)
+        tape, trace = self.printed(listing, day)
+        return quote_rows(self.config.seed, listing.number, day, tape, trace, self.hours(day))
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:
         return self.reference.tickers(day, active)

@@ -14,7 +14,7 @@ from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.randomness import mix
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split, dividend_row, split_row
-from smallcaps_assets.sandbox.simulation.companies import UNREFERENCED_TESTS, Listing
+from smallcaps_assets.sandbox.simulation.companies import UNREFERENCED_TESTS, Listing, sector
 
 _INDUSTRIES = (
     ("2834", "PHARMACEUTICAL PREPARATIONS"),
@@ -135,7 +135,7 @@ class ReferenceTables:
         if listing.type not in ("CS", "ADRC") or listing.is_test:
             return {}
         bits = mix(self._seed, listing.number, 77)
-        sic, industry = _INDUSTRIES[bits % len(_INDUSTRIES)]
+        sic, industry = _INDUSTRIES[sector(self._seed, listing.number)]
         city, state, postal_code = _CITIES[bits // 8 % len(_CITIES)]
         return {
             "description": f"{listing.name} is a simulated company in {industry.lower()}.",

@@ -10,17 +10,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import numpy as np
 
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxConfig
+from smallcaps_assets.sandbox.randomness import mix
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split
 from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.plan import (
+    STREAM_TAPE,
     WILD_SHARE,
     Actions,
     Calendar,
@@ -28,23 +31,37 @@ from smallcaps_assets.sandbox.simulation.plan import (
     active_sessions,
     choose_wild_days,
     make_plans,
+    react,
 )
 
 MAXIMUM_TRADES = 125_000
+MAXIMUM_MINUTES = 970
 
 
 @dataclass(frozen=True)
 class Chain:
     """What one pass over a listing's sessions leaves: `first` is the index of its first.
 
-    starts: price that each session starts from, in 1e-4 dollars. extras: vwap in 1e-4 dollars and
-    off-exchange volume in 1e-6 shares.
+    starts: price that each session starts from and the last regular close, in 1e-4 dollars. bars
+    and plans: a row per session. extras: vwap in 1e-4 dollars and off-exchange volume in 1e-6
+    shares. events: rows as in tape.py, by session index.
     """
 
     first: int
     starts: np.ndarray
     bars: np.ndarray
     extras: np.ndarray
+    plans: np.ndarray
+    events: dict[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Room for one tape, its trace and its events."""
+
+    tape: np.ndarray
+    trace: np.ndarray
+    events: np.ndarray
 
 
 class TapeBook:
@@ -99,24 +116,33 @@ class TapeBook:
             table.setdefault(number, {})[s] = kind
         return table
 
-    def plans(self, listing: Listing) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def edge(self) -> float:
+        """The scale of what tilts prices; none in the placebo market."""
+        return 0.0 if self._config.kind == "placebo" else self._config.edge
+
+    def _plans(self, listing: Listing) -> tuple[np.ndarray, np.ndarray]:
         return make_plans(
             self._config.seed,
             listing,
             self._calendar,
             self._actions[listing.number],
             self._wild_of.get(listing.number, {}),
-            self._config.kind == "placebo",
+            self.edge,
             self._config.trades_scale,
         )
 
-    def _paper(self) -> np.ndarray:
-        """This thread's room for one tape."""
-        tape = getattr(self._scratch, "tape", None)
-        if tape is None:
+    def _paper(self) -> Paper:
+        """This thread's room."""
+        paper = getattr(self._scratch, "paper", None)
+        if paper is None:
             width = int(MAXIMUM_TRADES * max(1.0, self._config.trades_scale))
-            tape = self._scratch.tape = np.zeros((t.ROWS, width), dtype=np.int64)
-        return tape
+            paper = self._scratch.paper = Paper(
+                np.zeros((t.ROWS, width), dtype=np.int64),
+                np.zeros((MAXIMUM_MINUTES, t.TRACE)),
+                np.zeros((t.MAXIMUM_EVENTS, t.EVENT), dtype=np.int64),
+            )
+        return paper
 
     def chain(self, listing: Listing) -> Chain:
         with self._locks[listing.number % len(self._locks)]:
@@ -127,30 +153,52 @@ class TapeBook:
 
     def _run_chain(self, listing: Listing) -> Chain:
         first, stop = active_sessions(listing, self._calendar)
-        count = min(stop, self._count) - first
+        count = max(min(stop, self._count) - first, 0)
+        plans, seeds = self._plans(listing)
         chain = Chain(
-            first, np.zeros(count, dtype=np.int64), b.empty_bars(count), np.zeros((count, 2))
+            *(first, np.zeros((count, 2), dtype=np.int64), b.empty_bars(count)),
+            *(np.zeros((count, 2)), plans[first : first + count], {}),
         )
-        plans, seeds = self.plans(listing)
-        paper, price = self._paper(), round(listing.first_price * 10_000)
+        price = close = round(listing.first_price * 10_000)
+        paper, change, has_offered = self._paper(), 0.0, False
         for i, s in enumerate(range(first, first + count)):
-            chain.starts[i] = price
-            hours = self._calendar.hours[s]
-            n, price = t.simulate_day(plans[s], hours, seeds[s], price, paper)
-            chain.extras[i] = (
-                b.day_bar(paper, n, chain.bars[i]),
-                b.off_exchange_volume(paper, n, hours),
+            plan, hours = chain.plans[i], self._calendar.hours[s]
+            gap = plan[t.P_SHOCK] if 0 <= plan[t.P_SHOCK_MINUTE] < t.PREMARKET_MINUTES else 0.0
+            react(plan, change, gap, has_offered)
+            chain.starts[i] = price, close
+            n, price, events = t.simulate_day(
+                plan, hours, seeds[s], price, float(close), *_parts(paper)
             )
+            vwap = b.day_bar(paper.tape, n, chain.bars[i])
+            chain.extras[i] = vwap, b.off_exchange_volume(paper.tape, n, hours)
+            if events:
+                chain.events[s] = paper.events[:events].copy()
+            before = close * plan[t.P_PRICE_FACTOR] - plan[t.P_DIVIDEND] * 10_000.0
+            close = int(chain.bars[i, b.B_CLOSE]) or round(before)
+            change = close / before - 1.0
+            has_offered = bool((paper.events[:events, t.E_KIND] == t.OFFERING).any())
         return chain
 
     def tape(self, listing: Listing, s: int) -> np.ndarray:
         """The tape of one ticker-session, int64[ROWS, n]."""
-        return self._tapes.get((listing.number, s), lambda: self._print_tape(listing, s))
+        return self._tapes.get((listing.number, s), lambda: self.printed(listing, s)[0])
 
-    def _print_tape(self, listing: Listing, s: int) -> np.ndarray:
-        chain = self.chain(listing)
-        plans, seeds = self.plans(listing)
-        paper = self._paper()
-        start = int(chain.starts[s - chain.first])
-        count, _ = t.simulate_day(plans[s], self._calendar.hours[s], seeds[s], start, paper)
-        return paper[:, :count].copy()
+    def printed(self, listing: Listing, s: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tape and trace of one ticker-session; the trace is float64[minutes, TRACE]."""
+        chain, paper, hours = self.chain(listing), self._paper(), self._calendar.hours[s]
+        i = s - chain.first
+        price, close = chain.starts[i]
+        seed = np.uint64(mix(*_tape_key(self._config.seed, listing, self._calendar.days[s])))
+        count, _, _ = t.simulate_day(
+            chain.plans[i], hours, seed, int(price), float(close), *_parts(paper)
+        )
+        minutes = t.PREMARKET_MINUTES + int((hours[3] - hours[1]) // t.MINUTE)
+        return paper.tape[:, :count].copy(), paper.trace[:minutes].copy()
+
+
+def _parts(paper: Paper) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return paper.tape, paper.trace, paper.events
+
+
+def _tape_key(seed: int, listing: Listing, day: date) -> tuple[int, ...]:
+    return (seed, STREAM_TAPE, listing.number, day.toordinal())
