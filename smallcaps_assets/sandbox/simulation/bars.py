@@ -8,23 +8,23 @@ tape.py, frames to simulated.py.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from smallcaps_assets.kernels.compiled import compiled
 from smallcaps_assets.sandbox.simulation.conditions import (
-    EXTENDED_FLAGS,
-    HIGH_LOW,
-    OPEN_CLOSE,
-    REGULAR_FLAGS,
-    VOLUME,
-)
-from smallcaps_assets.sandbox.simulation.tape import (
     CODE,
     CORRECTION,
     EXCHANGE,
-    MINUTE,
+    EXTENDED_FLAGS,
+    HIGH_LOW,
+    OPEN_CLOSE,
     PRICE,
+    REGULAR_FLAGS,
     SIP,
     SIZE,
+    VOLUME,
+)
+from smallcaps_assets.sandbox.simulation.tape import (
+    MINUTE,
 )
 
 # Columns of a bar: prices in 1e-4 dollars, volume in 1e-6 shares, window start in UTC ns.
@@ -32,7 +32,7 @@ B_START, B_OPEN, B_HIGH, B_LOW, B_CLOSE, B_VOLUME, B_COUNT = range(7)
 BAR = 7
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def _update(bar, price, size, flags, dollars):
     """Let one trade update a bar; returns the new sum of price x size."""
     if flags & HIGH_LOW:
@@ -49,7 +49,7 @@ def _update(bar, price, size, flags, dollars):
     return dollars
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def day_bar(tape, n, bar):
     """Fill one day bar; returns its vwap in 1e-4 dollars (0 without volume)."""
     bar[:] = 0
@@ -61,7 +61,7 @@ def day_bar(tape, n, bar):
     return dollars / (bar[B_VOLUME] * 1e-6) if bar[B_VOLUME] > 0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def minute_bars(tape, n, hours, bars, vwaps):
     """Fill minute bars in time order; returns how many.
 
@@ -88,7 +88,7 @@ def minute_bars(tape, n, hours, bars, vwaps):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def off_exchange_volume(tape, n, hours):
     """Volume off exchange in regular hours, in 1e-6 shares."""
     total = 0

@@ -271,6 +271,9 @@ class SimulatedFacts:
     @cached_property
     def _halts(self) -> dict[date, list[FeedHalt]]:
         found: dict[date, list[FeedHalt]] = {}
-        for listing, day, events in self._market.all_events:
-            found.setdefault(day, []).extend(halt_rows(listing, day, events))
+        market = self._market
+        for listing, day, events in market.all_events:
+            found.setdefault(day, []).extend(
+                halt_rows(listing, day, events, market.resumption(listing, day))
+            )
         return {day: sorted(rows, key=lambda x: (x.start, x.ticker)) for day, rows in found.items()}

@@ -30,18 +30,18 @@ _FEED = (
 )
 
 
-def halt_rows(listing: Listing, day: date, events: np.ndarray) -> list[FeedHalt]:
+def halt_rows(listing: Listing, day: date, events: np.ndarray, resumption: int) -> list[FeedHalt]:
     """The feed's rows of a ticker-session's events, as in tape.py.
 
     A halt for news has three rows: T1 while it is pending, T2 once it is out, T3 with the time of
-    resumption. One that lasts until another day (T12) has no end yet.
+    resumption. One that lasts until another day (T12) has no end before its `resumption`, UTC ns.
     """
     rows: list[FeedHalt] = []
     for event in events:
         start, end = int(event[t.E_BEGIN]), int(event[t.E_END])
         told = {t.PAUSE: ("LUDP",), t.NEWS_HALT: ("T1", "T2", "T3"), t.LONG_HALT: ("T12",)}
         for reason in told.get(int(event[t.E_KIND]), ()):
-            known = end if reason in ("LUDP", "T3") else 0
+            known = {"T1": 0, "T2": 0, "T12": resumption}.get(reason, end)
             ticker, market = listing.ticker_on(day) or "", listing.primary_exchange
             rows.append(FeedHalt(ticker, listing.name, market, start, known, reason))
     return rows

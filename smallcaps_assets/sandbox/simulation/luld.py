@@ -9,13 +9,17 @@ the tape belongs to tape.py.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from smallcaps_assets.kernels.compiled import compiled, inlined
 from smallcaps_assets.sandbox.simulation import conditions as c
+from smallcaps_assets.sandbox.simulation.conditions import CODE, CORRECTION, PRICE, SIP
 
-# Columns of a window (int64): last move, sum and number of its prices, its first row, next row.
-W_MOVED, W_SUM, W_COUNT, W_FIRST, W_NEXT = range(5)
-WINDOW = 5
+# What the bands of a day carry along: reference price and bands in 1e-4 dollars, when the reference
+# moved, sum and number of the prices of its window, the window's first row and the next row.
+FIELDS = (
+    *((name, np.float64) for name in ("reference", "low", "high")),
+    *((name, np.int64) for name in ("moved", "sum_of_prices", "prices", "first_row", "next_row")),
+)
 
 SECOND = 1_000_000_000
 SPAN = 300 * SECOND
@@ -32,7 +36,7 @@ ELIGIBLE = np.array(
 """By code of a print: whether it counts for the reference price."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bounds(reference, previous_close, minute, regular, is_doubled_early):
     """(lower, upper) band in 1e-4 dollars around a reference price at a regular minute."""
     if previous_close > 30_000.0:
@@ -49,40 +53,41 @@ def bounds(reference, previous_close, minute, regular, is_doubled_early):
     return max(reference - width, 0.0), reference + width
 
 
-@njit(cache=True, nogil=True, inline="always")
-def reference_at(reference, window, tape, n, now, sip, price, code, correction):
-    """The reference price at `now`, from the first `n` rows; 0 before the first eligible print.
+@inlined
+def _is_eligible(tape, i):
+    return ELIGIBLE[tape[CODE, i]] and tape[CORRECTION, i] == 0
 
-    sip, price, code, correction: numbers of the tape's rows.
-    """
-    while window[W_NEXT] < n:
-        i = window[W_NEXT]
-        if ELIGIBLE[tape[code, i]] and tape[correction, i] == 0:
-            window[W_SUM] += tape[price, i]
-            window[W_COUNT] += 1
+
+@inlined
+def reference_at(d, tape, now):
+    """The reference price at `now`, from the rows so far; 0 before the first eligible print."""
+    reference = d.reference
+    while d.next_row < d.rows:
+        i = d.next_row
+        if _is_eligible(tape, i):
+            d.sum_of_prices += tape[PRICE, i]
+            d.prices += 1
             if reference == 0.0:
-                reference = float(tape[price, i])
-                window[W_MOVED] = tape[sip, i]
-        window[W_NEXT] += 1
-    while window[W_FIRST] < n and tape[sip, window[W_FIRST]] <= now - SPAN:
-        i = window[W_FIRST]
-        if ELIGIBLE[tape[code, i]] and tape[correction, i] == 0:
-            window[W_SUM] -= tape[price, i]
-            window[W_COUNT] -= 1
-        window[W_FIRST] += 1
-    if window[W_COUNT] > 0 and now >= window[W_MOVED] + STILL:
-        mean = window[W_SUM] / window[W_COUNT]
+                reference = float(tape[PRICE, i])
+                d.moved = tape[SIP, i]
+        d.next_row += 1
+    while d.first_row < d.rows and tape[SIP, d.first_row] <= now - SPAN:
+        i = d.first_row
+        if _is_eligible(tape, i):
+            d.sum_of_prices -= tape[PRICE, i]
+            d.prices -= 1
+        d.first_row += 1
+    if d.prices > 0 and now >= d.moved + STILL:
+        mean = d.sum_of_prices / d.prices
         if abs(mean - reference) >= 0.01 * reference:
-            window[W_MOVED] = now
+            d.moved = now
             reference = mean
     return reference
 
 
-@njit(cache=True, nogil=True)
-def restart(window, n, now):
-    """Begin a new window after a re-opening, whose print is row n - 1."""
-    window[W_MOVED] = now
-    window[W_SUM] = 0
-    window[W_COUNT] = 0
-    window[W_FIRST] = n - 1
-    window[W_NEXT] = n - 1
+@compiled
+def restart(d, now):
+    """Begin a new window with the last row, that of a re-opening."""
+    d.moved = now
+    d.sum_of_prices = d.prices = 0
+    d.first_row = d.next_row = max(d.rows - 1, 0)

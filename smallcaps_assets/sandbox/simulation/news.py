@@ -56,6 +56,9 @@ class Story:
     keywords: tuple[str, ...]
 
 
+_TOLD = (t.NEWS_HALT, t.LONG_HALT, t.SHOCK, t.OFFERING)
+
+
 def split_stories(splits: list[Row]) -> Iterator[Story]:
     """One article per split, an hour into its first day."""
     for split in splits:
@@ -90,7 +93,7 @@ def event_stories(seed: int, found: list[tuple[Listing, date, np.ndarray]]) -> I
                 uniform(seed, STREAM_NEWS, listing.number, day.toordinal(), 20 + k, n)
                 for n in (0, 1)
             ]
-            if ticker is not None and event[t.E_KIND] != t.PAUSE:
+            if ticker is not None and event[t.E_KIND] in _TOLD:
                 yield _event_story(ticker, event, u[0], u[1])
 
 
@@ -103,7 +106,7 @@ def _event_story(ticker: str, event: np.ndarray, u: float, v: float) -> Story:
         title = f"Exchange halts {ticker} until additional information is received"
         return Story(second, (ticker,), title, "negative", "A halt.", ("halt",))
     if kind == t.NEWS_HALT:
-        second += int(0.4 * (event[t.E_END] - event[t.E_BEGIN])) // SECOND
+        second += int(t.NEWS_OUT * (event[t.E_END] - event[t.E_BEGIN])) // SECOND
     is_up = event[t.E_AFTER] >= event[t.E_BEFORE]
     text, keywords = (_GOOD if is_up else _BAD)[int(v * 4)]
     mood = "neutral" if u < NEUTRAL else _mood(is_up != (u > 1.0 - FALSE))

@@ -137,6 +137,7 @@ def market_moves(seed: int, calendar: Calendar) -> np.ndarray:
     """Relative overnight change of the whole market by session, bad days included."""
     moves = MARKET_DEVIATION * _normals(mix(seed, STREAM_MARKET), calendar.ordinals)
     ranks = uniforms(mix(seed, STREAM_MARKET, 1), calendar.ordinals)
+    moves -= BAD_DAYS * BAD_DAY / calendar.season  # so that the mean is none
     for first in range(0, len(ranks), calendar.season):
         worst = np.argsort(ranks[first : first + calendar.season], kind="stable")[:BAD_DAYS]
         moves[first + worst] = BAD_DAY
@@ -211,13 +212,15 @@ def _news(plan: np.ndarray, u: Sequence[float], minutes: int) -> None:
         plan[t.P_SHOCK] = _fair(0.04 + 0.08 * u[9], u[10])
 
 
-def _long_halt(plans: np.ndarray, s: int, u: float) -> None:
+def _long_halt(plans: np.ndarray, s: int, u: float, edge: float) -> None:
     """A halt of the exchange's own (T12) that ends far lower some sessions later."""
     plans[s, t.P_HALT] = 120
     plans[s, t.P_HALT_MINUTES] = 1_000
-    until = s + 4 + int(8 * u)
+    until = s + 4 + int(4.9 * u)
     plans[s + 1 : until, t.P_TRADES] = 0.0
-    plans[until : until + 1, t.P_GAP] = -0.45 - 0.3 * u
+    fall = 0.45 + 0.3 * u
+    gap = -fall if edge > 0.0 else _fair(fall / (1.0 - fall), u * 89.0 % 1.0)
+    plans[until : until + 1, t.P_GAP] = gap
 
 
 def _follow_up(plans: np.ndarray, s: int, u: Sequence[float], share: float, size: float) -> None:
@@ -256,9 +259,9 @@ def make_plans(
             _gap(plans[s], u, edge == 0.0)
         elif kind is Kind.NEWS:
             _news(plans[s], u, minutes)
-        elif u[15] < 0.04:
-            _long_halt(plans, s, u[14])
         _follow_up(plans, s, u, 0.6 if edge > 0.0 else 0.0, plans[s, t.P_SHOCK])
+        if kind is Kind.CROWD and u[15] < 0.04:
+            _long_halt(plans, s, u[14], edge)
         _offer(seed, listing, plans[s : s + 3], u[13], edge)
     if edge > 0.0:
         _decline(plans, calendar, listing, actions)

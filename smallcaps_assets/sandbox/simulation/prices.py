@@ -20,6 +20,7 @@ from smallcaps_assets.domain.market.calendar import LAST_DAY, session_hours, ses
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError
 from smallcaps_assets.sandbox.market import Row
+from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import frames
 from smallcaps_assets.sandbox.simulation import tape as t
@@ -39,6 +40,7 @@ from smallcaps_assets.sandbox.simulation.reference import ReferenceTables
 from smallcaps_assets.sandbox.simulation.tapes import Chain, TapeBook
 
 WORKERS = 4
+STREAM_OFFERING = 306
 MINIMUM_SESSIONS = 3
 
 
@@ -91,8 +93,24 @@ class SimulatedPrices:
         today = self.sessions[-1]
         declared = [x for x in self._dividends if x.declared <= today]
         return ReferenceTables(
-            self.config.seed, self.listings, self.split_events, declared, self.sessions
+            *(self.config.seed, self.listings, self.split_events, declared, self.sessions),
+            self.offerings,
         )
+
+    def offerings(self, listing: Listing) -> list[tuple[date, float]]:
+        """Days of a listing's offerings, and new shares per share of before: 15 to 40 %."""
+        found = self._book.chain(listing).events.items()
+        days = [self.sessions[s] for s, e in found if (e[:, t.E_KIND] == t.OFFERING).any()]
+        seed = self.config.seed
+        draws = [uniform(seed, STREAM_OFFERING, listing.number, d.toordinal()) for d in days]
+        return [(d, 0.15 + 0.25 * u) for d, u in zip(days, draws, strict=True)]
+
+    def resumption(self, listing: Listing, day: date) -> int:
+        """When a halt that outlasts its session ends, in UTC ns; 0 while nobody can know."""
+        chain = self._book.chain(listing)
+        later = range(self._index[day] + 1, chain.first + len(chain.starts))
+        open_on = (s for s in later if chain.plans[s - chain.first][t.P_TRADES] > 0.0)
+        return next((int(self.calendar.hours[s][0]) for s in open_on), 0)
 
     @property
     def split_events(self) -> list[Split]:
@@ -301,6 +319,12 @@ class SimulatedPrices:
         chain = self._book.chain(listing)
         return chain.plans[self._index[day] - chain.first]
 
+    def prior_close(self, listing: Listing, day: date) -> float:
+        """The regular close before a session, in 1e-4 dollars of that session."""
+        chain, plan = self._book.chain(listing), self.plan(listing, day)
+        close = float(chain.starts[self._index[day] - chain.first, 1])
+        return close * plan[t.P_PRICE_FACTOR] - plan[t.P_DIVIDEND] * 10_000.0
+
     def hours(self, day: date) -> np.ndarray:
         """Premarket open, open, close and postmarket close in UTC ns."""
         return self.calendar.hours[self._index[day]]
@@ -315,7 +339,8 @@ class SimulatedPrices:
         if listing is None:
             return np.zeros((QUOTE_ROWS, 0), dtype=np.int64)
         tape, trace = self.printed(listing, day)
-        return quote_rows(self.config.seed, listing.number, day, tape, trace, self.hours(day))
+        events, hours = self.events(listing, day), self.hours(day)
+        return quote_rows(self.config.seed, listing.number, day, tape, trace, events, hours)
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:
         return self.reference.tickers(day, active)

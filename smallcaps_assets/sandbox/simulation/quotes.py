@@ -6,9 +6,10 @@ at the print's own instant where the old quote already holds the price, and most
 where not. So who trades against a quote has no regret, and as the price is a martingale but for the
 drift of process.py, so is the mid. Spreads widen with price, volatility, silence, outside regular
 hours and after halts; depth thins with volatility. The order pressure shows in the sizes: quotes
-that refresh a side carry `LEANING` times its bounded value more on the bid and less on the ask,
-which is what links order-flow imbalance with later moves. Prints that need not respect quotes
-(averages, derivative prices, late sales) move none.
+that refresh a level carry more on the bid and less on the ask, by `LEANING` times the bounded value
+of `STRETCH` times the pressure, while those at a new price are thin. So levels grow on the side of
+the pressure, which is what links imbalance and order flow with later moves. Prints that need not
+respect quotes (averages, derivative prices, late sales) move none.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numba import njit
 
+from smallcaps_assets.kernels.compiled import compiled
 from smallcaps_assets.sandbox.market import QUOTE_SCHEMA
-from smallcaps_assets.sandbox.randomness import mix, next_bits, next_uniform
+from smallcaps_assets.sandbox.randomness import mix, next_bits, next_uniform, record
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import process as law
 from smallcaps_assets.sandbox.simulation import tape as t
@@ -36,12 +37,19 @@ ROUND_LOT = 100
 Q_SIP, Q_BID, Q_ASK, Q_BID_LOTS, Q_ASK_LOTS, Q_BITS = range(6)
 ROWS = 6
 
-# The book that the quotes show (float64): mid and half a spread in 1e-4 dollars, wanted spread in
-# ticks, mean lots of a side, bounded pressure, and the minute up to which it was refreshed.
-B_MID, B_HALF, B_TICKS, B_DEPTH, B_LEAN, B_CLOCK = range(6)
-BOOK = 6
+# The book that the quotes show: how many there are; mid and half a spread in 1e-4 dollars, wanted
+# spread in ticks, mean lots of a side, how they lean, the minute up to which it was refreshed, and
+# the instant up to which it is wide after a halt.
+BOOK = record(
+    [
+        ("random", np.uint64),
+        *((name, np.int64) for name in ("rows", "mid", "half", "clock", "wide_until", "event")),
+        *((name, np.float64) for name in ("ticks", "depth", "lean")),
+    ]
+)
 
-LEANING = 0.9
+LEANING, STRETCH = 0.9, 2.0
+THIN = 0.6  # what a new level lacks of the usual depth
 REFRESHED = 1.6  # refreshing quotes per print, on average
 RELATIVE_SPREAD, QUIET_SPREAD = 0.0012, 4.0
 WIDE, WIDE_AFTER_HALT_NS = 3.0, 120_000_000_000
@@ -60,38 +68,40 @@ _UNQUOTED = np.array(
 _VENUES = np.array([12, 11, 8, 19, 7, 18, 15, 21, 20, 2, 10], dtype=np.int64)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _append(quotes, n, sip, bid, ask, bid_lots, ask_lots, state):
-    """Append a quote, never before the last; returns the new count."""
+@compiled
+def _append(book, quotes, sip, bid, ask, bid_lots, ask_lots):
+    """Append a quote, never before the last."""
+    n = book.rows
     quotes[Q_SIP, n] = max(sip, quotes[Q_SIP, n - 1]) if n > 0 else sip
     quotes[Q_BID, n] = bid
     quotes[Q_ASK, n] = ask
     quotes[Q_BID_LOTS, n] = bid_lots
     quotes[Q_ASK_LOTS, n] = ask_lots
-    quotes[Q_BITS, n] = np.int64(next_bits(state) >> np.uint64(16))
-    return n + 1
+    quotes[Q_BITS, n] = np.int64(next_bits(book) >> np.uint64(16))
+    book.rows = n + 1
 
 
-@njit(cache=True, nogil=True)
-def _half_width(mid, ticks, state):
-    """Half a spread of about `ticks` in 1e-4 dollars, such that both sides lie on ticks."""
-    wanted = ticks * (0.75 + 0.5 * next_uniform(state))
+@compiled
+def _half_width(book, mid):
+    """Half a spread of about the wanted one, such that both sides lie on ticks."""
+    wanted = book.ticks * (0.75 + 0.5 * next_uniform(book))
     if mid < 10_000:
-        half = max(1, int(0.5 * wanted + next_uniform(state)))
+        half = max(1, int(0.5 * wanted + next_uniform(book)))
         return min(half, mid - 1, max(1, 9_999 - mid))
     odd = 1 if mid % 100 != 0 else 0
-    half = odd + 2 * max(0, int(0.5 * (wanted - odd) + next_uniform(state)))
+    half = odd + 2 * max(0, int(0.5 * (wanted - odd) + next_uniform(book)))
     return min(max(half, 2 - odd), mid // 50 - 1) * 50
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _lots(mean, state):
-    """Round lots, one at least, of about this mean."""
-    u = next_uniform(state)
-    return 1 + int((mean - 1.0) * 2.7 * u * u * (0.55 + 0.45 * u) + next_uniform(state))
+@compiled
+def _lots(book, lean):
+    """Round lots, one at least, of about the depth, changed by a share `lean`."""
+    u = next_uniform(book)
+    mean = book.depth * (1.0 + lean)
+    return 1 + int((mean - 1.0) * 2.7 * u * u * (0.55 + 0.45 * u) + next_uniform(book))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _usual_ticks(mid, pace, deviation, is_regular, minute, is_wide):
     """Spread in ticks by price, prints a minute, volatility and time of day."""
     ratio = RELATIVE_SPREAD * (1.0 + QUIET_SPREAD / (1.0 + pace))
@@ -107,31 +117,34 @@ def _usual_ticks(mid, pace, deviation, is_regular, minute, is_wide):
     return min(ticks, max(limit * mid / tick, 1.0))
 
 
-@njit(cache=True, nogil=True)
-def _refresh(quotes, n, at, book, state):
-    """Append a quote that restores both sides, leaning with the pressure. Returns the count."""
-    depth, lean = book[B_DEPTH], LEANING * book[B_LEAN]
-    mid, half = int(book[B_MID]), int(book[B_HALF])
-    bid_lots, ask_lots = _lots(depth * (1.0 + lean), state), _lots(depth * (1.0 - lean), state)
-    return _append(quotes, n, at, mid - half, mid + half, bid_lots, ask_lots, state)
+@compiled
+def _refresh(book, quotes, at):
+    """Append a quote that restores both sides, leaning with the pressure."""
+    bid_lots, ask_lots = _lots(book, book.lean), _lots(book, -book.lean)
+    _append(book, quotes, at, book.mid - book.half, book.mid + book.half, bid_lots, ask_lots)
 
 
-@njit(cache=True, nogil=True)
-def _minutes(quotes, n, trace, hours, sip, book, state):
-    """Refresh the book at the begin of each regular minute up to `sip`. Returns the count."""
-    now = max(hours[1], int(book[B_CLOCK]) * t.MINUTE)
-    while now < min(sip, hours[2]) and n < quotes.shape[1] - 8:
-        row = int((now - hours[1]) // t.MINUTE) + t.PREMARKET_MINUTES
-        if book[B_MID] > 0.0 and trace[row, t.T_IS_HALTED] == 0.0:
-            book[B_LEAN] = law.bounded(trace[row, law.S_PRESSURE])
-            n = _refresh(quotes, n, now + int(next_uniform(state) * 9e8), book, state)
+@compiled
+def _lean(book, trace, m):
+    """Let sizes lean as the pressure of a minute makes them."""
+    book.lean = LEANING * law.bounded(STRETCH * trace[m, law.S_PRESSURE])
+
+
+@compiled
+def _minutes(book, quotes, trace, hours, sip):
+    """Refresh the book at the begin of each regular minute up to `sip`."""
+    now = max(hours[1], book.clock * t.MINUTE)
+    while now < min(sip, hours[2]) and book.rows < quotes.shape[1] - 8:
+        m = (now - hours[1]) // t.MINUTE + t.PREMARKET_MINUTES
+        if book.mid > 0 and trace[m, t.T_IS_HALTED] == 0.0:
+            _lean(book, trace, m)
+            _refresh(book, quotes, now + int(next_uniform(book) * 9e8))
         now += t.MINUTE
-        book[B_CLOCK] = now // t.MINUTE
-    return n
+        book.clock = now // t.MINUTE
 
 
-@njit(cache=True, nogil=True)
-def _look(trace, hours, sip, position, wide_until, book):
+@compiled
+def _look(book, trace, hours, sip, position):
     """Spread, depth and leaning of a book at a print."""
     m = (sip - hours[0]) // t.MINUTE
     if sip >= hours[1]:
@@ -140,32 +153,58 @@ def _look(trace, hours, sip, position, wide_until, book):
     pace = trace[m, t.T_CHANGES] / t.CHANGE_SHARE
     is_regular = hours[1] <= sip < hours[2]
     minute = m - t.PREMARKET_MINUTES
-    is_wide = sip < wide_until
-    book[B_TICKS] = _usual_ticks(position, pace, deviation, is_regular, minute, is_wide)
-    book[B_DEPTH] = 1.6 + 6.0 / (1.0 + deviation / 0.004 + 1.5 * trace[m, law.S_EXCITED])
-    book[B_LEAN] = law.bounded(trace[m, law.S_PRESSURE])
+    is_wide = sip < book.wide_until
+    book.ticks = _usual_ticks(position, pace, deviation, is_regular, minute, is_wide)
+    book.depth = 1.6 + 6.0 / (1.0 + deviation / 0.004 + 1.5 * trace[m, law.S_EXCITED])
+    _lean(book, trace, m)
 
 
-@njit(cache=True, nogil=True)
-def _move(quotes, n, price, position, before, sip, book, state):
-    """Append the quote that moves the mid to a print's price. Returns the count."""
-    old, half = int(book[B_MID]), int(book[B_HALF])
+@compiled
+def _move(book, quotes, price, position, before, sip):
+    """Append the quote that moves the mid to a print's price."""
+    old, half = book.mid, book.half
     at = sip
-    if (old == 0 or abs(price - old) > half) and next_uniform(state) < AHEAD:
-        at = min(max(before + 1, sip - 1 - int(next_uniform(state) * AHEAD_NS)), sip)
-    half = max(_half_width(position, book[B_TICKS], state), abs(price - position))
-    book[B_MID], book[B_HALF] = position, half
-    bid, bid_lots = position - half, _lots(book[B_DEPTH], state)
+    if (old == 0 or abs(price - old) > half) and next_uniform(book) < AHEAD:
+        at = min(max(before + 1, sip - 1 - int(next_uniform(book) * AHEAD_NS)), sip)
+    half = max(_half_width(book, position), abs(price - position))
+    book.mid, book.half = position, half
+    bid, bid_lots = position - half, _lots(book, -THIN)
     if old == 0:  # the day's first quote is one-sided: somebody offers before anybody bids
         bid, bid_lots = 0, 0
-    ask_lots = _lots(book[B_DEPTH], state)
-    return _append(quotes, n, at, bid, position + half, bid_lots, ask_lots, state)
+    _append(book, quotes, at, bid, position + half, bid_lots, _lots(book, -THIN))
 
 
-@njit(cache=True, nogil=True)
-def _flicker(quotes, n, at, u, book, state):
-    """Append a locked, crossed or one-sided quote for a moment. Returns the count."""
-    mid, half = int(book[B_MID]), int(book[B_HALF])
+@compiled
+def _revalue(book, quotes, events, sip):
+    """Append quotes at what events up to `sip` make of the value.
+
+    Between a price that was proposed beyond a band and the re-opening nothing is printed; quotes
+    are where the auction is expected.
+    """
+    while book.event < events.shape[0] and book.rows < quotes.shape[1] - 8:
+        event = events[book.event]
+        at, value = event[t.E_BEGIN], event[t.E_VALUE]
+        if event[t.E_KIND] == t.NEWS_HALT:
+            at += int(t.NEWS_OUT * (event[t.E_END] - at))
+        if at > sip:
+            break
+        if value > 0 and book.mid > 0:
+            book.mid = _position(value)
+            book.half = _half_width(book, book.mid)
+            _refresh(book, quotes, at)
+        book.event += 1
+
+
+@compiled
+def _position(price):
+    """The mid for a price: on half cents above a dollar."""
+    return price if price < 10_000 else (price + 25) // 50 * 50
+
+
+@compiled
+def _flicker(book, quotes, at, u):
+    """Append a locked, crossed or one-sided quote for a moment."""
+    mid, half = book.mid, book.half
     bid, ask = mid, mid
     if u < CROSSED:
         bid, ask = mid + half, mid - half
@@ -173,55 +212,66 @@ def _flicker(quotes, n, at, u, book, state):
         bid, ask = mid - half, 0
     elif mid % 100 != 0 and mid >= 10_000:
         bid, ask = mid + 50, mid + 50
-    lots = _lots(book[B_DEPTH], state)
-    return _append(quotes, n, at, bid, ask, lots, 0 if ask == 0 else lots, state)
+    lots = _lots(book, 0.0)
+    _append(book, quotes, at, bid, ask, lots, 0 if ask == 0 else lots)
 
 
-@njit(cache=True, nogil=True)
-def quote_tape(tape, trace, hours, seed, quotes):
-    """Fill `quotes` from a tape; returns how many there are."""
-    state = np.array([seed], dtype=np.uint64)
-    book = np.zeros(BOOK)
+@compiled
+def _follow(book, quotes, sip, later, price, position):
+    """Append the quotes between a print and the next."""
+    at = sip
+    count = int(REFRESHED * 2.0 * next_uniform(book) + next_uniform(book) * 0.5)
+    for k in range(count):
+        if later - at < 2_000 or book.rows >= quotes.shape[1] - 8:
+            break
+        at += 1 + int(next_uniform(book) * min((later - at) / (count - k), 2e9))
+        u = next_uniform(book)
+        if u < LOCKED + CROSSED + ONE_SIDED and later - at > 2 * BRIEF_NS:
+            _flicker(book, quotes, at, u)
+            at += 1_000_000 + int(next_uniform(book) * BRIEF_NS)
+        elif u > 0.85:
+            book.half = max(_half_width(book, position), abs(price - position))
+        _refresh(book, quotes, at)
+
+
+@compiled
+def quote_tape(books, tape, trace, events, hours, quotes):
+    """Fill `quotes` from a tape; returns how many there are. books: an array of one BOOK."""
+    book = books[0]
     rows = tape.shape[1]
-    n = 0
-    wide_until = 0
     for i in range(rows):
-        if _UNQUOTED[tape[t.CODE, i]] or tape[t.CORRECTION, i] != 0:
+        if _UNQUOTED[tape[c.CODE, i]] or tape[c.CORRECTION, i] != 0:
             continue
-        sip, price = tape[t.SIP, i], tape[t.PRICE, i]
-        position = price if price < 10_000 else (price + 25) // 50 * 50
-        if tape[t.CODE, i] == c.REOPENING:
-            wide_until = sip + WIDE_AFTER_HALT_NS
+        sip, price = tape[c.SIP, i], tape[c.PRICE, i]
+        position = _position(price)
+        if tape[c.CODE, i] == c.REOPENING:
+            book.wide_until = sip + WIDE_AFTER_HALT_NS
+        _revalue(book, quotes, events, sip)
         if sip >= hours[1]:
-            n = _minutes(quotes, n, trace, hours, sip, book, state)
-        _look(trace, hours, sip, position, wide_until, book)
-        if position != book[B_MID]:
-            before = tape[t.SIP, i - 1] if i > 0 else hours[0]
-            n = _move(quotes, n, price, position, before, sip, book, state)
-        at, later = sip, tape[t.SIP, i + 1] if i + 1 < rows else sip + 1_000_000_000
-        count = int(REFRESHED * 2.0 * next_uniform(state) + next_uniform(state) * 0.5)
-        for k in range(count):
-            if later - at < 2_000 or n >= quotes.shape[1] - 8:
-                break
-            at += 1 + int(next_uniform(state) * min((later - at) / (count - k), 2e9))
-            u = next_uniform(state)
-            if u < LOCKED + CROSSED + ONE_SIDED and later - at > 2 * BRIEF_NS:
-                n = _flicker(quotes, n, at, u, book, state)
-                at += 1_000_000 + int(next_uniform(state) * BRIEF_NS)
-            elif u > 0.85:
-                half = _half_width(position, book[B_TICKS], state)
-                book[B_HALF] = max(half, abs(price - position))
-            n = _refresh(quotes, n, at, book, state)
-    return n
+            _minutes(book, quotes, trace, hours, sip)
+        _look(book, trace, hours, sip, position)
+        if position != book.mid:
+            before = tape[c.SIP, i - 1] if i > 0 else hours[0]
+            _move(book, quotes, price, position, before, sip)
+        later = tape[c.SIP, i + 1] if i + 1 < rows else sip + 1_000_000_000
+        _follow(book, quotes, sip, later, price, position)
+    return book.rows
 
 
 def quote_rows(
-    seed: int, number: int, day: date, tape: np.ndarray, trace: np.ndarray, hours: np.ndarray
+    seed: int,
+    number: int,
+    day: date,
+    tape: np.ndarray,
+    trace: np.ndarray,
+    events: np.ndarray,
+    hours: np.ndarray,
 ) -> np.ndarray:
     """Quotes of a ticker-session, int64[ROWS, n]; `number` is that of the listing."""
-    room = np.empty((ROWS, 5 * tape.shape[1] + 1_200), dtype=np.int64)
-    key = np.uint64(mix(seed, STREAM_QUOTES, number, day.toordinal()))
-    return room[:, : quote_tape(tape, trace, hours, key, room)]
+    room = np.empty((ROWS, 5 * tape.shape[1] + 1_200 + len(events)), dtype=np.int64)
+    books = np.zeros(1, dtype=BOOK)
+    books[0].random = np.uint64(mix(seed, STREAM_QUOTES, number, day.toordinal()))
+    return room[:, : quote_tape(books, tape, trace, events, hours, room)]
 
 
 def quote_frame(ticker: str, day: date, tape_letter: int, rows: np.ndarray) -> pl.DataFrame:

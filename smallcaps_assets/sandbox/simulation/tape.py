@@ -8,7 +8,8 @@ Prices live on a lattice of half cents (0.0001 dollars below one dollar). A chan
 back by one unit with probability 0.72, or on by 2 or 3 units (mean 0.72 / 0.28) with 0.28, so that
 the expected change is zero whatever happened before although signs reverse; the drift of the
 minute leans on that probability. How long a price stands, how large a unit is and how many trades
-a minute has never depend on the direction, and what a pause does to the price is fair as well.
+a minute has never depend on the direction, and what a pause does to the price is fair as well: the
+value of a share is the price that would be printed, and has no jump that could be foretold.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from smallcaps_assets.kernels.compiled import compiled, inlined
 from smallcaps_assets.sandbox.randomness import (
     R11,
     exponential_table,
@@ -27,14 +28,22 @@ from smallcaps_assets.sandbox.randomness import (
     next_uniform,
     pareto_table,
     portable_exp,
+    record,
 )
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import luld
 from smallcaps_assets.sandbox.simulation import process as law
-
-# Rows of a tape (int64[ROWS, n]): price in 1e-4 dollars, size in 1e-6 shares, instants in UTC ns.
-SIP, PARTICIPANT, PRICE, SIZE, CODE, EXCHANGE, CORRECTION, SEQUENCE, TRF_TIME = range(9)
-ROWS = 9
+from smallcaps_assets.sandbox.simulation.conditions import (
+    CODE,
+    CORRECTION,
+    EXCHANGE,
+    PARTICIPANT,
+    PRICE,
+    SEQUENCE,
+    SIP,
+    SIZE,
+    TRF_TIME,
+)
 
 # Columns of a day's plan (float64[PLAN]).
 (
@@ -62,45 +71,58 @@ ROWS = 9
 PLAN = 20
 
 # Columns of a trace: the state at the start of each minute, then these.
-T_DRIFT, T_CHANGES, T_IS_HALTED = range(law.STATE, law.STATE + 3)
-TRACE = law.STATE + 3
+T_CHANGES, T_IS_HALTED = range(law.STATE, law.STATE + 2)
+TRACE = law.STATE + 2
 
-# Columns of an event (int64), and its kinds. before, after: prices in 1e-4 dollars.
-E_KIND, E_BEGIN, E_END, E_BEFORE, E_AFTER = range(5)
-EVENT = 5
-PAUSE, NEWS_HALT, LONG_HALT, SHOCK, OFFERING = range(5)
-MAXIMUM_EVENTS = 64
+# Columns of an event (int64), and its kinds. Prices in 1e-4 dollars: the one before, the one at
+# which trading goes on, and what a share is worth from the event's begin on (of a halt for news
+# from NEWS_OUT of it on; 0 where nobody can know).
+E_KIND, E_BEGIN, E_END, E_BEFORE, E_AFTER, E_VALUE = range(6)
+EVENT = 6
+PAUSE, NEWS_HALT, LONG_HALT, SHOCK, OFFERING, LIMIT, LIMIT_END = range(7)
+MAXIMUM_EVENTS = 512
 
-# What trading waits for (int64): the end of a limit state, of a halt, the price that was proposed,
-# the earliest time a late report may name, and how many events there are.
-H_LIMIT, H_UNTIL, H_PENDING, H_EARLIEST, H_EVENTS = range(5)
+# One ticker-session while it is printed, and the state of process.py; prices in 1e-4 dollars.
+DAY = record(
+    [
+        ("random", np.uint64),
+        *((name, np.float64) for name in law.STATE_FIELDS),
+        ("rows", np.int64),  # printed so far
+        ("price", np.int64),  # on the lattice, its last direction, its jitter between cents
+        ("direction", np.int64),
+        ("jitter", np.int64),
+        ("limit", np.int64),  # end of a limit state, of a halt; the price that was proposed
+        ("until", np.int64),
+        ("pending", np.int64),
+        ("earliest", np.int64),  # time that a late report may name
+        ("noted", np.int64),  # events
+        ("owed", np.float64),  # prints
+        ("change", np.float64),  # probability of a change at the next print, usually
+        ("usual_change", np.float64),
+        ("step", np.float64),  # factor on a change, and its mean in units
+        ("lean", np.float64),
+        ("trades", np.float64),  # pace: trades, share of them that change the price
+        ("share", np.float64),
+        ("scale", np.float64),  # deviations of the logs of activity and of the unit
+        ("unit_scale", np.float64),
+        ("above", np.float64),  # unit relative to the price above and below a dollar
+        ("below", np.float64),
+        ("prior", np.float64),  # regular close before
+        *((name, np.float64) for name in ("edge", "size_factor", "fractional")),
+        *((name, np.float64) for name in ("premarket", "postmarket")),  # shares of the trades
+        *((name, np.int64) for name in ("regular", "post")),  # minutes
+        *((name, np.int64) for name in ("open", "close", "last")),  # UTC ns
+        *luld.FIELDS,
+    ]
+)
 
-# What a day's printing carries along (float64): prints owed, probability of a change at the next
-# print, reference price and bands in 1e-4 dollars, pace of the day, and of the minute the mean and
-# the factor of a change.
-(
-    V_OWED,
-    V_CHANGE,
-    V_USUAL_CHANGE,
-    V_REFERENCE,
-    V_LOW,
-    V_HIGH,
-    V_TRADES,
-    V_SHARE,
-    V_ABOVE,
-    V_BELOW,
-    V_SCALE,
-    V_UNIT_SCALE,
-    V_LEAN,
-    V_STEP,
-    V_PRIOR,
-) = range(15)
-CARRIED = 15
 
 PAUSE_NS = 300_000_000_000
+RESUMED = 0.03  # deviation of the price after a halt around what was proposed
 TO_CLOSING_NS = 600_000_000_000  # pauses in force so long before the close end in its auction
 EXTENDED = 0.12  # share of pauses that go on by five minutes
 RESOLVED = 0.30  # share of limit states that end without a pause
+NEWS_OUT = 0.4  # share of a halt for news after which the news is out
 RUN_UP = 0.25
 MARGIN = 0.003  # prices stay so far inside a band, relative to its reference
 CROSS_FROM_TRADES = 25.0  # quieter sessions have no auctions, and at times no trade at all
@@ -110,8 +132,9 @@ LONG_RUN = 30.0
 REVERSAL = 0.72
 STEP_DEVIATION_BELOW = 2.2
 STEP_DEVIATION = 185.0  # root mean square change in 1e-4 dollars when the unit is one cent
-STEP, STEP_BELOW = 130.0, 1.62  # the same in a minute whose units are the usual ones
-STEP_RATIO = 1.71  # of that to the mean unit
+STEPS_SQUARED = 2.64  # mean square of the units of a change: 0.72 + 0.12 x 4 + 0.16 x 9
+HALVES = 0.457  # share of the changes above a dollar that go by half cents
+MOST_LEAN = 0.7  # largest mean of a change in units: 0.2 off the probability of going back
 FANO = 60.0
 UNIT_SPREAD = 0.72
 MINUTE = 60_000_000_000
@@ -125,7 +148,7 @@ BLOCK_SIZES = pareto_table(190.0, 1.40, 21_000.0)
 VENUES = np.array([12, 12, 12, 11, 11, 8, 8, 19, 19, 7, 18, 15, 21, 20, 2, 10], dtype=np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def burst_scales(per_minute):
     """(deviation of the log of a minute's activity, deviation of the log of its unit of price).
 
@@ -142,94 +165,157 @@ def burst_scales(per_minute):
     return scale, max(0.05, UNIT_SPREAD - 0.55 * scale)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def usual_prints(plan, minute, regular, post, trades):
+@compiled
+def fill_pace(d, plan, hours, start):
+    """Fill the pace of a day that begins at the price `start`, and what else is in the plan.
+
+    Chosen so that the day's return has about the wanted deviation: with fewer changes on ordinary
+    days, fewer trades on wild ones, or units of more than a cent.
+    """
+    trades = max(plan[P_TRADES], 1e-3)
+    cents = (plan[P_SIGMA] * start / STEP_DEVIATION) ** 2
+    share = CHANGE_SHARE
+    if start >= 10_000 and cents < CHANGE_SHARE * trades:
+        if plan[P_WILD] > 0.0:
+            trades = max(cents / CHANGE_SHARE, min(trades, 8_500.0))
+        else:
+            share = max(cents / trades, 0.08)
+    usual_run = (1.0 / share - LONG_RUN_SHARE * LONG_RUN) / (1.0 - LONG_RUN_SHARE)
+    unit = plan[P_SIGMA] / math.sqrt(share * trades)
+    d.open, d.close, d.last = hours[1], hours[2], hours[3]
+    d.regular, d.post = (d.close - d.open) // MINUTE, (d.last - d.close) // MINUTE
+    d.trades, d.share, d.usual_change = trades, share, min(1.0, 1.0 / usual_run)
+    d.scale, d.unit_scale = burst_scales(trades / d.regular)
+    d.above, d.below = unit * 100.0 / STEP_DEVIATION, unit / STEP_DEVIATION_BELOW
+    d.edge, d.size_factor, d.fractional = plan[P_EDGE], plan[P_SIZE_FACTOR], plan[P_FRACTIONAL]
+    d.premarket, d.postmarket = plan[P_PREMARKET], plan[P_POSTMARKET]
+
+
+@inlined
+def usual_prints(d, minute):
     """Expected prints of a minute by the time of day alone."""
     if minute < 0:
         x = (minute + PREMARKET_MINUTES) / PREMARKET_MINUTES
-        return plan[P_PREMARKET] * trades / PREMARKET_MINUTES * (0.2 + x * x) / 0.533
-    if minute < regular:
-        x = minute / regular - 0.58
-        return trades / regular * (0.8 + 2.0 * x * x) / 0.979
-    x = 1.0 - (minute - regular) / post
-    return plan[P_POSTMARKET] * trades / post * (0.1 + x * x) / 0.433
+        return d.premarket * d.trades / PREMARKET_MINUTES * (0.2 + x * x) / 0.533
+    if minute < d.regular:
+        x = minute / d.regular - 0.58
+        return d.trades / d.regular * (0.8 + 2.0 * x * x) / 0.979
+    x = 1.0 - (minute - d.regular) / d.post
+    return d.postmarket * d.trades / d.post * (0.1 + x * x) / 0.433
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _lattice_unit(position, above, below, factor, state):
+@inlined
+def unit_moments(d, price, factor):
+    """(mean, mean square) of what `_lattice_unit` gives at a price, in 1e-4 dollars."""
+    wanted = price * (d.below if price < 10_000.0 else d.above / 100.0)
+    wanted = max(max(wanted, 1.0) * factor, 1.0)
+    rest = wanted - math.floor(wanted)
+    square = wanted * wanted + rest * (1.0 - rest)
+    if price < 10_000.0:
+        return wanted, square
+    whole = 1.0 - HALVES
+    return 50.0 * HALVES + 100.0 * whole * wanted, 2_500.0 * HALVES + 10_000.0 * whole * square
+
+
+@inlined
+def outlook(d, price, minute):
+    """What is expected of a minute that begins in the state of `d`.
+
+    Returns (prints, changes of the price, factor on a change, its mean in units, its mean and its
+    mean square in 1e-4 dollars).
+    """
+    prints = usual_prints(d, minute) * law.activity(d, d.scale)
+    changes = prints * d.share
+    regime = int(d.regime)
+    factor = law.REGIME_STEP[regime]
+    if d.level > 0.0:
+        factor *= portable_exp(d.unit_scale * d.level)
+    unit, square = unit_moments(d, price, factor)
+    square *= STEPS_SQUARED
+    lean = 0.0
+    if d.edge > 0.0:
+        drift = d.edge * law.public_drift(d, minute, d.regular)
+        lean = drift * law.REGIME_DRIFT[regime] * math.sqrt(square / max(changes, 1.0)) / unit
+        lean = min(MOST_LEAN, max(-MOST_LEAN, lean))
+    return prints, changes, factor, lean, lean * unit, square
+
+
+@inlined
+def _lattice_unit(d, position, factor):
     """Size of one step: cents above a dollar (half cents at times), 0.0001 below."""
     if position < 10_000:
-        return max(1, int(max(1.0, position * below) * factor + next_uniform(state)))
-    cents = max(1.0, position * above / 100.0) * factor
-    unit = max(1, int(cents + next_uniform(state))) * 100
+        wanted = max(1.0, position * d.below)
+        return max(1, int(wanted * factor + next_uniform(d)))
+    cents = max(1.0, position * d.above / 100.0) * factor
+    unit = max(1, int(cents + next_uniform(d))) * 100
     to_half = 0.77 if position % 100 != 0 else 0.325
-    if next_uniform(state) < to_half:
+    if next_uniform(d) < to_half:
         return 50
     return unit
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _proposal(walk, above, below, factor, lean, state):
-    """The next price. walk: [position, last direction, jitter]; lean: the mean change in units."""
-    position = walk[0]
+@inlined
+def _proposal(d):
+    """The next price."""
+    position = d.price
     if position >= 10_000 and position % 50 != 0:
         # Coming from below a dollar: on to the coarser lattice, up or down without bias.
         rest = position % 50
-        position += 50 - rest if next_uniform(state) * 50.0 < rest else -rest
-    unit = _lattice_unit(position, above, below, factor, state)
+        position += 50 - rest if next_uniform(d) * 50.0 < rest else -rest
+    unit = _lattice_unit(d, position, d.step)
     # One step back or 18/7 on: a mean of lean takes 7/25 of it off the probability of going back.
-    direction = walk[1]
-    shift = min(0.2, max(-0.2, lean * 0.28))
-    if next_uniform(state) < REVERSAL - shift * direction:
+    direction = d.direction
+    if next_uniform(d) < REVERSAL - 0.28 * d.lean * direction:
         direction = -direction
         steps = 1
     else:
-        steps = 2 if next_uniform(state) < 3.0 / 7.0 else 3
+        steps = 2 if next_uniform(d) < 3.0 / 7.0 else 3
     if position + direction * steps * unit < PRICE_FLOOR:
         direction = 1
     return position + direction * steps * unit
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _set_price(walk, position, state):
+@inlined
+def _set_price(d, position):
     """Let the price be `position`, with the jitter of prices between cents."""
-    walk[1] = 1 if position > walk[0] else -1
-    walk[0] = position
-    walk[2] = 0
+    d.direction = 1 if position > d.price else -1
+    d.price = position
+    d.jitter = 0
     if position >= 10_000 and position % 100 != 0:
-        walk[2] = int(next_uniform(state) * 9.0) - 4
+        d.jitter = int(next_uniform(d) * 9.0) - 4
 
 
-@njit(cache=True, nogil=True)
-def _on_lattice(price, state):
+@compiled
+def _on_lattice(d, price):
     """A price on the lattice of whole cents (0.0001 below a dollar), right on average."""
     unit = 100 if price >= 10_000.0 else 1
-    return max(int(price / unit + next_uniform(state)) * unit, PRICE_FLOOR)
+    return max(int(price / unit + next_uniform(d)) * unit, PRICE_FLOOR)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _size(odd_share, size_factor, fractional, state):
+@inlined
+def _size(d, odd_share):
     """Shares in millionths, odd lots included."""
-    u = next_uniform(state)
-    v = next_uniform(state)
+    u = next_uniform(d)
+    v = next_uniform(d)
     if u < odd_share:
         whole = 1 + int(98.0 * v * v)
-        if fractional > 0.0 and u < 0.3 * odd_share:
+        if d.fractional > 0.0 and u < 0.3 * odd_share:
             return whole * 1_000_000 + int(v * 999_999.0)
         return whole * 1_000_000
     if u < odd_share + (1.0 - odd_share) * 0.50:
         return 100 * 1_000_000
-    raw = BLOCK_SIZES[int(v * 4096.0)] * size_factor
+    raw = BLOCK_SIZES[int(v * 4096.0)] * d.size_factor
     # Most blocks are round lots.
     if (u * 1000.0) % 1.0 < 0.72:
         return (int(raw / 100.0) + 1) * 100_000_000
     return max(101, int(raw)) * 1_000_000
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _write(tape, n, sip, price, size, code, exchange, state):
-    """Append one row; returns the new count."""
-    bits = next_bits(state)
+@inlined
+def _write(d, tape, sip, price, size, code, exchange):
+    """Append one row; returns its number."""
+    n = d.rows
+    bits = next_bits(d)
     r = (bits >> R11) * (1.0 / 9007199254740992.0)
     trf_time = 0
     if exchange == 4:
@@ -250,71 +336,70 @@ def _write(tape, n, sip, price, size, code, exchange, state):
     previous = tape[SEQUENCE, n - 1] if n > 0 else 1000
     tape[SEQUENCE, n] = previous + 1 + int(bits & np.uint64(0x1F))
     tape[TRF_TIME, n] = trf_time
-    return n + 1
+    d.rows = n + 1
+    return n
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _print_trade(tape, n, sip, walk, plan, is_regular, earliest, state):
+@inlined
+def _print_trade(d, tape, sip, is_regular):
     """Append an ordinary print at the present price."""
-    price = walk[0] + walk[2]
-    size = _size(0.255 if is_regular else 0.39, plan[P_SIZE_FACTOR], plan[P_FRACTIONAL], state)
+    price = d.price + d.jitter
+    odd_share = 0.255 if is_regular else 0.39
+    size = _size(d, odd_share)
     code = c.ODD_BIT if size < 100_000_000 else 0
     if not is_regular:
         code += c.EXTENDED_BIT
-    u = next_uniform(state)
+    u = next_uniform(d)
     sub_penny = price >= 10_000 and price % 100 != 0
     if sub_penny or u < 0.22:
         exchange = 4
     else:
-        exchange = VENUES[int(next_uniform(state) * 16.0)]
+        exchange = VENUES[int(next_uniform(d) * 16.0)]
         if (u * 97.0) % 1.0 < 0.4:
             code += c.SWEEP_BIT
-    n = _write(tape, n, sip, price, size, code, exchange, state)
+    n = _write(d, tape, sip, price, size, code, exchange)
     if u > 0.9945:
         if u > 0.9985:
-            row = c.AVERAGE if is_regular else c.AVERAGE_EXTENDED
-            tape[PRICE, n - 1] = price + int(price * 0.004 * (next_uniform(state) - 0.5))
-            tape[CODE, n - 1] = row
-            tape[EXCHANGE, n - 1] = 4
+            tape[PRICE, n] = price + int(price * 0.004 * (next_uniform(d) - 0.5))
+            tape[CODE, n] = c.AVERAGE if is_regular else c.AVERAGE_EXTENDED
+            tape[EXCHANGE, n] = 4
         elif is_regular and u > 0.9970:
-            tape[CODE, n - 1] = c.DERIVATIVE if u > 0.9978 else c.OUT_OF_SEQUENCE
+            tape[CODE, n] = c.DERIVATIVE if u > 0.9978 else c.OUT_OF_SEQUENCE
         elif is_regular and u > 0.9966:
-            tape[CODE, n - 1] = tape[CODE, n - 1] | c.EXTENDED_BIT
+            tape[CODE, n] = code | c.EXTENDED_BIT
         elif u > 0.9963:
-            tape[CORRECTION, n - 1] = 8 if u > 0.99645 else 1
-        if tape[EXCHANGE, n - 1] == 4 and tape[TRF_TIME, n - 1] == 0:
-            tape[TRF_TIME, n - 1] = sip - 20_000
-    if tape[PARTICIPANT, n - 1] < earliest:
-        tape[PARTICIPANT, n - 1] = min(earliest, sip - 1)
-    return n
+            tape[CORRECTION, n] = 8 if u > 0.99645 else 1
+        if tape[EXCHANGE, n] == 4 and tape[TRF_TIME, n] == 0:
+            tape[TRF_TIME, n] = sip - 20_000
+    if tape[PARTICIPANT, n] < d.earliest:
+        tape[PARTICIPANT, n] = min(d.earliest, sip - 1)
 
 
-@njit(cache=True, nogil=True)
-def _auction(tape, n, sip, walk, plan, share, code, state):
+@compiled
+def _auction(d, tape, plan, sip, share, code):
     """Append a cross at the primary exchange: one big round-lot print on the penny."""
-    lots = int(plan[P_TRADES] * share * (0.5 + next_uniform(state)) * 3.0) + 2
+    lots = int(plan[P_TRADES] * share * (0.5 + next_uniform(d)) * 3.0) + 2
     exchange = int(plan[P_PRIMARY])
-    price = walk[0]
-    n = _write(tape, n, sip, price, lots * 100_000_000, code, exchange, state)
-    if code == c.REOPENING:
-        return n
-    message = c.OFFICIAL_OPEN if code == c.OPENING else c.OFFICIAL_CLOSE
-    size = lots * 100_000_000 if code == c.OPENING else 0
-    return _write(tape, n, sip + 900_000, price, size, message, exchange, state)
+    price = d.price
+    _write(d, tape, sip, price, lots * 100_000_000, code, exchange)
+    if code != c.REOPENING:
+        message = c.OFFICIAL_OPEN if code == c.OPENING else c.OFFICIAL_CLOSE
+        size = lots * 100_000_000 if code == c.OPENING else 0
+        _write(d, tape, sip + 900_000, price, size, message, exchange)
 
 
-@njit(cache=True, nogil=True)
-def _times(count, start, end, state, times):
+@compiled
+def _times(d, count, start, end, times):
     """`count` instants in [start, end): bursts with tiny gaps, exponential gaps between them."""
     wide = 0.0
     tiny = 0
     for j in range(count + 1):
-        u = next_uniform(state)
+        u = next_uniform(d)
         if j > 0 and j < count and u < 0.46:
-            times[j] = -TINY_GAPS[int(next_uniform(state) * 1024.0)]
+            times[j] = -TINY_GAPS[int(next_uniform(d) * 1024.0)]
             tiny -= times[j]
         else:
-            gap = EXPONENTIAL[int(next_uniform(state) * 4096.0)] + 1e-6
+            gap = EXPONENTIAL[int(next_uniform(d) * 4096.0)] + 1e-6
             times[j] = int(gap * 1e9)
             wide += gap * 1e9
     room = max(float(end - start - tiny), 0.0)
@@ -326,325 +411,283 @@ def _times(count, start, end, state, times):
         times[j] = now if now < end else end - 1
 
 
-@njit(cache=True, nogil=True)
-def _note(events, wait, kind, begin, end, before, after):
+@compiled
+def _note(d, events, kind, begin, end, after, value):
     """Append an event."""
-    row = wait[H_EVENTS]
+    row = d.noted
     if row < MAXIMUM_EVENTS:
-        events[row, E_KIND] = kind
-        events[row, E_BEGIN] = begin
-        events[row, E_END] = end
-        events[row, E_BEFORE] = before
-        events[row, E_AFTER] = after
-        wait[H_EVENTS] = row + 1
+        event = events[row]
+        event[E_KIND], event[E_BEGIN], event[E_END] = kind, begin, end
+        event[E_BEFORE], event[E_AFTER], event[E_VALUE] = d.price, after, value
+        d.noted = row + 1
 
 
-@njit(cache=True, nogil=True)
-def _end_limit(walk, wait, events, close, state):
+@compiled
+def _begin_limit(d, events, now, price):
+    """A price beyond a band was proposed: nothing is printed for a while."""
+    d.limit = now + luld.LIMIT
+    d.pending = price
+    _note(d, events, LIMIT, now, now + luld.LIMIT, 0, price)
+
+
+@compiled
+def _end_limit(d, events):
     """A limit state is over: the price comes back, or a pause begins. Both are fair together."""
-    begin = wait[H_LIMIT]
-    wait[H_LIMIT] = 0
-    pending = float(wait[H_PENDING])
-    inside = walk[0] * (0.985 if pending > walk[0] else 1.015)
-    if next_uniform(state) < RESOLVED:
-        _set_price(walk, _on_lattice(inside, state), state)
+    begin = d.limit
+    pending, price = float(d.pending), d.price
+    d.limit = 0
+    inside = price * (0.985 if pending > price else 1.015)
+    if next_uniform(d) < RESOLVED:
+        back = _on_lattice(d, inside)
+        _note(d, events, LIMIT_END, begin, begin, back, back)
+        _set_price(d, back)
         return
-    wait[H_PENDING] = int((pending - RESOLVED * inside) / (1.0 - RESOLVED) + next_uniform(state))
-    length = PAUSE_NS
-    while next_uniform(state) < EXTENDED:
-        length += PAUSE_NS
-    wait[H_UNTIL] = begin + length
-    if wait[H_UNTIL] > close - TO_CLOSING_NS:
-        wait[H_UNTIL] = close
-    _note(events, wait, PAUSE, begin, wait[H_UNTIL], walk[0], 0)
+    rest = (pending - RESOLVED * inside) / (1.0 - RESOLVED)
+    d.pending = int(rest + next_uniform(d))
+    until = begin + PAUSE_NS
+    while next_uniform(d) < EXTENDED:
+        until += PAUSE_NS
+    if until > d.close - TO_CLOSING_NS:
+        until = d.close
+    d.until = until
+    _note(d, events, PAUSE, begin, until, 0, d.pending)
 
 
-@njit(cache=True, nogil=True)
-def _resume(walk, wait, events, law_state, state):
+@compiled
+def _resume(d, events):
     """The price after a halt: what was proposed, and a fair change of some percent."""
-    change = 0.03 * next_normal(state)
-    price = _on_lattice(max(wait[H_PENDING] * (1.0 + change), 1.0), state)
-    law_state[law.S_PUSH] = 1.0 if price > walk[0] else -1.0
-    _set_price(walk, price, state)
-    walk[2] = 0
-    wait[H_UNTIL] = 0
-    events[wait[H_EVENTS] - 1, E_AFTER] = price
+    change = RESUMED * next_normal(d)
+    price = _on_lattice(d, max(d.pending * (1.0 + change), 1.0))
+    d.push = 1.0 if price > d.price else -1.0
+    _set_price(d, price)
+    d.jitter = d.until = 0
+    events[d.noted - 1, E_AFTER] = price
 
 
-@njit(cache=True, nogil=True)
-def _reopen(tape, n, walk, plan, wait, events, window, law_state, state):
-    """End a halt by an auction. Returns the new count."""
-    at = wait[H_UNTIL] + 30_000_000 + int(next_uniform(state) * 9e8)
-    _resume(walk, wait, events, law_state, state)
-    wait[H_EARLIEST] = at
-    n = _auction(tape, n, at, walk, plan, 0.01, c.REOPENING, state)
-    luld.restart(window, n, at)
-    return n
+@compiled
+def _reopen(d, tape, plan, events, minute):
+    """End a halt by an auction, from which the bands start again."""
+    at = d.until + 30_000_000 + int(next_uniform(d) * 9e8)
+    _resume(d, events)
+    d.earliest = at
+    _auction(d, tape, plan, at, 0.01, c.REOPENING)
+    luld.restart(d, at)
+    d.reference = d.price
+    _set_bands(d, plan, minute)
 
 
-@njit(cache=True, nogil=True)
-def pace(plan, start):
-    """(trades, share of them that change the price, units of price relative to the price above
-    and below a dollar).
-
-    Chosen so that the day's return has about the wanted deviation: with fewer changes on ordinary
-    days, fewer trades on wild ones, or units of more than a cent.
-    """
-    trades = max(plan[P_TRADES], 1e-3)
-    cents = (plan[P_SIGMA] * start / STEP_DEVIATION) ** 2
-    share = CHANGE_SHARE
-    if start >= 10_000 and cents < CHANGE_SHARE * trades:
-        if plan[P_WILD] > 0.0:
-            trades = max(cents / CHANGE_SHARE, min(trades, 8_500.0))
-        else:
-            share = max(cents / trades, 0.08)
-    unit = plan[P_SIGMA] / math.sqrt(share * trades)
-    return trades, share, unit * 100.0 / STEP_DEVIATION, unit / STEP_DEVIATION_BELOW
-
-
-@njit(cache=True, nogil=True)
-def usual_step(price, above, below):
-    """Deviation of a change of price in a minute with the usual units, relative to the price."""
-    if price < 10_000.0:
-        return STEP_BELOW * max(1.0, price * below) / price
-    return STEP * max(1.0, price * above / 100.0) / price
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _is_beyond(price, carried):
+@inlined
+def _is_beyond(d, price):
     """Whether a price is not well inside the bands in force."""
-    margin = MARGIN * carried[V_REFERENCE]
-    return not carried[V_LOW] + margin <= price <= carried[V_HIGH] - margin
+    if d.high == 0.0:
+        return False
+    margin = MARGIN * d.reference
+    return not d.low + margin <= price <= d.high - margin
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _propose(walk, price, now, wait, carried, state):
+@inlined
+def _propose(d, events, price, now):
     """Let the price be `price`, or begin a limit state where the bands are in the way."""
-    if carried[V_HIGH] > 0.0 and _is_beyond(price, carried):
-        wait[H_LIMIT] = now + luld.LIMIT
-        wait[H_PENDING] = price
+    if _is_beyond(d, price):
+        _begin_limit(d, events, now, price)
     else:
-        _set_price(walk, price, state)
+        _set_price(d, price)
 
 
-@njit(cache=True, nogil=True)
-def _set_bands(plan, minute, regular, carried):
+@inlined
+def _set_bands(d, plan, minute):
     """Bands in force around the reference price."""
-    carried[V_HIGH] = 0.0
-    if carried[V_REFERENCE] > 0.0 and 0 <= minute < regular:
-        low, high = luld.bounds(
-            carried[V_REFERENCE], carried[V_PRIOR], minute, regular, plan[P_EARLY_BANDS] > 0.0
-        )
-        carried[V_LOW] = low
-        carried[V_HIGH] = high
+    d.high = 0.0
+    if d.reference > 0.0 and 0 <= minute < d.regular:
+        is_early = plan[P_EARLY_BANDS] > 0.0
+        d.low, d.high = luld.bounds(d.reference, d.prior, minute, d.regular, is_early)
 
 
-@njit(cache=True, nogil=True)
-def _open(tape, n, begin, walk, plan, window, state):
-    """The opening auction. Returns (new count, when ordinary trading begins)."""
-    window[luld.W_FIRST] = window[luld.W_NEXT] = n
+@compiled
+def _open(d, tape, plan, begin):
+    """The opening auction. Returns when ordinary trading begins."""
+    d.first_row = d.next_row = d.rows
     if plan[P_TRADES] < CROSS_FROM_TRADES:
-        return n, begin
-    at = begin + 80_000_000 + int(next_uniform(state) * 1.4e9)
-    return _auction(tape, n, at, walk, plan, 0.012, c.OPENING, state), at + 2_000_000
+        return begin
+    at = begin + 80_000_000 + int(next_uniform(d) * 1.4e9)
+    _auction(d, tape, plan, at, 0.010, c.OPENING)
+    return at + 2_000_000
 
 
-@njit(cache=True, nogil=True)
-def _close(tape, n, begin, walk, plan, wait, events, law_state, prior, state):
-    """The closing auction, in which pauses end. Returns (new count, when trading goes on)."""
-    if wait[H_LIMIT] > 0:
-        wait[H_LIMIT] = 0
-        _set_price(walk, _on_lattice(float(wait[H_PENDING]), state), state)
-    if 0 < wait[H_UNTIL] <= begin:
-        _resume(walk, wait, events, law_state, state)
-    if plan[P_TRADES] >= CROSS_FROM_TRADES and wait[H_UNTIL] == 0:
-        at = begin + 1_500_000_000 + int(next_uniform(state) * 5e9)
-        n = _auction(tape, n, at, walk, plan, 0.022, c.CLOSING, state)
+@compiled
+def _close(d, tape, plan, events, begin):
+    """The closing auction, in which pauses end. Returns when trading goes on."""
+    if d.limit > 0:
+        d.limit = 0
+        _set_price(d, _on_lattice(d, float(d.pending)))
+    if 0 < d.until <= begin:
+        _resume(d, events)
+    is_open = d.until == 0
+    has_risen = d.price > (1.0 + RUN_UP) * d.prior
+    if plan[P_TRADES] >= CROSS_FROM_TRADES and is_open:
+        at = begin + 1_500_000_000 + int(next_uniform(d) * 5e9)
+        _auction(d, tape, plan, at, 0.018, c.CLOSING)
         begin = at + 50_000_000
-        wait[H_EARLIEST] = begin
-    if plan[P_OFFERING] != 0.0 and walk[0] > (1.0 + RUN_UP) * prior and wait[H_UNTIL] == 0:
-        wait[H_PENDING] = _on_lattice(walk[0] * (1.0 + plan[P_OFFERING]), state)
-        _note(events, wait, OFFERING, 0, 0, 0, wait[H_PENDING])
-    return n, begin
+        d.earliest = begin
+    if plan[P_OFFERING] != 0.0 and has_risen and is_open:
+        d.pending = -1  # an offering will be priced half an hour later
+    return begin
 
 
-@njit(cache=True, nogil=True)
-def _offer(begin, walk, wait, events, law_state, state):
+@compiled
+def _offer(d, plan, events, begin):
     """An offering is priced, if one was decided at the close."""
-    last = wait[H_EVENTS] - 1
-    if last >= 0 and events[last, E_KIND] == OFFERING:
-        events[last, E_BEGIN] = events[last, E_END] = begin
-        events[last, E_BEFORE] = walk[0]
-        _set_price(walk, events[last, E_AFTER], state)
-        law_state[law.S_EXCITED] += 4.0
+    if d.pending == -1:
+        price = _on_lattice(d, d.price * (1.0 + plan[P_OFFERING]))
+        _note(d, events, OFFERING, begin, begin, price, price)
+        _set_price(d, price)
+        d.excited += 4.0
 
 
-@njit(cache=True, nogil=True)
-def _shock(begin, walk, plan, wait, events, law_state, carried, state):
+@compiled
+def _shock(d, plan, events, begin):
     """News at which trading goes on."""
-    price = _on_lattice(walk[0] * (1.0 + plan[P_SHOCK]), state)
-    _note(events, wait, SHOCK, begin, begin, walk[0], price)
-    law_state[law.S_EXCITED] += min(20.0 * abs(plan[P_SHOCK]), 5.0)
-    law_state[law.S_PUSH] = 1.0 if price > walk[0] else -1.0
-    _propose(walk, price, begin, wait, carried, state)
+    price = _on_lattice(d, d.price * (1.0 + plan[P_SHOCK]))
+    _note(d, events, SHOCK, begin, begin, price, price)
+    d.excited += min(20.0 * abs(plan[P_SHOCK]), 5.0)
+    d.push = 1.0 if price > d.price else -1.0
+    _propose(d, events, price, begin)
 
 
-@njit(cache=True, nogil=True)
-def _halt(begin, hours, walk, plan, wait, events):
+@compiled
+def _halt(d, plan, events, begin):
     """A halt for news, or one that lasts until another day."""
     is_long = plan[P_HALT_MINUTES] > 390.0
     until = begin + int(plan[P_HALT_MINUTES]) * MINUTE
     if is_long:
-        until = hours[3] + MINUTE
-    elif until > hours[2] - TO_CLOSING_NS:
-        until = hours[2]
-    wait[H_LIMIT] = 0
-    wait[H_UNTIL] = until
-    wait[H_PENDING] = int(walk[0] * (1.0 + plan[P_HALT_JUMP]))
-    _note(events, wait, LONG_HALT if is_long else NEWS_HALT, begin, until, walk[0], 0)
+        until = d.last + MINUTE
+    elif until > d.close - TO_CLOSING_NS:
+        until = d.close
+    value = d.pending if d.limit > 0 else d.price
+    d.limit = 0
+    d.until = until
+    d.pending = int(value * (1.0 + plan[P_HALT_JUMP]))
+    kind, told = (LONG_HALT, 0) if is_long else (NEWS_HALT, d.pending)
+    _note(d, events, kind, begin, until, 0, told)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _count(plan, minute, regular, post, law_state, carried, row):
-    """How many prints a minute has; fills its row of the trace, and the mean of a change."""
-    usual = usual_prints(plan, minute, regular, post, carried[V_TRADES])
-    expected = usual * law.activity(law_state, carried[V_SCALE])
-    regime = int(law_state[law.S_REGIME])
-    step = law.REGIME_STEP[regime]
-    if carried[V_UNIT_SCALE] * law_state[law.S_LEVEL] > 0.0:
-        step *= portable_exp(carried[V_UNIT_SCALE] * law_state[law.S_LEVEL])
-    changes = expected * carried[V_SHARE]
-    drift = plan[P_EDGE] * law.public_drift(law_state, minute, regular)
-    carried[V_LEAN] = drift * law.REGIME_DRIFT[regime] * STEP_RATIO / math.sqrt(max(changes, 1.0))
-    carried[V_STEP] = step
-    for k in range(law.STATE):
-        row[k] = law_state[k]
-    row[T_DRIFT] = drift
-    row[T_CHANGES] = changes
-    carried[V_OWED] += expected
-    count = int(carried[V_OWED])
-    carried[V_OWED] -= count
-    return count
+@inlined
+def _count(d, tape, trace, minute):
+    """How many prints a minute has; fills its row of the trace, and the lean of its changes."""
+    m = minute + PREMARKET_MINUTES
+    price = float(d.price)
+    prints, changes, step, lean, _, _ = outlook(d, price, minute)
+    d.step, d.lean = step, lean
+    if m < trace.shape[0]:
+        law.store(d, trace[m])
+        trace[m, T_CHANGES] = changes
+        trace[m, T_IS_HALTED] = 1.0 if d.until > 0 else 0.0
+    owed = d.owed + prints
+    count = int(owed)
+    d.owed = owed - count
+    return min(count, tape.shape[1] - 16 - d.rows)
 
 
-@njit(cache=True, nogil=True)
-def _print_minute(
-    tape, n, times, count, minute, regular, hours, walk, plan, wait, events, window, law_state,
-    carried, state,
-):  # fmt: skip
-    """Print the trades of a minute at these times. Returns the new count."""
-    is_regular = 0 <= minute < regular
-    end = hours[1] + (minute + 1) * MINUTE
+@inlined
+def _is_limited(d, tape, plan, events, minute, now):
+    """Whether a limit state is in force, or begins because a new band leaves the price outside."""
+    if d.limit > 0:
+        return True
+    reference = luld.reference_at(d, tape, now)
+    if reference != d.reference:
+        d.reference = reference
+        d.earliest = max(d.earliest, now)
+        _set_bands(d, plan, minute)
+    if _is_beyond(d, d.price):
+        _begin_limit(d, events, now, d.price)
+        return True
+    return False
+
+
+@compiled
+def _print_minute(d, tape, plan, events, times, count, minute):
+    """Print the trades of a minute at these times."""
+    is_regular = 0 <= minute < d.regular
+    end = d.open + (minute + 1) * MINUTE
     for j in range(count):
         now = times[j]
-        if wait[H_LIMIT] > 0 and now >= wait[H_LIMIT]:
-            _end_limit(walk, wait, events, hours[2], state)
-        if wait[H_UNTIL] > 0:
-            if now < wait[H_UNTIL] or wait[H_UNTIL] >= hours[2]:
+        if 0 < d.limit <= now:
+            _end_limit(d, events)
+        if d.until > 0:
+            if now < d.until or d.until >= d.close:
                 continue
-            n = _reopen(tape, n, walk, plan, wait, events, window, law_state, state)
-            carried[V_REFERENCE] = walk[0]
-            _set_bands(plan, minute, regular, carried)
-        if n > 0 and now < tape[SIP, n - 1]:
-            now = tape[SIP, n - 1] + j
-        if is_regular:
-            if now >= end:
+            _reopen(d, tape, plan, events, minute)
+        if d.rows > 0 and now < tape[SIP, d.rows - 1]:
+            now = tape[SIP, d.rows - 1] + j
+        if is_regular and (now >= end or _is_limited(d, tape, plan, events, minute, now)):
+            continue
+        if next_uniform(d) < d.change:
+            _propose(d, events, _proposal(d), now)
+            is_long = next_uniform(d) < LONG_RUN_SHARE
+            d.change = 1.0 / LONG_RUN if is_long else d.usual_change
+            if d.limit > 0:
                 continue
-            reference = luld.reference_at(
-                carried[V_REFERENCE], window, tape, n, now, SIP, PRICE, CODE, CORRECTION
-            )
-            if reference != carried[V_REFERENCE]:
-                carried[V_REFERENCE] = reference
-                wait[H_EARLIEST] = max(wait[H_EARLIEST], now)
-                _set_bands(plan, minute, regular, carried)
-            if carried[V_HIGH] > 0.0 and _is_beyond(walk[0], carried):
-                if wait[H_LIMIT] == 0:
-                    wait[H_LIMIT] = now + luld.LIMIT
-                    wait[H_PENDING] = walk[0]
-                continue
-        if wait[H_LIMIT] == 0 and next_uniform(state) < carried[V_CHANGE]:
-            above, below, step = carried[V_ABOVE], carried[V_BELOW], carried[V_STEP]
-            price = _proposal(walk, above, below, step, carried[V_LEAN], state)
-            _propose(walk, price, now, wait, carried, state)
-            is_long = next_uniform(state) < LONG_RUN_SHARE
-            carried[V_CHANGE] = 1.0 / LONG_RUN if is_long else carried[V_USUAL_CHANGE]
-        n = _print_trade(tape, n, now, walk, plan, is_regular, wait[H_EARLIEST], state)
-    return n
+        _print_trade(d, tape, now, is_regular)
 
 
-@njit(cache=True, nogil=True)
-def _start(plan, regular, previous, prior_close, walk, law_state, carried, state):
+@inlined
+def _begin_minute(d, tape, plan, events, minute, begin):
+    """What is due at the start of a minute. Returns when ordinary trading begins."""
+    _set_bands(d, plan, minute)
+    if minute == 0:
+        begin = _open(d, tape, plan, begin)
+    elif minute == d.regular:
+        begin = _close(d, tape, plan, events, begin)
+    elif minute == d.regular + 30:
+        _offer(d, plan, events, begin)
+    is_open = d.until == 0
+    if minute + PREMARKET_MINUTES == plan[P_SHOCK_MINUTE] and is_open and d.limit == 0:
+        _shock(d, plan, events, begin)
+    if minute == plan[P_HALT] and 0 <= minute < d.regular and is_open:
+        _halt(d, plan, events, begin)
+    return begin
+
+
+@compiled
+def _start(d, plan, hours, previous, prior_close):
     """The price, the state and the pace with which a day begins."""
     factor, dividend = plan[P_PRICE_FACTOR], plan[P_DIVIDEND] * 10_000.0
     start = max((previous * factor - dividend) * (1.0 + plan[P_GAP]), PRICE_FLOOR * 1.0)
-    walk[0] = int(start + 0.5) if start < 10_000 else int(start / 50.0 + 0.5) * 50
-    walk[1] = 1 if next_uniform(state) < 0.5 else -1
-    walk[2] = 0
-    carried[:] = 0.0
-    trades, share, above, below = pace(plan, float(walk[0]))
-    usual_run = (1.0 / share - LONG_RUN_SHARE * LONG_RUN) / (1.0 - LONG_RUN_SHARE)
-    carried[V_CHANGE] = carried[V_USUAL_CHANGE] = min(1.0, 1.0 / usual_run)
-    carried[V_SCALE], carried[V_UNIT_SCALE] = burst_scales(trades / regular)
-    carried[V_TRADES], carried[V_SHARE] = trades, share
-    carried[V_ABOVE], carried[V_BELOW] = above, below
-    carried[V_OWED] = next_uniform(state)
-    carried[V_PRIOR] = prior_close * factor - dividend
-    sigma = plan[P_SIGMA] / math.sqrt(float(regular))
-    law.start_state(law_state, float(walk[0]), sigma, plan[P_FACTS], state)
+    d.price = int(start + 0.5) if start < 10_000 else int(start / 50.0 + 0.5) * 50
+    d.direction = 1 if next_uniform(d) < 0.5 else -1
+    fill_pace(d, plan, hours, float(d.price))
+    d.change = d.usual_change
+    d.owed = next_uniform(d)
+    d.prior = prior_close * factor - dividend
+    d.jitter = d.rows = d.limit = d.until = d.pending = d.earliest = d.noted = 0
+    d.reference = d.high = 0.0
+    luld.restart(d, 0)
+    law.start_state(d, float(d.price), plan[P_SIGMA] / math.sqrt(d.regular), plan[P_FACTS])
 
 
-@njit(cache=True, nogil=True)
-def simulate_day(plan, hours, seed, previous, prior_close, tape, trace, events):
+@compiled
+def simulate_day(days, plan, hours, seed, previous, prior_close, tape, trace, events, times):
     """Print one ticker-session into `tape`; returns (number of rows, last price, events).
 
-    hours: premarket open, open, close, postmarket close. previous: the last price of the session
-    before, prior_close: its regular close, both in 1e-4 dollars. trace: float64[minutes, TRACE],
-    events: int64[MAXIMUM_EVENTS, EVENT]; both are filled.
+    days: an array of one DAY. hours: premarket open, open, close, postmarket close. previous: the
+    last price of the session before, prior_close: its regular close, both in 1e-4 dollars. trace:
+    float64[minutes, TRACE], or of no minute where nobody asks; events: int64[MAXIMUM_EVENTS,
+    EVENT]; both are filled. times: int64, room for the prints of a minute.
     """
-    state = np.array([seed], dtype=np.uint64)
-    regular = int((hours[2] - hours[1]) // MINUTE)
-    post = int((hours[3] - hours[2]) // MINUTE)
-    walk = np.empty(3, dtype=np.int64)
-    wait = np.zeros(5, dtype=np.int64)
-    window = np.zeros(luld.WINDOW, dtype=np.int64)
-    times = np.empty(512, dtype=np.int64)
-    law_state = np.empty(law.STATE)
-    carried = np.empty(CARRIED)
-    _start(plan, regular, previous, prior_close, walk, law_state, carried, state)
-    n = 0
-    for m in range(PREMARKET_MINUTES + regular + post):
-        minute = m - PREMARKET_MINUTES
-        begin = hours[0] + m * MINUTE if minute < 0 else hours[1] + minute * MINUTE
+    d = days[0]
+    d.random = seed
+    _start(d, plan, hours, previous, prior_close)
+    for minute in range(-PREMARKET_MINUTES, d.regular + d.post):
+        begin = d.open + minute * MINUTE
         end = begin + MINUTE
-        _set_bands(plan, minute, regular, carried)
-        if minute == 0:
-            n, begin = _open(tape, n, begin, walk, plan, window, state)
-        elif minute == regular:
-            n, begin = _close(
-                tape, n, begin, walk, plan, wait, events, law_state, carried[V_PRIOR], state
-            )
-        elif minute == regular + 30:
-            _offer(begin, walk, wait, events, law_state, state)
-        if m == plan[P_SHOCK_MINUTE] and wait[H_UNTIL] == 0 and wait[H_LIMIT] == 0:
-            _shock(begin, walk, plan, wait, events, law_state, carried, state)
-        if minute == plan[P_HALT] and 0 <= minute < regular and wait[H_UNTIL] == 0:
-            _halt(begin, hours, walk, plan, wait, events)
-        count = _count(plan, minute, regular, post, law_state, carried, trace[m])
-        trace[m, T_IS_HALTED] = 1.0 if wait[H_UNTIL] > 0 else 0.0
-        count = min(count, tape.shape[1] - 16 - n)
-        if 0 < wait[H_UNTIL] <= begin:
-            n = _reopen(tape, n, walk, plan, wait, events, window, law_state, state)
-            carried[V_REFERENCE] = walk[0]
-            _set_bands(plan, minute, regular, carried)
-            begin = tape[SIP, n - 1] + 2_000_000
-        before = n
+        begin = _begin_minute(d, tape, plan, events, minute, begin)
+        count = min(_count(d, tape, trace, minute), len(times) - 2)
+        if 0 < d.until <= begin:
+            _reopen(d, tape, plan, events, minute)
+            begin = tape[SIP, d.rows - 1] + 2_000_000
+        before = d.rows
         if count > 0:
-            if count + 2 > len(times):
-                times = np.empty(2 * count, dtype=np.int64)
-            _times(count, begin, end, state, times)
-            n = _print_minute(
-                tape, n, times, count, minute, regular, hours, walk, plan, wait, events, window,
-                law_state, carried, state,
-            )  # fmt: skip
-        law.next_minute(law_state, float(walk[0]), n - before, 0 <= minute < regular, state)
-    return n, walk[0], wait[H_EVENTS]
+            _times(d, count, begin, end, times)
+            _print_minute(d, tape, plan, events, times, count, minute)
+        law.next_minute(d, float(d.price), d.rows - before, 0 <= minute < d.regular)
+    return d.rows, d.price, d.noted

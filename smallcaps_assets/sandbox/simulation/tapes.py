@@ -19,6 +19,7 @@ from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxConfig
 from smallcaps_assets.sandbox.randomness import mix
 from smallcaps_assets.sandbox.simulation import bars as b
+from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split
 from smallcaps_assets.sandbox.simulation.companies import Listing
@@ -57,11 +58,13 @@ class Chain:
 
 @dataclass(frozen=True)
 class Paper:
-    """Room for one tape, its trace and its events."""
+    """Room for one day, its tape, trace and events, and the prints of a minute."""
 
+    days: np.ndarray
     tape: np.ndarray
     trace: np.ndarray
     events: np.ndarray
+    times: np.ndarray
 
 
 class TapeBook:
@@ -138,9 +141,11 @@ class TapeBook:
         if paper is None:
             width = int(MAXIMUM_TRADES * max(1.0, self._config.trades_scale))
             paper = self._scratch.paper = Paper(
-                np.zeros((t.ROWS, width), dtype=np.int64),
+                np.zeros(1, dtype=t.DAY),
+                np.zeros((c.ROWS, width), dtype=np.int64),
                 np.zeros((MAXIMUM_MINUTES, t.TRACE)),
                 np.zeros((t.MAXIMUM_EVENTS, t.EVENT), dtype=np.int64),
+                np.empty(width, dtype=np.int64),
             )
         return paper
 
@@ -167,7 +172,8 @@ class TapeBook:
             react(plan, change, gap, has_offered)
             chain.starts[i] = price, close
             n, price, events = t.simulate_day(
-                plan, hours, seeds[s], price, float(close), *_parts(paper)
+                *(paper.days, plan, hours, seeds[s], price, float(close)),
+                *(paper.tape, paper.trace[:0], paper.events, paper.times),
             )
             vwap = b.day_bar(paper.tape, n, chain.bars[i])
             chain.extras[i] = vwap, b.off_exchange_volume(paper.tape, n, hours)
@@ -190,14 +196,11 @@ class TapeBook:
         price, close = chain.starts[i]
         seed = np.uint64(mix(*_tape_key(self._config.seed, listing, self._calendar.days[s])))
         count, _, _ = t.simulate_day(
-            chain.plans[i], hours, seed, int(price), float(close), *_parts(paper)
+            *(paper.days, chain.plans[i], hours, seed, int(price), float(close)),
+            *(paper.tape, paper.trace, paper.events, paper.times),
         )
         minutes = t.PREMARKET_MINUTES + int((hours[3] - hours[1]) // t.MINUTE)
         return paper.tape[:, :count].copy(), paper.trace[:minutes].copy()
-
-
-def _parts(paper: Paper) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return paper.tape, paper.trace, paper.events
 
 
 def _tape_key(seed: int, listing: Listing, day: date) -> tuple[int, ...]:

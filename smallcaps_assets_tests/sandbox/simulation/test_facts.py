@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import io
 from datetime import date, datetime
+from itertools import pairwise
 
 import polars as pl
 import pytest
 
 from smallcaps_assets.domain.market.calendar import is_session, session_hours, shift_session
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.quotes import SHARES_FROM, quote_frame, quote_rows
 from smallcaps_assets.sandbox.simulation.short_tables import settlement_dates
 from smallcaps_assets_tests.sandbox.conftest import Client
 
 DAY = date(2024, 12, 3)
+LONG_HALT_SEED = 6  # one of the few markets of this size with such a halt
+LONG_HALT_SPAN = {
+    "tickers": 30,
+    "start": date(2024, 10, 1),
+    "end": date(2024, 12, 13),
+    "pump_days": 40,
+}
 SNAPSHOTS = "/v2/snapshot/locale/us/markets/stocks"
 
 
@@ -49,7 +58,9 @@ def test_trades_print_inside_the_quotes(small: SimulatedMarket) -> None:
 
 def test_quote_sizes_change_from_lots_to_shares(small: SimulatedMarket) -> None:
     (listing,) = small.reference.by_ticker["BCPC"]
-    rows = quote_rows(7, 0, DAY, *small.printed(listing, DAY), small.hours(DAY))
+    tape, trace = small.printed(listing, DAY)
+    events, hours = small.events(listing, DAY), small.hours(DAY)
+    rows = quote_rows(7, 0, DAY, tape, trace, events, hours)
     lots, shares = (quote_frame("BCPC", day, 3, rows) for day in (DAY, SHARES_FROM))
     assert lots["ask_size"].max() <= 40 and (shares["ask_size"] % 100 == 0).all()  # type: ignore[operator]
 
@@ -292,3 +303,55 @@ def test_recorded_market_has_no_facts(recording) -> None:
         assert client.get("/vX/reference/tickers/AAPL/events").status_code == 404
         unknown = client.json("/v3/snapshot", **{"ticker.any_of": "AAPL"})["results"]
         assert unknown[0]["error"] == "NOT_FOUND"
+
+
+# Offerings, burn, long halts ---------------------------------------------------------------------
+def test_shares_grow_by_what_was_offered(market: SimulatedMarket) -> None:
+    offered = [(x, found) for x in market.listings if (found := market.offerings(x))]
+    assert len(offered) > 3
+    for listing, found in offered:
+        (day, share), *later = found
+        before, after = (
+            market.reference.shares_on(listing, d) for d in (day, shift_session(day, 1))
+        )
+        assert before is not None and after is not None and not (later and later[0][0] <= day)
+        if not any(split.number == listing.number for split in market.split_events):
+            assert 0.15 <= share <= 0.40 and after == pytest.approx(before * (1 + share), abs=1)
+
+
+def test_some_companies_burn_their_money_and_raise_more(small: SimulatedMarket) -> None:
+    own: dict[str, list] = {}
+    for filing in small.facts.filings():
+        own.setdefault(filing.head["cik"], []).append(filing)
+    burning = [
+        rows
+        for rows in own.values()
+        if len(rows) > 3 and all(x.income["consolidated_net_income_loss"] < 0 for x in rows)
+    ]
+    assert 3 < len(burning) < len(own)
+    falls = [
+        two.balance["cash_and_equivalents"] < one.balance["cash_and_equivalents"]
+        for rows in burning
+        for one, two in pairwise(rows)
+    ]
+    assert 0.6 < sum(falls) / len(falls) < 1
+
+
+def test_halt_that_outlasts_its_session_has_its_resumption_in_the_feed() -> None:
+    market = SimulatedMarket(SandboxConfig(seed=LONG_HALT_SEED, **LONG_HALT_SPAN))
+    (listing, day, _), *_ = (
+        found for found in market.all_events if (found[2][:, t.E_KIND] == t.LONG_HALT).any()
+    )
+    (row,) = (x for x in market.facts.halts(day) if x.reason == "T12")
+    ticker = listing.ticker_on(day) or ""
+    assert row.ticker == ticker
+    resumed = next(d for d in market.sessions if session_hours(d).premarket_open == row.end)
+    between = [d for d in market.sessions if day < d < resumed]
+    assert len(between) > 2 and all(market.trades(ticker, d).is_empty() for d in between)
+    assert market.trades(ticker, resumed).height > 0
+    ended = SandboxConfig(
+        seed=LONG_HALT_SEED,
+        **(LONG_HALT_SPAN | {"end": between[-1]}),  # not known yet
+    )
+    (early,) = (x for x in SimulatedMarket(ended).facts.halts(day) if x.reason == "T12")
+    assert (early.start, early.end) == (row.start, 0)

@@ -128,6 +128,61 @@ def test_day_after_a_wild_day_is_still_busy(market: SimulatedMarket) -> None:
     assert ((ratios > 2) & (ratios < 10)).mean() > 0.35
 
 
+def test_what_follows_a_wild_day_fades_within_two_sessions(market: SimulatedMarket) -> None:
+    """Volume above the usual, as a share of that of the day itself: its half-life is below two."""
+    bars = _daily(market).with_columns(
+        pl.col("rvol").shift(-k).over("ticker").alias(f"after_{k}") for k in (1, 2, 4)
+    )
+    wild = _on(bars, [key for kind in Kind for key in _wild(market, kind)])
+    shares = [
+        wild.select(((pl.col(f"after_{k}") - 1) / (pl.col("rvol") - 1)).median()).item()
+        for k in (1, 2, 4)
+    ]
+    assert 0.08 < shares[0] < 0.5 and shares[1] < shares[0]
+    assert shares[1] < 0.25 and shares[2] < 0.05
+
+
+def test_gaps_are_given_back_in_part_over_the_next_sessions(market: SimulatedMarket) -> None:
+    bars = _daily(market).with_columns(later=pl.col("close").shift(-5).over("ticker"))
+    gaps = _on(bars, _wild(market, Kind.GAP)).drop_nulls("later")
+    up = gaps.filter(pl.col("open") > 1.2 * pl.col("before"))
+    back = up.select((pl.col("later") / pl.col("close") - 1).median()).item()
+    assert up.height > 20 and -0.6 < back < -0.1
+
+
+def test_some_days_of_a_session_are_large_movers(market: SimulatedMarket) -> None:
+    """Those that the default rules would select by their close: 15 % and 5 million dollars."""
+    bars = _daily(market).filter(pl.col("before").is_not_null())
+    is_large = (pl.col("change").abs() >= 0.15) & (pl.col("vwap") * pl.col("volume") >= 5e6)
+    counts = bars.group_by("day").agg(is_large.sum().alias("large"), pl.len().alias("all"))
+    share = counts["large"].sum() / counts["all"].sum()
+    assert 0.008 < share < 0.035
+    assert (counts["large"] > 0).mean() > 0.5 and counts["large"].max() <= 12  # pyright: ignore
+
+
+def test_shorts_sell_less_where_rule_201_is_in_force(market: SimulatedMarket) -> None:
+    """From a fall of 10 % below the close before on, and on the next session."""
+    bars = _daily(market).with_columns(is_fallen=pl.col("low") <= 0.9 * pl.col("before"))
+    bars = bars.with_columns(
+        is_restricted=pl.col("is_fallen") | pl.col("is_fallen").shift(1).over("ticker")
+    )
+    parts = [market.short_volume(day) for day in market.sessions]
+    short = pl.concat(
+        [
+            part.select(
+                pl.lit(day).alias("day"), "Symbol", pl.col("ShortVolume") / pl.col("TotalVolume")
+            )
+            for day, part in zip(market.sessions, parts, strict=True)
+            if part is not None
+        ]
+    )
+    calm = bars.join(short, left_on=["day", "ticker"], right_on=["day", "Symbol"]).filter(
+        pl.col("change") <= 0
+    )
+    means = dict(calm.group_by("is_restricted").agg(pl.col("ShortVolume").mean()).iter_rows())
+    assert means[True] / means[False] == pytest.approx(0.65, abs=0.05)
+
+
 def test_market_moves_as_one_a_little(market: SimulatedMarket) -> None:
     changes = _daily(market).pivot("ticker", index="day", values="change").drop("day")
     usual = changes.select(pl.when(pl.all().abs() < 0.1).then(pl.all()))

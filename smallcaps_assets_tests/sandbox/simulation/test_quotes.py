@@ -13,6 +13,7 @@ from smallcaps_assets.sandbox.simulation import quotes as q
 from smallcaps_assets.sandbox.simulation import tape as t
 
 DAYS = 16
+FLOW, IMBALANCE = 0.046, 0.060  # correlations with the next minute's move, as documented
 SPAN = {"tickers": 60, "start": date(2024, 10, 1), "end": date(2024, 11, 15), "pump_days": 60}
 
 
@@ -21,10 +22,12 @@ def market(request: pytest.FixtureRequest) -> SimulatedMarket:
     return SimulatedMarket(SandboxConfig(kind=request.param, season=34, **SPAN))
 
 
-def _wild(market: SimulatedMarket) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _wild(
+    market: SimulatedMarket, days: int = DAYS
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(quotes, tape, hours) of some wild ticker-sessions."""
     by_number = {listing.number: listing for listing in market.listings}
-    for number, s in list(market.wild_days)[:DAYS]:
+    for number, s in list(market.wild_days)[:days]:
         listing, day = by_number[number], market.sessions[s]
         rows = market.quote_rows(listing.ticker_on(day) or "", day)
         yield rows, market.tape(listing, day), market.hours(day)
@@ -84,6 +87,45 @@ def test_mid_after_a_print_lies_at_its_price_on_average(market: SimulatedMarket)
         side = np.sign(price - before)
         moved = (side * (after - before))[side != 0].mean()
         assert (side * (after - price))[side != 0].mean() == pytest.approx(0.0, abs=0.1 * moved)
+
+
+def _flows(rows: np.ndarray, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each minute but the last: order-flow imbalance, mean imbalance, the next one's move.
+
+    The first and the last are in deviations of the 15 minutes so far.
+    """
+    keep = (rows[q.Q_BID] > 0) & (rows[q.Q_ASK] >= rows[q.Q_BID])
+    keep &= (rows[q.Q_SIP] >= hours[1]) & (rows[q.Q_SIP] < hours[2])
+    at, bid, ask, bids, asks = rows[:5, keep].astype(float)
+    flow = (bid[1:] >= bid[:-1]) * bids[1:] - (bid[1:] <= bid[:-1]) * bids[:-1]
+    flow += (ask[1:] >= ask[:-1]) * asks[:-1] - (ask[1:] <= ask[:-1]) * asks[1:]
+    minute = ((at[1:] - hours[1]) // t.MINUTE).astype(int)
+    counts, total = (np.bincount(minute, w, minlength=390) for w in (None, flow))
+    lean = np.bincount(minute, ((bids - asks) / (bids + asks))[1:], minlength=390)
+    ends = np.searchsorted(at, hours[1] + np.arange(1, 391) * t.MINUTE, side="left") - 1
+    moves = np.diff(np.log((bid + ask)[np.maximum(ends, 0)]))
+    sums = (np.convolve(x * x, np.ones(15))[: len(x)] for x in (total, np.append(0.0, moves)))
+    widths = [np.sqrt(x / 15)[:-1] + 1e-9 for x in sums]
+    used = (counts[:-1] >= 5) & (ends[:-1] >= 0) & (np.arange(389) >= 15) & (widths[1] > 1e-4)
+    lean = (lean / np.maximum(counts, 1))[:-1]
+    return (total[:-1] / widths[0])[used], lean[used], (moves / widths[1])[used]
+
+
+def test_flow_foretells_the_next_move_only_with_an_edge(market: SimulatedMarket) -> None:
+    """From the end of a minute on, so that no print of it is still to move the mid."""
+    found = []
+    for rows, _, hours in _wild(market, 60):
+        flow, lean, moves = _flows(rows, hours)
+        norms = [np.sqrt((x * x).mean()) for x in (flow, lean, moves)]
+        found.append(
+            [(x * moves).mean() / (n * norms[2]) for x, n in zip((flow, lean), norms, strict=False)]
+        )
+    means, errors = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
+    if market.config.kind == "placebo":
+        assert (np.abs(np.median(found, axis=0)) < 2.5 * 1.25 * errors).all()
+    else:
+        assert means[0] == pytest.approx(FLOW, abs=0.03) and means[0] > 3 * errors[0]
+        assert means[1] == pytest.approx(IMBALANCE, abs=0.03) and means[1] > 3 * errors[1]
 
 
 def test_depth_thins_when_prices_move(market: SimulatedMarket) -> None:

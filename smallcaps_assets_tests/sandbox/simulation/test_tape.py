@@ -42,12 +42,13 @@ def _printed(
     plan: np.ndarray, seed: int, price: int = 40_000
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tape, trace and events of a day after one that closed at `price`."""
-    room = np.zeros((t.ROWS, 60_000), dtype=np.int64)
+    room = np.zeros((c.ROWS, 60_000), dtype=np.int64)
     trace, events = np.zeros((960, t.TRACE)), np.zeros((t.MAXIMUM_EVENTS, t.EVENT), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # interpreted uint64 wraps with a warning
         count, _, noted = t.simulate_day(
-            plan, HOURS, np.uint64(seed), price, float(price), room, trace, events
+            *(np.zeros(1, t.DAY), plan, HOURS, np.uint64(seed), price, float(price)),
+            *(room, trace, events, np.empty(room.shape[1], dtype=np.int64)),
         )
     return room[:, :count], trace, events[:noted]
 
@@ -57,7 +58,7 @@ def digest() -> str:
     tape, trace, events = _printed(plan, 5)
     bar = np.zeros(b.BAR, dtype=np.int64)
     vwap = b.day_bar(tape, tape.shape[1], bar)
-    quotes = quote_rows(7, 1, date(2024, 11, 1), tape, trace[:930], HOURS)
+    quotes = quote_rows(7, 1, date(2024, 11, 1), tape, trace[:930], events, HOURS)
     parts = (tape, bar, trace, events, quotes)
     return hashlib.sha256(b"".join(x.tobytes() for x in parts)).hexdigest() + f" {vwap:.6f}"
 
