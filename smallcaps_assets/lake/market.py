@@ -30,6 +30,13 @@ class LakeIdentity:
     market: str
     parameters: dict[str, Any]
 
+    def is_like(self, known: LakeIdentity) -> bool:
+        """Whether a lake's market differs only in settings that one of the two has not."""
+        shared = self.parameters.keys() & known.parameters.keys() - {"generation"}
+        return self.market == known.market and all(
+            self.parameters[name] == known.parameters[name] for name in shared
+        )
+
     def describe(self) -> str:
         """One line for messages."""
         inside = ", ".join(f"{name}={value}" for name, value in sorted(self.parameters.items()))
@@ -82,16 +89,19 @@ def _check_seal(root: str | Path, data: bytes) -> None:
 
 
 def check_identity(
-    root: str | Path, identity: LakeIdentity
+    root: str | Path, identity: LakeIdentity, reads_only: bool = False
 ) -> tuple[LakeIdentity, dict[str, Any]] | None:
-    """What the lake holds, as `read_identity`. Raises LakeError when it is another market."""
+    """What the lake holds, as `read_identity`. Raises LakeError when it is another market.
+
+    reads_only: one that an earlier version made by the same settings is readable all the same.
+    """
     known = read_identity(root)
-    if known and known[0] != identity:
-        parts = (known[0].parameters.get("generation"), identity.parameters.get("generation"))
-        told = "" if parts[0] == parts[1] else ", made by an earlier version of the simulation"
+    if known and known[0] != identity and not (reads_only and identity.is_like(known[0])):
+        told = ", made by an earlier version of the simulation"
         raise LakeError(
-            f"lake {root} holds the market {known[0].describe()}{told}, not"
-            f" {identity.describe()}; name another folder with --lake"
+            f"lake {root} holds the market {known[0].describe()}"
+            f"{told if identity.is_like(known[0]) else ''}, not {identity.describe()};"
+            " name another folder with --lake"
         )
     return known
 

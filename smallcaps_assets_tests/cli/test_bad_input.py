@@ -393,7 +393,7 @@ def test_lake_of_an_earlier_simulation_is_refused(folder: Path) -> None:
     given = market_of(settings_of(LakeOptions())).identity.parameters
     old = {name: value for name, value in given.items() if name not in ("generation", "edge")}
     open_lake(folder / "data", LakeIdentity("simulated", old), {"market": {"name": "simulated"}})
-    told = refusal(command="status")
+    told = refusal(command="run")
     assert "holds the market simulated (" in told and "generation=2" in told
     assert "made by an earlier version" in told and "--lake" in told
 
