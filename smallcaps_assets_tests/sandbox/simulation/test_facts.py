@@ -351,9 +351,6 @@ def test_halt_that_outlasts_its_session_has_its_resumption_in_the_feed() -> None
     between = [d for d in market.sessions if day < d < resumed]
     assert len(between) > 2 and all(market.trades(ticker, d).is_empty() for d in between)
     assert market.trades(ticker, resumed).height > 0
-    ended = SandboxConfig(
-        seed=LONG_HALT_SEED,
-        **(LONG_HALT_SPAN | {"end": between[-1]}),  # not known yet
-    )
+    ended = market.config.model_copy(update={"end": between[-1]})  # not known yet
     (early,) = (x for x in SimulatedMarket(ended).facts.halts(day) if x.reason == "T12")
     assert (early.start, early.end) == (row.start, 0)
