@@ -8,7 +8,7 @@ import click
 import polars as pl
 
 from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import UserError
+from smallcaps_assets.cli.setup import UserError, check_lake
 from smallcaps_assets.domain.evaluation import EvaluationError, auc, clustered_standard_error
 from smallcaps_assets.lake.reading import existing_lake
 from smallcaps_assets.pipeline.market import market_of
@@ -26,6 +26,7 @@ def run_oracle(settings: Settings, is_json: bool) -> int:
             " oracle; choose a lake of one with --lake"
         )
     lake = existing_lake(settings.lake.root)
+    check_lake(settings)
     if not lake.exists("ml_dataset", UNION):
         raise UserError(f"lake {settings.lake.root} has no dataset; make it with `smallcaps run`")
     rows = _thinned(lake.read("ml_dataset", UNION, _COLUMNS))

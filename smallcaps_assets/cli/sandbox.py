@@ -37,7 +37,7 @@ def _serve(settings: Settings, port: int, is_json: bool) -> int:
             "market": market.name,
             "url": served.url,
             "key": served.config.api_key,
-            "flat_files": f"{served.flatfiles_url}/{BUCKET}",
+            "flat_files": f"{served.url}/{BUCKET}",
         }
         if is_json:
             echo_json(answers)

@@ -2,8 +2,8 @@
 
 Holds the area under the ROC curve, its standard error over clusters, a model's share of an oracle,
 blocks of whole sessions, and a plain cross-fitted logistic regression: enough to ask whether rows
-hold an edge at all. Splitters that purge and embargo belong to the cross-validation, models to trade
-with are no part of this package.
+hold an edge at all. Splitters that purge and embargo belong to the cross-validation, models to
+trade with are no part of this package.
 """
 
 from __future__ import annotations

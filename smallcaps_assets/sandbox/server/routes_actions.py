@@ -46,14 +46,14 @@ def _old(
     return rows_csv(chosen, columns) if columns else rows_answer(chosen, next_url)
 
 
-def new_splits(market: Market, params: Params) -> Answer:
+def new_splits(market: Market, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     rows = [_new_split(row, market.splits()) for row in market.splits()]
     rows = pages.filtered(rows, params, ("ticker", "execution_date", "adjustment_type"))
     return _new(rows, params, "execution_date.desc", "/stocks/v1/splits")
 
 
-def new_dividends(market: Market, params: Params) -> Answer:
+def new_dividends(market: Market, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     rows = [_new_dividend(market, row) for row in market.dividends()]
     fields = ("ticker", "ex_dividend_date", "frequency", "distribution_type")

@@ -72,7 +72,7 @@ COMBINATIONS: tuple[tuple[int, ...], ...] = (
 )
 CONDITION_TEXT = tuple(",".join(str(i) for i in ids) for ids in COMBINATIONS)
 
-HIGH_LOW, OPEN_CLOSE, VOLUME, IS_FORM_T = 1, 2, 4, 8
+HIGH_LOW, OPEN_CLOSE, VOLUME = 1, 2, 4
 
 
 def update_flags(ids: tuple[int, ...], form_t_counts: bool) -> int:

@@ -1,7 +1,7 @@
 """What a market knows beside prices: quotes, news, figures, float and short interest.
 
 Puts together, for the simulated market, what quotes.py, news.py, statements.py and short_tables.py
-make; a market without such facts has `NoFacts`. Shapes of answers belong to the routes.
+make. Shapes of answers belong to the routes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ import polars as pl
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
-from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, FeedHalt, Filing, Row, Submission
+from smallcaps_assets.sandbox.market import (
+    QUOTE_SCHEMA,
+    FeedHalt,
+    Filing,
+    MarketFacts,
+    Row,
+    Submission,
+)
 from smallcaps_assets.sandbox.simulation import news, statements
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.companies import Listing
@@ -27,61 +34,16 @@ from smallcaps_assets.sandbox.simulation.short_tables import short_interest_rows
 from smallcaps_assets.sandbox.simulation.statements import make_filings
 
 if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.simulation.prices import SimulatedPrices
+    from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 
 MEAN_SESSIONS = 30
 BUSY_TRADES = 50_000
 
 
-class NoFacts:
-    """Implements MarketFacts for a market that has bars and trades only."""
+class SimulatedFacts(MarketFacts):
+    """All of it from what the simulation knows; made on demand, and kept."""
 
-    snapshot_day: date | None = None
-
-    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
-        return pl.DataFrame(schema=QUOTE_SCHEMA)
-
-    def session_quotes(self, day: date) -> pl.DataFrame:
-        return pl.DataFrame(schema=QUOTE_SCHEMA)
-
-    def news(self) -> list[Row]:
-        return []
-
-    def filings(self) -> list[Filing]:
-        return []
-
-    def ratios(self) -> list[Row]:
-        return []
-
-    def free_float(self) -> list[Row]:
-        return []
-
-    def short_interest(self) -> list[Row]:
-        return []
-
-    def short_volume(self, day: date) -> list[Row]:
-        return []
-
-    def fails_halves(self) -> list[date]:
-        return []
-
-    def fails(self, half: date) -> str:
-        return ""
-
-    def submissions(self) -> list[Submission]:
-        return []
-
-    def submissions_of(self, cik: str) -> list[Submission]:
-        return []
-
-    def halts(self, day: date) -> list[FeedHalt]:
-        return []
-
-
-class SimulatedFacts:
-    """Implements MarketFacts from what the simulation knows; made on demand, and kept."""
-
-    def __init__(self, market: SimulatedPrices) -> None:
+    def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
         self._seed = market.config.seed
         self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
@@ -117,11 +79,8 @@ class SimulatedFacts:
             for ticker in bars.filter(pl.col("transactions") >= BUSY_TRADES)["ticker"]
         ]
 
-    def news(self) -> list[Row]:
-        return self._news
-
     @cached_property
-    def _news(self) -> list[Row]:
+    def news(self) -> list[Row]:
         market, days = self._market, self._market.sessions
         known = [x for x in market.splits() if days[0].isoformat() <= x["execution_date"]]
         by_number = {x.number: x for x in market.listings}
@@ -151,24 +110,18 @@ class SimulatedFacts:
         bars = self._market.daily_bars_of(listing.ticker_on(day) or "", day, day)
         return None if bars.is_empty() else float(bars["close"][0] / bars["open"][0] - 1)
 
-    def filings(self) -> list[Filing]:
-        return self._filings
-
     @cached_property
-    def _filings(self) -> list[Filing]:
+    def filings(self) -> list[Filing]:
         return make_filings(self._seed, self._market.reference, self._market.listings)
 
-    def ratios(self) -> list[Row]:
-        return self._ratios
-
     @cached_property
-    def _ratios(self) -> list[Row]:
+    def ratios(self) -> list[Row]:
         day = self._market.sessions[-1]
         bars = {row["ticker"]: row for row in self._market.daily_bars(day).iter_rows(named=True)}
         recent = self._volumes.filter(pl.col("date") > self._market.sessions[-MEAN_SESSIONS:][0])
         means = dict(recent.group_by("ticker").agg(pl.col("volume").mean()).iter_rows())
         filed: dict[str, list[Filing]] = {}
-        for filing in self._filings:
+        for filing in self.filings:
             filed.setdefault(filing.head["cik"], []).append(filing)
         rows = []
         for listing in self._market.listings:
@@ -178,11 +131,8 @@ class SimulatedFacts:
                 rows.append(statements.ratio_row(ticker, day, own, bars[ticker], volume))
         return sorted(rows, key=lambda row: row["ticker"])
 
-    def free_float(self) -> list[Row]:
-        return self._free_float
-
     @cached_property
-    def _free_float(self) -> list[Row]:
+    def free_float(self) -> list[Row]:
         return statements.float_rows(self._seed, self._market.reference, self._market.listings)
 
     @cached_property
@@ -194,11 +144,8 @@ class SimulatedFacts:
         ]
         return pl.concat(parts)
 
-    def short_interest(self) -> list[Row]:
-        return self._short_interest
-
     @cached_property
-    def _short_interest(self) -> list[Row]:
+    def short_interest(self) -> list[Row]:
         market = self._market
         real = [x for x in market.planned_listings if not x.is_test]
         names = {symbol.ticker for x in real for symbol in x.symbols}
@@ -218,6 +165,7 @@ class SimulatedFacts:
         finra = self._market.short_volume(day)
         return [] if finra is None else short_volume_rows(self._seed, day, finra)
 
+    @property
     def fails_halves(self) -> list[date]:
         return published_halves(self._market.sessions)
 
@@ -240,11 +188,8 @@ class SimulatedFacts:
         }
         return fails_text(self._seed, half, pl.concat(bars), listed)
 
-    def submissions(self) -> list[Submission]:
-        return self._submissions
-
     @cached_property
-    def _submissions(self) -> list[Submission]:
+    def submissions(self) -> list[Submission]:
         market = self._market
         days = (market.sessions, market.following)
         offerings = [
@@ -261,7 +206,7 @@ class SimulatedFacts:
     @cached_property
     def _by_company(self) -> dict[str, list[Submission]]:
         found: dict[str, list[Submission]] = {}
-        for submission in self._submissions:
+        for submission in self.submissions:
             found.setdefault(submission.cik, []).append(submission)
         return found
 

@@ -26,13 +26,14 @@ import polars as pl
 
 from smallcaps_assets.kernels.compiled import compiled
 from smallcaps_assets.sandbox.randomness import mix, next_normal, next_uniform
+from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import luld
 from smallcaps_assets.sandbox.simulation import process as law
 from smallcaps_assets.sandbox.simulation import quotes as q
 from smallcaps_assets.sandbox.simulation import tape as t
 
 if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.simulation.prices import SimulatedPrices
+    from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 
 STREAM_ORACLE = 601
 HORIZON = 15 * t.MINUTE
@@ -115,9 +116,11 @@ def _path(d, recent, price, minute, share, halted, is_early, horizon):
                 price *= 1.0 + change
                 variance += t.RESUMED**2
                 recent[:] = price
-        prints, changes, _, _, mean, square = t.outlook(d, price, minute)
-        mean *= changes * trading / price
-        spread = square * changes * trading / (price * price)
+        prints = t.expected_prints(d, minute)
+        _, _, mean, square = t.outlook(d, price, minute, prints)
+        changes = prints * d.share * trading
+        mean *= changes / price
+        spread = square * changes / (price * price)
         drift += mean
         variance += spread
         before = price
@@ -186,7 +189,7 @@ def foretell(days, trace, instants, plan, horizon, paths, seed, out):
 
 
 def oracle(
-    market: SimulatedPrices,
+    market: SimulatedMarket,
     ticker: str,
     day: date,
     instants: np.ndarray,
@@ -222,8 +225,8 @@ def _instant(
     """What is known at an instant, as in `foretell`; a pause will last its five minutes."""
     since = int(at) - int(hours[1])
     minute, rest = divmod(since, t.MINUTE)
-    place = int(np.searchsorted(tape[t.SIP], at, side="right")) - 1
-    price = float(tape[t.PRICE, place]) if place >= 0 else float(trace[0, law.S_START])
+    place = int(np.searchsorted(tape[c.SIP], at, side="right")) - 1
+    price = float(tape[c.PRICE, place]) if place >= 0 else float(trace[0, law.S_START])
     halted, push = 0.0, 0.0
     for kind, begin, end, before, after, value in events.tolist():
         if kind in (t.PAUSE, t.NEWS_HALT, t.LONG_HALT):
@@ -239,7 +242,7 @@ def _instant(
 
 
 def mid_returns(
-    market: SimulatedPrices, ticker: str, day: date, instants: np.ndarray, horizon: int = HORIZON
+    market: SimulatedMarket, ticker: str, day: date, instants: np.ndarray, horizon: int = HORIZON
 ) -> np.ndarray:
     """Relative changes from the first clean mid at or after each instant + LATENCY to the last at
     or before instant + horizon; NaN where there is none."""
@@ -256,7 +259,7 @@ def mid_returns(
     return np.where(is_held, mid[np.maximum(last, 0)] / start - 1.0, np.nan)
 
 
-def foretold(market: SimulatedPrices, rows: pl.DataFrame, horizon: int = HORIZON) -> pl.DataFrame:
+def foretold(market: SimulatedMarket, rows: pl.DataFrame, horizon: int = HORIZON) -> pl.DataFrame:
     """`rows` (ticker, date, t0 in UTC) with the columns of `oracle` and the real `mid_return`."""
     parts = []
     for (ticker, day), part in rows.group_by("ticker", "date", maintain_order=True):

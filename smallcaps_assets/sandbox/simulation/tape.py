@@ -19,31 +19,10 @@ import math
 import numpy as np
 
 from smallcaps_assets.kernels.compiled import compiled, inlined
-from smallcaps_assets.sandbox.randomness import (
-    R11,
-    exponential_table,
-    log_uniform_table,
-    next_bits,
-    next_normal,
-    next_uniform,
-    pareto_table,
-    portable_exp,
-    record,
-)
+from smallcaps_assets.sandbox import randomness as rand
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import luld
 from smallcaps_assets.sandbox.simulation import process as law
-from smallcaps_assets.sandbox.simulation.conditions import (
-    CODE,
-    CORRECTION,
-    EXCHANGE,
-    PARTICIPANT,
-    PRICE,
-    SEQUENCE,
-    SIP,
-    SIZE,
-    TRF_TIME,
-)
 
 # Columns of a day's plan (float64[PLAN]).
 (
@@ -83,7 +62,7 @@ PAUSE, NEWS_HALT, LONG_HALT, SHOCK, OFFERING, LIMIT, LIMIT_END = range(7)
 MAXIMUM_EVENTS = 512
 
 # One ticker-session while it is printed, and the state of process.py; prices in 1e-4 dollars.
-DAY = record(
+DAY = rand.record(
     [
         ("random", np.uint64),
         *((name, np.float64) for name in law.STATE_FIELDS),
@@ -140,11 +119,11 @@ UNIT_SPREAD = 0.72
 MINUTE = 60_000_000_000
 PREMARKET_MINUTES = 330
 PRICE_FLOOR = 300
-EXPONENTIAL = exponential_table()
-TINY_GAPS = log_uniform_table(2_000, 900_000)
-SHORT_DELAYS = log_uniform_table(600_000, 400_000_000)
-LONG_DELAYS = log_uniform_table(400_000_000, 10_000_000_000)
-BLOCK_SIZES = pareto_table(190.0, 1.40, 21_000.0)
+EXPONENTIAL = rand.exponential_table()
+TINY_GAPS = rand.log_uniform_table(2_000, 900_000)
+SHORT_DELAYS = rand.log_uniform_table(600_000, 400_000_000)
+LONG_DELAYS = rand.log_uniform_table(400_000_000, 10_000_000_000)
+BLOCK_SIZES = rand.pareto_table(190.0, 1.40, 21_000.0)
 VENUES = np.array([12, 12, 12, 11, 11, 8, 8, 19, 19, 7, 18, 15, 21, 20, 2, 10], dtype=np.int64)
 
 
@@ -160,7 +139,7 @@ def burst_scales(per_minute):
     probe = 1.0
     while probe < 1.0 + spread and log_variance < 2.0:
         log_variance += 0.02
-        probe = portable_exp(log_variance)
+        probe = rand.portable_exp(log_variance)
     scale = math.sqrt(log_variance)
     return scale, max(0.05, UNIT_SPREAD - 0.55 * scale)
 
@@ -192,16 +171,18 @@ def fill_pace(d, plan, hours, start):
 
 
 @inlined
-def usual_prints(d, minute):
-    """Expected prints of a minute by the time of day alone."""
+def expected_prints(d, minute):
+    """Expected prints of a minute that begins in the state of `d`, by the time of day as well."""
     if minute < 0:
         x = (minute + PREMARKET_MINUTES) / PREMARKET_MINUTES
-        return d.premarket * d.trades / PREMARKET_MINUTES * (0.2 + x * x) / 0.533
-    if minute < d.regular:
+        usual = d.premarket * d.trades / PREMARKET_MINUTES * (0.2 + x * x) / 0.533
+    elif minute < d.regular:
         x = minute / d.regular - 0.58
-        return d.trades / d.regular * (0.8 + 2.0 * x * x) / 0.979
-    x = 1.0 - (minute - d.regular) / d.post
-    return d.postmarket * d.trades / d.post * (0.1 + x * x) / 0.433
+        usual = d.trades / d.regular * (0.8 + 2.0 * x * x) / 0.979
+    else:
+        x = 1.0 - (minute - d.regular) / d.post
+        usual = d.postmarket * d.trades / d.post * (0.1 + x * x) / 0.433
+    return usual * law.activity(d, d.scale)
 
 
 @inlined
@@ -218,26 +199,23 @@ def unit_moments(d, price, factor):
 
 
 @inlined
-def outlook(d, price, minute):
-    """What is expected of a minute that begins in the state of `d`.
+def outlook(d, price, minute, prints):
+    """What is expected of the prints of a minute that begins in the state of `d`.
 
-    Returns (prints, changes of the price, factor on a change, its mean in units, its mean and its
-    mean square in 1e-4 dollars).
+    Returns (factor on a change, its mean in units, its mean and its mean square in 1e-4 dollars).
     """
-    prints = usual_prints(d, minute) * law.activity(d, d.scale)
-    changes = prints * d.share
     regime = int(d.regime)
     factor = law.REGIME_STEP[regime]
     if d.level > 0.0:
-        factor *= portable_exp(d.unit_scale * d.level)
+        factor *= rand.portable_exp(d.unit_scale * d.level)
     unit, square = unit_moments(d, price, factor)
     square *= STEPS_SQUARED
     lean = 0.0
     if d.edge > 0.0:
-        drift = d.edge * law.public_drift(d, minute, d.regular)
-        lean = drift * law.REGIME_DRIFT[regime] * math.sqrt(square / max(changes, 1.0)) / unit
+        drift = d.edge * law.public_drift(d, minute, d.regular) * law.REGIME_DRIFT[regime]
+        lean = drift * math.sqrt(square / max(prints * d.share, 1.0)) / unit
         lean = min(MOST_LEAN, max(-MOST_LEAN, lean))
-    return prints, changes, factor, lean, lean * unit, square
+    return factor, lean, lean * unit, square
 
 
 @inlined
@@ -245,11 +223,11 @@ def _lattice_unit(d, position, factor):
     """Size of one step: cents above a dollar (half cents at times), 0.0001 below."""
     if position < 10_000:
         wanted = max(1.0, position * d.below)
-        return max(1, int(wanted * factor + next_uniform(d)))
+        return max(1, int(wanted * factor + rand.next_uniform(d)))
     cents = max(1.0, position * d.above / 100.0) * factor
-    unit = max(1, int(cents + next_uniform(d))) * 100
+    unit = max(1, int(cents + rand.next_uniform(d))) * 100
     to_half = 0.77 if position % 100 != 0 else 0.325
-    if next_uniform(d) < to_half:
+    if rand.next_uniform(d) < to_half:
         return 50
     return unit
 
@@ -261,15 +239,15 @@ def _proposal(d):
     if position >= 10_000 and position % 50 != 0:
         # Coming from below a dollar: on to the coarser lattice, up or down without bias.
         rest = position % 50
-        position += 50 - rest if next_uniform(d) * 50.0 < rest else -rest
+        position += 50 - rest if rand.next_uniform(d) * 50.0 < rest else -rest
     unit = _lattice_unit(d, position, d.step)
     # One step back or 18/7 on: a mean of lean takes 7/25 of it off the probability of going back.
     direction = d.direction
-    if next_uniform(d) < REVERSAL - 0.28 * d.lean * direction:
+    if rand.next_uniform(d) < REVERSAL - 0.28 * d.lean * direction:
         direction = -direction
         steps = 1
     else:
-        steps = 2 if next_uniform(d) < 3.0 / 7.0 else 3
+        steps = 2 if rand.next_uniform(d) < 3.0 / 7.0 else 3
     if position + direction * steps * unit < PRICE_FLOOR:
         direction = 1
     return position + direction * steps * unit
@@ -282,21 +260,21 @@ def _set_price(d, position):
     d.price = position
     d.jitter = 0
     if position >= 10_000 and position % 100 != 0:
-        d.jitter = int(next_uniform(d) * 9.0) - 4
+        d.jitter = int(rand.next_uniform(d) * 9.0) - 4
 
 
 @compiled
 def _on_lattice(d, price):
     """A price on the lattice of whole cents (0.0001 below a dollar), right on average."""
     unit = 100 if price >= 10_000.0 else 1
-    return max(int(price / unit + next_uniform(d)) * unit, PRICE_FLOOR)
+    return max(int(price / unit + rand.next_uniform(d)) * unit, PRICE_FLOOR)
 
 
 @inlined
 def _size(d, odd_share):
     """Shares in millionths, odd lots included."""
-    u = next_uniform(d)
-    v = next_uniform(d)
+    u = rand.next_uniform(d)
+    v = rand.next_uniform(d)
     if u < odd_share:
         whole = 1 + int(98.0 * v * v)
         if d.fractional > 0.0 and u < 0.3 * odd_share:
@@ -315,8 +293,8 @@ def _size(d, odd_share):
 def _write(d, tape, sip, price, size, code, exchange):
     """Append one row; returns its number."""
     n = d.rows
-    bits = next_bits(d)
-    r = (bits >> R11) * (1.0 / 9007199254740992.0)
+    bits = rand.next_bits(d)
+    r = (bits >> rand.R11) * (1.0 / 9007199254740992.0)
     trf_time = 0
     if exchange == 4:
         if r < 0.93:
@@ -326,16 +304,16 @@ def _write(d, tape, sip, price, size, code, exchange):
         trf_time = sip - 20_000 - int(bits & np.uint64(0x3FFFF))
     else:
         delay = 120_000 + int(bits & np.uint64(0x7FFFF))
-    tape[SIP, n] = sip
-    tape[PARTICIPANT, n] = sip - delay
-    tape[PRICE, n] = price
-    tape[SIZE, n] = size
-    tape[CODE, n] = code
-    tape[EXCHANGE, n] = exchange
-    tape[CORRECTION, n] = 0
-    previous = tape[SEQUENCE, n - 1] if n > 0 else 1000
-    tape[SEQUENCE, n] = previous + 1 + int(bits & np.uint64(0x1F))
-    tape[TRF_TIME, n] = trf_time
+    tape[c.SIP, n] = sip
+    tape[c.PARTICIPANT, n] = sip - delay
+    tape[c.PRICE, n] = price
+    tape[c.SIZE, n] = size
+    tape[c.CODE, n] = code
+    tape[c.EXCHANGE, n] = exchange
+    tape[c.CORRECTION, n] = 0
+    previous = tape[c.SEQUENCE, n - 1] if n > 0 else 1000
+    tape[c.SEQUENCE, n] = previous + 1 + int(bits & np.uint64(0x1F))
+    tape[c.TRF_TIME, n] = trf_time
     d.rows = n + 1
     return n
 
@@ -349,36 +327,36 @@ def _print_trade(d, tape, sip, is_regular):
     code = c.ODD_BIT if size < 100_000_000 else 0
     if not is_regular:
         code += c.EXTENDED_BIT
-    u = next_uniform(d)
+    u = rand.next_uniform(d)
     sub_penny = price >= 10_000 and price % 100 != 0
     if sub_penny or u < 0.22:
         exchange = 4
     else:
-        exchange = VENUES[int(next_uniform(d) * 16.0)]
+        exchange = VENUES[int(rand.next_uniform(d) * 16.0)]
         if (u * 97.0) % 1.0 < 0.4:
             code += c.SWEEP_BIT
     n = _write(d, tape, sip, price, size, code, exchange)
     if u > 0.9945:
         if u > 0.9985:
-            tape[PRICE, n] = price + int(price * 0.004 * (next_uniform(d) - 0.5))
-            tape[CODE, n] = c.AVERAGE if is_regular else c.AVERAGE_EXTENDED
-            tape[EXCHANGE, n] = 4
+            tape[c.PRICE, n] = price + int(price * 0.004 * (rand.next_uniform(d) - 0.5))
+            tape[c.CODE, n] = c.AVERAGE if is_regular else c.AVERAGE_EXTENDED
+            tape[c.EXCHANGE, n] = 4
         elif is_regular and u > 0.9970:
-            tape[CODE, n] = c.DERIVATIVE if u > 0.9978 else c.OUT_OF_SEQUENCE
+            tape[c.CODE, n] = c.DERIVATIVE if u > 0.9978 else c.OUT_OF_SEQUENCE
         elif is_regular and u > 0.9966:
-            tape[CODE, n] = code | c.EXTENDED_BIT
+            tape[c.CODE, n] = code | c.EXTENDED_BIT
         elif u > 0.9963:
-            tape[CORRECTION, n] = 8 if u > 0.99645 else 1
-        if tape[EXCHANGE, n] == 4 and tape[TRF_TIME, n] == 0:
-            tape[TRF_TIME, n] = sip - 20_000
-    if tape[PARTICIPANT, n] < d.earliest:
-        tape[PARTICIPANT, n] = min(d.earliest, sip - 1)
+            tape[c.CORRECTION, n] = 8 if u > 0.99645 else 1
+        if tape[c.EXCHANGE, n] == 4 and tape[c.TRF_TIME, n] == 0:
+            tape[c.TRF_TIME, n] = sip - 20_000
+    if tape[c.PARTICIPANT, n] < d.earliest:
+        tape[c.PARTICIPANT, n] = min(d.earliest, sip - 1)
 
 
 @compiled
 def _auction(d, tape, plan, sip, share, code):
     """Append a cross at the primary exchange: one big round-lot print on the penny."""
-    lots = int(plan[P_TRADES] * share * (0.5 + next_uniform(d)) * 3.0) + 2
+    lots = int(plan[P_TRADES] * share * (0.5 + rand.next_uniform(d)) * 3.0) + 2
     exchange = int(plan[P_PRIMARY])
     price = d.price
     _write(d, tape, sip, price, lots * 100_000_000, code, exchange)
@@ -394,12 +372,12 @@ def _times(d, count, start, end, times):
     wide = 0.0
     tiny = 0
     for j in range(count + 1):
-        u = next_uniform(d)
+        u = rand.next_uniform(d)
         if j > 0 and j < count and u < 0.46:
-            times[j] = -TINY_GAPS[int(next_uniform(d) * 1024.0)]
+            times[j] = -TINY_GAPS[int(rand.next_uniform(d) * 1024.0)]
             tiny -= times[j]
         else:
-            gap = EXPONENTIAL[int(next_uniform(d) * 4096.0)] + 1e-6
+            gap = EXPONENTIAL[int(rand.next_uniform(d) * 4096.0)] + 1e-6
             times[j] = int(gap * 1e9)
             wide += gap * 1e9
     room = max(float(end - start - tiny), 0.0)
@@ -437,15 +415,15 @@ def _end_limit(d, events):
     pending, price = float(d.pending), d.price
     d.limit = 0
     inside = price * (0.985 if pending > price else 1.015)
-    if next_uniform(d) < RESOLVED:
+    if rand.next_uniform(d) < RESOLVED:
         back = _on_lattice(d, inside)
         _note(d, events, LIMIT_END, begin, begin, back, back)
         _set_price(d, back)
         return
     rest = (pending - RESOLVED * inside) / (1.0 - RESOLVED)
-    d.pending = int(rest + next_uniform(d))
+    d.pending = int(rest + rand.next_uniform(d))
     until = begin + PAUSE_NS
-    while next_uniform(d) < EXTENDED:
+    while rand.next_uniform(d) < EXTENDED:
         until += PAUSE_NS
     if until > d.close - TO_CLOSING_NS:
         until = d.close
@@ -456,7 +434,7 @@ def _end_limit(d, events):
 @compiled
 def _resume(d, events):
     """The price after a halt: what was proposed, and a fair change of some percent."""
-    change = RESUMED * next_normal(d)
+    change = RESUMED * rand.next_normal(d)
     price = _on_lattice(d, max(d.pending * (1.0 + change), 1.0))
     d.push = 1.0 if price > d.price else -1.0
     _set_price(d, price)
@@ -467,7 +445,7 @@ def _resume(d, events):
 @compiled
 def _reopen(d, tape, plan, events, minute):
     """End a halt by an auction, from which the bands start again."""
-    at = d.until + 30_000_000 + int(next_uniform(d) * 9e8)
+    at = d.until + 30_000_000 + int(rand.next_uniform(d) * 9e8)
     _resume(d, events)
     d.earliest = at
     _auction(d, tape, plan, at, 0.01, c.REOPENING)
@@ -509,7 +487,7 @@ def _open(d, tape, plan, begin):
     d.first_row = d.next_row = d.rows
     if plan[P_TRADES] < CROSS_FROM_TRADES:
         return begin
-    at = begin + 80_000_000 + int(next_uniform(d) * 1.4e9)
+    at = begin + 80_000_000 + int(rand.next_uniform(d) * 1.4e9)
     _auction(d, tape, plan, at, 0.010, c.OPENING)
     return at + 2_000_000
 
@@ -525,7 +503,7 @@ def _close(d, tape, plan, events, begin):
     is_open = d.until == 0
     has_risen = d.price > (1.0 + RUN_UP) * d.prior
     if plan[P_TRADES] >= CROSS_FROM_TRADES and is_open:
-        at = begin + 1_500_000_000 + int(next_uniform(d) * 5e9)
+        at = begin + 1_500_000_000 + int(rand.next_uniform(d) * 5e9)
         _auction(d, tape, plan, at, 0.018, c.CLOSING)
         begin = at + 50_000_000
         d.earliest = begin
@@ -574,17 +552,17 @@ def _halt(d, plan, events, begin):
 @inlined
 def _count(d, tape, trace, minute):
     """How many prints a minute has; fills its row of the trace, and the lean of its changes."""
+    prints = expected_prints(d, minute)
     m = minute + PREMARKET_MINUTES
-    price = float(d.price)
-    prints, changes, step, lean, _, _ = outlook(d, price, minute)
-    d.step, d.lean = step, lean
     if m < trace.shape[0]:
         law.store(d, trace[m])
-        trace[m, T_CHANGES] = changes
+        trace[m, T_CHANGES] = prints * d.share
         trace[m, T_IS_HALTED] = 1.0 if d.until > 0 else 0.0
     owed = d.owed + prints
     count = int(owed)
     d.owed = owed - count
+    if count > 0:
+        d.step, d.lean, _, _ = outlook(d, float(d.price), minute, prints)
     return min(count, tape.shape[1] - 16 - d.rows)
 
 
@@ -617,13 +595,13 @@ def _print_minute(d, tape, plan, events, times, count, minute):
             if now < d.until or d.until >= d.close:
                 continue
             _reopen(d, tape, plan, events, minute)
-        if d.rows > 0 and now < tape[SIP, d.rows - 1]:
-            now = tape[SIP, d.rows - 1] + j
+        if d.rows > 0 and now < tape[c.SIP, d.rows - 1]:
+            now = tape[c.SIP, d.rows - 1] + j
         if is_regular and (now >= end or _is_limited(d, tape, plan, events, minute, now)):
             continue
-        if next_uniform(d) < d.change:
+        if rand.next_uniform(d) < d.change:
             _propose(d, events, _proposal(d), now)
-            is_long = next_uniform(d) < LONG_RUN_SHARE
+            is_long = rand.next_uniform(d) < LONG_RUN_SHARE
             d.change = 1.0 / LONG_RUN if is_long else d.usual_change
             if d.limit > 0:
                 continue
@@ -654,10 +632,10 @@ def _start(d, plan, hours, previous, prior_close):
     factor, dividend = plan[P_PRICE_FACTOR], plan[P_DIVIDEND] * 10_000.0
     start = max((previous * factor - dividend) * (1.0 + plan[P_GAP]), PRICE_FLOOR * 1.0)
     d.price = int(start + 0.5) if start < 10_000 else int(start / 50.0 + 0.5) * 50
-    d.direction = 1 if next_uniform(d) < 0.5 else -1
+    d.direction = 1 if rand.next_uniform(d) < 0.5 else -1
     fill_pace(d, plan, hours, float(d.price))
     d.change = d.usual_change
-    d.owed = next_uniform(d)
+    d.owed = rand.next_uniform(d)
     d.prior = prior_close * factor - dividend
     d.jitter = d.rows = d.limit = d.until = d.pending = d.earliest = d.noted = 0
     d.reference = d.high = 0.0
@@ -684,7 +662,7 @@ def simulate_day(days, plan, hours, seed, previous, prior_close, tape, trace, ev
         count = min(_count(d, tape, trace, minute), len(times) - 2)
         if 0 < d.until <= begin:
             _reopen(d, tape, plan, events, minute)
-            begin = tape[SIP, d.rows - 1] + 2_000_000
+            begin = tape[c.SIP, d.rows - 1] + 2_000_000
         before = d.rows
         if count > 0:
             _times(d, count, begin, end, times)

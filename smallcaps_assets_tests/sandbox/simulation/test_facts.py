@@ -115,7 +115,7 @@ def test_unified_snapshots_page_and_name_the_unknown(client: Client) -> None:
 
 
 def test_news_is_published_when_everybody_knows(small: SimulatedMarket) -> None:
-    rows = small.facts.news()
+    rows = small.facts.news
     stamps = [_seconds(row) for row in rows]
     assert stamps == sorted(set(stamps))
     assert stamps[-1] <= session_hours(small.sessions[-1]).postmarket_close // 10**9
@@ -133,7 +133,7 @@ def test_news_is_published_when_everybody_knows(small: SimulatedMarket) -> None:
 
 
 def test_news_about_movers_tells_the_return_of_its_day(small: SimulatedMarket) -> None:
-    movers = [row for row in small.facts.news() if "movers" in row["keywords"]]
+    movers = [row for row in small.facts.news if "movers" in row["keywords"]]
     for row in movers:
         day = date.fromisoformat(row["published_utc"][:10])
         bars = small.daily_bars_of(row["tickers"][0], day, day)
@@ -145,12 +145,12 @@ def test_news_about_movers_tells_the_return_of_its_day(small: SimulatedMarket) -
 def test_routine_news_does_not_depend_on_prices() -> None:
     span = {"tickers": 40, "start": date(2024, 10, 1), "end": date(2024, 10, 31)}
     kinds = [SimulatedMarket(SandboxConfig(kind=k, **span)) for k in ("simulated", "placebo")]
-    rows = [[r for r in x.facts.news() if r["keywords"] == ["company"]] for x in kinds]
+    rows = [[r for r in x.facts.news if r["keywords"] == ["company"]] for x in kinds]
     assert rows[0] == rows[1] and rows[0]
 
 
 def test_figures_are_filed_after_the_period_and_add_up(small: SimulatedMarket) -> None:
-    filings = small.facts.filings()
+    filings = small.facts.filings
     days = [x.head["filing_date"] for x in filings]
     assert days == sorted(days) and days[-1] <= str(small.sessions[-1])
     for filing in filings:
@@ -163,7 +163,7 @@ def test_figures_are_filed_after_the_period_and_add_up(small: SimulatedMarket) -
 
 
 def test_float_is_a_part_of_the_shares(small: SimulatedMarket) -> None:
-    for row in small.facts.free_float():
+    for row in small.facts.free_float:
         details = small.ticker_details(row["ticker"], None)
         if details is not None:
             shares = details["share_class_shares_outstanding"]
@@ -188,7 +188,7 @@ def test_settlement_dates_are_finras() -> None:
 def test_short_interest_is_there_once_published_and_fits_the_volumes(
     small: SimulatedMarket,
 ) -> None:
-    rows = small.facts.short_interest()
+    rows = small.facts.short_interest
     dates = sorted({date.fromisoformat(row["settlement_date"]) for row in rows})
     assert dates == [date(2024, 10, 15), date(2024, 10, 31), date(2024, 11, 15),
                      date(2024, 11, 29), date(2024, 12, 13)]  # fmt: skip
@@ -279,9 +279,9 @@ def test_faults_are_confined_to_their_day(client: Client) -> None:
 def test_facts_given_the_same_config_are_equal(small: SimulatedMarket) -> None:
     again = SimulatedMarket(small.config)
     assert again.facts.quotes("FWSP", DAY).equals(small.facts.quotes("FWSP", DAY))
-    assert again.facts.news() == small.facts.news()
-    assert again.facts.filings() == small.facts.filings()
-    assert again.facts.short_interest() == small.facts.short_interest()
+    assert again.facts.news == small.facts.news
+    assert again.facts.filings == small.facts.filings
+    assert again.facts.short_interest == small.facts.short_interest
     assert again.facts.short_volume(DAY) == small.facts.short_volume(DAY)
 
 
@@ -323,7 +323,7 @@ def test_shares_grow_by_what_was_offered(market: SimulatedMarket) -> None:
 
 def test_some_companies_burn_their_money_and_raise_more(small: SimulatedMarket) -> None:
     own: dict[str, list[Filing]] = {}
-    for filing in small.facts.filings():
+    for filing in small.facts.filings:
         own.setdefault(filing.head["cik"], []).append(filing)
     burning = [
         rows

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import quotes as q
 from smallcaps_assets.sandbox.simulation import tape as t
 
@@ -67,9 +68,9 @@ def test_states_without_a_market_are_rare_and_prints_lie_inside(market: Simulate
         assert lasts[two & (bid > ask)].sum() <= 0.001 * whole
         assert lasts[two & (bid == ask)].sum() <= 0.01 * whole
         assert lasts[~two].sum() <= 0.005 * whole
-        plain = np.isin(tape[t.CODE], (0, 1, 2, 3)) & (tape[t.CORRECTION] == 0)
-        place = np.searchsorted(sip, tape[t.SIP][plain], side="left") - 1
-        price = tape[t.PRICE][plain]
+        plain = np.isin(tape[c.CODE], (0, 1, 2, 3)) & (tape[c.CORRECTION] == 0)
+        place = np.searchsorted(sip, tape[c.SIP][plain], side="left") - 1
+        price = tape[c.PRICE][plain]
         above = np.where(ask[place] > 0, ask[place], price)
         inside.append(((price >= bid[place]) & (price <= above)).mean())
     assert 0.95 <= np.mean(inside) <= 0.985
@@ -80,8 +81,8 @@ def test_mid_after_a_print_lies_at_its_price_on_average(market: SimulatedMarket)
         bid, ask = rows[q.Q_BID], rows[q.Q_ASK]
         clean = (bid > 0) & (ask > bid)
         at, mid = rows[q.Q_SIP][clean], (bid[clean] + ask[clean]) / 2
-        plain = (tape[t.CODE] < 4) & (tape[t.CORRECTION] == 0)
-        sip, price = tape[t.SIP][plain][1:], tape[t.PRICE][plain][1:]
+        plain = (tape[c.CODE] < 4) & (tape[c.CORRECTION] == 0)
+        sip, price = tape[c.SIP][plain][1:], tape[c.PRICE][plain][1:]
         before = mid[np.searchsorted(at, sip, side="left") - 1]
         after = mid[np.searchsorted(at, sip, side="right") - 1]
         side = np.sign(price - before)

@@ -6,7 +6,6 @@ import hashlib
 import warnings
 from collections import deque
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -18,8 +17,8 @@ from smallcaps_assets.sandbox.randomness import mix, mix_array, uniforms
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import tape as t
-from smallcaps_assets_tests.another_process import printed
 from smallcaps_assets.sandbox.simulation.quotes import quote_rows
+from smallcaps_assets_tests.another_process import printed
 
 HOURS = np.array([8 * 3600, 13.5 * 3600, 20 * 3600, 24 * 3600], dtype=np.int64) * 10**9
 
@@ -79,13 +78,13 @@ def test_minute_bars_equal_a_group_by(seed: int, price: int, halt: bool) -> None
     tape = _print(_plan(900, P_HALT=60 if halt else -1, P_HALT_MINUTES=30), seed, price)
     bars, vwaps = b.empty_bars(961), np.zeros(961)
     bars = bars[: b.minute_bars(tape, tape.shape[1], HOURS, bars, vwaps)]
-    minute = tape[t.SIP] // t.MINUTE * t.MINUTE
+    minute = tape[c.SIP] // t.MINUTE * t.MINUTE
     is_regular = (minute >= HOURS[1]) & (minute < HOURS[2])
-    code = tape[t.CODE]
+    code = tape[c.CODE]
     flags = np.where(is_regular, c.REGULAR_FLAGS[code], c.EXTENDED_FLAGS[code])
     rows = pl.DataFrame(
-        {"start": minute, "price": tape[t.PRICE], "size": tape[t.SIZE], "flags": flags}
-    ).filter(pl.Series(tape[t.CORRECTION] <= 1))
+        {"start": minute, "price": tape[c.PRICE], "size": tape[c.SIZE], "flags": flags}
+    ).filter(pl.Series(tape[c.CORRECTION] <= 1))
     sets_close, sets_high = (pl.col("flags") & bit != 0 for bit in (c.OPEN_CLOSE, c.HIGH_LOW))
     counts = pl.col("flags") & c.VOLUME != 0
     expected = (
@@ -107,8 +106,8 @@ def test_minute_bars_equal_a_group_by(seed: int, price: int, halt: bool) -> None
 @given(seed=st.integers(0, 2**63), trades=st.integers(0, 2_000))
 def test_tape_is_ordered_whatever_the_seed(seed: int, trades: int) -> None:
     tape = _print(_plan(trades), seed)
-    assert (np.diff(tape[t.SIP]) >= 0).all() and (np.diff(tape[t.SEQUENCE]) > 0).all()
-    assert (tape[t.PRICE] > 0).all()
+    assert (np.diff(tape[c.SIP]) >= 0).all() and (np.diff(tape[c.SEQUENCE]) > 0).all()
+    assert (tape[c.PRICE] > 0).all()
     assert tape.shape[1] < 4 * trades + 20
 
 
@@ -123,8 +122,8 @@ def _changes(seed: int) -> np.ndarray:
     """Changes of price in the direction of the change before; jitter of sub-pennies removed."""
     plan = _plan(12_000, 0.6)
     tape = _print(plan, seed)
-    ordinary = tape[:, (tape[t.CODE] < c.AVERAGE)]
-    lattice = np.round(ordinary[t.PRICE] / 50.0) * 50
+    ordinary = tape[:, (tape[c.CODE] < c.AVERAGE)]
+    lattice = np.round(ordinary[c.PRICE] / 50.0) * 50
     changes = np.diff(lattice)
     changes = changes[changes != 0]
     return changes[1:] * np.sign(changes[:-1])
@@ -133,7 +132,7 @@ def _changes(seed: int) -> np.ndarray:
 def _martingale(column: str, value: float) -> tuple[float, float]:
     """Mean and standard error of the day's return over many days."""
     plan = _plan(3_000, 0.35, P_WILD=1, **{column: value})
-    changes = np.array([_print(plan, seed)[t.PRICE][-1] / 40_000 - 1 for seed in range(600)])
+    changes = np.array([_print(plan, seed)[c.PRICE][-1] / 40_000 - 1 for seed in range(600)])
     return float(changes.mean()), float(changes.std() / np.sqrt(len(changes)))
 
 
@@ -164,10 +163,10 @@ def test_no_print_is_beyond_the_band_in_force(price: int) -> None:
 
 def _check_bands(tape: np.ndarray, previous: float) -> None:
     second, total = 10**9, 0.0
-    inside = (tape[t.SIP] >= HOURS[1]) & (tape[t.SIP] < HOURS[2])
+    inside = (tape[c.SIP] >= HOURS[1]) & (tape[c.SIP] < HOURS[2])
     window: deque[tuple[int, float]] = deque()
     reference, moved = 0.0, 0
-    names = (t.SIP, t.PRICE, t.CODE, t.CORRECTION, t.PARTICIPANT)
+    names = (c.SIP, c.PRICE, c.CODE, c.CORRECTION, c.PARTICIPANT)
     for sip, price, code, correction, named in zip(
         *(tape[row][inside].tolist() for row in names), strict=True
     ):
@@ -192,7 +191,7 @@ def _check_bands(tape: np.ndarray, previous: float) -> None:
 
 
 def test_quiet_sessions_have_no_crosses_and_may_be_empty() -> None:
-    codes = [_print(_plan(6), seed)[t.CODE] for seed in range(10)]
+    codes = [_print(_plan(6), seed)[c.CODE] for seed in range(10)]
     assert not np.isin(np.concatenate(codes), [c.OPENING, c.CLOSING]).any()
     assert _print(_plan(0), 1).shape[1] <= 1
 
