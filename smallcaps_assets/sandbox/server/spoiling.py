@@ -197,7 +197,7 @@ class FaultyApp:
             headers = {k.decode(): v.decode() for k, v in scope["headers"] if k in _LOGGED}
             kind = "" if fault is None else fault.kind
             row = Served(scope["method"], scope["path"], shown, status, kind, headers)
-            self._log.add(row)
+            self._log.append(row)
 
     async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _refusal(fault)

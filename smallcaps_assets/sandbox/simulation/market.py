@@ -7,7 +7,6 @@ frames under the symbols of their days. Everything is made on demand and kept wi
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import cached_property
@@ -16,40 +15,27 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.market.calendar import LAST_DAY, session_hours, sessions
+from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
-from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError
+from smallcaps_assets.sandbox.config import SandboxConfig
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import frames
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.actions import (
-    ANNOUNCED,
-    Dividend,
     Split,
-    make_dividends,
-    make_splits,
 )
-from smallcaps_assets.sandbox.simulation.companies import Listing, make_listings
+from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.facts import SimulatedFacts
 from smallcaps_assets.sandbox.simulation.finra import short_volume_frame
-from smallcaps_assets.sandbox.simulation.plan import Calendar, Kind
 from smallcaps_assets.sandbox.simulation.quotes import ROWS as QUOTE_ROWS
 from smallcaps_assets.sandbox.simulation.quotes import quote_rows
 from smallcaps_assets.sandbox.simulation.reference import ReferenceTables
-from smallcaps_assets.sandbox.simulation.tapes import Chain, TapeBook
+from smallcaps_assets.sandbox.simulation.tapes import Chain, Tapes
 
 WORKERS = 4
 STREAM_OFFERING = 306
-MINIMUM_SESSIONS = 3
-
-
-def _hours(days: Sequence[date]) -> np.ndarray:
-    rows = [session_hours(d) for d in days]
-    return np.array(
-        [[h.premarket_open, h.open, h.close, h.postmarket_close] for h in rows], dtype=np.int64
-    )
 
 
 def _midnight(day: date) -> int:
@@ -57,26 +43,12 @@ def _midnight(day: date) -> int:
     return session_hours(day).premarket_open - 4 * 3600 * 1_000_000_000
 
 
-class SimulatedMarket:
+class SimulatedMarket(Tapes):
     """Implements Market. Deterministic from the configuration; kinds "simulated" and "placebo"."""
 
     def __init__(self, config: SandboxConfig) -> None:
-        self.config = config
-        days = sessions(config.start, config.end)
-        if len(days) < MINIMUM_SESSIONS:
-            raise SandboxConfigError(
-                f"{config.start} to {config.end} has {len(days)} sessions, at least "
-                f"{MINIMUM_SESSIONS} are needed; choose a later end"
-            )
-        announced = min(config.end + 2 * ANNOUNCED, LAST_DAY)
-        seasons = len(sessions(config.start, announced)) // config.season + 1
-        planned = sessions(config.start, LAST_DAY)[: seasons * config.season]
-        self.calendar = Calendar(planned, _hours(planned), config.season)
-        self.sessions = days
-        self._index = {day: s for s, day in enumerate(days)}
-        first = self.calendar.seasons[0]
-        self.planned_listings = make_listings(config.seed, config.tickers, first)
-        known = (listing.known_on(days[-1]) for listing in self.planned_listings)
+        super().__init__(config)
+        known = (listing.known_on(self.sessions[-1]) for listing in self.planned_listings)
         self.listings = [listing for listing in known if listing is not None]
         self._frames: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
         self._minutes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(4096)
@@ -101,7 +73,7 @@ class SimulatedMarket:
 
     def offerings(self, listing: Listing) -> list[tuple[date, float]]:
         """Days of a listing's offerings, and new shares per share of before: 15 to 40 %."""
-        found = self._book.chain(listing).events.items()
+        found = self.chain(listing).events.items()
         days = [self.sessions[s] for s, e in found if (e[:, t.E_KIND] == t.OFFERING).any()]
         seed = self.config.seed
         draws = [uniform(seed, STREAM_OFFERING, listing.number, d.toordinal()) for d in days]
@@ -109,7 +81,7 @@ class SimulatedMarket:
 
     def resumption(self, listing: Listing, day: date) -> int:
         """When a halt that outlasts its session ends, in UTC ns; 0 while nobody can know."""
-        chain = self._book.chain(listing)
+        chain = self.chain(listing)
         later = range(self._index[day] + 1, chain.first + len(chain.starts))
         open_on = (s for s in later if chain.plans[s - chain.first][t.P_TRADES] > 0.0)
         return next((int(self.calendar.hours[s][0]) for s in open_on), 0)
@@ -119,32 +91,6 @@ class SimulatedMarket:
         """All splits that are decided, published or not: one is the evening before."""
         newest = self.following or self.sessions[-1]
         return [split for split in self._splits if split.day <= newest]
-
-    @cached_property
-    def _splits(self) -> list[Split]:
-        return make_splits(self.config.seed, self.planned_listings, self.calendar.seasons)
-
-    @cached_property
-    def _dividends(self) -> list[Dividend]:
-        return make_dividends(self.config.seed, self.planned_listings, self.calendar.seasons)
-
-    @cached_property
-    def _book(self) -> TapeBook:
-        splits, dividends = self._splits, self._dividends
-        return TapeBook(
-            *(self.config, self.planned_listings, self.calendar, splits, dividends),
-            len(self.sessions),
-        )
-
-    @property
-    def wild_days(self) -> dict[tuple[int, int], Kind]:
-        """(listing number, session index) -> kind of day, of those that have been."""
-        wild, count = self._book.wild_days, len(self.sessions)
-        return {place: kind for place, kind in wild.items() if place[1] < count}
-
-    def tape(self, listing: Listing, day: date) -> np.ndarray:
-        """The tape of one ticker-session, int64[ROWS, n]; rows as in tape.py."""
-        return self._book.tape(listing, self._index[day])
 
     def listing_of(self, ticker: str, day: date) -> Listing | None:
         """The listing that a ticker string means on a day."""
@@ -168,7 +114,7 @@ class SimulatedMarket:
         with self._bars_lock:
             if self._bars is None:
                 with ThreadPoolExecutor(WORKERS) as pool:
-                    chains = list(pool.map(self._book.chain, self.listings))
+                    chains = list(pool.map(self.chain, self.listings))
                 self._bars = self._stack(chains)
             return self._bars
 
@@ -208,7 +154,7 @@ class SimulatedMarket:
         return pl.concat(parts).sort("window_start")
 
     def _stack_one(self, listing: Listing) -> pl.DataFrame:
-        chain = self._book.chain(listing)
+        chain = self.chain(listing)
         days = self.sessions[chain.first : chain.first + len(chain.starts)]
         rows = chain.bars.copy()
         rows[:, b.B_START] = [_midnight(d) for d in days]
@@ -304,7 +250,7 @@ class SimulatedMarket:
     def events(self, listing: Listing, day: date) -> np.ndarray:
         """Halts, shocks and offerings of a ticker-session, rows as in tape.py."""
         none = np.zeros((0, t.EVENT), dtype=np.int64)
-        return self._book.chain(listing).events.get(self._index[day], none)
+        return self.chain(listing).events.get(self._index[day], none)
 
     @cached_property
     def all_events(self) -> list[tuple[Listing, date, np.ndarray]]:
@@ -313,27 +259,19 @@ class SimulatedMarket:
         return [
             (listing, self.sessions[s], rows)
             for listing in self.listings
-            for s, rows in sorted(self._book.chain(listing).events.items())
+            for s, rows in sorted(self.chain(listing).events.items())
         ]
 
     def plan(self, listing: Listing, day: date) -> np.ndarray:
         """The plan of a ticker-session, as in tape.py."""
-        chain = self._book.chain(listing)
+        chain = self.chain(listing)
         return chain.plans[self._index[day] - chain.first]
 
     def prior_close(self, listing: Listing, day: date) -> float:
         """The regular close before a session, in 1e-4 dollars of that session."""
-        chain, plan = self._book.chain(listing), self.plan(listing, day)
+        chain, plan = self.chain(listing), self.plan(listing, day)
         close = float(chain.starts[self._index[day] - chain.first, 1])
         return close * plan[t.P_PRICE_FACTOR] - plan[t.P_DIVIDEND] * 10_000.0
-
-    def hours(self, day: date) -> np.ndarray:
-        """Premarket open, open, close and postmarket close in UTC ns."""
-        return self.calendar.hours[self._index[day]]
-
-    def printed(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
-        """Tape and trace (the state of each minute) of a ticker-session, rows as in tape.py."""
-        return self._book.printed(listing, self._index[day])
 
     def quote_rows(self, ticker: str, day: date) -> np.ndarray:
         """Quotes of a ticker-session, rows as in quotes.py; none where it is not traded."""
@@ -352,7 +290,7 @@ class SimulatedMarket:
 
     def _close_before(self, listing: Listing, day: date) -> float:
         """Last close on or before a day; the first price when there is none."""
-        chain = self._book.chain(listing)
+        chain = self.chain(listing)
         days = self.sessions[chain.first : chain.first + len(chain.starts)]
         closes = [r[b.B_CLOSE] for d, r in zip(days, chain.bars, strict=True) if d <= day]
         return next((float(c) / 10_000 for c in reversed(closes) if c), listing.first_price)

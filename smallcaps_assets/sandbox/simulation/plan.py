@@ -13,6 +13,7 @@ and nothing that is known tilts a price.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,7 +24,7 @@ import numpy as np
 from smallcaps_assets.sandbox.randomness import mix, uniform, uniforms
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split
-from smallcaps_assets.sandbox.simulation.companies import Listing, sector
+from smallcaps_assets.sandbox.simulation.companies import SECTORS, Listing, sector
 
 STREAM_WILD, STREAM_DAY, STREAM_TAPE, STREAM_MARKET, STREAM_END = 301, 302, 303, 304, 305
 WILD_SHARE = 0.0185  # of all ticker-sessions have a catalyst
@@ -79,8 +80,10 @@ class Actions:
 
 def active_sessions(listing: Listing, calendar: Calendar) -> tuple[int, int]:
     """Half-open range of session indexes on which a listing trades."""
-    inside = [i for i, d in enumerate(calendar.days) if listing.ticker_on(d) is not None]
-    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+    days, last = calendar.days, listing.last_day
+    first = bisect_left(days, listing.listed)
+    stop = len(days) if last is None else bisect_right(days, last)
+    return (first, stop) if first < stop else (0, 0)
 
 
 def _candidates(
@@ -144,14 +147,16 @@ def market_moves(seed: int, calendar: Calendar) -> np.ndarray:
     return moves
 
 
-def _common_moves(seed: int, listing: Listing, calendar: Calendar) -> np.ndarray:
-    """The part of a listing's nights that it shares with the market and its sector."""
-    own = mix(seed, STREAM_MARKET, 2, sector(seed, listing.number))
-    shared = market_moves(seed, calendar) + SECTOR_DEVIATION * _normals(own, calendar.ordinals)
-    return shared * min(1.0, listing.volatility / 0.02) * (0.0 if listing.is_test else 1.0)
+def common_moves(seed: int, calendar: Calendar) -> np.ndarray:
+    """What the nights of each sector's listings share: float64[SECTORS, sessions]."""
+    keys = (mix(seed, STREAM_MARKET, 2, number) for number in range(SECTORS))
+    own = np.array([_normals(key, calendar.ordinals) for key in keys])
+    return market_moves(seed, calendar) + SECTOR_DEVIATION * own
 
 
-def _ordinary_days(seed: int, listing: Listing, calendar: Calendar) -> np.ndarray:
+def _ordinary_days(
+    seed: int, listing: Listing, calendar: Calendar, common: np.ndarray
+) -> np.ndarray:
     """Plans of quiet and busy days."""
     plans = np.zeros((len(calendar.days), t.PLAN))
     key = mix(seed, STREAM_DAY, listing.number)
@@ -159,12 +164,14 @@ def _ordinary_days(seed: int, listing: Listing, calendar: Calendar) -> np.ndarra
     busy = uniforms(mix(key, 10), ordinals) < (0.0 if listing.is_test else 0.07)
     level = _lognormal(_normals(mix(key, 11), ordinals), 0.30) * np.where(busy, 3.2, 1.0)
     length = (calendar.hours[:, 2] - calendar.hours[:, 1]) / (390.0 * t.MINUTE)
-    own = 0.3 * listing.volatility * _normals(mix(key, 12), ordinals)
+    gaps = 0.3 * listing.volatility * _normals(mix(key, 12), ordinals)
+    if not listing.is_test:
+        gaps += min(1.0, listing.volatility / 0.02) * common[sector(seed, listing.number)]
     plans[:, t.P_TRADES] = listing.daily_trades * level * length
     plans[:, t.P_PREMARKET] = 0.03
     plans[:, t.P_POSTMARKET] = 0.02
     plans[:, t.P_SIGMA] = listing.volatility * np.where(busy, 1.8, 1.0)
-    plans[:, t.P_GAP] = own + _common_moves(seed, listing, calendar)
+    plans[:, t.P_GAP] = gaps
     plans[:, [t.P_SHOCK_MINUTE, t.P_HALT]] = -1.0
     plans[:, [t.P_PRICE_FACTOR, t.P_SIZE_FACTOR]] = 1.0
     plans[:, t.P_PRIMARY] = _EXCHANGE_IDS.get(listing.primary_exchange, 12)
@@ -242,14 +249,16 @@ def make_plans(
     calendar: Calendar,
     actions: Actions,
     wild: dict[int, Kind],
+    common: np.ndarray,
     edge: float,
     trades_scale: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(plans[sessions, PLAN], seeds[sessions]) of one listing over all sessions.
 
-    edge: scale of all that tilts a price by what is known; 0 for the placebo market.
+    common: as `common_moves`. edge: scale of all that tilts a price by what is known; 0 for the
+    placebo market.
     """
-    plans = _ordinary_days(seed, listing, calendar)
+    plans = _ordinary_days(seed, listing, calendar, common)
     for s, kind in sorted(wild.items()):
         day = calendar.days[s].toordinal()
         u = [uniform(seed, STREAM_WILD, listing.number, day, 10 + k) for k in range(16)]
