@@ -1,6 +1,6 @@
 """What a market knows beside prices: quotes, news, figures, float and short interest.
 
-Puts together, for the simulated market, what quotes.py, news.py, statements.py and short_tables.py
+Puts together, for the simulated market, what quotes.py, news.py, statements.py and finra.py
 make. Shapes of answers belong to the routes.
 """
 
@@ -28,9 +28,9 @@ from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.edgar import make_submissions
 from smallcaps_assets.sandbox.simulation.fails import fails_text, published_halves
+from smallcaps_assets.sandbox.simulation.finra import short_interest_rows, short_volume_rows
 from smallcaps_assets.sandbox.simulation.halts import halt_rows
 from smallcaps_assets.sandbox.simulation.quotes import quote_frame
-from smallcaps_assets.sandbox.simulation.short_tables import short_interest_rows, short_volume_rows
 from smallcaps_assets.sandbox.simulation.statements import make_filings
 
 if TYPE_CHECKING:

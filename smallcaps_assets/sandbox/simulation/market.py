@@ -7,6 +7,7 @@ frames under the symbols of their days. Everything is made on demand and kept wi
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import cached_property
@@ -15,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxConfig
 from smallcaps_assets.sandbox.market import Row
@@ -23,24 +23,17 @@ from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import frames
 from smallcaps_assets.sandbox.simulation import tape as t
-from smallcaps_assets.sandbox.simulation.actions import (
-    Split,
-)
+from smallcaps_assets.sandbox.simulation.actions import Split
 from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.facts import SimulatedFacts
 from smallcaps_assets.sandbox.simulation.finra import short_volume_frame
 from smallcaps_assets.sandbox.simulation.quotes import ROWS as QUOTE_ROWS
 from smallcaps_assets.sandbox.simulation.quotes import quote_rows
 from smallcaps_assets.sandbox.simulation.reference import ReferenceTables
-from smallcaps_assets.sandbox.simulation.tapes import Chain, Tapes
+from smallcaps_assets.sandbox.simulation.tapes import Tapes
 
 WORKERS = 4
 STREAM_OFFERING = 306
-
-
-def _midnight(day: date) -> int:
-    """Midnight in New York on the day of a session: four hours before the premarket."""
-    return session_hours(day).premarket_open - 4 * 3600 * 1_000_000_000
 
 
 class SimulatedMarket(Tapes):
@@ -114,27 +107,33 @@ class SimulatedMarket(Tapes):
         with self._bars_lock:
             if self._bars is None:
                 with ThreadPoolExecutor(WORKERS) as pool:
-                    chains = list(pool.map(self.chain, self.listings))
-                self._bars = self._stack(chains)
+                    list(pool.map(self.chain, self.listings))
+                self._bars = self._stack(self.listings).sort("session", "ticker")
             return self._bars
 
-    def _stack(self, chains: list[Chain]) -> pl.DataFrame:
-        names: list[str] = []
-        indexes: list[np.ndarray] = []
-        for listing, chain in zip(self.listings, chains, strict=True):
-            span = range(chain.first, chain.first + len(chain.starts))
-            names.extend(listing.ticker_on(self.sessions[s]) or "" for s in span)
-            indexes.append(np.arange(span.start, span.stop))
+    def _stack(self, listings: Sequence[Listing]) -> pl.DataFrame:
+        """Daily bars of at least one listing."""
+        chains = [self.chain(listing) for listing in listings]
+        spans = [range(chain.first, chain.first + len(chain.starts)) for chain in chains]
+        session = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+        names = [
+            listing.ticker_on(self.sessions[s]) or ""
+            for listing, span in zip(listings, spans, strict=True)
+            for s in span
+        ]
         rows = np.concatenate([chain.bars for chain in chains])
         extras = np.concatenate([chain.extras for chain in chains])
-        session = np.concatenate(indexes)
-        midnights = np.array([_midnight(d) for d in self.sessions], dtype=np.int64)
-        rows[:, b.B_START] = midnights[session]
+        rows[:, b.B_START] = self._midnights[session]
         frame = frames.bar_frame(pl.Series(names, dtype=pl.String), rows, extras[:, 0])
-        frame = frame.with_columns(
-            pl.Series("session", session), pl.Series("off_exchange", extras[:, 1] / 1e6)
+        off_exchange = pl.Series("off_exchange", extras[:, 1] / 1e6)
+        return frame.with_columns(pl.Series("session", session), off_exchange).filter(
+            pl.col("open") > 0
         )
-        return frame.filter(pl.col("open") > 0).sort("session", "ticker")
+
+    @cached_property
+    def _midnights(self) -> np.ndarray:
+        """Midnight in New York before each session, which is four hours before its premarket."""
+        return self.calendar.hours[: len(self.sessions), 0] - 4 * 60 * t.MINUTE
 
     def daily_bars(self, day: date) -> pl.DataFrame:
         if day not in self._index:
@@ -144,22 +143,13 @@ class SimulatedMarket(Tapes):
 
     def daily_bars_of(self, ticker: str, start: date, end: date) -> pl.DataFrame:
         """Only the chains of this ticker's listings are run."""
-        parts = [frames.empty_bars()]
-        for listing in self.reference.by_ticker.get(ticker, ()):
-            frame = self._stack_one(listing)
-            inside = (pl.col("ticker") == ticker) & pl.col("window_start").is_between(
-                _day_ns(start), _day_ns(end) + 86_400 * 1_000_000_000 - 1
-            )
-            parts.append(frame.filter(inside))
-        return pl.concat(parts).sort("window_start")
-
-    def _stack_one(self, listing: Listing) -> pl.DataFrame:
-        chain = self.chain(listing)
-        days = self.sessions[chain.first : chain.first + len(chain.starts)]
-        rows = chain.bars.copy()
-        rows[:, b.B_START] = [_midnight(d) for d in days]
-        names = pl.Series([listing.ticker_on(d) for d in days], dtype=pl.String)
-        return frames.bar_frame(names, rows, chain.extras[:, 0]).filter(pl.col("open") > 0)
+        listings = self.reference.by_ticker.get(ticker)
+        if listings is None:
+            return frames.empty_bars()
+        day = pl.col("window_start").cast(pl.Datetime("ns")).dt.date()
+        inside = (pl.col("ticker") == ticker) & day.is_between(start, end)
+        bars = self._stack(listings).filter(inside)
+        return bars.drop("session", "off_exchange").sort("window_start")
 
     def _minute_arrays(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
         tape = self.tape(listing, day)
@@ -309,7 +299,3 @@ class SimulatedMarket(Tapes):
 
     def flat_file(self, data_set: str, day: date) -> Path | None:
         return None
-
-
-def _day_ns(day: date) -> int:
-    return (day.toordinal() - date(1970, 1, 1).toordinal()) * 86_400 * 1_000_000_000

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Calendar:
         firsts = range(0, len(self.days), self.season)
         return [list(self.days[first : first + self.season]) for first in firsts]
 
-    @property
+    @cached_property
     def ordinals(self) -> np.ndarray:
         return np.array([d.toordinal() for d in self.days], dtype=np.uint64)
 

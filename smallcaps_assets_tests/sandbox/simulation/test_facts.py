@@ -14,8 +14,8 @@ from smallcaps_assets.domain.market.calendar import is_session, session_hours, s
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SimulatedMarket
 from smallcaps_assets.sandbox.market import Filing
 from smallcaps_assets.sandbox.simulation import tape as t
+from smallcaps_assets.sandbox.simulation.finra import settlement_dates
 from smallcaps_assets.sandbox.simulation.quotes import SHARES_FROM, quote_frame, quote_rows
-from smallcaps_assets.sandbox.simulation.short_tables import settlement_dates
 from smallcaps_assets_tests.sandbox.conftest import Client
 
 DAY = date(2024, 12, 3)
