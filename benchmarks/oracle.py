@@ -67,6 +67,7 @@ MODEL: dict[str, Any] = {
     "verbosity": -1,
     "seed": 1,
     "deterministic": True,
+    "n_jobs": 1,
 }
 
 

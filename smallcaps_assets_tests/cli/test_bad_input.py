@@ -408,8 +408,9 @@ def test_oracle_without_a_dataset_is_refused(folder: Path) -> None:
     assert "is empty; fill it" in refusal("oracle", command="sandbox")
 
 
-def test_edge_below_zero_is_refused() -> None:
+def test_edge_below_zero_and_unknown_settings_of_quotes_are_refused() -> None:
     assert "sandbox.edge" in refusal("--set", "sandbox.edge=-1", command="sandbox")
+    assert "sandbox.quote_width" in refusal("--set", "sandbox.quote_width=2", command="sandbox")
 
 
 def test_port_that_is_taken_is_refused_before_anything_starts() -> None:

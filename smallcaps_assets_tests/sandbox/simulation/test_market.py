@@ -360,10 +360,13 @@ def test_shares_are_whole_before_and_fractional_in_the_fractional_era() -> None:
 
 
 def test_trades_scale_scales_trades() -> None:
+    """The plans by the factor itself; what is printed of them is drawn."""
     days = {"tickers": 20, "start": date(2024, 10, 1), "end": date(2024, 10, 4)}
     one, two = (SimulatedMarket(SandboxConfig(**days, trades_scale=x)) for x in (1.0, 2.0))
-    counts = [m.session_trades(date(2024, 10, 2)).height for m in (one, two)]
-    assert counts[1] == pytest.approx(2 * counts[0], rel=0.15)
+    plans = [m.chain(m.listings[0]).plans[:, t.P_TRADES] for m in (one, two)]
+    assert (plans[1] == 2 * plans[0]).all()
+    counts = [sum(m.daily_bars(d)["transactions"].sum() for d in m.sessions) for m in (one, two)]
+    assert counts[1] == pytest.approx(2 * counts[0], rel=0.1)
 
 
 def test_short_volume_is_below_the_off_exchange_volume(market: SimulatedMarket) -> None:
