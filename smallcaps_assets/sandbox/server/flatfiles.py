@@ -58,11 +58,11 @@ def parse_key(key: str) -> FileId | None:
 def csv_text(market: Market, identity: FileId, version: int = 0) -> bytes:
     """The uncompressed file. `version` counts replacements; each changes the last row a little."""
     if identity.data_set == "trades_v1":
-        frame = market.session_trades(identity.day).select(TRADE_SCHEMA)
+        frame = market.session_trades(identity.day).select(list(TRADE_SCHEMA))
         frame = frame.with_columns(pl.col("trf_id", "trf_timestamp").fill_null(0))
         column = "size"
     elif identity.data_set == "quotes_v1":
-        frame = market.facts.session_quotes(identity.day).select(QUOTE_SCHEMA)
+        frame = market.facts.session_quotes(identity.day).select(list(QUOTE_SCHEMA))
         frame = frame.with_columns(pl.selectors.numeric().fill_null(0))
         column = "ask_size"
     else:

@@ -243,7 +243,11 @@ def _cast(seed: int, days: list[date]) -> list[Listing]:
             (Symbol("RVSP", long_ago),),
             {"traits": frozenset({"unpublished_split"}), "first_price": 1.35} | _QUIET,
         ),
-        (build[6], (Symbol("SPDV", long_ago),), {"traits": frozenset({"special_dividend"})}),
+        (
+            build[6],
+            (Symbol("SPDV", long_ago),),
+            {"traits": frozenset({"special_dividend"})} | _QUIET,
+        ),
         (build[7], (Symbol("FWSP", long_ago),), {"traits": frozenset({"forward_split"})}),
         (build[8], (Symbol("GONE", long_ago, days[0] - timedelta(90)),), dict(_QUIET)),
     ]

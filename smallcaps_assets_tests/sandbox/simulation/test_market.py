@@ -447,16 +447,14 @@ def test_market_tells_what_is_known_at_its_end(long_market: SimulatedMarket, end
     known = [row for row in long_market.dividends() if row["declaration_date"] <= str(end)]
     assert market.dividends() == known
     moment = datetime.fromtimestamp(evening / 1e9, UTC)
-    news = [row for row in two.news() if datetime.fromisoformat(row["published_utc"]) <= moment]
-    assert one.news() == news
-    assert one.submissions() == [x for x in two.submissions() if x.accepted.date() <= end]
-    assert one.filings() == [x for x in two.filings() if x.head["filing_date"] <= str(end)]
-    dates = {row["settlement_date"] for row in one.short_interest()}
-    assert one.short_interest() == [
-        x for x in two.short_interest() if x["settlement_date"] in dates
-    ]
-    assert [one.fails(half) for half in one.fails_halves()] == [
-        two.fails(half) for half in one.fails_halves()
+    news = [row for row in two.news if datetime.fromisoformat(row["published_utc"]) <= moment]
+    assert one.news == news
+    assert one.submissions == [x for x in two.submissions if x.accepted.date() <= end]
+    assert one.filings == [x for x in two.filings if x.head["filing_date"] <= str(end)]
+    dates = {row["settlement_date"] for row in one.short_interest}
+    assert one.short_interest == [x for x in two.short_interest if x["settlement_date"] in dates]
+    assert [one.fails(half) for half in one.fails_halves] == [
+        two.fails(half) for half in one.fails_halves
     ]
     assert market.tickers(None, True) == long_market.tickers(end, True)
     assert market.tickers(date(2025, 6, 2), True) == [

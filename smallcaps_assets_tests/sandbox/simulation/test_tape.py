@@ -113,11 +113,11 @@ def test_tape_is_ordered_whatever_the_seed(seed: int, trades: int) -> None:
 
 def test_prints_of_a_day_are_on_average_those_of_its_plan() -> None:
     """A day's number is drawn, since its activity comes in bursts."""
-    plan = _plan(1_500)
+    plan = _plan(6_000)
     counts = np.array([_print(plan, seed).shape[1] for seed in range(80)])
     wanted = plan[t.P_TRADES] * (1 + plan[t.P_PREMARKET] + plan[t.P_POSTMARKET])
     assert counts.std() / np.sqrt(len(counts)) < 0.05 * wanted
-    assert counts.mean() == pytest.approx(wanted, rel=0.12)
+    assert counts.mean() == pytest.approx(wanted, rel=0.1)
 
 
 def test_prices_move_back_by_one_or_on_by_a_mean_that_makes_up_for_it() -> None:
