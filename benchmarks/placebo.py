@@ -119,18 +119,22 @@ class Days:
 
 
 def market_rows(size: Size, seed: int) -> pl.DataFrame:
-    """Dataset rows of one placebo market; `known_N` and `rich_N` are the views' flags."""
+    """Dataset rows of one placebo market, as `rows_of`."""
     config = SandboxConfig(
         kind="placebo", seed=seed, tickers=size.tickers, pump_days=size.pump_days
     )
-    market = SimulatedMarket(config)
+    return rows_of(SimulatedMarket(config))
+
+
+def rows_of(market: SimulatedMarket) -> pl.DataFrame:
+    """Dataset rows of a market; `known_N` and `rich_N` are the views' flags."""
     days = session_tables(market)
     registries = [registry(days, change) for change in MIN_CHANGES]
     rows = dataset(market, days, registries[0])
     for number, chosen in enumerate(registries):
         rows = with_view(rows, chosen, number)
     flags = [f"{name}_{number}" for number in range(len(MIN_CHANGES)) for name in ("known", "rich")]
-    named = rows.with_columns(market=pl.lit(seed))
+    named = rows.with_columns(market=pl.lit(market.config.seed))
     return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURE_COLUMNS)
 
 

@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,6 +28,7 @@ from pydantic import (
     ValidationInfo,
     create_model,
     field_validator,
+    model_validator,
 )
 
 ENV_PREFIX = "SMALLCAPS_"
@@ -105,6 +106,9 @@ class MarketSettings(Section, frozen=True):
     )
 
 
+_SANDBOX_SPAN = timedelta(days=101)
+
+
 class SandboxSettings(Section, frozen=True):
     seed: int = Field(default=7, ge=0, description="seed of the simulated market")
     tickers: int = Field(
@@ -121,6 +125,9 @@ class SandboxSettings(Section, frozen=True):
     trades_scale: float = Field(
         default=1.0, gt=0, le=100, description="factor on the number of trades"
     )
+    edge: float = Field(
+        default=1.0, ge=0, le=10, description="scale of what can be foretold; 0 nothing, 3 easy"
+    )
     faults: tuple[str, ...] = Field(
         default=(), description="faults to inject, see the sandbox's grammar"
     )
@@ -129,6 +136,18 @@ class SandboxSettings(Section, frozen=True):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(v.strip() for v in value.split(";") if v) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _end_after_start(cls, values: Any) -> Any:
+        """A start without an end keeps the usual length."""
+        if isinstance(values, dict) and "start" in values and "end" not in values:
+            try:
+                start = date.fromisoformat(str(values["start"]))
+                return values | {"end": start + _SANDBOX_SPAN}
+            except (ValueError, OverflowError):
+                return values  # the field's own check says what is wrong
+        return values
 
 
 def _is_url(value: str) -> str:

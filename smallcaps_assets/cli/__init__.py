@@ -236,11 +236,15 @@ def export(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
+@click.argument("action", type=click.Choice(["serve", "oracle"]), default="serve")
 @click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
 @as_json
 def sandbox(**parameters: Any) -> None:
-    """Serve the embedded market on this machine, for your own clients."""
-    _exit("sandbox", "serve_sandbox", parameters)
+    """Serve the embedded market on this machine, for your own clients.
+
+    With oracle: the best that any model can reach on the dataset of a simulated lake.
+    """
+    _exit("sandbox", "run_sandbox", parameters)
 
 
 @main.command()

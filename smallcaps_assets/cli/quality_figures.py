@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -132,8 +131,9 @@ def _empties(lake: Lake, span: Span) -> pl.DataFrame:
 
 def _gaps(source: Source, span: Span) -> pl.DataFrame:
     """Of each table cut by date: expected, missing, and the missing ones as runs of neighbours."""
-    start, end = market_of(source.settings).span
-    partitions = Partitions(start, min(end, date.today()), source.settings.dataset.periods)
+    market = market_of(source.settings)
+    start, end = market.span
+    partitions = Partitions(start, min(end, market.last_day), source.settings.dataset.periods)
     found = []
     for name, table in TABLES.items():
         if table.partitioning in (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD):

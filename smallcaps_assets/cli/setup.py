@@ -194,7 +194,7 @@ def check_port(port: int, least: int) -> None:
 def stored_lake(settings: Settings) -> Lake:
     """The lake of a command that reads. Raises LakeError without one, or for another market."""
     lake = existing_lake(settings.lake.root)
-    check_lake(settings)
+    check_identity(settings.lake.root, market_of(settings).identity, reads_only=True)
     return lake
 
 

@@ -59,8 +59,9 @@ def status_rows(
     settings: Settings, lake: Lake, instance: dg.DagsterInstance, empties: Sequence[Empty]
 ) -> list[StatusRow]:
     """One row for each table of the graph."""
-    start, end = market_of(settings).span
-    partitions = Partitions(start, min(end, date.today()), settings.dataset.periods)
+    market = market_of(settings)
+    start, end = market.span
+    partitions = Partitions(start, min(end, market.last_day), settings.dataset.periods)
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
     absent = market_of(settings).absent_tables

@@ -1,16 +1,20 @@
-"""How well scores tell rises from falls, and how sure that is when rows come in clusters.
+"""How well scores tell rises from falls, how sure that is, and what of an oracle's edge they reach.
 
-Holds the area under the ROC curve, its standard error over clusters, blocks of whole sessions, and
-a plain cross-fitted logistic regression: enough to ask whether rows hold an edge at all. Splitters
-that purge and embargo belong to the cross-validation, models to trade with are no part of this
-package.
+Holds the area under the ROC curve, its standard error over clusters, a model's share of an oracle,
+blocks of whole sessions, and a plain cross-fitted logistic regression: enough to ask whether rows
+hold an edge at all. Splitters that purge and embargo belong to the cross-validation, models to
+trade with are no part of this package.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+ENOUGH_DEVIATIONS = 3.0
+"""Standard errors by which an oracle's edge has to stand out, and a leak does."""
 MAX_NEWTON_STEPS = 50
 NEWTON_TOLERANCE = 1e-8
 MAX_DEVIATIONS = 5.0
@@ -24,7 +28,26 @@ class EvaluationError(ValueError):
     """Scores or targets that can't be judged."""
 
 
-# Area under the curve ----------------------------------------------------------------------------
+@dataclass(frozen=True)
+class OracleShare:
+    """A model beside an oracle on the same rows; areas under the ROC curve.
+
+    share: (auc - 0.5) / (oracle_auc - 0.5), `low` and `high` the bounds of its 95 % interval; all
+    three are None where the oracle's own edge is under three standard errors. difference: auc -
+    oracle_auc, with its standard error. is_leak: it is above three of them: the model knows what
+    nobody could.
+    """
+
+    auc: float
+    oracle_auc: float
+    share: float | None
+    low: float | None
+    high: float | None
+    difference: float
+    difference_error: float
+    is_leak: bool
+
+
 def auc(scores: ArrayLike, is_positive: ArrayLike) -> float:
     """Probability that a positive row scores above a negative one; a tie counts half.
 
@@ -46,17 +69,88 @@ def clustered_standard_error(
     memory, no random numbers. Raises EvaluationError with fewer than two clusters.
     """
     values, positive = _judged(scores, is_positive)
+    return _spread(_influence(values, positive, _members(clusters, values.size)))
+
+
+def share_of_oracle(
+    scores: ArrayLike,
+    oracle: ArrayLike,
+    is_positive: ArrayLike,
+    clusters: ArrayLike,
+    draws: int = 1_000,
+    seed: int = 0,
+) -> OracleShare:
+    """What of an oracle's edge a model reaches, and whether it reaches more than there is.
+
+    scores, oracle: P(> 0), or anything that orders rows like it, by the model and by the oracle.
+    The interval is that of a bootstrap over whole clusters, the standard error of the difference
+    that of `clustered_standard_error` on paired rows. Raises EvaluationError as those do.
+    """
+    values, positive = _judged(scores, is_positive)
+    best, _ = _judged(oracle, is_positive)
+    members = _members(clusters, positive.size)
+    parts = _influence(values, positive, members), _influence(best, positive, members)
+    areas = auc(values, positive), auc(best, positive)
+    error = _spread(parts[0] - parts[1])
+    difference = areas[0] - areas[1]
+    share = low = high = None
+    if areas[1] - 0.5 > ENOUGH_DEVIATIONS * _spread(parts[1]):
+        share = (areas[0] - 0.5) / (areas[1] - 0.5)
+        drawn = _drawn_shares(values, best, positive, members, draws, seed)
+        low, high = (float(bound) for bound in np.quantile(drawn, [0.025, 0.975]))
+    is_leak = difference > ENOUGH_DEVIATIONS * error
+    return OracleShare(*areas, share, low, high, difference, error, is_leak)
+
+
+def _drawn_shares(
+    values: np.ndarray,
+    best: np.ndarray,
+    positive: np.ndarray,
+    members: np.ndarray,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
+    """The share in each of some draws of as many clusters, with replacement."""
+    random = np.random.default_rng(seed)
+    count = int(members.max()) + 1
+    places = [np.unique(column, return_inverse=True)[1] for column in (values, best)]
+    shares = []
+    for _ in range(draws):
+        times = np.bincount(random.integers(count, size=count), minlength=count)[members]
+        edges = [_weighted_area(place, positive, times) - 0.5 for place in places]
+        shares.append(edges[0] / edges[1])
+    return np.array(shares)
+
+
+def _weighted_area(places: np.ndarray, positive: np.ndarray, times: np.ndarray) -> float:
+    """`auc` with each row counted some times; places: rank of each row's score, ties equal."""
+    ups = np.bincount(places, times * positive)
+    downs = np.bincount(places, times * ~positive)
+    below = np.cumsum(downs) - 0.5 * downs
+    return float(ups @ below / (ups.sum() * downs.sum()))
+
+
+def _members(clusters: ArrayLike, rows: int) -> np.ndarray:
+    """Number of each row's cluster, 0 and up."""
     names, members = np.unique(np.asarray(clusters), return_inverse=True)
-    if names.size < 2 or members.size != values.size:
+    if names.size < 2 or members.size != rows:
         raise EvaluationError(
             f"{names.size} clusters on {members.size} rows, expected at least 2 clusters and "
-            f"{values.size} rows; give every row the name of its cluster"
+            f"{rows} rows; give every row the name of its cluster"
         )
+    return members
+
+
+def _influence(values: np.ndarray, positive: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """By how much each cluster moves the area."""
     placements = _placements(values, positive)
     counts = np.where(positive, positive.sum(), (~positive).sum())
-    moved = (placements - placements[positive].mean()) / counts
-    sums = np.bincount(members, weights=moved, minlength=names.size)
-    return float(np.sqrt((sums**2).sum() * names.size / (names.size - 1)))
+    return np.bincount(members, (placements - placements[positive].mean()) / counts)
+
+
+def _spread(influence: np.ndarray) -> float:
+    """Standard error of a sum over clusters."""
+    return float(np.sqrt((influence**2).sum() * influence.size / (influence.size - 1)))
 
 
 def _judged(scores: ArrayLike, is_positive: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -81,12 +175,12 @@ def _placements(values: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Per positive the share of negatives below it, per negative that of positives above it."""
     above, below = np.sort(values[positive]), np.sort(values[~positive])
     placements = np.empty(values.size)
-    placements[positive] = _share_below(below, values[positive])
-    placements[~positive] = 1.0 - _share_below(above, values[~positive])
+    placements[positive] = share_below(below, values[positive])
+    placements[~positive] = 1.0 - share_below(above, values[~positive])
     return placements
 
 
-def _share_below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+def share_below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Share of `ordered` below each value, equal ones by half."""
     left = np.searchsorted(ordered, values, "left")
     right = np.searchsorted(ordered, values, "right")
@@ -187,4 +281,4 @@ def _scaled(table: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.nd
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Mean rank of each value as a share of the number of values."""
-    return _share_below(np.sort(values), values)
+    return share_below(np.sort(values), values)

@@ -25,19 +25,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class LakeIdentity:
-    """A market and the settings that define it; two lakes of one identity hold the same facts.
-
-    formerly: parameters under which earlier versions stored the same market.
-    """
+    """A market and the settings that define it; two lakes of one identity hold the same facts."""
 
     market: str
     parameters: dict[str, Any]
-    formerly: tuple[dict[str, Any], ...] = ()
 
-    def is_of(self, known: LakeIdentity) -> bool:
-        """Whether a lake that holds the market `known` holds this one."""
-        names = (self.parameters, *self.formerly)
-        return self.market == known.market and known.parameters in names
+    def is_like(self, known: LakeIdentity) -> bool:
+        """Whether a lake's market differs only in settings that one of the two has not."""
+        shared = self.parameters.keys() & known.parameters.keys() - {"generation"}
+        return self.market == known.market and all(
+            self.parameters[name] == known.parameters[name] for name in shared
+        )
 
     def describe(self) -> str:
         """One line for messages."""
@@ -91,13 +89,18 @@ def _check_seal(root: str | Path, data: bytes) -> None:
 
 
 def check_identity(
-    root: str | Path, identity: LakeIdentity
+    root: str | Path, identity: LakeIdentity, reads_only: bool = False
 ) -> tuple[LakeIdentity, dict[str, Any]] | None:
-    """What the lake holds, as `read_identity`. Raises LakeError when it is another market."""
+    """What the lake holds, as `read_identity`. Raises LakeError when it is another market.
+
+    reads_only: one that an earlier version made by the same settings is readable all the same.
+    """
     known = read_identity(root)
-    if known and not identity.is_of(known[0]):
+    if known and known[0] != identity and not (reads_only and identity.is_like(known[0])):
+        told = ", made by an earlier version of the simulation"
         raise LakeError(
-            f"lake {root} holds the market {known[0].describe()}, not {identity.describe()};"
+            f"lake {root} holds the market {known[0].describe()}"
+            f"{told if identity.is_like(known[0]) else ''}, not {identity.describe()};"
             " name another folder with --lake"
         )
     return known

@@ -38,24 +38,26 @@ class Partitions(MarketSpan):
             end_date=(self.end + timedelta(1)).isoformat(),
             timezone=_TIMEZONE,
             exclusions=["0 0 * * 6,0", *(_midnight(day) for day in closed)],
+            end_offset=self.ahead + 1 if self.ahead else 0,
         )
 
     @cached_property
     def half_months(self) -> dg.TimeWindowPartitionsDefinition:
         """Half-months from the 1st and from the 16th, the current one included."""
         first, end = half_month_of(self.start), _next_month(self.end)
-        return _calendar("0 0 1,16 * *", first, end, "%Y-%m-%d")
+        return self._calendar("0 0 1,16 * *", first, end, "%Y-%m-%d", 13)
 
     @cached_property
     def months(self) -> dg.TimeWindowPartitionsDefinition:
         """Calendar months, the current one included."""
-        return _calendar("0 0 1 * *", self.start.replace(day=1), _next_month(self.end), "%Y-%m")
+        first, end = self.start.replace(day=1), _next_month(self.end)
+        return self._calendar("0 0 1 * *", first, end, "%Y-%m", 28)
 
     @cached_property
     def years(self) -> dg.TimeWindowPartitionsDefinition:
         """Calendar years, the current one included."""
         first, end = date(self.start.year, 1, 1), date(self.end.year + 1, 1, 1)
-        return _calendar("0 0 1 1 *", first, end, "%Y")
+        return self._calendar("0 0 1 1 *", first, end, "%Y", 365)
 
     @cached_property
     def period_names(self) -> dg.StaticPartitionsDefinition:
@@ -75,6 +77,19 @@ class Partitions(MarketSpan):
             Partitioning.PERIOD: self.period_names,
         }[table.partitioning]
 
+    def _calendar(
+        self, begins: str, start: date, end: date, fmt: str, shortest: int
+    ) -> dg.TimeWindowPartitionsDefinition:
+        """Spans of at least `shortest` days that begin by a cron schedule, the current included."""
+        return dg.TimeWindowPartitionsDefinition(
+            cron_schedule=begins,
+            start=_midnight(start),
+            end=_midnight(end),
+            fmt=fmt,
+            timezone=_TIMEZONE,
+            end_offset=1 + self.ahead // shortest,
+        )
+
 
 def contiguous_blocks(wanted: Iterable[str], order: Sequence[str]) -> list[tuple[str, str]]:
     """First and last key of each run of wanted keys that stand together in `order`.
@@ -91,18 +106,6 @@ def contiguous_blocks(wanted: Iterable[str], order: Sequence[str]) -> list[tuple
         else:
             blocks.append([place, place])
     return [(order[first], order[last]) for first, last in blocks]
-
-
-def _calendar(begins: str, start: date, end: date, fmt: str) -> dg.TimeWindowPartitionsDefinition:
-    """Spans of the calendar that begin by a cron schedule, the current one included."""
-    return dg.TimeWindowPartitionsDefinition(
-        cron_schedule=begins,
-        start=_midnight(start),
-        end=_midnight(end),
-        fmt=fmt,
-        timezone=_TIMEZONE,
-        end_offset=1,
-    )
 
 
 def _midnight(day: date) -> datetime:

@@ -37,7 +37,10 @@ _SERVED_VARIABLE = "_SMALLCAPS_SERVED"
 VENDOR_HISTORY_START = date(2003, 9, 10)
 BESIDE_PRICES = ("short_data", "events", "fundamentals")
 """Groups of the feeds."""
-_SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale")
+_SANDBOX_IDENTITY = ("seed", "tickers", "start", "season", "pump_days", "trades_scale", "edge")
+MARKET_GENERATION = 2
+"""Grows when the same settings make another simulated market; lakes of an earlier one are kept
+apart from it."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Simulated(Market):
         """Where a simulated market ends is no part of it."""
         values = self.settings.sandbox.model_dump(mode="json")
         given = {field: values[field] for field in _SANDBOX_IDENTITY if values[field] is not None}
-        return LakeIdentity(self.name, given, _formerly(given))
+        return LakeIdentity(self.name, {"generation": MARKET_GENERATION, **given})
 
     def _sessions(self) -> list[date]:
         return sessions(self.settings.sandbox.start, self.settings.sandbox.end)
@@ -297,16 +300,6 @@ _KINDS: dict[str, type[Market]] = {
 def market_of(settings: Settings) -> Market:
     """The market of some settings."""
     return _KINDS[settings.market.name](settings)
-
-
-def _formerly(given: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The parameters of version 0.1.0, whose markets were planned up to their end: one season."""
-    kept = {name: value for name, value in given.items() if name != "season"}
-    days = sessions(date.fromisoformat(given["start"]), LAST_DAY)[: given["season"] + 1]
-    if len(days) <= given["season"]:
-        return ()
-    last, following = (day.toordinal() for day in days[-2:])
-    return tuple(kept | {"end": str(date.fromordinal(day))} for day in range(last, following))
 
 
 @shared

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Self
 
 from smallcaps_assets.domain.feeds.publication import half_month_of
-from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.domain.market.calendar import NEW_YORK, sessions
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import UNION, Period, Settings
 
 
 @dataclass(frozen=True)
 class MarketSpan:
-    """First and last session of a market, and the periods of its dataset."""
+    """First and last session of a market, and the periods of its dataset.
+
+    ahead: days that the last session lies after today: a simulated market may be in the future.
+    """
 
     start: date
     end: date
     periods: tuple[Period, ...]
+    ahead: int = 0
 
     @classmethod
     def of_market(cls, settings: Settings) -> Self:
         """The whole span of the market of some settings. Raises SettingsError when it has none."""
-        return cls(*market_of(settings).span, settings.dataset.periods)
+        market = market_of(settings)
+        ahead = max((market.last_day - datetime.now(NEW_YORK).date()).days, 0)
+        return cls(*market.span, settings.dataset.periods, ahead)
 
     def session_keys(self, start: date, end: date) -> list[str]:
         """Keys of the market's sessions in a date range, both ends inclusive."""

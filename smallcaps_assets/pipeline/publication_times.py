@@ -35,6 +35,6 @@ def newest_expected(table: str, span: MarketSpan, now: datetime) -> date | None:
 
 
 def _last(span: MarketSpan, day: date) -> date | None:
-    end = min(day, span.end)
+    end = min(day + timedelta(span.ahead), span.end)
     days = sessions(max(span.start, end - timedelta(14)), end) if end >= span.start else []
     return days[-1] if days else None

@@ -46,6 +46,9 @@ class SandboxConfig(BaseModel):
         int | None, Field(ge=0, description="wild ticker-sessions a season; None: by its size")
     ] = None
     trades_scale: Annotated[float, Field(gt=0, le=100, description="factor on trades")] = 1.0
+    edge: Annotated[
+        float, Field(ge=0, le=10, description="scale of what can be foretold; 0: nothing")
+    ] = 1.0
     recorded_dir: Annotated[Path | None, Field(description="folder of the recorded market")] = None
     faults: Annotated[tuple[str, ...], Field(description="see the grammar in faults.py")] = ()
     api_key: Annotated[str, Field(description="the key that the server accepts")] = DEFAULT_KEY

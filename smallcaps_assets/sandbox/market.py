@@ -6,6 +6,7 @@ those of the vendor's flat files plus what only REST carries (vwap, decimal_size
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -63,13 +64,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class FeedHalt:
-    """One halt; start and end in UTC nanoseconds."""
+    """One row of the feed of halts; instants in UTC nanoseconds, end 0 while it is unknown."""
 
     ticker: str
     name: str
     market: str
     start: int
     end: int
+    reason: str = "LUDP"
 
 
 BAR_SCHEMA: dict[str, Any] = {
@@ -116,61 +118,49 @@ QUOTE_SCHEMA: dict[str, Any] = {
 }
 
 
-class MarketFacts(Protocol):
-    """What a market knows beside bars, trades and reference data."""
+class MarketFacts:
+    """What a market knows beside bars, trades and reference data; this one knows nothing."""
 
-    @property
-    def snapshot_day(self) -> date | None:
-        """The session that snapshots show, at its end; None when they are cleared."""
-        ...
+    snapshot_day: date | None = None
+    """The session that snapshots show, at its end; None when they are cleared."""
+    news: Sequence[Row] = ()
+    """Rows of /v2/reference/news, ascending by published_utc."""
+    filings: Sequence[Filing] = ()
+    """Figures of companies, ascending by filing date."""
+    ratios: Sequence[Row] = ()
+    """Rows of /stocks/financials/v1/ratios, by ticker."""
+    free_float: Sequence[Row] = ()
+    """Rows of /stocks/vX/float, by ticker."""
+    short_interest: Sequence[Row] = ()
+    """Rows of /stocks/v1/short-interest, by settlement date and ticker."""
+    fails_halves: Sequence[date] = ()
+    """First days of the half-months whose fails-to-deliver are published."""
+    submissions: Sequence[Submission] = ()
+    """Filings with the SEC, by acceptance."""
 
     def quotes(self, ticker: str, day: date) -> pl.DataFrame:
         """QUOTE_SCHEMA, ascending by (sip_timestamp, sequence_number)."""
-        ...
+        return pl.DataFrame(schema=QUOTE_SCHEMA)
 
-    def news(self) -> list[Row]:
-        """Rows of /v2/reference/news, ascending by published_utc."""
-        ...
-
-    def filings(self) -> list[Filing]:
-        """Figures of companies, ascending by filing date."""
-        ...
-
-    def ratios(self) -> list[Row]:
-        """Rows of /stocks/financials/v1/ratios, by ticker."""
-        ...
-
-    def free_float(self) -> list[Row]:
-        """Rows of /stocks/vX/float, by ticker."""
-        ...
-
-    def short_interest(self) -> list[Row]:
-        """Rows of /stocks/v1/short-interest, by settlement date and ticker."""
-        ...
+    def session_quotes(self, day: date) -> pl.DataFrame:
+        """QUOTE_SCHEMA, all tickers of a session: the quotes flat file."""
+        return pl.DataFrame(schema=QUOTE_SCHEMA)
 
     def short_volume(self, day: date) -> list[Row]:
         """Rows of /stocks/v1/short-volume of a day, by ticker."""
-        ...
-
-    def fails_halves(self) -> list[date]:
-        """First days of the half-months whose fails-to-deliver are published."""
-        ...
+        return []
 
     def fails(self, half: date) -> str:
         """The text of such a file."""
-        ...
-
-    def submissions(self) -> list[Submission]:
-        """Filings with the SEC, by acceptance."""
-        ...
+        return ""
 
     def submissions_of(self, cik: str) -> list[Submission]:
-        """Those of one company, by acceptance."""
-        ...
+        """Filings of one company, by acceptance."""
+        return []
 
     def halts(self, day: date) -> list[FeedHalt]:
         """The halts of a session, by time."""
-        ...
+        return []
 
 
 class Market(Protocol):

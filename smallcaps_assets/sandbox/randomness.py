@@ -9,7 +9,8 @@ last bit, and one bit would change a tape. What the numbers mean belongs to tape
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from smallcaps_assets.kernels.compiled import inlined
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX1 = 0xBF58476D1CE4E5B9
@@ -55,32 +56,37 @@ def uniform(*parts: int) -> float:
     return (mix(*parts) >> 11) * TO_UNIT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def next_bits(state: np.ndarray) -> np.uint64:
-    """The next 64 random bits; `state` is an array of one uint64."""
-    state[0] = state[0] + GOLDEN
-    z = state[0]
+def record(fields: list[tuple[str, type]]) -> np.dtype:
+    """A record whose fields are attributes, in kernels and in Python. `random` is its generator."""
+    return np.dtype((np.record, np.dtype(fields, align=True)))
+
+
+@inlined
+def next_bits(d):
+    """The next 64 random bits; `d` is a record with the field `random`."""
+    d.random = d.random + GOLDEN
+    z = d.random
     z = (z ^ (z >> R30)) * MIX1
     z = (z ^ (z >> R27)) * MIX2
     return z ^ (z >> R31)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def next_uniform(state: np.ndarray) -> float:
+@inlined
+def next_uniform(d):
     """The next uniform in [0, 1)."""
-    return (next_bits(state) >> R11) * TO_UNIT
+    return (next_bits(d) >> R11) * TO_UNIT
 
 
-@njit(cache=True, nogil=True, inline="always")
-def next_normal(state: np.ndarray) -> float:
+@inlined
+def next_normal(d):
     """Mean 0, variance 1: the sum of four 16-bit uniforms out of one draw."""
-    z = next_bits(state)
+    z = next_bits(d)
     total = float(z & LOW16) + float((z >> R16) & LOW16)
     total += float((z >> R32) & LOW16) + float(z >> R48)
     return (total / 65535.0 - 2.0) * 1.7320508075688772
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def portable_exp(x: float) -> float:
     """exp(x) to about x*x/8192 relative, by multiplications only."""
     y = 1.0 + x / 4096.0

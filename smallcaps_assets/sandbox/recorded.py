@@ -20,10 +20,9 @@ import polars as pl
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxError
-from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, Row
-from smallcaps_assets.sandbox.server.flatfiles import DATA_SETS, FileId, parse_key
+from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, MarketFacts, Row
+from smallcaps_assets.sandbox.server.flatfiles import PRICES, FileId, parse_key
 from smallcaps_assets.sandbox.simulation.actions import row_id
-from smallcaps_assets.sandbox.simulation.facts import NoFacts
 from smallcaps_assets.sandbox.simulation.frames import empty_bars
 
 
@@ -84,6 +83,7 @@ class RecordedMarket:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.facts = MarketFacts()
         self._frames: BoundedCache[FileId, pl.DataFrame] = BoundedCache(12)
         if not self.sessions:
             raise RecordedDataError(
@@ -101,10 +101,6 @@ class RecordedMarket:
         return sorted(key.day for key in keys if key is not None)
 
     @property
-    def facts(self) -> NoFacts:
-        return NoFacts()
-
-    @property
     def sessions(self) -> list[date]:
         return list(self._sessions)
 
@@ -116,7 +112,7 @@ class RecordedMarket:
     def sessions_with_trades(self) -> list[date]:
         return self._days("trades_v1")
 
-    def check(self, start: date, end: date, data_sets: Sequence[str] = DATA_SETS) -> None:
+    def check(self, start: date, end: date, data_sets: Sequence[str] = PRICES) -> None:
         """Read the files of every exchange session from `start` to `end`.
 
         Raises RecordedDataError for the first one that is missing or broken.

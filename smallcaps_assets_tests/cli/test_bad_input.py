@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.cli.options import LakeOptions
-from smallcaps_assets.cli.setup import check_lake, ready_lake, settings_of, ticker_list
+from smallcaps_assets.cli.setup import ready_lake, settings_of, ticker_list
 from smallcaps_assets.lake import LakeIdentity, open_lake
 from smallcaps_assets.lake.file_identity import BLANK, seal, seal_of
 from smallcaps_assets.pipeline import processes
@@ -389,14 +389,28 @@ def test_end_of_the_market_before_the_one_reached_is_refused(folder: Path) -> No
         assert refusal("--set", "sandbox.end=2025-01-10", command=command) == told
 
 
-def test_lake_of_the_first_version_is_accepted_where_its_market_is_the_same(folder: Path) -> None:
-    old = {"seed": 7, "tickers": 120, "start": "2024-10-01", "trades_scale": 1.0}
-    known = LakeIdentity("simulated", old | {"end": "2025-01-10"})
-    open_lake(folder / "data", known, {"market": {"name": "simulated"}})
-    check_lake(settings_of(LakeOptions(overrides=("sandbox.end=2025-01-31",))))
-    open_lake(folder / "other", LakeIdentity("simulated", old | {"end": "2024-12-31"}))
-    check_lake(settings_of(LakeOptions(lake="other")))
-    assert "holds the market" in refusal("--lake", "other", "--set", "sandbox.season=70")
+def test_lake_of_an_earlier_simulation_is_refused(folder: Path) -> None:
+    given = market_of(settings_of(LakeOptions())).identity.parameters
+    old = {name: value for name, value in given.items() if name not in ("generation", "edge")}
+    open_lake(folder / "data", LakeIdentity("simulated", old), {"market": {"name": "simulated"}})
+    told = refusal(command="run")
+    assert "holds the market simulated (" in told and "generation=2" in told
+    assert "made by an earlier version" in told and "--lake" in told
+
+
+@pytest.mark.parametrize("market", ["recorded:.", "polygon"])
+def test_oracle_of_a_market_that_is_not_simulated_is_refused(market: str) -> None:
+    told = refusal("--market", market, "oracle", command="sandbox")
+    assert "only a simulated market has an oracle" in told
+
+
+def test_oracle_without_a_dataset_is_refused(folder: Path) -> None:
+    assert "is empty; fill it" in refusal("oracle", command="sandbox")
+
+
+def test_edge_below_zero_and_unknown_settings_of_quotes_are_refused() -> None:
+    assert "sandbox.edge" in refusal("--set", "sandbox.edge=-1", command="sandbox")
+    assert "sandbox.quote_width" in refusal("--set", "sandbox.quote_width=2", command="sandbox")
 
 
 def test_port_that_is_taken_is_refused_before_anything_starts() -> None:

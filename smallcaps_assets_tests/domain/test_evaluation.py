@@ -17,6 +17,7 @@ from smallcaps_assets.domain.evaluation import (
     contiguous_folds,
     cross_fitted_scores,
     ridge_logistic,
+    share_of_oracle,
 )
 
 
@@ -109,6 +110,56 @@ def test_standard_error_given_one_cluster_raises():
 
 
 # folds -------------------------------------------------------------------------------------------
+def rows_with_an_edge(rng, clusters: int = 120, rows: int = 25, edge: float = 0.4):
+    """What an oracle knows of each row, the target, and the clusters, whose volatility differs."""
+    names = np.repeat(np.arange(clusters), rows)
+    known = edge * rng.normal(size=clusters)[names] * rng.normal(size=names.size)
+    return known, known + rng.normal(size=names.size) > 0, names
+
+
+def test_share_of_a_model_that_knows_a_part_is_between_none_and_all():
+    rng = np.random.default_rng(5)
+    known, up, names = rows_with_an_edge(rng)
+    told = share_of_oracle(known + np.std(known) * rng.normal(size=known.size), known, up, names)
+    assert told.share is not None and told.low is not None and told.high is not None
+    assert told.share == (told.auc - 0.5) / (told.oracle_auc - 0.5)
+    assert 0.4 < told.low < told.share < told.high < 1.0
+    assert not told.is_leak and told.difference < -3 * told.difference_error
+
+
+def test_share_of_the_oracle_itself_is_one_and_no_leak():
+    known, up, names = rows_with_an_edge(np.random.default_rng(6))
+    told = share_of_oracle(2 * known + 1, known, up, names)
+    assert (told.share, told.low, told.high) == (1.0, 1.0, 1.0)
+    assert told.difference == 0 and not told.is_leak
+
+
+def test_share_interval_is_the_spread_of_many_samples():
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(60):
+        known, up, names = rows_with_an_edge(rng)
+        noise = np.std(known) * rng.normal(size=known.size)
+        found.append(share_of_oracle(known + noise, known, up, names, draws=100))
+    shares = [told.share for told in found if told.share is not None]
+    widths = [told.high - told.low for told in found if told.high and told.low]
+    assert len(shares) == 60
+    assert np.mean(widths) / 3.92 == pytest.approx(np.std(shares), rel=0.25)
+
+
+def test_model_that_sees_the_target_is_a_leak():
+    rng = np.random.default_rng(8)
+    known, up, names = rows_with_an_edge(rng)
+    assert share_of_oracle(known + 0.2 * up, known, up, names).is_leak
+
+
+def test_share_is_unknown_where_the_oracle_has_no_edge():
+    rng = np.random.default_rng(9)
+    _, up, names = rows_with_an_edge(rng)
+    told = share_of_oracle(rng.normal(size=up.size), rng.normal(size=up.size), up, names)
+    assert told.share is None and told.low is None and told.high is None
+
+
 def test_contiguous_folds_keep_sessions_whole_and_in_order():
     sessions = ["d", "a", "a", "b", "c", "e", "b"]
     assert contiguous_folds(sessions, 2).tolist() == [1, 0, 0, 0, 0, 1, 0]

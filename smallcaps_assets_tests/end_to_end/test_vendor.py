@@ -64,8 +64,8 @@ def variables(vendor: Sandbox, **changes: str) -> dict[str, str]:
     """What points the client at another server."""
     places = {
         "SMALLCAPS_POLYGON_URL": vendor.url,
-        "SMALLCAPS_POLYGON_FLATFILES_URL": vendor.flatfiles_url,
-        "SMALLCAPS_FINRA_URL": vendor.finra_url,
+        "SMALLCAPS_POLYGON_FLATFILES_URL": vendor.url,
+        "SMALLCAPS_FINRA_URL": vendor.url,
     }
     return SECRETS | places | changes
 

@@ -38,14 +38,6 @@ def test_open_lake_of_another_market_is_refused_naming_both(tmp_path: Path, othe
     assert (tmp_path / "lake.json").read_bytes() == before
 
 
-def test_open_lake_of_the_market_under_its_earlier_parameters_is_accepted(tmp_path: Path):
-    open_lake(tmp_path, LakeIdentity("simulated", {"seed": 7, "end": "2025-01-10"}))
-    former = ({"seed": 7, "end": "2025-01-10"}, {"seed": 7, "end": "2025-01-11"})
-    open_lake(tmp_path, LakeIdentity("simulated", {"seed": 7, "season": 70}, former))
-    with pytest.raises(LakeError, match="holds the market"):
-        open_lake(tmp_path, LakeIdentity("simulated", {"seed": 7, "season": 60}, former[1:]))
-
-
 def test_open_lake_where_a_file_stands_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(LakeError, match="can't be written"):

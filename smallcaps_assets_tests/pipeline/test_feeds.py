@@ -91,7 +91,7 @@ def test_filings_expected_at_their_true_moment_on_either_clock(tmp_path: Path) -
     values = {**work.settings.sandbox.model_dump(), "faults": ()}
     truth = {
         (x.cik, x.accession): (x.accepted.replace(tzinfo=NEW_YORK), x.is_utc)
-        for x in SimulatedMarket(SandboxConfig(kind="simulated", **values)).facts.submissions()
+        for x in SimulatedMarket(SandboxConfig(kind="simulated", **values)).facts.submissions
     }
     late: dict[str, list[bool]] = {}
     for row in work.lake.read("filings", "2024-10").to_dicts():

@@ -133,7 +133,7 @@ def test_minutes_given_a_replaced_flat_file_expected_its_session_made_again(root
     sandbox = sandbox_of(work)
     sandbox.inject("replaced_file@flatfile*1")
     key = stamp.source.split()[1]
-    assert requests.get(f"{sandbox.flatfiles_url}/flatfiles/{key}", timeout=10).ok
+    assert requests.get(f"{sandbox.url}/flatfiles/{key}", timeout=10).ok
     later = workspace(root, polygon={"workers": 3})  # a new run looks at the listing anew
     assert not later.is_current("minute_bars", KEY)
     assert later.is_current("minute_bars", "2024-10-03")

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.sandbox import Sandbox
+from smallcaps_assets.sandbox.server.flatfiles import DATA_SETS
 from smallcaps_assets_tests.sandbox.conftest import Client
 
 DAY = date(2024, 12, 3)
@@ -65,7 +66,7 @@ def test_official_client_pages_all_quotes(vendor, server: Sandbox, order: str) -
 
 def test_official_client_pages_all_news(vendor, server: Sandbox) -> None:
     found = list(vendor.list_ticker_news(order="asc", limit=7))
-    expected = server.market.facts.news()
+    expected = server.market.facts.news
     assert len(expected) > 30
     assert [x.id for x in found] == [row["id"] for row in expected]
     assert found[0].insights[0].sentiment and found[0].publisher.name
@@ -75,7 +76,7 @@ def test_official_client_pages_all_news(vendor, server: Sandbox) -> None:
 
 def test_official_client_pages_all_short_data(vendor, server: Sandbox) -> None:
     found = list(vendor.list_short_interest(limit=50))
-    expected = server.market.facts.short_interest()
+    expected = server.market.facts.short_interest
     keys = [(x.ticker, x.settlement_date) for x in found]
     assert sorted(keys) == sorted((r["ticker"], r["settlement_date"]) for r in expected)
     volumes = list(vendor.list_short_volume(date=str(DAY), limit=50))
@@ -85,7 +86,7 @@ def test_official_client_pages_all_short_data(vendor, server: Sandbox) -> None:
 
 
 def test_official_client_pages_all_fundamentals(vendor, server: Sandbox) -> None:
-    filings = server.market.facts.filings()
+    filings = server.market.facts.filings
     nested = list(vendor.vx.list_stock_financials(limit=90))
     assert len(nested) == len(filings) > 100
     assert nested[0].financials.balance_sheet.assets.value > 0
@@ -95,9 +96,9 @@ def test_official_client_pages_all_fundamentals(vendor, server: Sandbox) -> None
             (x.head["cik"], x.head["period_end"]) for x in filings
         )
     ratios = list(vendor.list_financials_ratios(limit=9))
-    assert [x.ticker for x in ratios] == [row["ticker"] for row in server.market.facts.ratios()]
+    assert [x.ticker for x in ratios] == [row["ticker"] for row in server.market.facts.ratios]
     floats = list(vendor.list_stocks_floats(limit=9))
-    assert [x.ticker for x in floats] == [r["ticker"] for r in server.market.facts.free_float()]
+    assert [x.ticker for x in floats] == [r["ticker"] for r in server.market.facts.free_float]
 
 
 def test_official_client_reads_snapshots(vendor, server: Sandbox) -> None:
@@ -120,7 +121,7 @@ def bucket(client: Client):
     boto3 = pytest.importorskip("boto3")
     return boto3.client(
         "s3",
-        endpoint_url=client.sandbox.flatfiles_url,
+        endpoint_url=client.sandbox.url,
         aws_access_key_id="key",
         aws_secret_access_key="secret",
         region_name="us-east-1",
@@ -146,11 +147,12 @@ def test_boto3_sees_folders(bucket) -> None:
     assert [x["Prefix"].split("/")[1] for x in answer["CommonPrefixes"]] == [
         "day_aggs_v1",
         "minute_aggs_v1",
+        "quotes_v1",
         "trades_v1",
     ]
 
 
-@pytest.mark.parametrize("data_set", ["day_aggs_v1", "minute_aggs_v1", "trades_v1"])
+@pytest.mark.parametrize("data_set", DATA_SETS)
 def test_boto3_gets_what_the_listing_promises(bucket, data_set: str) -> None:
     answer = bucket.get_object(Bucket="flatfiles", Key=_key(data_set))
     body = answer["Body"].read()

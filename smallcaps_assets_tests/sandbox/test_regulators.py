@@ -69,7 +69,7 @@ def test_halts_are_those_of_the_tape(client: Client, market: SimulatedMarket) ->
 
 
 def test_filings_of_a_reverse_split_come_the_evening_before(market: SimulatedMarket) -> None:
-    filed = {(x.cik, x.accepted.date()) for x in market.facts.submissions() if "5.03" in x.items}
+    filed = {(x.cik, x.accepted.date()) for x in market.facts.submissions if "5.03" in x.items}
     listings = {x.number: x for x in market.listings}
     for split in market.split_events:
         known = split.is_published and split.split_from > split.split_to
@@ -82,7 +82,7 @@ def test_companies_write_their_times_on_either_clock_and_some_have_changed(
     market: SimulatedMarket,
 ) -> None:
     clocks: dict[str, list[bool]] = {}
-    for x in market.facts.submissions():
+    for x in market.facts.submissions:
         clocks.setdefault(x.cik, []).append(x.is_utc)
         hours = int(x.accepted_raw[11:13]) - x.accepted.hour
         assert hours in ((4, 5, -19, -20) if x.is_utc else (0,))
@@ -92,7 +92,7 @@ def test_companies_write_their_times_on_either_clock_and_some_have_changed(
 
 
 def test_submissions_have_pages_of_older_filings(client: Client, market: SimulatedMarket) -> None:
-    rows = market.facts.submissions()
+    rows = market.facts.submissions
     counts = {x.cik: sum(y.cik == x.cik for y in rows) for x in rows[:50]}
     cik = max(counts, key=lambda key: counts[key])
     url = f"{client.sandbox.url}/submissions/CIK{cik}.json"

@@ -45,62 +45,46 @@ from smallcaps_assets.sandbox.server.spoiling import FaultyApp
 from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 
 START_TIMEOUT = 20.0
-Handler = Callable[[Market, Request, bool], Answer]
+Handler = Callable[..., Answer]
 
 
 class SandboxServerError(SandboxError, RuntimeError):
     """The server could not be started or stopped."""
 
 
-# Public paths and what answers them; {braces} are path parameters, which keep their case.
+# Public paths and what answers them; {braces} are path parameters, which keep their case and are
+# arguments of the function, after the market, the query, and whether a CSV table is wanted.
+_AGGREGATES = "/v2/aggs/ticker/{ticker}"
 ROUTES: dict[str, Handler] = {
-    "/v3/reference/tickers": lambda m, r, c: routes_reference.tickers(m, r.query_params, c),
-    "/v3/reference/tickers/types": lambda m, r, c: routes_reference.ticker_types(r.query_params, c),
-    "/v3/reference/tickers/{ticker}": lambda m, r, c: routes_reference.ticker_details(
-        m, r.path_params["ticker"], r.query_params, c
-    ),
-    "/vX/reference/tickers/{ticker}/events": lambda m, r, c: routes_reference.ticker_events(
-        m, r.path_params["ticker"]
-    ),
-    "/v3/reference/splits": lambda m, r, c: routes_actions.old_splits(m, r.query_params, c),
-    "/stocks/v1/splits": lambda m, r, c: routes_actions.new_splits(m, r.query_params),
-    "/v3/reference/dividends": lambda m, r, c: routes_actions.old_dividends(m, r.query_params, c),
-    "/stocks/v1/dividends": lambda m, r, c: routes_actions.new_dividends(m, r.query_params),
-    "/v3/reference/conditions": lambda m, r, c: routes_reference.conditions(r.query_params, c),
-    "/v3/reference/exchanges": lambda m, r, c: routes_reference.exchanges(r.query_params, c),
-    "/v1/marketstatus/now": lambda m, r, c: routes_reference.market_now(m),
-    "/v1/marketstatus/upcoming": lambda m, r, c: routes_reference.market_upcoming(m),
-    "/v2/aggs/ticker/{ticker}/range/{multiplier}/{timespan}/{start}/{end}": (
-        lambda m, r, c: routes_bars.aggregate_range(m, r.path_params, r.query_params, c)
-    ),
-    "/v2/aggs/ticker/{ticker}/prev": lambda m, r, c: routes_bars.previous_day(
-        m, r.path_params["ticker"], r.query_params, c
-    ),
-    "/v2/aggs/grouped/locale/us/market/stocks/{day}": lambda m, r, c: routes_bars.grouped(
-        m, r.path_params["day"], r.query_params, c
-    ),
-    "/v1/open-close/{ticker}/{day}": lambda m, r, c: routes_bars.open_close(
-        m, r.path_params["ticker"], r.path_params["day"], c
-    ),
-    "/v3/trades/{ticker}": lambda m, r, c: trades(m, r.path_params["ticker"], r.query_params, c),
-    "/v3/quotes/{ticker}": lambda m, r, c: quotes(m, r.path_params["ticker"], r.query_params, c),
-    f"{routes_snapshots.PATH}/tickers": lambda m, r, c: routes_snapshots.tickers(m, r.query_params),
-    f"{routes_snapshots.PATH}/tickers/{{ticker}}": lambda m, r, c: routes_snapshots.ticker(
-        m, r.path_params["ticker"]
-    ),
-    f"{routes_snapshots.PATH}/{{direction}}": lambda m, r, c: routes_snapshots.movers(
-        m, r.path_params["direction"]
-    ),
-    routes_snapshots.UNIFIED_PATH: lambda m, r, c: routes_snapshots.unified(m, r.query_params),
-    routes_facts.NEWS_PATH: lambda m, r, c: routes_facts.news(m, r.query_params, c),
-    routes_facts.FINANCIALS_PATH: lambda m, r, c: routes_facts.financials(m, r.query_params),
-    "/stocks/financials/v1/ratios": lambda m, r, c: routes_facts.ratios(m, r.query_params),
-    "/stocks/financials/v1/{name}": lambda m, r, c: routes_facts.statements(
-        m, r.path_params["name"], r.query_params
-    ),
-    "/stocks/vX/float": lambda m, r, c: routes_facts.free_float(m, r.query_params),
-    "/stocks/v1/short-interest": lambda m, r, c: routes_facts.short_interest(m, r.query_params),
-    "/stocks/v1/short-volume": lambda m, r, c: routes_facts.short_volume(m, r.query_params),
+    "/v3/reference/tickers": routes_reference.tickers,
+    "/v3/reference/tickers/types": routes_reference.ticker_types,
+    "/v3/reference/tickers/{ticker}": routes_reference.ticker_details,
+    "/vX/reference/tickers/{ticker}/events": routes_reference.ticker_events,
+    "/v3/reference/splits": routes_actions.old_splits,
+    "/stocks/v1/splits": routes_actions.new_splits,
+    "/v3/reference/dividends": routes_actions.old_dividends,
+    "/stocks/v1/dividends": routes_actions.new_dividends,
+    "/v3/reference/conditions": routes_reference.conditions,
+    "/v3/reference/exchanges": routes_reference.exchanges,
+    "/v1/marketstatus/now": routes_reference.market_now,
+    "/v1/marketstatus/upcoming": routes_reference.market_upcoming,
+    _AGGREGATES + "/range/{multiplier}/{timespan}/{start}/{end}": routes_bars.aggregate_range,
+    _AGGREGATES + "/prev": routes_bars.previous_day,
+    "/v2/aggs/grouped/locale/us/market/stocks/{day}": routes_bars.grouped,
+    "/v1/open-close/{ticker}/{date}": routes_bars.open_close,
+    "/v3/trades/{ticker}": trades,
+    "/v3/quotes/{ticker}": quotes,
+    f"{routes_snapshots.PATH}/tickers": routes_snapshots.tickers,
+    f"{routes_snapshots.PATH}/tickers/{{ticker}}": routes_snapshots.ticker,
+    f"{routes_snapshots.PATH}/{{direction}}": routes_snapshots.movers,
+    routes_snapshots.UNIFIED_PATH: routes_snapshots.unified,
+    routes_facts.NEWS_PATH: routes_facts.news,
+    routes_facts.FINANCIALS_PATH: routes_facts.financials,
+    "/stocks/financials/v1/ratios": routes_facts.ratios,
+    "/stocks/financials/v1/{name}": routes_facts.statements,
+    "/stocks/vX/float": routes_facts.free_float,
+    "/stocks/v1/short-interest": routes_facts.short_interest,
+    "/stocks/v1/short-volume": routes_facts.short_volume,
 }
 
 
@@ -148,7 +132,8 @@ class _Api:
             try:
                 self._check_key(request)
                 is_csv = request.headers.get("accept", "").startswith("text/csv")
-                answer = handler(self._market, request, is_csv)
+                query = request.query_params
+                answer = handler(self._market, query, is_csv, **request.path_params)
             except ApiError as refusal:
                 answer = refusal.answer()
             except NotRecordedError as error:
@@ -223,23 +208,8 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Base of the REST API, without a trailing slash."""
+        """Base of all that is served, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def flatfiles_url(self) -> str:
-        """Endpoint of the flat files; the bucket is the first part of the path."""
-        return self.url
-
-    @property
-    def finra_url(self) -> str:
-        """Base of FINRA's daily files, `<finra_url>/equity/regsho/daily/...`."""
-        return self.url
-
-    @property
-    def regulators_url(self) -> str:
-        """Base of FINRA's Query API, the SEC's hosts and the halt feed."""
-        return self.url
 
     def inject(self, fault: Fault | str) -> None:
         """Add a fault while running."""

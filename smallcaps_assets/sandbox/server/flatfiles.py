@@ -18,18 +18,13 @@ from xml.sax.saxutils import escape
 import polars as pl
 
 from smallcaps_assets.sandbox.cache import BoundedCache
-from smallcaps_assets.sandbox.market import Market
+from smallcaps_assets.sandbox.market import BAR_SCHEMA, QUOTE_SCHEMA, TRADE_SCHEMA, Market
 from smallcaps_assets.sandbox.server.answers import Answer, compress
 
 BUCKET = "flatfiles"
-DATA_SETS = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
-AGGREGATE_COLUMNS = (
-    "ticker", "volume", "open", "close", "high", "low", "window_start", "transactions",
-)  # fmt: skip
-TRADE_COLUMNS = (
-    "ticker", "conditions", "correction", "exchange", "id", "participant_timestamp", "price",
-    "sequence_number", "sip_timestamp", "size", "tape", "trf_id", "trf_timestamp",
-)  # fmt: skip
+PRICES = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
+DATA_SETS = (*PRICES, "quotes_v1")
+_BAR_COLUMNS = tuple(name for name in BAR_SCHEMA if name != "vwap")
 _KEY = re.compile(r"us_stocks_sip/(\w+)/(\d{4})/(\d{2})/(\d{4}-\d{2}-\d{2})\.csv\.gz")
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 MAXIMUM_KEYS = 1000
@@ -63,13 +58,17 @@ def parse_key(key: str) -> FileId | None:
 def csv_text(market: Market, identity: FileId, version: int = 0) -> bytes:
     """The uncompressed file. `version` counts replacements; each changes the last row a little."""
     if identity.data_set == "trades_v1":
-        frame = market.session_trades(identity.day).select(TRADE_COLUMNS)
+        frame = market.session_trades(identity.day).select(list(TRADE_SCHEMA))
         frame = frame.with_columns(pl.col("trf_id", "trf_timestamp").fill_null(0))
         column = "size"
+    elif identity.data_set == "quotes_v1":
+        frame = market.facts.session_quotes(identity.day).select(list(QUOTE_SCHEMA))
+        frame = frame.with_columns(pl.selectors.numeric().fill_null(0))
+        column = "ask_size"
     else:
         is_daily = identity.data_set == "day_aggs_v1"
         frame = market.daily_bars(identity.day) if is_daily else market.minute_bars(identity.day)
-        frame = frame.select(AGGREGATE_COLUMNS)
+        frame = frame.select(_BAR_COLUMNS)
         column = "volume"
     last = pl.int_range(pl.len()) == pl.len() - 1
     frame = frame.with_columns(pl.when(last).then(pl.col(column) + version).otherwise(column))
@@ -123,7 +122,12 @@ class FlatFiles:
         return noon + timedelta(days=1 + self._version(identity))
 
     def _size(self, identity: FileId) -> int:
-        guess = {"day_aggs_v1": 30, "minute_aggs_v1": 3_000, "trades_v1": 9_000}
+        guess = {
+            "day_aggs_v1": 30,
+            "minute_aggs_v1": 3_000,
+            "trades_v1": 9_000,
+            "quotes_v1": 20_000,
+        }
         tickers = 100
         known = self._sizes.get((identity, self._version(identity)))
         if known is not None:

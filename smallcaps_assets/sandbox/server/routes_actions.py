@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 from smallcaps_assets.sandbox.market import Market, Row
@@ -46,14 +47,14 @@ def _old(
     return rows_csv(chosen, columns) if columns else rows_answer(chosen, next_url)
 
 
-def new_splits(market: Market, params: Params) -> Answer:
+def new_splits(market: Market, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     rows = [_new_split(row, market.splits()) for row in market.splits()]
     rows = pages.filtered(rows, params, ("ticker", "execution_date", "adjustment_type"))
     return _new(rows, params, "execution_date.desc", "/stocks/v1/splits")
 
 
-def new_dividends(market: Market, params: Params) -> Answer:
+def new_dividends(market: Market, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     rows = [_new_dividend(market, row) for row in market.dividends()]
     fields = ("ticker", "ex_dividend_date", "frequency", "distribution_type")
@@ -73,17 +74,25 @@ def _split_type(row: Row) -> str:
     return "reverse_split" if row["split_from"] > row["split_to"] else "forward_split"
 
 
+def _since(rows: Sequence[Row], ticker: str, column: str, day: str) -> Iterator[Row]:
+    """A ticker's rows of a day or later."""
+    return (row for row in rows if row["ticker"] == ticker and row[column] >= day)
+
+
+def _ratio(splits: Iterable[Row]) -> float:
+    """Old shares per share after these splits."""
+    return math.prod(row["split_from"] / row["split_to"] for row in splits if row["split_to"])
+
+
 def _new_split(row: Row, splits: Sequence[Row]) -> Row:
     """Adds the cumulative factor: this split and all later ones of the ticker."""
-    factor = 1.0
-    for other in splits:
-        is_later = other["execution_date"] >= row["execution_date"]
-        if other["ticker"] == row["ticker"] and is_later and other["split_to"]:
-            factor *= other["split_from"] / other["split_to"]
+    day = row["execution_date"]
     extra = {
         "adjustment_type": _split_type(row),
-        "historical_adjustment_factor": round(factor, 6),
-        "id": row.get("id", f"{row['ticker']}|{row['execution_date']}"),
+        "historical_adjustment_factor": round(
+            _ratio(_since(splits, row["ticker"], "execution_date", day)), 6
+        ),
+        "id": row.get("id", f"{row['ticker']}|{day}"),
     }
     return row | extra
 
@@ -95,31 +104,20 @@ def _previous_close(market: Market, ticker: str, day: date) -> float | None:
 
 def _dividend_factor(market: Market, row: Row) -> float:
     """Product of 1 - amount / previous close over this dividend and the later ones."""
-    factor = 1.0
-    for other in market.dividends():
-        is_later = other["ex_dividend_date"] >= row["ex_dividend_date"]
-        if other["ticker"] == row["ticker"] and is_later:
-            day = date.fromisoformat(other["ex_dividend_date"])
-            close = _previous_close(market, row["ticker"], day)
-            factor *= 1.0 - other["cash_amount"] / close if close else 1.0
+    factor, column = 1.0, "ex_dividend_date"
+    for other in _since(market.dividends(), row["ticker"], column, row[column]):
+        close = _previous_close(market, row["ticker"], date.fromisoformat(other[column]))
+        factor *= 1.0 - other["cash_amount"] / close if close else 1.0
     return round(factor, 6)
-
-
-def _shares_since(market: Market, row: Row) -> float:
-    """Old shares per share of today, from the splits after the dividend."""
-    ratio = 1.0
-    for split in market.splits():
-        is_later = split["execution_date"] > row["ex_dividend_date"]
-        if split["ticker"] == row["ticker"] and is_later and split["split_to"]:
-            ratio *= split["split_from"] / split["split_to"]
-    return ratio
 
 
 def _new_dividend(market: Market, row: Row) -> Row:
     kept = {k: v for k, v in row.items() if k != "dividend_type"}
     is_special = row.get("dividend_type") == "SC"
+    day = date.fromisoformat(row["ex_dividend_date"]) + timedelta(1)
+    ratio = _ratio(_since(market.splits(), row["ticker"], "execution_date", day.isoformat()))
     return kept | {
         "distribution_type": "special" if is_special else "recurring",
-        "split_adjusted_cash_amount": round(row["cash_amount"] * _shares_since(market, row), 6),
+        "split_adjusted_cash_amount": round(row["cash_amount"] * ratio, 6),
         "historical_adjustment_factor": _dividend_factor(market, row),
     }

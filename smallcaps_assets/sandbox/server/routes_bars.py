@@ -98,7 +98,7 @@ def _cut(base: pl.DataFrame, ask: _Range, limit: int) -> tuple[pl.DataFrame, int
     return base.head(kept), int(base["window_start"][kept])
 
 
-def aggregate_range(market: Market, path: Params, params: Params, is_csv: bool) -> Answer:
+def aggregate_range(market: Market, params: Params, is_csv: bool, **path: str) -> Answer:
     params = pages.resolve(params)
     ask = _parse(path)
     limit = pages.limit_of(params, 5000, 50_000)
@@ -139,9 +139,9 @@ def _at_the_close(bars: pl.DataFrame) -> pl.DataFrame:
     return bars.with_columns(pl.col("window_start") + 16 * HOUR_NS)
 
 
-def grouped(market: Market, day_text: str, params: Params, is_csv: bool) -> Answer:
+def grouped(market: Market, params: Params, is_csv: bool, day: str) -> Answer:
     adjusted = pages.flag_of(params, "adjusted", True)
-    bars = market.daily_bars(pages.date_of(day_text))
+    bars = market.daily_bars(pages.date_of(day))
     if adjusted:
         bars = aggregates.adjust(bars, market.splits(), market.sessions[-1])
     wire = aggregates.wire_columns(_at_the_close(bars), True)
@@ -152,7 +152,7 @@ def grouped(market: Market, day_text: str, params: Params, is_csv: bool) -> Answ
     return envelope(frame_json(wire, texts=("T",)), count, head)
 
 
-def previous_day(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
+def previous_day(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
     adjusted = pages.flag_of(params, "adjusted", True)
     days = market.sessions
     bars = market.daily_bars_of(ticker, days[0], days[-1]).tail(1)
@@ -165,14 +165,14 @@ def previous_day(market: Market, ticker: str, params: Params, is_csv: bool) -> A
     return envelope(frame_json(wire, texts=("T",)), count, head)
 
 
-def open_close(market: Market, ticker: str, day_text: str, is_csv: bool) -> Answer:
+def open_close(market: Market, params: Params, is_csv: bool, ticker: str, date: str) -> Answer:
     """A flat object of the day, with the first premarket and the last after-hours price."""
-    day = pages.date_of(day_text)
+    day = pages.date_of(date)
     bars = market.daily_bars_of(ticker, day, day)
     if bars.is_empty():
         raise not_found("Data not found.")
     bar = bars.row(0, named=True)
-    row: Row = {"from": day_text, "symbol": ticker}
+    row: Row = {"from": date, "symbol": ticker}
     row |= {name: bar[name] for name in ("open", "high", "low", "close", "volume")}
     if market.has_flat_file("minute_aggs_v1", day):
         row |= _outside_hours(market.minute_bars_of(ticker, day, day), day)

@@ -65,13 +65,13 @@ def _table(
     return rows_answer(chosen, next_url)
 
 
-def short_interest(market: Market, params: Params) -> Answer:
-    params, rows = pages.resolve(params), market.facts.short_interest()
+def short_interest(market: Market, params: Params, is_csv: bool) -> Answer:
+    params, rows = pages.resolve(params), market.facts.short_interest
     path = "/stocks/v1/short-interest"
     return _table(rows, params, path, _INTEREST, "ticker.asc", (10, 50_000))
 
 
-def short_volume(market: Market, params: Params) -> Answer:
+def short_volume(market: Market, params: Params, is_csv: bool) -> Answer:
     params, path = pages.resolve(params), "/stocks/v1/short-volume"
     # Only the days asked for are made.
     days = pages.filtered([{"date": str(x)} for x in market.sessions], params, ("date",))
@@ -80,20 +80,20 @@ def short_volume(market: Market, params: Params) -> Answer:
     return _table(rows, params, path, _SHORT_VOLUME, "ticker.asc", (10, 50_000))
 
 
-def free_float(market: Market, params: Params) -> Answer:
-    params, rows = pages.resolve(params), market.facts.free_float()
+def free_float(market: Market, params: Params, is_csv: bool) -> Answer:
+    params, rows = pages.resolve(params), market.facts.free_float
     columns = ("ticker", "free_float", "free_float_percent", "effective_date")
     return _table(rows, params, "/stocks/vX/float", columns, "ticker.asc", (100, 5_000))
 
 
-def ratios(market: Market, params: Params) -> Answer:
-    params, rows = pages.resolve(params), market.facts.ratios()
+def ratios(market: Market, params: Params, is_csv: bool) -> Answer:
+    params, rows = pages.resolve(params), market.facts.ratios
     columns = ("ticker", "date", "cik", "price", "average_volume", "market_cap")
     path = "/stocks/financials/v1/ratios"
     return _table(rows, params, path, columns, "ticker.asc", (100, 50_000))
 
 
-def statements(market: Market, name: str, params: Params) -> Answer:
+def statements(market: Market, params: Params, is_csv: bool, name: str) -> Answer:
     """`name` is the last part of the path, such as balance-sheets."""
     params = pages.resolve(params)
     parts = {
@@ -103,16 +103,16 @@ def statements(market: Market, name: str, params: Params) -> Answer:
     }
     if name not in parts:
         raise ApiError(404, "The requested resource was not found.", "NOT_FOUND", "message")
-    rows = [filing.head | parts[name](filing) for filing in market.facts.filings()]
+    rows = [filing.head | parts[name](filing) for filing in market.facts.filings]
     path = f"/stocks/financials/v1/{name}"
     return _table(rows, params, path, _FILED, "period_end.asc", (100, 50_000), "cik")
 
 
-def financials(market: Market, params: Params) -> Answer:
+def financials(market: Market, params: Params, is_csv: bool) -> Answer:
     """The older, nested statements; newest period first by default, limit 10, at most 100."""
     params = pages.resolve(params)
     limit = pages.limit_of(params, 10, 100)
-    rows = [_nested(filing) for filing in market.facts.filings()]
+    rows = [_nested(filing) for filing in market.facts.filings]
     wanted = {k.replace("period_of_report_date", "end_date"): v for k, v in params.items()}
     if wanted.get("ticker"):
         wanted["tickers"] = wanted.pop("ticker")
@@ -157,7 +157,7 @@ def news(market: Market, params: Params, is_csv: bool) -> Answer:
     limit = pages.limit_of(params, 10, 1000)
     is_descending = (params.get("order") or "desc") == "desc"
     wanted = {("tickers" if k == "ticker" else k): v for k, v in params.items()}
-    rows = pages.filtered(market.facts.news(), wanted, ("tickers", "published_utc"))
+    rows = pages.filtered(market.facts.news, wanted, ("tickers", "published_utc"))
     ordered = rows[::-1] if is_descending else rows
     after = params.get("search_after")
     rest = list(_after(ordered, int(after), is_descending)) if after else ordered

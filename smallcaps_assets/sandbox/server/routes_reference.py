@@ -65,7 +65,7 @@ def tickers(market: Market, params: Params, is_csv: bool) -> Answer:
     return rows_answer(chosen, next_url, count=len(chosen))
 
 
-def ticker_details(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
+def ticker_details(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
     day = pages.date_of(params["date"]) if params.get("date") else None
     row = market.ticker_details(ticker, day)
     if row is None:
@@ -76,24 +76,24 @@ def ticker_details(market: Market, ticker: str, params: Params, is_csv: bool) ->
     return json_answer({"request_id": request_id(), "results": row, "status": "OK"})
 
 
-def ticker_events(market: Market, identifier: str) -> Answer:
-    row = market.ticker_events(identifier)
+def ticker_events(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+    row = market.ticker_events(ticker)
     if row is None:
         raise not_found("Ticker not found.")
     return json_answer({"results": row, "status": "OK", "request_id": request_id()})
 
 
-def ticker_types(params: Params, is_csv: bool) -> Answer:
+def ticker_types(market: Market, params: Params, is_csv: bool) -> Answer:
     rows = pages.filtered(constants.ticker_types(), params, ("asset_class", "locale"))
     return _table(rows, _TYPE_COLUMNS, is_csv)
 
 
-def exchanges(params: Params, is_csv: bool) -> Answer:
+def exchanges(market: Market, params: Params, is_csv: bool) -> Answer:
     rows = pages.filtered(constants.exchanges(), params, ("asset_class", "locale"))
     return _table(rows, ("id", "type", "name", "mic", "operating_mic", "participant_id"), is_csv)
 
 
-def conditions(params: Params, is_csv: bool) -> Answer:
+def conditions(market: Market, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     limit = pages.limit_of(params, 10, 1000)
     rows = pages.filtered(constants.conditions(), params, ("asset_class", "id"))
@@ -108,7 +108,7 @@ def conditions(params: Params, is_csv: bool) -> Answer:
     return rows_answer(chosen, next_url, count=len(chosen))
 
 
-def market_now(market: Market) -> Answer:
+def market_now(market: Market, params: Params, is_csv: bool) -> Answer:
     """The status an hour after the last session's extended hours: everything is over."""
     hours = session_hours(market.sessions[-1])
     clock = datetime.fromtimestamp(hours.postmarket_close // 1_000_000_000 + 3600, NEW_YORK)
@@ -121,7 +121,7 @@ def market_now(market: Market) -> Answer:
     )
 
 
-def market_upcoming(market: Market) -> Answer:
+def market_upcoming(market: Market, params: Params, is_csv: bool) -> Answer:
     """Closures of the year after the last session, one row per exchange, no envelope."""
     first = market.sessions[-1] + timedelta(1)
     closed = closed_weekdays(first, first + timedelta(365))

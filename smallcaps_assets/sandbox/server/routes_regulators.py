@@ -67,7 +67,7 @@ def finra_file(market: Market, request: Request) -> Answer:
 def finra_query(market: Market, request: Request, body: bytes) -> Answer:
     """Short interest; only date ranges, limit and offset are looked at."""
     query: Row = msgspec.json.decode(body, type=dict)
-    rows = market.facts.short_interest()
+    rows = market.facts.short_interest
     for span in query.get("dateRangeFilters", []):
         first, last = span["startDate"], span["endDate"]
         rows = [row for row in rows if first <= row["settlement_date"] <= last]
@@ -108,11 +108,11 @@ def _for_the_named(handler: Handler) -> Handler:
 
 
 def fails_page(market: Market, request: Request) -> Answer:
-    return _text(fails.listing_page(market.facts.fails_halves()), "text/html")
+    return _text(fails.listing_page(market.facts.fails_halves), "text/html")
 
 
 def fails_file(market: Market, request: Request) -> Answer:
-    halves = {fails.file_path(half): half for half in market.facts.fails_halves()}
+    halves = {fails.file_path(half): half for half in market.facts.fails_halves}
     half = halves.get(request.url.path)
     if half is None:
         return _missing()
@@ -123,7 +123,7 @@ def fails_file(market: Market, request: Request) -> Answer:
 def edgar_index(market: Market, request: Request) -> Answer:
     """A quarter's index, up to some days before the last session, or a day's."""
     parts, last = request.path_params, market.sessions[-1]
-    rows = market.facts.submissions()
+    rows = market.facts.submissions
     if parts["kind"] == "full-index":
         begin = _quarter_begin(f"{parts['year']}/{parts['quarter']}")
         if parts["name"] != "master.idx" or begin is None or begin > last:

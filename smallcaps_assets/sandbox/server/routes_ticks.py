@@ -6,14 +6,14 @@ the bound on the other side, as recorded from the vendor; it needs no state on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import NEW_YORK
-from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, Market
+from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, TRADE_SCHEMA, Market
 from smallcaps_assets.sandbox.server import pages
 from smallcaps_assets.sandbox.server.answers import (
     VENDOR_BASE,
@@ -24,16 +24,12 @@ from smallcaps_assets.sandbox.server.answers import (
     frame_json,
     json_answer,
     request_id,
+    rows_csv,
 )
 from smallcaps_assets.sandbox.server.pages import Params
 
 SECOND = 1_000_000_000
 DECIMAL_SIZE_FROM = date(2026, 2, 23)
-EMPTY_TRADES = (
-    "conditions,correction,exchange,id,participant_timestamp,price,sequence_number,sip_timestamp,"
-    "size,tape,trf_id,trf_timestamp\n"
-)
-EMPTY_QUOTES = ",".join(sorted(set(QUOTE_SCHEMA) - {"ticker"})) + "\n"
 _FIRST, _LAST = 0, 2**63 - 1
 Read = Callable[[date], pl.DataFrame]
 
@@ -51,12 +47,12 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Page:
-    """What is served: its path, its rows of a day, their wire shape, and a CSV without any."""
+    """What is served: its path, its rows of a day, their wire shape, and its columns."""
 
     path: str
     read: Read
     wire: Callable[[pl.DataFrame], pl.DataFrame]
-    empty_csv: str
+    columns: Iterable[str]
 
 
 def _midnight(day: date) -> int:
@@ -180,15 +176,15 @@ def _whole(rows: pl.DataFrame, name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Int64) if is_whole else pl.col(name)
 
 
-def trades(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
-    page = _Page(f"/v3/trades/{ticker}", lambda day: market.trades(ticker, day), _trades_wire,
-                 EMPTY_TRADES)  # fmt: skip
+def trades(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+    path = f"/v3/trades/{ticker}"
+    page = _Page(path, lambda day: market.trades(ticker, day), _trades_wire, TRADE_SCHEMA)
     return _ticks(market, page, params, is_csv)
 
 
-def quotes(market: Market, ticker: str, params: Params, is_csv: bool) -> Answer:
-    page = _Page(f"/v3/quotes/{ticker}", lambda day: market.facts.quotes(ticker, day), _quotes_wire,
-                 EMPTY_QUOTES)  # fmt: skip
+def quotes(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+    path = f"/v3/quotes/{ticker}"
+    page = _Page(path, lambda day: market.facts.quotes(ticker, day), _quotes_wire, QUOTE_SCHEMA)
     return _ticks(market, page, params, is_csv)
 
 
@@ -198,7 +194,9 @@ def _ticks(market: Market, page: _Page, params: Params, is_csv: bool) -> Answer:
     rows = _collect(market, page.read, window)
     if rows.is_empty():
         empty = {"results": [], "status": "OK", "request_id": request_id()}
-        return csv_answer(page.empty_csv) if is_csv else json_answer(empty)
+        return (
+            rows_csv((), sorted(set(page.columns) - {"ticker"})) if is_csv else json_answer(empty)
+        )
     chosen = rows.head(window.limit)
     wire = page.wire(chosen)
     if is_csv:

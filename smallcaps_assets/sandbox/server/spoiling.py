@@ -65,6 +65,12 @@ def _shuffled(rows: list[Any]) -> list[Any]:
     return rows[middle:] + rows[:middle]
 
 
+_OF_ROWS: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "duplicate_rows": _duplicated,
+    "out_of_order": _shuffled,
+}
+
+
 def _negative(row: dict[str, Any]) -> dict[str, Any]:
     return {k: -v if k in _PRICES and v else v for k, v in row.items()}
 
@@ -89,12 +95,8 @@ def _spoil_envelope(content: dict[str, Any], fault: Fault, url: str) -> dict[str
     elif fault.kind == "foreign_next_url":
         spoiled["next_url"] = "https://elsewhere.example.org" + url
     elif isinstance(rows, list):
-        change: dict[str, Callable[[list[Any]], list[Any]]] = {
-            "duplicate_rows": _duplicated,
-            "out_of_order": _shuffled,
-            "corrupt": lambda found: [_negative(r) for r in found],
-        }
-        spoiled[name] = change[fault.kind](rows) if fault.kind in change else rows
+        change = _OF_ROWS.get(fault.kind, lambda found: found)
+        spoiled[name] = [_negative(r) for r in rows] if fault.kind == "corrupt" else change(rows)
     return spoiled
 
 
@@ -104,11 +106,8 @@ def _spoil_csv(body: bytes, fault: Fault) -> bytes:
     if not lines:
         return body
     head, rows = lines[0], lines[1:]
-    if fault.kind == "duplicate_rows":
-        rows = _duplicated(rows)
-    elif fault.kind == "out_of_order":
-        rows = _shuffled(rows)
-    elif fault.kind == "corrupt":
+    rows = _OF_ROWS.get(fault.kind, lambda found: found)(rows)
+    if fault.kind == "corrupt":
         names = head.strip().split(",")
         known = next((c for c in ("price", "ask_price", "c", "close") if c in names), names[-1])
         at = names.index(known) - len(names)
@@ -197,7 +196,7 @@ class FaultyApp:
             headers = {k.decode(): v.decode() for k, v in scope["headers"] if k in _LOGGED}
             kind = "" if fault is None else fault.kind
             row = Served(scope["method"], scope["path"], shown, status, kind, headers)
-            self._log.add(row)
+            self._log.append(row)
 
     async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _refusal(fault)

@@ -8,60 +8,47 @@ tape.py, frames to simulated.py.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from smallcaps_assets.sandbox.simulation.conditions import (
-    EXTENDED_FLAGS,
-    HIGH_LOW,
-    OPEN_CLOSE,
-    REGULAR_FLAGS,
-    VOLUME,
-)
-from smallcaps_assets.sandbox.simulation.tape import (
-    CODE,
-    CORRECTION,
-    EXCHANGE,
-    MINUTE,
-    PRICE,
-    SIP,
-    SIZE,
-)
+from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.sandbox.simulation import conditions as c
+
+MINUTE = 60_000_000_000
 
 # Columns of a bar: prices in 1e-4 dollars, volume in 1e-6 shares, window start in UTC ns.
 B_START, B_OPEN, B_HIGH, B_LOW, B_CLOSE, B_VOLUME, B_COUNT = range(7)
 BAR = 7
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def _update(bar, price, size, flags, dollars):
     """Let one trade update a bar; returns the new sum of price x size."""
-    if flags & HIGH_LOW:
+    if flags & c.HIGH_LOW:
         bar[B_HIGH] = max(bar[B_HIGH], price)
         bar[B_LOW] = price if bar[B_LOW] == 0 else min(bar[B_LOW], price)
-    if flags & OPEN_CLOSE:
+    if flags & c.OPEN_CLOSE:
         if bar[B_OPEN] == 0:
             bar[B_OPEN] = price
         bar[B_CLOSE] = price
-    if flags & VOLUME:
+    if flags & c.VOLUME:
         bar[B_VOLUME] += size
         bar[B_COUNT] += 1
         dollars += price * (size * 1e-6)
     return dollars
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def day_bar(tape, n, bar):
     """Fill one day bar; returns its vwap in 1e-4 dollars (0 without volume)."""
     bar[:] = 0
     dollars = 0.0
     for i in range(n):
-        if tape[CORRECTION, i] <= 1:
-            flags = REGULAR_FLAGS[tape[CODE, i]]
-            dollars = _update(bar, tape[PRICE, i], tape[SIZE, i], flags, dollars)
+        if tape[c.CORRECTION, i] <= 1:
+            flags = c.REGULAR_FLAGS[tape[c.CODE, i]]
+            dollars = _update(bar, tape[c.PRICE, i], tape[c.SIZE, i], flags, dollars)
     return dollars / (bar[B_VOLUME] * 1e-6) if bar[B_VOLUME] > 0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def minute_bars(tape, n, hours, bars, vwaps):
     """Fill minute bars in time order; returns how many.
 
@@ -70,17 +57,17 @@ def minute_bars(tape, n, hours, bars, vwaps):
     count = 0
     i = 0
     while i < n:
-        start = tape[SIP, i] // MINUTE * MINUTE
+        start = tape[c.SIP, i] // MINUTE * MINUTE
         is_regular = hours[1] <= start < hours[2]
         bar = bars[count]
         bar[:] = 0
         bar[B_START] = start
         dollars = 0.0
-        while i < n and tape[SIP, i] < start + MINUTE:
-            if tape[CORRECTION, i] <= 1:
-                code = tape[CODE, i]
-                flags = REGULAR_FLAGS[code] if is_regular else EXTENDED_FLAGS[code]
-                dollars = _update(bar, tape[PRICE, i], tape[SIZE, i], flags, dollars)
+        while i < n and tape[c.SIP, i] < start + MINUTE:
+            if tape[c.CORRECTION, i] <= 1:
+                code = tape[c.CODE, i]
+                flags = c.REGULAR_FLAGS[code] if is_regular else c.EXTENDED_FLAGS[code]
+                dollars = _update(bar, tape[c.PRICE, i], tape[c.SIZE, i], flags, dollars)
             i += 1
         if bar[B_OPEN] > 0 and bar[B_VOLUME] > 0:
             vwaps[count] = dollars / (bar[B_VOLUME] * 1e-6)
@@ -88,14 +75,14 @@ def minute_bars(tape, n, hours, bars, vwaps):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def off_exchange_volume(tape, n, hours):
     """Volume off exchange in regular hours, in 1e-6 shares."""
     total = 0
     for i in range(n):
-        inside = hours[1] <= tape[SIP, i] < hours[2]
-        if inside and tape[EXCHANGE, i] == 4 and tape[CORRECTION, i] <= 1:
-            total += tape[SIZE, i]
+        inside = hours[1] <= tape[c.SIP, i] < hours[2]
+        if inside and tape[c.EXCHANGE, i] == 4 and tape[c.CORRECTION, i] <= 1:
+            total += tape[c.SIZE, i]
     return total
 
 

@@ -18,6 +18,7 @@ STREAM_TICKER = 102
 TEST_TICKERS = ("ATEST", "NTEST", "ZVZZT", "ZWZZT")
 UNREFERENCED_TESTS = frozenset({"ATEST", "NTEST"})
 FIRST_TEST_NUMBER = 1_000_000
+SECTORS = 8
 _CONSONANTS = "BCDFGKLMNPRSTVX"
 _VOWELS = "AEIOU"
 _STEMS = (
@@ -58,6 +59,11 @@ class Listing:
     is_pump_candidate: bool = False
     is_test: bool = False
     traits: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def tape_letter(self) -> int:
+        """The vendor's number of the SIP's tape: 1 New York, 2 the others, 3 Nasdaq."""
+        return {"XNYS": 1, "XNAS": 3}.get(self.primary_exchange, 2)
 
     @property
     def listed(self) -> date:
@@ -121,6 +127,11 @@ _SECURITIES = {
     "ADRC": "American Depositary Shares",
 }
 _SUFFIXES = {"WARRANT": "W", "UNIT": "U", "RIGHT": "R"}
+
+
+def sector(seed: int, number: int) -> int:
+    """A company's industry, as a place in the list of them."""
+    return mix(seed, number, 77) % SECTORS
 
 
 def _profile(seed: int, number: int) -> _Profile:
@@ -232,7 +243,11 @@ def _cast(seed: int, days: list[date]) -> list[Listing]:
             (Symbol("RVSP", long_ago),),
             {"traits": frozenset({"unpublished_split"}), "first_price": 1.35} | _QUIET,
         ),
-        (build[6], (Symbol("SPDV", long_ago),), {"traits": frozenset({"special_dividend"})}),
+        (
+            build[6],
+            (Symbol("SPDV", long_ago),),
+            {"traits": frozenset({"special_dividend"})} | _QUIET,
+        ),
         (build[7], (Symbol("FWSP", long_ago),), {"traits": frozenset({"forward_split"})}),
         (build[8], (Symbol("GONE", long_ago, days[0] - timedelta(90)),), dict(_QUIET)),
     ]

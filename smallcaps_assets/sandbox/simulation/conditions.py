@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+# Rows of a tape (int64[ROWS, n]): price in 1e-4 dollars, size in 1e-6 shares, instants in UTC ns.
+SIP, PARTICIPANT, PRICE, SIZE, CODE, EXCHANGE, CORRECTION, SEQUENCE, TRF_TIME = range(9)
+ROWS = 9
+
 FORM_T = 12
 
 # id: (name, updates high/low, updates open/close, updates volume, CTA code, UTP code)
@@ -68,7 +72,7 @@ COMBINATIONS: tuple[tuple[int, ...], ...] = (
 )
 CONDITION_TEXT = tuple(",".join(str(i) for i in ids) for ids in COMBINATIONS)
 
-HIGH_LOW, OPEN_CLOSE, VOLUME, IS_FORM_T = 1, 2, 4, 8
+HIGH_LOW, OPEN_CLOSE, VOLUME = 1, 2, 4
 
 
 def update_flags(ids: tuple[int, ...], form_t_counts: bool) -> int:

@@ -1,9 +1,11 @@
 """EDGAR of the simulated market: filings of its companies, indexes and submissions made of them.
 
 Filings are drawn independently of prices, except that a published reverse split has an 8-K of the
-evening before. An index serves what was filed up to the market's last day; the quarter's lags
-behind by some days, which the daily ones fill. Most companies' times of acceptance are UTC, some
-are New York time, some have changed from one to the other; all are marked Z, as the SEC has it.
+evening before, and that offerings have a shelf registration (S-3) long before, a prospectus
+supplement (424B5) when they are priced and an 8-K the next morning. An index serves what was filed
+up to the market's last day; the quarter's lags behind by some days, which the daily ones fill. Most
+companies' times of acceptance are UTC, some are New York time, some have changed from one to the
+other; all are marked Z, as the SEC has it.
 """
 
 from __future__ import annotations
@@ -11,17 +13,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 
+from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.sandbox.market import Row, Submission
 from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation.actions import Split
 from smallcaps_assets.sandbox.simulation.companies import Listing
+from smallcaps_assets.sandbox.simulation.plan import has_shelf
 
 STREAM_EDGAR, STREAM_EARLIER, STREAM_CLOCK = 541, 542, 543
 RECENT = 10
 """Filings in a company's newest page, so that small companies have older pages too."""
 QUARTER_LAG = timedelta(days=4)
 _ROUTINE = 0.03  # share of company-sessions with some filing
+_SHELF = ("S-3", "", "REGISTRATION STATEMENT")
+_OFFERED = ("8-K", "1.01,8.01,9.01", "CURRENT REPORT")
 _EARLIER = ("10-Q", "4", "DEF 14A", "10-K")  # what a company filed in turn before the market begins
 _EARLIER_COUNT, _EARLIER_STEP = 14, timedelta(days=21)
 _IN_UTC, _IN_NEW_YORK = 0.7, 0.22  # shares of the companies; the others changed to UTC
@@ -52,15 +59,21 @@ def make_submissions(
     seed: int,
     listings: Iterable[Listing],
     splits: Sequence[Split],
+    offerings: Sequence[tuple[Listing, date, int]],
     days: Sequence[date],
     following: date | None,
 ) -> list[Submission]:
-    """All filings of companies, by acceptance; `following` is the session after the last."""
+    """All filings of companies, by acceptance; `following` is the session after the last.
+
+    offerings: listing, session and the second at which each was priced.
+    """
     found = _Found(seed, days[0] - _CHANGED_BEFORE)
     reverse = {(s.number, s.day) for s in splits if s.is_published and s.split_from > s.split_to}
     for listing in listings:
         if listing.cik is None or listing.is_test or listing.type not in ("CS", "ADRC"):
             continue
+        if has_shelf(seed, listing) and listing.ticker_on(days[0]) is not None:
+            found.add(listing, datetime.combine(days[0], time(17, 2)), _SHELF)
         if listing.ticker_on(days[0]) is not None:
             for number in range(_EARLIER_COUNT):
                 _add_earlier(found, listing, days[0], number)
@@ -74,7 +87,17 @@ def make_submissions(
             if u[0] < _ROUTINE:
                 kind = next(rest for limit, *rest in _KINDS if u[1] < limit)
                 found.add(listing, _in_hours(day, u[2]), tuple(kind))
+    for listing, day, second in offerings:
+        if listing.cik is not None:
+            _add_offering(found, listing, second, dict(pairwise(days)).get(day))
     return sorted(found.by_moment.values(), key=lambda x: (x.accepted, x.cik))
+
+
+def _add_offering(found: _Found, listing: Listing, second: int, after: date | None) -> None:
+    priced = datetime.fromtimestamp(second, NEW_YORK).replace(tzinfo=None)
+    found.add(listing, priced, ("424B5", "", "PROSPECTUS SUPPLEMENT"))
+    if after is not None:
+        found.add(listing, datetime.combine(after, time(7, 30)), _OFFERED)
 
 
 def _add_earlier(found: _Found, listing: Listing, first: date, number: int) -> None:

@@ -1,7 +1,7 @@
 """What a market knows beside prices: quotes, news, figures, float and short interest.
 
-Puts together, for the simulated market, what quotes.py, news.py, statements.py and short_tables.py
-make; a market without such facts has `NoFacts`. Shapes of answers belong to the routes.
+Puts together, for the simulated market, what quotes.py, news.py, statements.py and finra.py
+make. Shapes of answers belong to the routes.
 """
 
 from __future__ import annotations
@@ -15,67 +15,35 @@ import polars as pl
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
-from smallcaps_assets.sandbox.market import QUOTE_SCHEMA, FeedHalt, Filing, Row, Submission
+from smallcaps_assets.sandbox.market import (
+    QUOTE_SCHEMA,
+    FeedHalt,
+    Filing,
+    MarketFacts,
+    Row,
+    Submission,
+)
 from smallcaps_assets.sandbox.simulation import news, statements
+from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.companies import Listing
 from smallcaps_assets.sandbox.simulation.edgar import make_submissions
 from smallcaps_assets.sandbox.simulation.fails import fails_text, published_halves
+from smallcaps_assets.sandbox.simulation.finra import short_interest_rows, short_volume_rows
+from smallcaps_assets.sandbox.simulation.halts import halt_rows
 from smallcaps_assets.sandbox.simulation.quotes import quote_frame
-from smallcaps_assets.sandbox.simulation.short_tables import short_interest_rows, short_volume_rows
 from smallcaps_assets.sandbox.simulation.statements import make_filings
 
 if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.simulation.prices import SimulatedPrices
+    from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 
 MEAN_SESSIONS = 30
+BUSY_TRADES = 50_000
 
 
-class NoFacts:
-    """Implements MarketFacts for a market that has bars and trades only."""
+class SimulatedFacts(MarketFacts):
+    """All of it from what the simulation knows; made on demand, and kept."""
 
-    snapshot_day: date | None = None
-
-    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
-        return pl.DataFrame(schema=QUOTE_SCHEMA)
-
-    def news(self) -> list[Row]:
-        return []
-
-    def filings(self) -> list[Filing]:
-        return []
-
-    def ratios(self) -> list[Row]:
-        return []
-
-    def free_float(self) -> list[Row]:
-        return []
-
-    def short_interest(self) -> list[Row]:
-        return []
-
-    def short_volume(self, day: date) -> list[Row]:
-        return []
-
-    def fails_halves(self) -> list[date]:
-        return []
-
-    def fails(self, half: date) -> str:
-        return ""
-
-    def submissions(self) -> list[Submission]:
-        return []
-
-    def submissions_of(self, cik: str) -> list[Submission]:
-        return []
-
-    def halts(self, day: date) -> list[FeedHalt]:
-        return []
-
-
-class SimulatedFacts:
-    """Implements MarketFacts from what the simulation knows; made on demand, and kept."""
-
-    def __init__(self, market: SimulatedPrices) -> None:
+    def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
         self._seed = market.config.seed
         self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
@@ -90,50 +58,70 @@ class SimulatedFacts:
         return self._quotes.get((ticker, day), lambda: self._make_quotes(ticker, day))
 
     def _make_quotes(self, ticker: str, day: date) -> pl.DataFrame:
-        listing = self._market.listing_of(ticker, day)
+        market = self._market
+        listing = market.listing_of(ticker, day) if day in market.sessions else None
         if listing is None:
             return pl.DataFrame(schema=QUOTE_SCHEMA)
-        return quote_frame(self._seed, listing.number, day, self._market.trades(ticker, day))
+        return quote_frame(ticker, day, listing.tape_letter, market.quote_rows(ticker, day))
 
-    def news(self) -> list[Row]:
-        return self._news
+    def session_quotes(self, day: date) -> pl.DataFrame:
+        pairs = self._market.trading(day)
+        parts = [self._make_quotes(ticker, day) for ticker, _ in pairs]
+        return pl.concat([pl.DataFrame(schema=QUOTE_SCHEMA), *parts])
+
+    @property
+    def busy_quotes(self) -> list[tuple[str, date]]:
+        """The ticker-sessions with some 100,000 quotes or more, by their number of trades."""
+        days = ((day, self._market.daily_bars(day)) for day in self._market.sessions)
+        return [
+            (ticker, day)
+            for day, bars in days
+            for ticker in bars.filter(pl.col("transactions") >= BUSY_TRADES)["ticker"]
+        ]
 
     @cached_property
-    def _news(self) -> list[Row]:
+    def news(self) -> list[Row]:
         market, days = self._market, self._market.sessions
         known = [x for x in market.splits() if days[0].isoformat() <= x["execution_date"]]
         by_number = {x.number: x for x in market.listings}
         wild = [(by_number[number], days[s]) for number, s in sorted(market.wild_days)]
         stories = [
             *news.split_stories(known),
+            *news.event_stories(self._seed, market.all_events),
+            *news.announcements(self._seed, self._mornings(wild)),
             *news.wild_stories(self._seed, wild, self._change),
             *news.routine_stories(self._seed, market.planned_listings, days),
         ]
         return news.news_rows(stories, session_hours(days[-1]).postmarket_close // news.SECOND)
+
+    def _mornings(self, wild: list[tuple[Listing, date]]) -> list[tuple[Listing, date, date]]:
+        """Wild days with news before the open, and the session before each."""
+        days = self._market.sessions
+        places = {day: s for s, day in enumerate(days)}
+        plans = ((x, day, self._market.plan(x, day)) for x, day in wild)
+        return [
+            (x, days[places[day] - 1], day)
+            for x, day, plan in plans
+            if 0 <= plan[t.P_SHOCK_MINUTE] < t.PREMARKET_MINUTES
+        ]
 
     def _change(self, listing: Listing, day: date) -> float | None:
         """The day's return from open to close."""
         bars = self._market.daily_bars_of(listing.ticker_on(day) or "", day, day)
         return None if bars.is_empty() else float(bars["close"][0] / bars["open"][0] - 1)
 
-    def filings(self) -> list[Filing]:
-        return self._filings
-
     @cached_property
-    def _filings(self) -> list[Filing]:
+    def filings(self) -> list[Filing]:
         return make_filings(self._seed, self._market.reference, self._market.listings)
 
-    def ratios(self) -> list[Row]:
-        return self._ratios
-
     @cached_property
-    def _ratios(self) -> list[Row]:
+    def ratios(self) -> list[Row]:
         day = self._market.sessions[-1]
         bars = {row["ticker"]: row for row in self._market.daily_bars(day).iter_rows(named=True)}
         recent = self._volumes.filter(pl.col("date") > self._market.sessions[-MEAN_SESSIONS:][0])
         means = dict(recent.group_by("ticker").agg(pl.col("volume").mean()).iter_rows())
         filed: dict[str, list[Filing]] = {}
-        for filing in self._filings:
+        for filing in self.filings:
             filed.setdefault(filing.head["cik"], []).append(filing)
         rows = []
         for listing in self._market.listings:
@@ -143,11 +131,8 @@ class SimulatedFacts:
                 rows.append(statements.ratio_row(ticker, day, own, bars[ticker], volume))
         return sorted(rows, key=lambda row: row["ticker"])
 
-    def free_float(self) -> list[Row]:
-        return self._free_float
-
     @cached_property
-    def _free_float(self) -> list[Row]:
+    def free_float(self) -> list[Row]:
         return statements.float_rows(self._seed, self._market.reference, self._market.listings)
 
     @cached_property
@@ -159,11 +144,8 @@ class SimulatedFacts:
         ]
         return pl.concat(parts)
 
-    def short_interest(self) -> list[Row]:
-        return self._short_interest
-
     @cached_property
-    def _short_interest(self) -> list[Row]:
+    def short_interest(self) -> list[Row]:
         market = self._market
         real = [x for x in market.planned_listings if not x.is_test]
         names = {symbol.ticker for x in real for symbol in x.symbols}
@@ -183,6 +165,7 @@ class SimulatedFacts:
         finra = self._market.short_volume(day)
         return [] if finra is None else short_volume_rows(self._seed, day, finra)
 
+    @property
     def fails_halves(self) -> list[date]:
         return published_halves(self._market.sessions)
 
@@ -205,14 +188,17 @@ class SimulatedFacts:
         }
         return fails_text(self._seed, half, pl.concat(bars), listed)
 
-    def submissions(self) -> list[Submission]:
-        return self._submissions
-
     @cached_property
-    def _submissions(self) -> list[Submission]:
+    def submissions(self) -> list[Submission]:
         market = self._market
         days = (market.sessions, market.following)
-        return make_submissions(self._seed, market.listings, market.split_events, *days)
+        offerings = [
+            (listing, day, event[t.E_BEGIN] // news.SECOND)
+            for listing, day, events in market.all_events
+            for event in events
+            if event[t.E_KIND] == t.OFFERING
+        ]
+        return make_submissions(self._seed, market.listings, market.split_events, offerings, *days)
 
     def submissions_of(self, cik: str) -> list[Submission]:
         return self._by_company.get(cik, [])
@@ -220,7 +206,7 @@ class SimulatedFacts:
     @cached_property
     def _by_company(self) -> dict[str, list[Submission]]:
         found: dict[str, list[Submission]] = {}
-        for submission in self._submissions:
+        for submission in self.submissions:
             found.setdefault(submission.cik, []).append(submission)
         return found
 
@@ -229,12 +215,10 @@ class SimulatedFacts:
 
     @cached_property
     def _halts(self) -> dict[date, list[FeedHalt]]:
-        market, found = self._market, {}
-        by_number = {x.number: x for x in market.listings}
-        for number, s in sorted(market.wild_days):
-            listing, day = by_number[number], market.sessions[s]
-            ticker = listing.ticker_on(day) or ""
-            for start, end in market.halts(ticker, day):
-                halt = FeedHalt(ticker, listing.name, listing.primary_exchange, start, end)
-                found.setdefault(day, []).append(halt)
+        found: dict[date, list[FeedHalt]] = {}
+        market = self._market
+        for listing, day, events in market.all_events:
+            found.setdefault(day, []).extend(
+                halt_rows(listing, day, events, market.resumption(listing, day))
+            )
         return {day: sorted(rows, key=lambda x: (x.start, x.ticker)) for day, rows in found.items()}

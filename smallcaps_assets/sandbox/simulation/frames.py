@@ -10,7 +10,7 @@ import polars as pl
 
 from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA
 from smallcaps_assets.sandbox.simulation import bars as b
-from smallcaps_assets.sandbox.simulation import tape as t
+from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation.conditions import CONDITION_TEXT
 
 TRF_NASDAQ_CARTERET = 202
@@ -49,15 +49,15 @@ def trade_frame(ticker: str, rows: np.ndarray, number: int, tape_letter: int) ->
     off_exchange = pl.col("exchange") == 4
     frame = pl.DataFrame(
         {
-            "code": rows[t.CODE].astype(np.uint32),
-            "correction": rows[t.CORRECTION],
-            "exchange": rows[t.EXCHANGE],
-            "participant_timestamp": rows[t.PARTICIPANT],
-            "price": rows[t.PRICE] / 10_000.0,
-            "sequence_number": rows[t.SEQUENCE],
-            "sip_timestamp": rows[t.SIP],
-            "size": rows[t.SIZE] / 1_000_000.0,
-            "trf_timestamp": rows[t.TRF_TIME],
+            "code": rows[c.CODE].astype(np.uint32),
+            "correction": rows[c.CORRECTION],
+            "exchange": rows[c.EXCHANGE],
+            "participant_timestamp": rows[c.PARTICIPANT],
+            "price": rows[c.PRICE] / 10_000.0,
+            "sequence_number": rows[c.SEQUENCE],
+            "sip_timestamp": rows[c.SIP],
+            "size": rows[c.SIZE] / 1_000_000.0,
+            "trf_timestamp": rows[c.TRF_TIME],
         }
     )
     first_id = 52_900_000_000_000 + (number % 1_000_000) * 1_000_000

@@ -1,38 +1,51 @@
-"""Which ticker-sessions are wild, and the parameters of every day's tape.
+"""What every ticker-session is to be: catalysts, activity, gaps, and the facts that tilt it.
 
-A plan is one row of numbers per session of a listing, read by the kernel in tape.py. In the
-placebo market a wild day has the same activity and volatility, drawn independently of any
-direction: no targets, no drift, no predictable gaps.
+A plan is one row of numbers per session of a listing, read by the kernel in tape.py; nothing in it
+draws a path. Some listings have a catalyst now and then: news before the open (a gap), news in the
+session (a shock or a halt), or a crowd alone. Activity and volatility last into the two following
+days. What a session does to the plans after it is in `react`, since a plan may depend on what
+has happened: run-ups end in offerings, and the day after a large move leans against it.
+
+The placebo market has the same catalysts, activity, volatility and halts; all its jumps are fair
+and nothing that is known tilts a price.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
 from smallcaps_assets.sandbox.randomness import mix, uniform, uniforms
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split
-from smallcaps_assets.sandbox.simulation.companies import Listing
+from smallcaps_assets.sandbox.simulation.companies import SECTORS, Listing, sector
 
-STREAM_WILD, STREAM_DAY, STREAM_TAPE = 301, 302, 303
-WILD_SHARE = 0.0138  # of all ticker-sessions: about 110 of 8,400 are selected by the usual rules
-WARM_UP = 12  # sessions before a wild day, so that a mean volume exists
-SPACING = 8  # sessions between two wild days of one listing
+STREAM_WILD, STREAM_DAY, STREAM_TAPE, STREAM_MARKET, STREAM_END = 301, 302, 303, 304, 305
+WILD_SHARE = 0.0185  # of all ticker-sessions have a catalyst
+WARM_UP = 12  # sessions before a catalyst, so that a mean volume exists
+SPACING = 8  # sessions between two catalysts of one listing
 FRACTIONAL_FROM = date(2026, 2, 23)
+EARLY_BANDS_UNTIL = date(2020, 2, 23)
+MARKET_DEVIATION, SECTOR_DEVIATION = 0.007, 0.006
+BAD_DAYS, BAD_DAY = 2, -0.03  # sessions of a season on which the whole market falls, and by what
+DECLINE_SESSIONS, DECLINE = 30, -0.018  # before a reverse split, each night
+SHELF = 0.55  # share of catalyst-prone listings with a shelf registration (S-3)
 _EXCHANGE_IDS = {"XNAS": 12, "XNYS": 10, "XASE": 1, "ARCX": 11, "BATS": 19}
 
 
 class Kind(IntEnum):
-    """What happens on a wild day."""
+    """The catalyst of a wild day."""
 
-    PUMP = 1
-    FADER = 2
-    CRASH = 3
+    GAP = 1
+    NEWS = 2
+    CROWD = 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Calendar:
         firsts = range(0, len(self.days), self.season)
         return [list(self.days[first : first + self.season]) for first in firsts]
 
-    @property
+    @cached_property
     def ordinals(self) -> np.ndarray:
         return np.array([d.toordinal() for d in self.days], dtype=np.uint64)
 
@@ -68,8 +81,10 @@ class Actions:
 
 def active_sessions(listing: Listing, calendar: Calendar) -> tuple[int, int]:
     """Half-open range of session indexes on which a listing trades."""
-    inside = [i for i, d in enumerate(calendar.days) if listing.ticker_on(d) is not None]
-    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+    days, last = calendar.days, listing.last_day
+    first = bisect_left(days, listing.listed)
+    stop = len(days) if last is None else bisect_right(days, last)
+    return (first, stop) if first < stop else (0, 0)
 
 
 def _candidates(
@@ -108,8 +123,7 @@ def choose_wild_days(
             left[season] -= 1
             taken.setdefault(number, []).append(s)
             u = uniform(seed, STREAM_WILD, number, calendar.days[s].toordinal(), 1)
-            kind = Kind.PUMP if u < 0.54 else Kind.FADER if u < 0.86 else Kind.CRASH
-            chosen[number, s] = kind
+            chosen[number, s] = Kind.GAP if u < 0.5 else Kind.NEWS if u < 0.75 else Kind.CROWD
     return chosen
 
 
@@ -123,7 +137,27 @@ def _normals(key: int, counters: np.ndarray) -> np.ndarray:
     return (np.asarray(total) - 2.0) * 1.7320508075688772
 
 
-def _ordinary_days(seed: int, listing: Listing, calendar: Calendar) -> np.ndarray:
+def market_moves(seed: int, calendar: Calendar) -> np.ndarray:
+    """Relative overnight change of the whole market by session, bad days included."""
+    moves = MARKET_DEVIATION * _normals(mix(seed, STREAM_MARKET), calendar.ordinals)
+    ranks = uniforms(mix(seed, STREAM_MARKET, 1), calendar.ordinals)
+    moves -= BAD_DAYS * BAD_DAY / calendar.season  # so that the mean is none
+    for first in range(0, len(ranks), calendar.season):
+        worst = np.argsort(ranks[first : first + calendar.season], kind="stable")[:BAD_DAYS]
+        moves[first + worst] = BAD_DAY
+    return moves
+
+
+def common_moves(seed: int, calendar: Calendar) -> np.ndarray:
+    """What the nights of each sector's listings share: float64[SECTORS, sessions]."""
+    keys = (mix(seed, STREAM_MARKET, 2, number) for number in range(SECTORS))
+    own = np.array([_normals(key, calendar.ordinals) for key in keys])
+    return market_moves(seed, calendar) + SECTOR_DEVIATION * own
+
+
+def _ordinary_days(
+    seed: int, listing: Listing, calendar: Calendar, common: np.ndarray
+) -> np.ndarray:
     """Plans of quiet and busy days."""
     plans = np.zeros((len(calendar.days), t.PLAN))
     key = mix(seed, STREAM_DAY, listing.number)
@@ -131,58 +165,83 @@ def _ordinary_days(seed: int, listing: Listing, calendar: Calendar) -> np.ndarra
     busy = uniforms(mix(key, 10), ordinals) < (0.0 if listing.is_test else 0.07)
     level = _lognormal(_normals(mix(key, 11), ordinals), 0.30) * np.where(busy, 3.2, 1.0)
     length = (calendar.hours[:, 2] - calendar.hours[:, 1]) / (390.0 * t.MINUTE)
+    gaps = 0.3 * listing.volatility * _normals(mix(key, 12), ordinals)
+    if not listing.is_test:
+        gaps += min(1.0, listing.volatility / 0.02) * common[sector(seed, listing.number)]
     plans[:, t.P_TRADES] = listing.daily_trades * level * length
     plans[:, t.P_PREMARKET] = 0.03
     plans[:, t.P_POSTMARKET] = 0.02
     plans[:, t.P_SIGMA] = listing.volatility * np.where(busy, 1.8, 1.0)
-    plans[:, t.P_GAP] = 0.3 * listing.volatility * _normals(mix(key, 12), ordinals)
-    plans[:, t.P_HALT] = -1.0
-    plans[:, t.P_PRICE_FACTOR] = 1.0
-    plans[:, t.P_SIZE_FACTOR] = 1.0
+    plans[:, t.P_GAP] = gaps
+    plans[:, [t.P_SHOCK_MINUTE, t.P_HALT]] = -1.0
+    plans[:, [t.P_PRICE_FACTOR, t.P_SIZE_FACTOR]] = 1.0
     plans[:, t.P_PRIMARY] = _EXCHANGE_IDS.get(listing.primary_exchange, 12)
     plans[:, t.P_FRACTIONAL] = [float(d >= FRACTIONAL_FROM) for d in calendar.days]
+    plans[:, t.P_EARLY_BANDS] = [float(d <= EARLY_BANDS_UNTIL) for d in calendar.days]
     return plans
 
 
+def _fair(up: float, u: float) -> float:
+    """`up`, or a fall by at most half that makes the mean zero."""
+    down = min(up / (1.0 + up), 0.5)
+    return up if u < down / (up + down) else -down
+
+
 def _wild_activity(plan: np.ndarray, u: Sequence[float], minutes: int) -> None:
-    """What does not depend on a direction: trades, volatility, a halt."""
+    """What does not depend on a direction: trades and volatility."""
     z = (u[0] + u[1] + u[2] + u[3] - 2.0) * 1.7320508075688772
     trades = 23_500.0 * float(_lognormal(z, 0.55))
     plan[t.P_TRADES] = min(max(trades, 9_000.0), 100_000.0) * minutes / 390.0
     plan[t.P_PREMARKET] = 0.05 + 0.06 * u[4]
-    plan[t.P_POSTMARKET] = 0.03
-    plan[t.P_SIGMA] = 0.40 + 0.12 * u[5]
+    plan[t.P_POSTMARKET] = 0.04
+    plan[t.P_SIGMA] = 0.28 + 0.14 * u[5]
     plan[t.P_WILD] = 1.0
-    plan[t.P_RAMP_START] = int(5 + u[6] * 0.3 * minutes)
-    plan[t.P_RAMP_END] = plan[t.P_RAMP_START] + 15 + int(u[7] * 60)
-    if u[8] < 0.4:
-        plan[t.P_HALT] = plan[t.P_RAMP_START] + int(u[9] * 20)
 
 
-def _wild_direction(plan: np.ndarray, kind: Kind, u: Sequence[float]) -> None:
-    """The shape of the simulated market's wild days."""
-    plan[t.P_SHAPE] = 1.0
-    if kind is Kind.PUMP:
-        plan[t.P_GAP] = 0.02 + 0.16 * u[10]
-        plan[t.P_TARGET] = 0.18 + 0.8 * u[11] * u[11]
-        plan[t.P_JUMP] = 0.05 + 0.08 * u[12]
-    elif kind is Kind.FADER:
-        plan[t.P_SHAPE] = 2.0
-        plan[t.P_GAP] = 0.02 + 0.10 * u[10]
-        plan[t.P_TARGET] = 0.28 + 0.4 * u[11]
-        plan[t.P_FINAL] = (1.0 + 0.12 * (u[13] - 0.55)) / (1.0 + plan[t.P_GAP]) - 1.0
-        plan[t.P_JUMP] = 0.05 + 0.08 * u[12]
+def _gap(plan: np.ndarray, u: Sequence[float], is_placebo: bool) -> None:
+    """News between 06:00 and 08:50, and a crowd in the premarket the larger it is."""
+    size = round(min(0.2 / (1.0 - 0.94 * u[6]) ** 0.95, 3.0), 6)
+    is_up = u[7] < 0.82
+    fall = -(0.12 + 0.35 * u[6])
+    plan[t.P_SHOCK] = _fair(size, u[7]) if is_placebo else size if is_up else fall
+    plan[t.P_SHOCK_MINUTE] = 120 + int(170 * u[8])
+    plan[t.P_PREMARKET] = 0.08 + 0.30 * min(size, 1.0) * (0.3 + 0.7 * u[9])
+
+
+def _news(plan: np.ndarray, u: Sequence[float], minutes: int) -> None:
+    """News in the session: a halt for it, or a shock at which trading goes on."""
+    minute = int(20 + u[6] * (minutes - 90))
+    if u[7] < 0.4:
+        plan[t.P_HALT] = minute
+        plan[t.P_HALT_MINUTES] = 20 + int(60 * u[8])
+        plan[t.P_HALT_JUMP] = _fair(0.10 + 0.40 * u[9], u[10])
     else:
-        plan[t.P_GAP] = -0.02 - 0.12 * u[10]
-        plan[t.P_TARGET] = -0.22 - 0.22 * u[11]
-        plan[t.P_JUMP] = -0.05 - 0.06 * u[12]
+        plan[t.P_SHOCK_MINUTE] = t.PREMARKET_MINUTES + minute
+        plan[t.P_SHOCK] = _fair(0.04 + 0.08 * u[9], u[10])
 
 
-def _give_back(plans: np.ndarray, s: int) -> None:
-    """Part of a pump is lost over the next nights, or prices would only climb."""
-    target = plans[s, t.P_TARGET]
-    nights = SPACING - 2
-    plans[s + 1 : s + 1 + nights, t.P_GAP] -= 0.6 * target / (1.0 + target) / nights
+def _long_halt(plans: np.ndarray, s: int, u: float, edge: float) -> None:
+    """A halt of the exchange's own (T12) that ends far lower some sessions later."""
+    plans[s, t.P_HALT] = 120
+    plans[s, t.P_HALT_MINUTES] = 1_000
+    until = s + 4 + int(4.9 * u)
+    plans[s + 1 : until, t.P_TRADES] = 0.0
+    fall = 0.45 + 0.3 * u
+    gap = -fall if edge > 0.0 else _fair(fall / (1.0 - fall), u * 89.0 % 1.0)
+    plans[until : until + 1, t.P_GAP] = gap
+
+
+def _follow_up(plans: np.ndarray, s: int, u: Sequence[float], share: float, size: float) -> None:
+    """Activity that lasts: one and two days later, and nights that give part of a gap back."""
+    trades = plans[s, t.P_TRADES]
+    for later, (rest, calm) in enumerate(((0.10 + 0.40 * u[11], 0.5), (0.05 + 0.15 * u[12], 0.35))):
+        for plan in plans[s + later + 1 : s + later + 2]:
+            plan[t.P_TRADES] = max(plan[t.P_TRADES], rest * trades)
+            plan[t.P_SIGMA] = max(plan[t.P_SIGMA], calm * plans[s, t.P_SIGMA])
+            plan[t.P_PREMARKET], plan[t.P_POSTMARKET] = 0.06, 0.03
+    if size > 0.0 and share > 0.0:
+        nights = SPACING - 2
+        plans[s + 1 : s + 1 + nights, t.P_GAP] -= share * size / (1.0 + size) / nights
 
 
 def make_plans(
@@ -191,30 +250,103 @@ def make_plans(
     calendar: Calendar,
     actions: Actions,
     wild: dict[int, Kind],
-    is_placebo: bool,
+    common: np.ndarray,
+    edge: float,
     trades_scale: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(plans[sessions, PLAN], seeds[sessions]) of one listing over all sessions."""
-    plans = _ordinary_days(seed, listing, calendar)
-    for s, kind in wild.items():
-        draws = [
-            uniform(seed, STREAM_WILD, listing.number, calendar.days[s].toordinal(), 10 + k)
-            for k in range(14)
-        ]
+    """(plans[sessions, PLAN], seeds[sessions]) of one listing over all sessions.
+
+    common: as `common_moves`. edge: scale of all that tilts a price by what is known; 0 for the
+    placebo market.
+    """
+    plans = _ordinary_days(seed, listing, calendar, common)
+    for s, kind in sorted(wild.items()):
+        day = calendar.days[s].toordinal()
+        u = [uniform(seed, STREAM_WILD, listing.number, day, 10 + k) for k in range(16)]
         minutes = int((calendar.hours[s, 2] - calendar.hours[s, 1]) // t.MINUTE)
-        _wild_activity(plans[s], draws, minutes)
-        if is_placebo:
-            side = 1.0 if draws[13] < 0.5 else -1.0
-            plans[s, t.P_GAP] = 0.10 * side * draws[10]
-            plans[s, t.P_JUMP] = 0.08 * (1.0 if draws[12] < 0.5 else -1.0)
-        else:
-            _wild_direction(plans[s], kind, draws)
-            if kind is Kind.PUMP:
-                _give_back(plans, s)
+        _wild_activity(plans[s], u, minutes)
+        if kind is Kind.GAP:
+            _gap(plans[s], u, edge == 0.0)
+        elif kind is Kind.NEWS:
+            _news(plans[s], u, minutes)
+        _follow_up(plans, s, u, 0.6 if edge > 0.0 else 0.0, plans[s, t.P_SHOCK])
+        if kind is Kind.CROWD and u[15] < 0.04:
+            _long_halt(plans, s, u[14], edge)
+        _offer(seed, listing, plans[s : s + 3], u[13], edge)
+    if edge > 0.0:
+        _decline(plans, calendar, listing, actions)
+        _delist(seed, plans, calendar, listing)
     _apply_actions(plans, calendar, actions)
+    plans[:, t.P_EDGE] = edge
     plans[:, t.P_TRADES] *= trades_scale
     keys = [mix(seed, STREAM_TAPE, listing.number, d.toordinal()) for d in calendar.days]
     return plans, np.array(keys, dtype=np.uint64)
+
+
+def has_shelf(seed: int, listing: Listing) -> bool:
+    """Whether a shelf registration (S-3) is filed, which offerings need."""
+    return listing.is_pump_candidate and uniform(seed, STREAM_END, listing.number, 1) < SHELF
+
+
+def _offer(seed: int, listing: Listing, plans: np.ndarray, u: float, edge: float) -> None:
+    """An offering after the close of the first of these days that ran up, with a shelf mostly."""
+    if u < (0.6 if has_shelf(seed, listing) else 0.08):
+        price = 0.06 + 0.12 * (u * 97.0 % 1.0)
+        plans[:, t.P_OFFERING] = -price if edge > 0.0 else _fair(price, u * 31.0 % 1.0)
+
+
+def _decline(plans: np.ndarray, calendar: Calendar, listing: Listing, actions: Actions) -> None:
+    """The long way down before a reverse split."""
+    for s, day in enumerate(calendar.days):
+        split = actions.splits.get(day)
+        if split is not None and split.split_from > split.split_to and not listing.traits:
+            plans[max(s - DECLINE_SESSIONS, 0) : s, t.P_GAP] += DECLINE
+
+
+def is_takeover(seed: int, listing: Listing) -> bool:
+    """Whether a listing that ends is bought; otherwise it collapses."""
+    return uniform(seed, STREAM_END, listing.number, 2) < 0.5
+
+
+def _delist(seed: int, plans: np.ndarray, calendar: Calendar, listing: Listing) -> None:
+    """The last sessions of a listing: a premium and no more moves, or a collapse."""
+    _, stop = active_sessions(listing, calendar)
+    last = listing.last_day
+    if last is None or last > calendar.days[-1] or stop < 25 or "renamed" in listing.traits:
+        return
+    u = uniform(seed, STREAM_END, listing.number, 3)
+    if is_takeover(seed, listing):
+        told = stop - 18
+        plans[told, t.P_GAP] = 0.2 + 0.4 * u
+        plans[told, t.P_TRADES] *= 6.0
+        plans[told + 1 : stop, t.P_GAP] = 0.0
+        plans[told:stop, t.P_SIGMA] = 0.004
+        plans[told:stop, [t.P_SHOCK_MINUTE, t.P_HALT]] = -1.0
+    else:
+        told = stop - 6
+        plans[told:stop, t.P_GAP] = -0.08
+        plans[told, t.P_GAP] = -0.35 - 0.3 * u
+        plans[told:stop, t.P_TRADES] *= 3.0
+        plans[told:stop, t.P_SIGMA] *= 2.0
+
+
+def react(plan: np.ndarray, change: float, gap: float, has_offered: bool) -> None:
+    """Let the plan of a session feel the one before: the only way in which it depends on prices.
+
+    change: relative change of the session before, from close to close. gap: the news of this
+    morning. The day after a large move leans against it, one after an offering falls, and news
+    before the open goes on for a while.
+    """
+    facts = 0.0
+    if abs(change) > 0.15:
+        facts -= math.copysign(min(abs(change) / 0.3, 1.0), change)
+    if has_offered:
+        facts -= 1.0
+        if plan[t.P_EDGE] > 0.0:
+            plan[t.P_GAP] -= 0.02
+    if abs(gap) > 0.05:
+        facts += math.copysign(0.7, gap)
+    plan[t.P_FACTS] = facts
 
 
 def _apply_actions(plans: np.ndarray, calendar: Calendar, actions: Actions) -> None:

@@ -14,7 +14,7 @@ from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.randomness import mix
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split, dividend_row, split_row
-from smallcaps_assets.sandbox.simulation.companies import UNREFERENCED_TESTS, Listing
+from smallcaps_assets.sandbox.simulation.companies import UNREFERENCED_TESTS, Listing, sector
 
 _INDUSTRIES = (
     ("2834", "PHARMACEUTICAL PREPARATIONS"),
@@ -29,6 +29,8 @@ _INDUSTRIES = (
 _CITIES = (("Austin", "TX", "78701"), ("Boston", "MA", "02110"), ("Reno", "NV", "89501"))
 
 CloseBefore = Callable[[Listing, date], float]
+Offerings = Callable[[Listing], list[tuple[date, float]]]
+"""Days on which new shares of a listing were priced, and their number per share of before."""
 
 
 def _without_missing(row: Row) -> Row:
@@ -45,11 +47,13 @@ class ReferenceTables:
         splits: list[Split],
         dividends: list[Dividend],
         days: list[date],
+        offerings: Offerings = lambda listing: [],
     ) -> None:
         self._seed = seed
         self._listings = [x for x in listings if x.symbols[0].ticker not in UNREFERENCED_TESTS]
         self._splits = splits
         self._days = days
+        self.offerings = offerings
         self.split_rows = [split_row(s) for s in splits if s.is_published]
         self.dividend_rows = [dividend_row(d) for d in dividends]
         self._pages: BoundedCache[tuple[date, bool], list[Row]] = BoundedCache(8)
@@ -107,13 +111,15 @@ class ReferenceTables:
         return _without_missing(row)
 
     def shares_on(self, listing: Listing, day: date) -> int | None:
-        """Shares on the basis of a day: every split so far, published or not."""
+        """Shares on the basis of a day: every split so far, published or not, and new shares."""
         if listing.shares is None:
             return None
         shares = float(listing.shares)
         for split in self._splits:
             if split.number == listing.number and self._days[0] <= split.day <= day:
                 shares *= split.split_to / split.split_from
+        for offered, share in self.offerings(listing):
+            shares *= 1.0 + share if offered < day else 1.0
         return round(shares)
 
     def details(self, ticker: str, day: date | None, close_before: CloseBefore) -> Row | None:
@@ -135,7 +141,7 @@ class ReferenceTables:
         if listing.type not in ("CS", "ADRC") or listing.is_test:
             return {}
         bits = mix(self._seed, listing.number, 77)
-        sic, industry = _INDUSTRIES[bits % len(_INDUSTRIES)]
+        sic, industry = _INDUSTRIES[sector(self._seed, listing.number)]
         city, state, postal_code = _CITIES[bits // 8 % len(_CITIES)]
         return {
             "description": f"{listing.name} is a simulated company in {industry.lower()}.",

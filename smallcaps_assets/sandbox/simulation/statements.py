@@ -63,17 +63,31 @@ def _filing(
     }
     u = [uniform(seed, STREAM_FIGURES, listing.number, end.toordinal(), k) for k in range(8)]
     size = (listing.shares or shares) * listing.first_price
-    income = _income(size, shares, u)
-    balance = _balance(size, u)
-    cash_flow = _cash_flow(income, balance, u)
+    burn, left, cycle = _burn(seed, listing, size, end)
+    income = _income(size, shares, u, burn)
+    balance = _balance(size, u, burn * (1 + left) if burn else size * (0.05 + 0.3 * u[3]))
+    raised = burn * cycle if left == cycle - 1 else 0.05 * balance["total_assets"] * u[6]
+    cash_flow = _cash_flow(income, balance, u, raised)
     start = date(end.year, 3 * quarter - 2, 1)
     return Filing(head, listing.name, start, balance, income, cash_flow)
 
 
-def _income(size: float, shares: int, u: list[float]) -> Row:
+def _burn(seed: int, listing: Listing, size: float, end: date) -> tuple[float, int, int]:
+    """(dollars that a company without profits spends a quarter, quarters for which its money will
+    last then, how many after it raised more)."""
+    u = [uniform(seed, STREAM_FIGURES, listing.number, k) for k in range(3)]
+    cycle = 4 + int(5 * u[1])
+    left = (int(8 * u[2]) - (4 * end.year + end.month // 3)) % cycle
+    is_burning = listing.is_pump_candidate and u[0] < 0.7
+    return (size * (0.02 + 0.06 * u[1]) if is_burning else 0.0), left, cycle
+
+
+def _income(size: float, shares: int, u: list[float], burn: float) -> Row:
     revenue = round(size * (0.01 + 0.12 * u[0]))
     cost = round(revenue * (0.45 + 0.3 * u[1]))
     expenses = round(revenue * (0.2 + 0.5 * u[2]))
+    if burn:
+        expenses = revenue - cost + round(burn)
     operating = revenue - cost - expenses
     taxes = round(max(operating, 0) * 0.21)
     net = operating - taxes
@@ -94,8 +108,8 @@ def _income(size: float, shares: int, u: list[float]) -> Row:
     }
 
 
-def _balance(size: float, u: list[float]) -> Row:
-    cash = round(size * (0.05 + 0.3 * u[3]))
+def _balance(size: float, u: list[float], money: float) -> Row:
+    cash = round(money)
     current = cash + round(size * 0.1 * u[4])
     total = current + round(size * (0.1 + 0.6 * u[5]))
     current_debt = round(total * (0.05 + 0.2 * u[6]))
@@ -112,11 +126,11 @@ def _balance(size: float, u: list[float]) -> Row:
     }
 
 
-def _cash_flow(income: Row, balance: Row, u: list[float]) -> Row:
+def _cash_flow(income: Row, balance: Row, u: list[float], raised: float) -> Row:
     net = income["consolidated_net_income_loss"]
     operating = net + round(abs(net) * 0.2 * u[4])
     investing = -round(balance["total_assets"] * 0.02 * u[5])
-    financing = round(balance["total_assets"] * 0.05 * u[6])
+    financing = round(raised)
     return {
         "net_income": net,
         "net_cash_from_operating_activities": operating,

@@ -10,16 +10,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import numpy as np
 
+from smallcaps_assets.domain.market.calendar import LAST_DAY, session_hours, sessions
 from smallcaps_assets.sandbox.cache import BoundedCache
-from smallcaps_assets.sandbox.config import SandboxConfig
+from smallcaps_assets.sandbox.config import SandboxConfig, SandboxConfigError
 from smallcaps_assets.sandbox.simulation import bars as b
+from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import tape as t
-from smallcaps_assets.sandbox.simulation.actions import Dividend, Split
-from smallcaps_assets.sandbox.simulation.companies import Listing
+from smallcaps_assets.sandbox.simulation.actions import (
+    ANNOUNCED,
+    Dividend,
+    Split,
+    make_dividends,
+    make_splits,
+)
+from smallcaps_assets.sandbox.simulation.companies import Listing, make_listings
 from smallcaps_assets.sandbox.simulation.plan import (
     WILD_SHARE,
     Actions,
@@ -27,55 +36,80 @@ from smallcaps_assets.sandbox.simulation.plan import (
     Kind,
     active_sessions,
     choose_wild_days,
+    common_moves,
     make_plans,
+    react,
 )
 
 MAXIMUM_TRADES = 125_000
+MAXIMUM_MINUTES = 970
+MINIMUM_SESSIONS = 3
 
 
 @dataclass(frozen=True)
 class Chain:
     """What one pass over a listing's sessions leaves: `first` is the index of its first.
 
-    starts: price that each session starts from, in 1e-4 dollars. extras: vwap in 1e-4 dollars and
-    off-exchange volume in 1e-6 shares.
+    starts: price that each session starts from and the last regular close, in 1e-4 dollars. bars,
+    plans and seeds: a row per session. extras: vwap in 1e-4 dollars and off-exchange volume in 1e-6
+    shares. events: rows as in tape.py, by session index.
     """
 
     first: int
     starts: np.ndarray
     bars: np.ndarray
     extras: np.ndarray
+    plans: np.ndarray
+    seeds: np.ndarray
+    events: dict[int, np.ndarray]
 
 
-class TapeBook:
-    """Prints and remembers; thread-safe.
+@dataclass(frozen=True)
+class Paper:
+    """Room for one day, its tape, trace and events, and the prints of a minute."""
 
-    listings, splits and dividends are those of the whole calendar; `count` sessions have been.
-    """
+    days: np.ndarray
+    tape: np.ndarray
+    trace: np.ndarray
+    events: np.ndarray
+    times: np.ndarray
 
-    def __init__(
-        self,
-        config: SandboxConfig,
-        listings: Sequence[Listing],
-        calendar: Calendar,
-        splits: Sequence[Split],
-        dividends: Sequence[Dividend],
-        count: int,
-    ) -> None:
-        self._config = config
-        self._count = count
-        self._listings = listings
-        self._calendar = calendar
-        self._splits = splits
-        self._dividends = dividends
+
+class Tapes:
+    """Prints and remembers; thread-safe. `sessions` have been, listings and plans reach further."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        days = sessions(config.start, config.end)
+        if len(days) < MINIMUM_SESSIONS:
+            raise SandboxConfigError(
+                f"{config.start} to {config.end} has {len(days)} sessions, at least "
+                f"{MINIMUM_SESSIONS} are needed; choose a later end"
+            )
+        announced = min(config.end + 2 * ANNOUNCED, LAST_DAY)
+        seasons = len(sessions(config.start, announced)) // config.season + 1
+        planned = sessions(config.start, LAST_DAY)[: seasons * config.season]
+        self.calendar = Calendar(planned, _hours(planned), config.season)
+        self.sessions = days
+        self._index = {day: s for s, day in enumerate(days)}
+        first = self.calendar.seasons[0]
+        self.planned_listings = make_listings(config.seed, config.tickers, first)
         self._chains: dict[int, Chain] = {}
         self._locks = [threading.Lock() for _ in range(64)]
         self._scratch = threading.local()
-        self._tapes: BoundedCache[tuple[int, int], np.ndarray] = BoundedCache(48)
+        self._tapes: BoundedCache[tuple[int, date], np.ndarray] = BoundedCache(48)
+
+    @cached_property
+    def _splits(self) -> list[Split]:
+        return make_splits(self.config.seed, self.planned_listings, self.calendar.seasons)
+
+    @cached_property
+    def _dividends(self) -> list[Dividend]:
+        return make_dividends(self.config.seed, self.planned_listings, self.calendar.seasons)
 
     @cached_property
     def _actions(self) -> dict[int, Actions]:
-        actions = {listing.number: Actions({}, {}) for listing in self._listings}
+        actions = {listing.number: Actions({}, {}) for listing in self.planned_listings}
         for split in self._splits:
             actions[split.number].splits[split.day] = split
         for dividend in self._dividends:
@@ -83,40 +117,57 @@ class TapeBook:
         return actions
 
     @cached_property
-    def wild_days(self) -> dict[tuple[int, int], Kind]:
+    def _planned_wild(self) -> dict[tuple[int, int], Kind]:
         """(listing number, session index) -> kind of day, over the whole calendar."""
-        count = self._config.pump_days
+        config, calendar = self.config, self.calendar
+        count = config.pump_days
         if count is None:
-            count = round(WILD_SHARE * self._config.tickers * self._calendar.season)
-        return choose_wild_days(
-            self._config.seed, self._listings, self._calendar, self._actions, count
-        )
+            count = round(WILD_SHARE * config.tickers * calendar.season)
+        listings, actions = self.planned_listings, self._actions
+        return choose_wild_days(config.seed, listings, calendar, actions, count)
 
     @cached_property
     def _wild_of(self) -> dict[int, dict[int, Kind]]:
         table: dict[int, dict[int, Kind]] = {}
-        for (number, s), kind in self.wild_days.items():
+        for (number, s), kind in self._planned_wild.items():
             table.setdefault(number, {})[s] = kind
         return table
 
-    def plans(self, listing: Listing) -> tuple[np.ndarray, np.ndarray]:
-        return make_plans(
-            self._config.seed,
-            listing,
-            self._calendar,
-            self._actions[listing.number],
-            self._wild_of.get(listing.number, {}),
-            self._config.kind == "placebo",
-            self._config.trades_scale,
-        )
+    @property
+    def wild_days(self) -> dict[tuple[int, int], Kind]:
+        """(listing number, session index) -> kind of day, of those that have been."""
+        count = len(self.sessions)
+        return {place: kind for place, kind in self._planned_wild.items() if place[1] < count}
 
-    def _paper(self) -> np.ndarray:
-        """This thread's room for one tape."""
-        tape = getattr(self._scratch, "tape", None)
-        if tape is None:
-            width = int(MAXIMUM_TRADES * max(1.0, self._config.trades_scale))
-            tape = self._scratch.tape = np.zeros((t.ROWS, width), dtype=np.int64)
-        return tape
+    @property
+    def edge(self) -> float:
+        """The scale of what tilts prices; none in the placebo market."""
+        return 0.0 if self.config.kind == "placebo" else self.config.edge
+
+    def _plans(self, listing: Listing) -> tuple[np.ndarray, np.ndarray]:
+        wild = self._wild_of.get(listing.number, {})
+        config, actions = self.config, self._actions[listing.number]
+        scales = self.edge, config.trades_scale
+        common = self._common_moves
+        return make_plans(config.seed, listing, self.calendar, actions, wild, common, *scales)
+
+    @cached_property
+    def _common_moves(self) -> np.ndarray:
+        return common_moves(self.config.seed, self.calendar)
+
+    def _paper(self) -> Paper:
+        """This thread's room."""
+        paper = getattr(self._scratch, "paper", None)
+        if paper is None:
+            width = int(MAXIMUM_TRADES * max(1.0, self.config.trades_scale))
+            paper = self._scratch.paper = Paper(
+                np.zeros(1, dtype=t.DAY),
+                np.zeros((c.ROWS, width), dtype=np.int64),
+                np.zeros((MAXIMUM_MINUTES, t.TRACE)),
+                np.zeros((t.MAXIMUM_EVENTS, t.EVENT), dtype=np.int64),
+                np.empty(width, dtype=np.int64),
+            )
+        return paper
 
     def chain(self, listing: Listing) -> Chain:
         with self._locks[listing.number % len(self._locks)]:
@@ -126,31 +177,57 @@ class TapeBook:
             return chain
 
     def _run_chain(self, listing: Listing) -> Chain:
-        first, stop = active_sessions(listing, self._calendar)
-        count = min(stop, self._count) - first
+        first, stop = active_sessions(listing, self.calendar)
+        count = max(min(stop, len(self.sessions)) - first, 0)
+        plans, seeds = self._plans(listing)
         chain = Chain(
-            first, np.zeros(count, dtype=np.int64), b.empty_bars(count), np.zeros((count, 2))
+            *(first, np.zeros((count, 2), dtype=np.int64), b.empty_bars(count)),
+            *(np.zeros((count, 2)), plans[first : first + count], seeds[first : first + count], {}),
         )
-        plans, seeds = self.plans(listing)
-        paper, price = self._paper(), round(listing.first_price * 10_000)
+        price = close = round(listing.first_price * 10_000)
+        paper, change, has_offered = self._paper(), 0.0, False
         for i, s in enumerate(range(first, first + count)):
-            chain.starts[i] = price
-            hours = self._calendar.hours[s]
-            n, price = t.simulate_day(plans[s], hours, seeds[s], price, paper)
-            chain.extras[i] = (
-                b.day_bar(paper, n, chain.bars[i]),
-                b.off_exchange_volume(paper, n, hours),
+            plan, hours = chain.plans[i], self.calendar.hours[s]
+            gap = plan[t.P_SHOCK] if 0 <= plan[t.P_SHOCK_MINUTE] < t.PREMARKET_MINUTES else 0.0
+            react(plan, change, gap, has_offered)
+            chain.starts[i] = price, close
+            n, price, events = t.simulate_day(
+                *(paper.days, plan, hours, seeds[s], price, float(close)),
+                *(paper.tape, paper.trace[:0], paper.events, paper.times),
             )
+            vwap = b.day_bar(paper.tape, n, chain.bars[i])
+            chain.extras[i] = vwap, b.off_exchange_volume(paper.tape, n, hours)
+            if events:
+                chain.events[s] = paper.events[:events].copy()
+            before = close * plan[t.P_PRICE_FACTOR] - plan[t.P_DIVIDEND] * 10_000.0
+            close = int(chain.bars[i, b.B_CLOSE]) or round(before)
+            change = close / before - 1.0
+            has_offered = bool((paper.events[:events, t.E_KIND] == t.OFFERING).any())
         return chain
 
-    def tape(self, listing: Listing, s: int) -> np.ndarray:
-        """The tape of one ticker-session, int64[ROWS, n]."""
-        return self._tapes.get((listing.number, s), lambda: self._print_tape(listing, s))
+    def tape(self, listing: Listing, day: date) -> np.ndarray:
+        """The tape of one ticker-session, int64[ROWS, n]; rows as in conditions.py."""
+        return self._tapes.get((listing.number, day), lambda: self.printed(listing, day)[0])
 
-    def _print_tape(self, listing: Listing, s: int) -> np.ndarray:
-        chain = self.chain(listing)
-        plans, seeds = self.plans(listing)
-        paper = self._paper()
-        start = int(chain.starts[s - chain.first])
-        count, _ = t.simulate_day(plans[s], self._calendar.hours[s], seeds[s], start, paper)
-        return paper[:, :count].copy()
+    def printed(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
+        """Tape and trace (state of each minute, float64[minutes, TRACE]) of a ticker-session."""
+        chain, paper, hours = self.chain(listing), self._paper(), self.hours(day)
+        i = self._index[day] - chain.first
+        price, close = chain.starts[i]
+        count, _, _ = t.simulate_day(
+            *(paper.days, chain.plans[i], hours, chain.seeds[i], int(price), float(close)),
+            *(paper.tape, paper.trace, paper.events, paper.times),
+        )
+        minutes = t.PREMARKET_MINUTES + int((hours[3] - hours[1]) // t.MINUTE)
+        return paper.tape[:, :count].copy(), paper.trace[:minutes].copy()
+
+    def hours(self, day: date) -> np.ndarray:
+        """Premarket open, open, close and postmarket close in UTC ns."""
+        return self.calendar.hours[self._index[day]]
+
+
+def _hours(days: Sequence[date]) -> np.ndarray:
+    rows = [session_hours(d) for d in days]
+    return np.array(
+        [[h.premarket_open, h.open, h.close, h.postmarket_close] for h in rows], dtype=np.int64
+    )

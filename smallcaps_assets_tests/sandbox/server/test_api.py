@@ -27,7 +27,7 @@ GROUPED = "/v2/aggs/grouped/locale/us/market/stocks/2024-12-03"
 @pytest.fixture(scope="module")
 def pump(market: SimulatedMarket) -> tuple[str, date]:
     """The first pump."""
-    pumps = [key for key, kind in market.wild_days.items() if kind is Kind.PUMP]
+    pumps = [key for key, kind in market.wild_days.items() if kind is Kind.GAP]
     number, s = min(pumps, key=lambda key: key[::-1])
     listing = next(x for x in market.listings if x.number == number)
     day = market.sessions[s]

@@ -57,7 +57,7 @@ def test_market_given_the_same_config_is_equal_in_another_process() -> None:
 
 def test_tape_printed_alone_equals_the_tape_inside_the_chain() -> None:
     market, again = SimulatedMarket(SMALL), SimulatedMarket(SMALL)
-    ticker, day = _wild(market, Kind.PUMP)[0]
+    ticker, day = _wild(market, Kind.GAP)[0]
     market.daily_bars(day)
     assert market.trades(ticker, day).equals(again.trades(ticker, day))
     assert market.trades(ticker, day).height > 5_000
@@ -68,26 +68,133 @@ def test_default_market_has_enough_wild_days(market: SimulatedMarket) -> None:
     trades = [
         market.trades(ticker, day).height for kind in Kind for ticker, day in _wild(market, kind)
     ]
-    assert len(trades) >= 100
-    assert 2_000_000 < sum(trades) < 3_200_000
-    assert max(trades) > 80_000
+    assert 140 <= len(trades) <= 170
+    assert 2_000_000 < sum(trades) < 3_500_000
+    assert max(trades) > 60_000
 
 
-def test_pumps_hold_and_faders_give_back(market: SimulatedMarket) -> None:
+def _daily(market: SimulatedMarket) -> pl.DataFrame:
+    """Daily bars with the close before, `change`, and volume over its mean of 20 sessions."""
     bars = pl.concat([market.daily_bars(d).with_columns(day=pl.lit(d)) for d in market.sessions])
-    bars = bars.sort("ticker", "day").with_columns(before=pl.col("close").shift(1).over("ticker"))
-    changes = bars.with_columns(
-        change=pl.col("close") / pl.col("before") - 1,
-        top=pl.col("high") / pl.col("before") - 1,
-        dollars=pl.col("vwap") * pl.col("volume"),
+    bars = bars.sort("ticker", "day")
+    before = pl.col("close").shift(1).over("ticker")
+    mean = pl.col("volume").rolling_mean(20).shift(1).over("ticker")
+    return bars.with_columns(
+        before=before, change=pl.col("close") / before - 1, rvol=pl.col("volume") / mean
     )
-    for kind in (Kind.PUMP, Kind.FADER):
-        keys = pl.DataFrame(_wild(market, kind), schema=["ticker", "day"], orient="row")
-        days = changes.join(keys, on=["ticker", "day"])
-        assert (days["dollars"] >= 5e6).mean() > 0.9  # pyright: ignore[reportOptionalOperand]
-        assert (days["top"] >= 0.15).all()
-        held = (days["change"] >= 0.15).mean()
-        assert held is not None and (held > 0.85 if kind is Kind.PUMP else held < 0.1)
+
+
+def _on(bars: pl.DataFrame, keys: list[tuple[str, date]]) -> pl.DataFrame:
+    return bars.join(
+        pl.DataFrame(keys, schema=["ticker", "day"], orient="row"), on=["ticker", "day"]
+    )
+
+
+def test_wild_days_end_on_both_sides_and_some_hold(market: SimulatedMarket) -> None:
+    bars = _daily(market)
+    for kind in Kind:
+        changes = _on(bars, _wild(market, kind))["change"].to_numpy()
+        assert 0.1 < (changes >= 0.15).mean() < 0.9, kind
+        assert (changes < 0.0).mean() > 0.05, kind
+
+
+def test_gaps_reach_from_a_fifth_to_three_times_with_busy_premarkets(
+    market: SimulatedMarket,
+) -> None:
+    gaps, shares = [], []
+    bars = _daily(market)
+    for ticker, day in _wild(market, Kind.GAP):
+        trades, hours = market.trades(ticker, day), market.hours(day)
+        early = trades.filter(pl.col("sip_timestamp") < int(hours[1]))
+        opening = trades.filter(pl.col("conditions") == "9,25")["price"][0]
+        before = _on(bars, [(ticker, day)])["before"][0]
+        gaps.append(opening / before - 1)
+        shares.append(early["size"].to_numpy().sum() / trades["size"].to_numpy().sum())
+    large = np.array(gaps) > 0.6
+    assert (np.array(gaps) > 0.15).mean() > 0.6
+    assert max(gaps) > 1.0 and large.sum() > 5
+    assert 0.08 < np.median(np.array(shares)[large]) < 0.4
+
+
+def test_day_after_a_wild_day_is_still_busy(market: SimulatedMarket) -> None:
+    days = market.sessions
+    after = [
+        (ticker, days[days.index(day) + 1])
+        for kind in Kind
+        for ticker, day in _wild(market, kind)
+        if day < days[-1]
+    ]
+    ratios = _on(_daily(market), after)["rvol"].drop_nulls().to_numpy()
+    assert np.quantile(ratios, 0.25) < 3.0 < np.quantile(ratios, 0.75)
+    assert ((ratios > 2) & (ratios < 10)).mean() > 0.35
+
+
+def test_what_follows_a_wild_day_fades_within_two_sessions(market: SimulatedMarket) -> None:
+    """Volume above the usual, as a share of that of the day itself: its half-life is below two."""
+    bars = _daily(market).with_columns(
+        pl.col("rvol").shift(-k).over("ticker").alias(f"after_{k}") for k in (1, 2, 4)
+    )
+    wild = _on(bars, [key for kind in Kind for key in _wild(market, kind)])
+    shares = [
+        wild.select(((pl.col(f"after_{k}") - 1) / (pl.col("rvol") - 1)).median()).item()
+        for k in (1, 2, 4)
+    ]
+    assert 0.08 < shares[0] < 0.5 and shares[1] < shares[0]
+    assert shares[1] < 0.25 and shares[2] < 0.05
+
+
+def test_gaps_are_given_back_in_part_over_the_next_sessions(market: SimulatedMarket) -> None:
+    bars = _daily(market).with_columns(later=pl.col("close").shift(-5).over("ticker"))
+    gaps = _on(bars, _wild(market, Kind.GAP)).drop_nulls("later")
+    up = gaps.filter(pl.col("open") > 1.2 * pl.col("before"))
+    back = up.select((pl.col("later") / pl.col("close") - 1).median()).item()
+    assert up.height > 20 and -0.6 < back < -0.1
+
+
+def test_some_days_of_a_session_are_large_movers(market: SimulatedMarket) -> None:
+    """Those that the default rules would select by their close: 15 % and 5 million dollars."""
+    bars = _daily(market).filter(pl.col("before").is_not_null())
+    is_large = (pl.col("change").abs() >= 0.15) & (pl.col("vwap") * pl.col("volume") >= 5e6)
+    counts = bars.group_by("day").agg(is_large.sum().alias("large"), pl.len().alias("all"))
+    share = counts["large"].to_numpy().sum() / counts["all"].to_numpy().sum()
+    assert 0.008 < share < 0.035
+    assert (counts["large"] > 0).mean() > 0.5 and counts["large"].max() <= 12  # pyright: ignore
+
+
+def test_shorts_sell_less_where_rule_201_is_in_force(market: SimulatedMarket) -> None:
+    """From a fall of 10 % below the close before on, and on the next session."""
+    bars = _daily(market).with_columns(is_fallen=pl.col("low") <= 0.9 * pl.col("before"))
+    bars = bars.with_columns(
+        is_restricted=pl.col("is_fallen") | pl.col("is_fallen").shift(1).over("ticker")
+    )
+    parts = [market.short_volume(day) for day in market.sessions]
+    short = pl.concat(
+        [
+            part.select(
+                pl.lit(day).alias("day"), "Symbol", pl.col("ShortVolume") / pl.col("TotalVolume")
+            )
+            for day, part in zip(market.sessions, parts, strict=True)
+            if part is not None
+        ]
+    )
+    calm = bars.join(short, left_on=["day", "ticker"], right_on=["day", "Symbol"]).filter(
+        pl.col("change") <= 0
+    )
+    means = dict(calm.group_by("is_restricted").agg(pl.col("ShortVolume").mean()).iter_rows())
+    assert means[True] / means[False] == pytest.approx(0.65, abs=0.05)
+
+
+def test_market_moves_as_one_a_little(market: SimulatedMarket) -> None:
+    changes = _daily(market).pivot("ticker", index="day", values="change").drop("day")
+    usual = changes.select(pl.when(pl.all().abs() < 0.1).then(pl.all()))
+    full = usual.select([c.name for c in usual if c.null_count() < 5]).to_numpy().astype(float)
+    assert full.shape[1] > 60
+    with np.errstate(invalid="ignore"):
+        pairs = np.ma.corrcoef(np.ma.masked_invalid(full), rowvar=False)
+    above = np.triu_indices(full.shape[1], 1)
+    assert 0.05 < np.ma.median(pairs[above]) < 0.15
+    worst = np.sort(np.nanmedian(full[1:], axis=1))
+    assert worst[0] < -0.015
 
 
 def test_daily_volume_is_at_least_minutes_at_least_eligible_trades(market: SimulatedMarket) -> None:
@@ -111,7 +218,7 @@ def test_daily_volume_is_at_least_minutes_at_least_eligible_trades(market: Simul
 
 
 def test_tape_is_ordered_and_inside_the_session(market: SimulatedMarket) -> None:
-    ticker, day = _wild(market, Kind.PUMP)[0]
+    ticker, day = _wild(market, Kind.GAP)[0]
     trades, hours = market.trades(ticker, day), session_hours(day)
     keys = trades.select("sip_timestamp", "sequence_number")
     assert keys.equals(keys.sort("sip_timestamp", "sequence_number"))
@@ -126,7 +233,7 @@ def test_tape_is_ordered_and_inside_the_session(market: SimulatedMarket) -> None
 
 
 def test_crosses_print_once_and_the_close_after_the_bell(market: SimulatedMarket) -> None:
-    ticker, day = _wild(market, Kind.PUMP)[0]
+    ticker, day = _wild(market, Kind.GAP)[0]
     trades, hours = market.trades(ticker, day), session_hours(day)
     closing = trades.filter(pl.col("conditions") == "8,9")
     assert closing.height == 1 and hours.close < closing["sip_timestamp"][0] < hours.close + 10**10
@@ -138,12 +245,15 @@ def test_crosses_print_once_and_the_close_after_the_bell(market: SimulatedMarket
 def test_halts_are_silent_and_end_with_a_reopening_print(market: SimulatedMarket) -> None:
     halted = [(x, d) for k in Kind for x, d in _wild(market, k) if market.halts(x, d)]
     assert len(halted) > 20
-    for ticker, day in halted[:5]:
-        begin, end = market.halts(ticker, day)[0]
-        trades = market.trades(ticker, day)
-        assert trades.filter(pl.col("sip_timestamp").is_between(begin, end - 1)).is_empty()
-        after = trades.filter(pl.col("sip_timestamp") >= end)
-        assert after["conditions"][0] == "9,28"
+    for ticker, day in halted:
+        trades, hours = market.trades(ticker, day), session_hours(day)
+        for begin, end in market.halts(ticker, day):
+            assert trades.filter(pl.col("sip_timestamp").is_between(begin, end - 1)).is_empty()
+            late = pl.col("participant_timestamp").is_between(begin, end - 1)
+            assert trades.filter(late & (pl.col("sip_timestamp") >= end)).is_empty()
+            after = trades.filter(pl.col("sip_timestamp") >= end)["conditions"]
+            expected = "8,9" if end == hours.close else "9,28"
+            assert after.is_empty() or after[0] == expected
 
 
 def test_early_close_ends_at_one_and_five(market: SimulatedMarket) -> None:
@@ -250,10 +360,13 @@ def test_shares_are_whole_before_and_fractional_in_the_fractional_era() -> None:
 
 
 def test_trades_scale_scales_trades() -> None:
+    """The plans by the factor itself; what is printed of them is drawn."""
     days = {"tickers": 20, "start": date(2024, 10, 1), "end": date(2024, 10, 4)}
     one, two = (SimulatedMarket(SandboxConfig(**days, trades_scale=x)) for x in (1.0, 2.0))
-    counts = [m.session_trades(date(2024, 10, 2)).height for m in (one, two)]
-    assert counts[1] == pytest.approx(2 * counts[0], rel=0.05)
+    plans = [m.chain(m.listings[0]).plans[:, t.P_TRADES] for m in (one, two)]
+    assert (plans[1] == 2 * plans[0]).all()
+    counts = [sum(m.daily_bars(d)["transactions"].sum() for d in m.sessions) for m in (one, two)]
+    assert counts[1] == pytest.approx(2 * counts[0], rel=0.1)
 
 
 def test_short_volume_is_below_the_off_exchange_volume(market: SimulatedMarket) -> None:
@@ -334,16 +447,14 @@ def test_market_tells_what_is_known_at_its_end(long_market: SimulatedMarket, end
     known = [row for row in long_market.dividends() if row["declaration_date"] <= str(end)]
     assert market.dividends() == known
     moment = datetime.fromtimestamp(evening / 1e9, UTC)
-    news = [row for row in two.news() if datetime.fromisoformat(row["published_utc"]) <= moment]
-    assert one.news() == news
-    assert one.submissions() == [x for x in two.submissions() if x.accepted.date() <= end]
-    assert one.filings() == [x for x in two.filings() if x.head["filing_date"] <= str(end)]
-    dates = {row["settlement_date"] for row in one.short_interest()}
-    assert one.short_interest() == [
-        x for x in two.short_interest() if x["settlement_date"] in dates
-    ]
-    assert [one.fails(half) for half in one.fails_halves()] == [
-        two.fails(half) for half in one.fails_halves()
+    news = [row for row in two.news if datetime.fromisoformat(row["published_utc"]) <= moment]
+    assert one.news == news
+    assert one.submissions == [x for x in two.submissions if x.accepted.date() <= end]
+    assert one.filings == [x for x in two.filings if x.head["filing_date"] <= str(end)]
+    dates = {row["settlement_date"] for row in one.short_interest}
+    assert one.short_interest == [x for x in two.short_interest if x["settlement_date"] in dates]
+    assert [one.fails(half) for half in one.fails_halves] == [
+        two.fails(half) for half in one.fails_halves
     ]
     assert market.tickers(None, True) == long_market.tickers(end, True)
     assert market.tickers(date(2025, 6, 2), True) == [

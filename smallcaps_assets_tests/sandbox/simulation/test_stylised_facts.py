@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation import tape as t
 
 DAYS = 60
@@ -57,9 +58,9 @@ def _minutes(times: np.ndarray, prices: np.ndarray, sizes: np.ndarray, count: in
 
 
 def _facts(tape: np.ndarray, hours: np.ndarray) -> Facts:
-    early = tape[:, tape[t.SIP] < hours[1]]
-    tape = tape[:, (tape[t.SIP] >= hours[1]) & (tape[t.SIP] < hours[2])]
-    prices, sizes = tape[t.PRICE], tape[t.SIZE] / 1e6
+    early = tape[:, tape[c.SIP] < hours[1]]
+    tape = tape[:, (tape[c.SIP] >= hours[1]) & (tape[c.SIP] < hours[2])]
+    prices, sizes = tape[c.PRICE], tape[c.SIZE] / 1e6
     changes = np.diff(prices)
     moves = np.sign(changes[changes != 0])
     signs = _signs(changes)
@@ -74,9 +75,9 @@ def _facts(tape: np.ndarray, hours: np.ndarray) -> Facts:
         "hundreds": float((sizes == 100).mean()),
         "sub_penny": float((prices % 100 != 0).mean()),
         "top_percent_volume": top.sum() / sizes.sum(),
-        "tiny_gaps": float((np.diff(tape[t.SIP]) < 1_000_000).mean()),
-        "premarket_odd_lots": float((early[t.SIZE] < 100_000_000).mean()),
-        **_minutes(tape[t.SIP] - hours[1], prices, sizes, int((hours[2] - hours[1]) // t.MINUTE)),
+        "tiny_gaps": float((np.diff(tape[c.SIP]) < 1_000_000).mean()),
+        "premarket_odd_lots": float((early[c.SIZE] < 100_000_000).mean()),
+        **_minutes(tape[c.SIP] - hours[1], prices, sizes, int((hours[2] - hours[1]) // t.MINUTE)),
     }
 
 
@@ -86,7 +87,7 @@ def _pooled(market: SimulatedMarket) -> Facts:
     rows: list[Facts] = []
     for number, s in list(market.wild_days)[:DAYS]:
         tape = market.tape(by_number[number], market.sessions[s])
-        if tape[t.PRICE].min() > 10_000:
+        if tape[c.PRICE].min() > 10_000:
             rows.append(_facts(tape, market.calendar.hours[s]))
     assert len(rows) > DAYS // 2
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -130,8 +131,8 @@ def _samples(market: SimulatedMarket) -> tuple[dict[str, np.ndarray], np.ndarray
     later: list[np.ndarray] = []
     for number, s in market.wild_days:
         tape, hours = market.tape(by_number[number], market.sessions[s]), market.calendar.hours[s]
-        tape = tape[:, (tape[t.CODE] == 0) & (tape[t.CORRECTION] == 0)]
-        times, prices = tape[t.SIP], tape[t.PRICE].astype(float)
+        tape = tape[:, (tape[c.CODE] == 0) & (tape[c.CORRECTION] == 0)]
+        times, prices = tape[c.SIP], tape[c.PRICE].astype(float)
         at = np.arange(hours[1] + 30 * t.MINUTE, hours[2] - 16 * t.MINUTE, 15 * t.MINUTE)
 
         def price(moment: np.ndarray, times=times, prices=prices) -> np.ndarray:
