@@ -388,6 +388,28 @@ else:
     )
 
 
+class PatternSettings(Section, frozen=True):
+    opening_range_minutes: Annotated[tuple[int, ...], Field(min_length=1, max_length=8)] = Field(
+        default=(5, 15, 30), description="lengths of the opening ranges"
+    )
+    min_gap: float = Field(default=0.10, gt=0, description="gap and go: least |gap|, fraction")
+    gap_minutes: float = Field(default=60, gt=0, description="gap and go: time after the open")
+    vwap_closes: int = Field(
+        default=5, ge=1, description="minute closes in a row on the other side of the vwap"
+    )
+    min_rise: float = Field(default=0.10, gt=0, description="first pullback: rise, fraction")
+    rise_minutes: float = Field(default=30, gt=0, description="first pullback: time of the rise")
+    min_retreat: float = Field(default=0.25, gt=0, lt=1, description="of the rise, to be armed")
+    max_retreat: float = Field(default=0.60, gt=0, lt=1, description="of the rise; beyond: over")
+    high_minutes: float = Field(
+        default=10, gt=0, description="high-of-day breakout: least age of the high"
+    )
+    min_slope_t: float = Field(default=4, gt=0, description="parabolic: t of the slope")
+    min_parabolic_return: float = Field(
+        default=0.20, gt=0, description="parabolic: return over 15 minute closes, fraction"
+    )
+
+
 class Period(Section, frozen=True):
     name: str = Field(description="partition key of ml_dataset: letters, digits, - and _")
     start: date = Field(ge=date(1900, 1, 1), description="first session")
