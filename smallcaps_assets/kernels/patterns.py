@@ -161,19 +161,22 @@ def print_step(p, s, m, times, prices, sizes, is_forming, starts, ends, lows, i,
     if not is_forming[i]:
         return
     add_price(m, price, i)
-    h = s["halts"]
-    if s["was_halted"] or (h < starts.size and starts[h] < time):
-        resume(s, starts, ends, time, price, i, out)
-    else:
-        s["price"] = price
+    is_extreme = False
     if time >= p["open"]:
-        if price > s["high"] or price < s["regular_low"]:
-            break_range(p, s, time, price, i, out)
+        is_extreme = price > s["high"] or price < s["regular_low"]
+        s["regular_low"] = min(s["regular_low"], price)
         if s["may_gap"]:
             go_with_gap(p, s, time, price, i, out)
     else:
         s["premarket_high"] = max(s["premarket_high"], price)
         s["premarket_low"] = min(s["premarket_low"], price)
+    h = s["halts"]
+    if s["was_halted"] or (h < starts.size and starts[h] < time):
+        resume(s, starts, ends, time, price, i, out)
+    else:
+        s["price"] = price
+    if is_extreme:
+        break_range(p, s, time, price, i, out)
     if s["is_leg"]:
         pull_back(p, s, m, time, price, i, out)
     else:
@@ -222,7 +225,6 @@ def break_range(p, s, time, price, i, out):
             elif price < low and s["may_fall"][k]:
                 s["may_fall"][k] = 0
                 emit(s, out, OPENING_RANGE, p["range_minutes"][k], -1, time, i, low, price)
-    s["regular_low"] = min(s["regular_low"], price)
     if price > s["high"]:
         if s["high"] > 0.0 and time - s["high_time"] >= p["high_age"]:
             emit(s, out, HIGH_OF_DAY, 0, 1, time, i, s["high"], price)
