@@ -84,18 +84,22 @@ def exp_of(value):
 
 # Prints ------------------------------------------------------------------------------------------
 @compiled
-def trade_cent(s, cent, size, cents, shares, ranked):
-    """Add shares to those of a cent."""
+def cent_of(price):
+    """A price in cents, rounded to the nearest."""
+    return np.int64(np.rint(price * 100.0))
+
+
+@compiled
+def add_cent(s, cent, cents, shares, ranked):
+    """Put a cent that is not in the table into it. Returns its slot."""
     mask = cents.size - 1
     slot = cent & mask
-    while cents[slot] != cent:
-        if cents[slot] == EMPTY:
-            cents[slot], shares[slot] = cent, 0.0
-            ranked[s["cents"]] = slot
-            s["cents"] += 1
-            break
+    while cents[slot] != EMPTY:
         slot = (slot + 1) & mask
-    shares[slot] += size
+    cents[slot], shares[slot] = cent, 0.0
+    ranked[s["cents"]] = slot
+    s["cents"] += 1
+    return slot
 
 
 @compiled
@@ -350,7 +354,7 @@ def follow(
     usual volume by the end of each minute since premarket opened. `volumes` is filled beside the
     tape. Returns the next print: not the end, when the table of cents is half full.
     """
-    p, s, m = settings[0], state[0], minutes[0]
+    p, s, m, mask = settings[0], state[0], minutes[0], cents.size - 1
     for i in range(s["ticks"], times.size):
         if 2 * s["cents"] >= cents.size:
             return i
@@ -359,7 +363,13 @@ def follow(
             s["closed_at"] = time
         print_step(p, s, m, time, price, size, is_forming[i], is_regular[i], is_off_exchange[i], i)
         volumes[i] = s["volume"]
-        trade_cent(s, np.int64(np.rint(price * 100.0)), size, cents, shares, ranked)
+        cent = cent_of(price)
+        slot = cent & mask
+        while cents[slot] != cent and cents[slot] != EMPTY:
+            slot = (slot + 1) & mask
+        if cents[slot] == EMPTY:
+            slot = add_cent(s, cent, cents, shares, ranked)
+        shares[slot] += size
         bar = s["bars"]
         if bar < lasts.size and lasts[bar] == i:
             forget(s, times, prices, is_forming, time)
@@ -375,4 +385,4 @@ def move_cents(state, old_cents, old_shares, old_ranked, cents, shares, ranked):
     s["cents"] = 0
     for k in range(count):
         slot = old_ranked[k]
-        trade_cent(s, old_cents[slot], old_shares[slot], cents, shares, ranked)
+        shares[add_cent(s, old_cents[slot], cents, shares, ranked)] = old_shares[slot]

@@ -17,8 +17,8 @@ CLOSES = 15
 
 MINUTES = np.dtype(
     [
-        # The open minute: when it ends, its prints that form prices, and the last of them.
-        *((name, "i8") for name in ("end", "prints", "tick")),
+        # The open minute: when it ends, whether it has a price, and the last print of one.
+        *((name, "i8") for name in ("end", "has_price", "tick")),
         *((name, "f8") for name in ("high", "low", "close")),
         # The last minute that ended with a price, and the low of the one before.
         *((name, "i8") for name in ("last_end", "last_tick")),
@@ -42,7 +42,7 @@ def end_minute(m, time):
     """End the open minute if it has ended by `time`; whether one with a price did."""
     if time < m["end"]:
         return False
-    has_price = m["prints"] > 0
+    has_price = m["has_price"] > 0
     if has_price:
         m["low_before"] = m["last_low"]
         m["last_end"], m["last_tick"] = m["end"], m["tick"]
@@ -53,7 +53,7 @@ def end_minute(m, time):
         m["place"] = place + 1 if place + 1 < CLOSES else 0
         m["closes"] += 1
     m["end"] = (time // MINUTE + 1) * MINUTE
-    m["prints"] = 0
+    m["has_price"] = 0
     m["high"], m["low"] = -np.inf, np.inf
     return has_price
 
@@ -64,7 +64,7 @@ def add_price(m, price, tick):
     m["high"] = max(m["high"], price)
     m["low"] = min(m["low"], price)
     m["close"], m["tick"] = price, tick
-    m["prints"] += 1
+    m["has_price"] = 1
 
 
 @compiled

@@ -38,6 +38,7 @@ MOST_RANGES = 8
 # Room in the output that a step may need.
 MOST_EVENTS = 2 * MOST_RANGES + 6
 TOLERANCE = 1e-9
+NEVER = np.iinfo(np.int64).max
 
 SETTINGS = np.dtype(
     [
@@ -60,17 +61,19 @@ STATE = np.dtype(
         *((name, "f8", (MOST_RANGES,)) for name in ("range_high", "range_low")),
         *((name, "i8", (MOST_RANGES,)) for name in ("may_rise", "may_fall")),
         # Gap and go.
-        *((name, "f8") for name in ("premarket_high", "premarket_low", "open_price")),
-        *((name, "i8") for name in ("may_gap", "gap_side", "gap_end")),
+        *((name, "f8") for name in ("premarket_high", "premarket_low", "open_price", "gap_level")),
+        *((name, "i8") for name in ("gap_side", "gap_end")),
         # Closes in a row on one side of the session's vwap.
         *((name, "i8") for name in ("run_side", "run")),
         # First pullback: the window that looks for a rise, then the leg.
-        *((name, "i8") for name in ("window", "older", "newer_time", "low_until")),
-        *((name, "f8") for name in ("newer_low", "swing_low", "risen")),
+        *((name, "i8") for name in ("window", "older", "newer_time")),
+        *((name, "f8") for name in ("newer_low", "swing_low", "leg_high")),
         *((name, "i8") for name in ("is_leg", "is_armed", "is_spent", "leg_high_time")),
-        *((name, "f8") for name in ("leg_high", "leg_arms", "leg_ends")),
-        # Halts.
-        *((name, "i8") for name in ("halts", "was_halted")),
+        # Strictly between these, up to that time, a print changes neither window nor leg.
+        *((name, "f8") for name in ("calm_low", "calm_high")),
+        ("calm_until", "i8"),
+        # Halts: the next one, and up to when a print has nothing to do with any.
+        *((name, "i8") for name in ("halts", "was_halted", "trading_until")),
         ("price", "f8"),
         # High of day.
         ("high", "f8"),
@@ -112,6 +115,8 @@ def clock_step(p, s, m, time, out):
         return
     cross_vwap(p, s, m, out)
     end_parabola(p, s, m, out)
+    if s["is_leg"]:
+        settle_leg(p, s, m)
 
 
 @compiled
@@ -148,42 +153,52 @@ def end_parabola(p, s, m, out):
 
 
 @compiled
-def print_step(p, s, m, times, prices, sizes, is_forming, starts, ends, lows, i, out):
-    """A print: its volume counts; if it forms prices, so do its patterns."""
-    time, price = times[i], prices[i]
-    if time >= m["end"]:
-        clock_step(p, s, m, time, out)
-    s["ticks"] += 1
+def print_step(p, s, m, time, price, size, is_forming, i):
+    """A print, which the clock has reached: its volume and price; whether more may come of it.
+
+    Most prints change nothing else, and arrays are only handed to what looks at the others: to hand
+    one on costs more than all of this.
+    """
+    s["ticks"] = i + 1
     if time >= p["close"]:
-        return
-    s["volume"] += sizes[i]
-    s["dollars"] += price * sizes[i]
-    if not is_forming[i]:
-        return
+        return False
+    s["volume"] += size
+    s["dollars"] += price * size
+    if not is_forming:
+        return False
     add_price(m, price, i)
-    is_extreme = False
+    if price <= s["newer_low"]:
+        s["newer_low"], s["newer_time"] = price, time
+    is_calm = s["calm_low"] < price < s["calm_high"] and time <= s["calm_until"]
+    is_calm = is_calm and time <= s["trading_until"]
     if time >= p["open"]:
-        is_extreme = price > s["high"] or price < s["regular_low"]
-        s["regular_low"] = min(s["regular_low"], price)
-        if s["may_gap"]:
-            go_with_gap(p, s, time, price, i, out)
+        is_calm = is_calm and s["regular_low"] <= price <= s["high"]
+        if s["gap_side"] != 0:
+            is_beyond = (price - s["gap_level"]) * s["gap_side"] > 0.0
+            is_calm = is_calm and not is_beyond and time <= s["gap_end"]
     else:
         s["premarket_high"] = max(s["premarket_high"], price)
         s["premarket_low"] = min(s["premarket_low"], price)
-    h = s["halts"]
-    if s["was_halted"] or (h < starts.size and starts[h] < time):
-        resume(s, starts, ends, time, price, i, out)
-    else:
+    if is_calm:
         s["price"] = price
+    return not is_calm
+
+
+@compiled
+def pattern_step(p, s, m, times, prices, is_forming, starts, ends, lows, i, out):
+    """The patterns of a print of which something may come."""
+    time, price, is_extreme = times[i], prices[i], False
+    if time >= p["open"]:
+        is_extreme = price > s["high"] or price < s["regular_low"]
+        s["regular_low"] = min(s["regular_low"], price)
+        go_with_gap(p, s, time, price, i, out)
+    resume(s, starts, ends, time, price, i, out)
     if is_extreme:
         break_range(p, s, time, price, i, out)
     if s["is_leg"]:
         pull_back(p, s, m, time, price, i, out)
     else:
-        if price <= s["newer_low"]:
-            s["newer_low"], s["newer_time"] = price, time
-        if price <= s["swing_low"] or price >= s["risen"] or time > s["low_until"]:
-            seek_rise(p, s, times, prices, is_forming, lows, i)
+        seek_rise(p, s, m, times, prices, is_forming, lows, i)
 
 
 @compiled
@@ -198,7 +213,9 @@ def resume(s, starts, ends, time, price, i, out):
         h += 1
     s["halts"] = h
     if h < starts.size and starts[h] < time:
+        s["trading_until"] = 0
         return
+    s["trading_until"] = starts[h] if h < starts.size else NEVER
     if s["was_halted"]:
         s["was_halted"] = 0
         if price != s["price"] and s["price"] > 0.0:
@@ -235,27 +252,25 @@ def break_range(p, s, time, price, i, out):
 def go_with_gap(p, s, time, price, i, out):
     """The first print beyond the premarket extreme after an opening gap in that direction."""
     if s["gap_side"] != 0:
-        level = s["premarket_high"] if s["gap_side"] > 0 else s["premarket_low"]
-        if time > s["gap_end"]:
-            s["may_gap"] = 0
-        elif (price - level) * s["gap_side"] > 0.0:
-            emit(s, out, GAP, 0, s["gap_side"], time, i, level, price)
-            s["may_gap"] = 0
-        return
-    s["open_price"], s["gap_end"] = price, time + p["gap_window"]
-    gap = price / p["previous_close"] - 1.0 if p["previous_close"] > 0.0 else 0.0
-    if s["premarket_high"] > 0.0 and abs(gap) >= p["gap"] * (1.0 - TOLERANCE):
-        s["gap_side"] = 1 if gap > 0.0 else -1
-    else:
-        s["may_gap"] = 0
+        is_beyond = (price - s["gap_level"]) * s["gap_side"] > 0.0
+        if is_beyond and time <= s["gap_end"]:
+            emit(s, out, GAP, 0, s["gap_side"], time, i, s["gap_level"], price)
+        if is_beyond or time > s["gap_end"]:
+            s["gap_side"] = 0
+    if s["gap_end"] == 0:
+        s["open_price"], s["gap_end"] = price, time + p["gap_window"]
+        gap = price / p["previous_close"] - 1.0 if p["previous_close"] > 0.0 else 0.0
+        if s["premarket_high"] > 0.0 and abs(gap) >= p["gap"] * (1.0 - TOLERANCE):
+            s["gap_side"] = 1 if gap > 0.0 else -1
+            s["gap_level"] = s["premarket_high"] if gap > 0.0 else s["premarket_low"]
 
 
 @compiled
-def seek_rise(p, s, times, prices, is_forming, lows, i):
+def seek_rise(p, s, m, times, prices, is_forming, lows, i):
     """The lowest of the window that ends with this print, and whether the print is a leg's start.
 
     Of the window's prints before `older`, `lows` has at each the lowest from there to `older`; the
-    lowest since is `newer_low`. `low_until` is when the lowest leaves the window.
+    lowest since is `newer_low`.
     """
     first, price = s["window"], prices[i]
     while times[first] < times[i] - p["rise_window"]:
@@ -274,20 +289,26 @@ def seek_rise(p, s, times, prices, is_forming, lows, i):
             place += 1
         since = times[place]
     s["window"] = place if low == lows[first] else first
-    s["swing_low"], s["low_until"] = low, since + p["rise_window"]
-    s["risen"] = low * (1.0 + p["rise"]) * (1.0 - TOLERANCE)
-    if price >= s["risen"]:
+    risen = low * (1.0 + p["rise"]) * (1.0 - TOLERANCE)
+    s["swing_low"] = low
+    if price >= risen:
         s["is_leg"], s["is_armed"], s["is_spent"] = 1, 0, 0
-        raise_leg(p, s, times[i], price)
+        s["leg_high"], s["leg_high_time"] = price, times[i]
+        settle_leg(p, s, m)
+    else:
+        s["calm_low"], s["calm_high"], s["calm_until"] = low, risen, since + p["rise_window"]
 
 
 @compiled
-def raise_leg(p, s, time, price):
-    """A new high of a leg, and the prices that arm and end it."""
-    rise = price - s["swing_low"]
-    s["leg_high"], s["leg_high_time"] = price, time
-    s["leg_arms"] = price - rise * p["shallow"] * (1.0 - TOLERANCE)
-    s["leg_ends"] = price - rise * p["deep"] * (1.0 + TOLERANCE)
+def settle_leg(p, s, m):
+    """Between which prices a leg stays as it is: up to what arms, spends, raises or ends it."""
+    rise = s["leg_high"] - s["swing_low"]
+    share = p["deep"] if s["is_armed"] or s["is_spent"] else p["shallow"]
+    s["calm_low"] = s["leg_high"] - rise * share
+    s["calm_low"] += rise * TOLERANCE
+    s["calm_high"], s["calm_until"] = s["leg_high"], NEVER
+    if s["is_armed"] and m["last_end"] > s["leg_high_time"]:
+        s["calm_high"] = min(s["leg_high"], m["last_high"])
 
 
 @compiled
@@ -299,15 +320,16 @@ def pull_back(p, s, m, time, price, i, out):
     if s["is_armed"] and m["last_end"] > s["leg_high_time"] and price > m["last_high"]:
         emit(s, out, PULLBACK, 0, 1, time, i, m["last_high"], price)
         s["is_armed"], s["is_spent"] = 0, 1
-    if price > s["leg_high"]:
-        s["is_armed"] = 0
-        raise_leg(p, s, time, price)
-    elif price < s["leg_ends"]:
-        s["is_leg"] = 0
-        s["window"] = s["older"] = i
-        s["newer_low"], s["newer_time"], s["swing_low"] = np.inf, time, np.inf
-    elif price <= s["leg_arms"] and not s["is_spent"]:
+    rise, retreat = s["leg_high"] - s["swing_low"], s["leg_high"] - price
+    if retreat < 0.0:
+        s["leg_high"], s["leg_high_time"], s["is_armed"] = price, time, 0
+    elif retreat > rise * p["deep"] * (1.0 + TOLERANCE):
+        s["is_leg"], s["window"], s["older"] = 0, i, i
+        s["newer_low"], s["calm_low"] = np.inf, np.inf
+        return
+    elif retreat >= rise * p["shallow"] * (1.0 - TOLERANCE) and not s["is_spent"]:
         s["is_armed"] = 1
+    settle_leg(p, s, m)
 
 
 @compiled
@@ -320,11 +342,15 @@ def find_events(
     and `ends` are halts in order, none overlapping another.
     """
     p, s, m = settings[0], state[0], minutes[0]
-    s["events"] = 0
+    s["events"], s["trading_until"] = 0, 0
     for i in range(s["ticks"], times.size):
         if s["events"] + MOST_EVENTS > out.size:
             break
-        print_step(p, s, m, times, prices, sizes, is_forming, starts, ends, lows, i, out)
+        time, price = times[i], prices[i]
+        if time >= m["end"]:
+            clock_step(p, s, m, time, out)
+        if print_step(p, s, m, time, price, sizes[i], is_forming[i], i):
+            pattern_step(p, s, m, times, prices, is_forming, starts, ends, lows, i, out)
     return s["events"]
 
 

@@ -110,10 +110,11 @@ def accrue(s, time):
 
 @compiled
 def account(s, time):
-    """Add the time since the last quote, as far as it is in regular hours, to its kind."""
+    """Add the time since the last quote, as far as it is in regular hours, to its kind if bad."""
     span = min(time, s["close"]) - max(s["quoted_at"], s["open"])
     if span > 0:
-        s["times"][s["kind"]] += span
+        if s["kind"] != CLEAN:
+            s["times"][s["kind"]] += span
         s["silence"] = max(s["silence"], span)
     s["quoted_at"] = time
 

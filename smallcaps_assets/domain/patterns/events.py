@@ -57,10 +57,10 @@ class PatternPass:
         self.state, self.minutes = np.zeros(1, kernel.STATE), np.zeros(1, MINUTES)
         self.minutes["low_before"] = self.minutes["last_low"] = np.nan
         self.state["open_price"] = self.state["price"] = np.nan
-        for name in ("regular_low", "premarket_low", "range_low", "newer_low", "swing_low"):
+        for name in ("regular_low", "premarket_low", "range_low", "newer_low", "calm_low"):
             self.state[name] = np.inf
         self.state["range_high"] = -np.inf
-        self.state["may_rise"] = self.state["may_fall"] = self.state["may_gap"] = 1
+        self.state["may_rise"] = self.state["may_fall"] = 1
         self._lows, self._out = np.empty(0), np.empty(ROWS, kernel.EVENT)
 
     def follow(
