@@ -19,7 +19,6 @@ from smallcaps_assets.kernels.compiled import compiled
 NOTHING, CLEAN, LOCKED, ONE_SIDED, CROSSED = range(5)
 KINDS = 5
 HAS_QUOTE, NO_QUOTE_YET, NO_CLEAN_QUOTE = range(3)
-HORIZONS = 2
 EXPANSION_BARS = 20
 NEVER = np.iinfo(np.int64).max
 TOLERANCE = 1e-9
@@ -50,13 +49,11 @@ COLUMNS = (
 
 STATE = np.dtype(
     [
-        # Where the pass is, and the last quote.
-        *((name, "i8") for name in ("ticks", "quotes", "bars", "kind", "seen_quotes")),
+        # Where the pass is, what the quote in force is, and the last clean one.
+        *((name, "i8") for name in ("ticks", "quotes", "bars", "seen_quotes")),
+        *((name, "i8") for name in ("kind", "is_clean", "has_clean")),
         *((name, "f8") for name in ("bid", "bid_size", "ask", "ask_size", "mid")),
         *((name, "f8") for name in ("spread", "depth", "imbalance")),
-        # The last clean quote, for the order-flow imbalance.
-        ("has_clean", "i8"),
-        *((name, "f8") for name in ("old_bid", "old_bid_size", "old_ask", "old_ask_size")),
         # The tick rule.
         ("price", "f8"),
         ("sign", "i8"),
@@ -65,10 +62,6 @@ STATE = np.dtype(
         *((name, "f8") for name in ("spread_time", "usd_time", "depth_time", "imbalance_time")),
         *((name, "f8") for name in ("flow", "delta", "touch", "volume")),
         *((name, "f8") for name in ("effective", "effective_volume")),
-        # Prints whose horizons have passed: the next one of each, and when the first is due.
-        ("matured", "i8", (HORIZONS,)),
-        ("due", "i8"),
-        *((name, "f8", (HORIZONS,)) for name in ("realised", "impact", "matured_volume")),
         # Time-weighted spreads of the bars before.
         ("spreads", "f8", (EXPANSION_BARS,)),
         ("place", "i8"),
@@ -79,26 +72,30 @@ STATE = np.dtype(
     ]
 )
 
+# What is known of prints once a time has passed since: the next one, when it is due, and sums.
+HORIZON = np.dtype(
+    [
+        *((name, "i8") for name in ("length", "next", "due")),
+        *((name, "f8") for name in ("realised", "impact", "volume")),
+    ]
+)
+
 
 @compiled
 def kind_of(bid, bid_size, ask, ask_size):
-    """What a quote is; a side counts with a price and a size above 0."""
-    has_bid, has_ask = bid > 0.0 and bid_size > 0.0, ask > 0.0 and ask_size > 0.0
-    if has_bid and has_ask:
-        return CROSSED if bid > ask else LOCKED if bid == ask else CLEAN
-    return ONE_SIDED if has_bid or has_ask else NOTHING
-
-
-@compiled
-def is_usable(s):
-    """Whether the quote in force is clean; a locked one is."""
-    return s["kind"] == CLEAN or s["kind"] == LOCKED
+    """What a quote is; a side counts with a price and a size above 0. A locked one is clean too."""
+    has_bid, has_ask = (bid > 0.0) & (bid_size > 0.0), (ask > 0.0) & (ask_size > 0.0)
+    if has_bid & has_ask & (bid <= ask):
+        return CLEAN + np.int64(bid == ask)
+    if has_bid & has_ask:
+        return CROSSED
+    return ONE_SIDED if has_bid | has_ask else NOTHING
 
 
 @compiled
 def accrue(s, time):
     """Weigh the quote in force by the time since it was last weighed, up to `time`."""
-    if is_usable(s) and time > s["since"]:
+    if s["is_clean"] and time > s["since"]:
         span = time - s["since"]
         s["clean_time"] += span
         s["spread_time"] += s["spread"] * span
@@ -120,96 +117,76 @@ def account(s, time):
 
 
 @compiled
-def mature(s, times, prices, sizes, mids, signs, horizons, now):
-    """Settle the prints whose horizon has passed by `now`, at the quote in force."""
-    known, has_mid, later = s["ticks"], is_usable(s), s["mid"]
-    due = NEVER
-    for k in range(HORIZONS):
-        i = s["matured"][k]
-        while i < known and times[i] + horizons[k] <= now:
-            mid = mids[i]
-            if has_mid and mid > 0.0:
-                weight = 2.0 * signs[i] * sizes[i] / mid
-                s["realised"][k] += weight * (prices[i] - later)
-                s["impact"][k] += weight * (later - mid)
-                s["matured_volume"][k] += sizes[i]
-            i += 1
-        s["matured"][k] = i
-        if i < known:
-            due = min(due, times[i] + horizons[k])
-    s["due"] = due
+def mature_step(s, h, price, size, mid, sign):
+    """The horizon of a print has passed: settle it at the quote in force, if both are clean."""
+    if mid > 0.0 and s["is_clean"]:
+        weight = 2.0 * sign * size / mid
+        h["realised"] += weight * (price - s["mid"])
+        h["impact"] += weight * (s["mid"] - mid)
+        h["volume"] += size
 
 
 @compiled
 def quote_step(s, time, bid, bid_size, ask, ask_size):
-    """A quote comes into force; prints that are due by `time` must have matured."""
+    """A quote comes into force; prints that are due by then must have matured."""
     accrue(s, time)
     account(s, time)
     kind = kind_of(bid, bid_size, ask, ask_size)
     s["seen_quotes"] += 1
-    s["kind"] = kind
-    if kind not in (CLEAN, LOCKED):
+    s["kind"], s["is_clean"] = kind, kind in (CLEAN, LOCKED)
+    if not s["is_clean"]:
         return
+    if s["has_clean"]:
+        flow = (bid >= s["bid"]) * bid_size - (bid <= s["bid"]) * s["bid_size"]
+        flow -= (ask <= s["ask"]) * ask_size - (ask >= s["ask"]) * s["ask_size"]
+        s["flow"] += flow
     mid, depth = (bid + ask) / 2.0, bid_size + ask_size
+    s["has_clean"] = 1
     s["bid"], s["bid_size"], s["ask"], s["ask_size"], s["mid"] = bid, bid_size, ask, ask_size, mid
     s["spread"], s["depth"] = (ask - bid) / mid, depth
     s["imbalance"] = (bid_size - ask_size) / depth
-    if s["has_clean"]:
-        flow = bid_size if bid >= s["old_bid"] else 0.0
-        flow -= s["old_bid_size"] if bid <= s["old_bid"] else 0.0
-        flow -= ask_size if ask <= s["old_ask"] else 0.0
-        flow += s["old_ask_size"] if ask >= s["old_ask"] else 0.0
-        s["flow"] += flow
-    s["has_clean"] = 1
-    s["old_bid"], s["old_bid_size"], s["old_ask"], s["old_ask_size"] = bid, bid_size, ask, ask_size
 
 
 @compiled
-def print_step(s, time, price, size, is_forming, is_auction, horizon):
+def print_step(s, price, size, is_forming, is_auction):
     """A print meets the quote in force; its mid (NaN: none to measure it by) and its sign.
 
     Above mid it is a buy, below a sale, at mid the tick rule says (Lee and Ready 1991). An auction
     has no aggressor: its volume counts, its distance from mid measures nothing.
     """
-    if price != s["price"]:
-        if price > s["price"]:
-            s["sign"] = 1
-        elif price < s["price"]:
-            s["sign"] = -1
-        s["price"] = price
+    move = np.int64(price > s["price"]) - np.int64(price < s["price"])
+    s["sign"] = move + np.int64(move == 0) * s["sign"]
+    s["price"] = price
     s["ticks"] += 1
-    s["due"] = min(s["due"], time + horizon)
-    if not is_usable(s):
+    if not s["is_clean"]:
         return np.nan, 0
     mid, bid, ask = s["mid"], s["bid"], s["ask"]
     s["volume"] += size
-    if is_forming:
-        s["judged"] += 1
-        s["inside"] += bid <= price <= ask
+    s["judged"] += is_forming
+    s["inside"] += is_forming & (bid <= price) & (price <= ask)
     if is_auction:
         return np.nan, 0
-    distance = price - mid
-    sign = s["sign"]
-    if abs(distance) > TOLERANCE * mid:
-        sign = 1 if distance > 0.0 else -1
+    distance, edge = price - mid, TOLERANCE * mid
+    sign = np.int64(distance > edge) - np.int64(distance < -edge)
+    sign += np.int64(abs(distance) <= edge) * s["sign"]
     s["delta"] += sign * size
-    if price >= ask or price <= bid:
-        s["touch"] += sign * size
+    s["touch"] += ((price >= ask) | (price <= bid)) * sign * size
     s["effective"] += 2.0 * sign * size / mid * distance
     s["effective_volume"] += size
     return mid, sign
 
 
 @compiled
-def clear_sums(s, time):
+def clear_sums(s, horizons, time):
     """Begin a bar's window at `time`."""
     s["begin"] = s["since"] = time
     s["clean_time"] = 0
     s["spread_time"] = s["usd_time"] = s["depth_time"] = s["imbalance_time"] = 0.0
     s["flow"] = s["delta"] = s["touch"] = s["volume"] = 0.0
     s["effective"] = s["effective_volume"] = 0.0
-    for k in range(HORIZONS):
-        s["realised"][k] = s["impact"][k] = s["matured_volume"][k] = 0.0
+    for k in range(horizons.size):
+        h = horizons[k]
+        h["realised"] = h["impact"] = h["volume"] = 0.0
 
 
 @compiled
@@ -224,12 +201,12 @@ def expansion(s, spread):
 
 
 @compiled
-def close_step(s, time, row):
+def close_step(s, horizons, time, row):
     """A bar closes at its last print: COLUMNS into `row`, and the next window begins."""
     accrue(s, time)
     for k in range(row.size):
         row[k] = np.nan
-    is_known, span = is_usable(s), float(s["clean_time"])
+    is_known, span = s["is_clean"] > 0, float(s["clean_time"])
     if span > 0.0:
         row[1], row[2] = s["spread_time"] / span, s["usd_time"] / span
         row[5], row[7] = s["depth_time"] / span, s["imbalance_time"] / span
@@ -249,46 +226,55 @@ def close_step(s, time, row):
     row[14] = s["volume"]
     if s["effective_volume"] > 0.0:
         row[15] = s["effective"] / s["effective_volume"]
-    for k in range(HORIZONS):
-        if s["matured_volume"][k] > 0.0:
-            row[16 + 2 * k] = s["realised"][k] / s["matured_volume"][k]
-            row[17 + 2 * k] = s["impact"][k] / s["matured_volume"][k]
+    for k in range(horizons.size):
+        h = horizons[k]
+        if h["volume"] > 0.0:
+            row[16 + 2 * k] = h["realised"] / h["volume"]
+            row[17 + 2 * k] = h["impact"] / h["volume"]
     row[20] = HAS_QUOTE if is_known else NO_CLEAN_QUOTE if s["seen_quotes"] else NO_QUOTE_YET
-    clear_sums(s, time)
+    clear_sums(s, horizons, time)
 
 
 @compiled
 def follow(
     quote_times, bids, bid_sizes, asks, ask_sizes,
-    times, prices, sizes, is_forming, is_auction, lasts,
-    horizons, state, mids, signs, out,
+    times, prices, sizes, is_forming, is_auction, lasts, state, horizons, mids, signs, out,
 ):  # fmt: skip
     """Take all prints from the state's next one on, each after the quotes before its instant.
 
     `lasts` are the last ticks of the bars, ascending; a row of `out` is filled at each of them.
-    `mids` and `signs` are filled beside the prints. `horizons` are ascending nanoseconds.
+    `mids` and `signs` are filled beside the prints, `horizons` are records of HORIZON. Steps are
+    given numbers: to hand an array on costs more than a step.
     """
     s = state[0]
+    q = s["quotes"]
     for i in range(s["ticks"], times.size):
-        time = times[i]
-        q = s["quotes"]
-        while q < quote_times.size and quote_times[q] < time:
-            if s["due"] <= quote_times[q]:
-                mature(s, times, prices, sizes, mids, signs, horizons, quote_times[q])
-            quote_step(s, quote_times[q], bids[q], bid_sizes[q], asks[q], ask_sizes[q])
-            q += 1
+        time, has_quote = times[i], True
+        while has_quote:
+            has_quote = q < quote_times.size and quote_times[q] < time
+            now = quote_times[q] if has_quote else time
+            for k in range(horizons.size):
+                h = horizons[k]
+                while h["due"] <= now:
+                    j = h["next"]
+                    mature_step(s, h, prices[j], sizes[j], mids[j], signs[j])
+                    h["next"] = j + 1
+                    h["due"] = times[j + 1] + h["length"] if j + 1 < i else NEVER
+            if has_quote:
+                quote_step(s, now, bids[q], bid_sizes[q], asks[q], ask_sizes[q])
+                q += 1
         s["quotes"] = q
-        if s["due"] <= time:
-            mature(s, times, prices, sizes, mids, signs, horizons, time)
         if not s["has_begun"]:
             s["has_begun"] = 1
-            clear_sums(s, time)
-        mids[i], signs[i] = print_step(
-            s, time, prices[i], sizes[i], is_forming[i], is_auction[i], horizons[0]
-        )
+            clear_sums(s, horizons, time)
+        mids[i], signs[i] = print_step(s, prices[i], sizes[i], is_forming[i], is_auction[i])
+        for k in range(horizons.size):
+            h = horizons[k]
+            if h["next"] == i:
+                h["due"] = time + h["length"]
         bar = s["bars"]
         if bar < lasts.size and lasts[bar] == i:
-            close_step(s, time, out[bar])
+            close_step(s, horizons, time, out[bar])
             s["bars"] = bar + 1
 
 

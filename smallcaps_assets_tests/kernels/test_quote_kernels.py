@@ -173,6 +173,7 @@ def test_quote_pass_resumed_anywhere_gives_the_same_bits(session, data):
         pieces.append(parts.follow(seen, tuple(a[:stop] for a in arrays), closed))
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
     assert parts.state.tobytes() == whole.state.tobytes()
+    assert parts.horizons.tobytes() == whole.horizons.tobytes()
     np.testing.assert_array_equal(parts.signs, whole.signs)
 
 

@@ -121,10 +121,11 @@ class QuotePass:
     ) -> None:
         self.state = np.zeros(1, kernel.STATE)
         self.state["price"] = self.state["spreads"] = self.state["mid"] = np.nan
-        self.state["due"] = kernel.NEVER
         self.state["quoted_at"] = -kernel.NEVER
         self.state["open"], self.state["close"] = hours.open, hours.close
-        self._horizons = np.rint(np.array(horizons) * SECOND).astype(np.int64)
+        self.horizons = np.zeros(len(horizons), kernel.HORIZON)
+        self.horizons["length"] = np.rint(np.array(horizons) * SECOND)
+        self.horizons["due"] = kernel.NEVER
         self._mids, self._signs = np.empty(0), np.empty(0, np.int8)
 
     @property
@@ -144,8 +145,8 @@ class QuotePass:
         self._mids = grown(self._mids, prints[0].size)
         self._signs = grown(self._signs, prints[0].size)
         out = np.empty((lasts.size, len(kernel.COLUMNS)))
-        given = [read_only(a) for a in (*quotes.arrays, *prints, lasts, self._horizons)]
-        kernel.follow(*[*given, self.state, self._mids, self._signs, out])
+        given = [read_only(array) for array in (*quotes.arrays, *prints, lasts)]
+        kernel.follow(*[*given, self.state, self.horizons, self._mids, self._signs, out])
         return out[done : int(self.state["bars"][0])]
 
 
