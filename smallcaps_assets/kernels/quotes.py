@@ -6,7 +6,7 @@
 
 All that a step knows is a record of STATE and the tape up to its print: `follow` is a loop over the
 steps, may stop after any print and go on to the same bits. What a print met, its mid and its
-Lee-Ready sign, is kept in two columns beside the tape until its horizons have passed. Frames, names
+Lee-Ready sign, is kept in columns beside the tape until its horizons have passed. Frames, names
 of features and reasons belong to `domain.bars.quote_features`.
 """
 
@@ -117,10 +117,9 @@ def account(s, time):
 
 
 @compiled
-def mature_step(s, h, price, size, mid, sign):
+def mature_step(s, h, price, size, mid, weight):
     """The horizon of a print has passed: settle it at the quote in force, if both are clean."""
     if mid > 0.0 and s["is_clean"]:
-        weight = 2.0 * sign * size / mid
         h["realised"] += weight * (price - s["mid"])
         h["impact"] += weight * (s["mid"] - mid)
         h["volume"] += size
@@ -149,7 +148,7 @@ def quote_step(s, time, bid, bid_size, ask, ask_size):
 
 @compiled
 def print_step(s, price, size, is_forming, is_auction):
-    """A print meets the quote in force; its mid (NaN: none to measure it by) and its sign.
+    """A print meets the quote in force: its mid (NaN: none to measure it by), weight and sign.
 
     Above mid it is a buy, below a sale, at mid the tick rule says (Lee and Ready 1991). An auction
     has no aggressor: its volume counts, its distance from mid measures nothing.
@@ -159,21 +158,22 @@ def print_step(s, price, size, is_forming, is_auction):
     s["price"] = price
     s["ticks"] += 1
     if not s["is_clean"]:
-        return np.nan, 0
+        return np.nan, 0.0, 0
     mid, bid, ask = s["mid"], s["bid"], s["ask"]
     s["volume"] += size
     s["judged"] += is_forming
     s["inside"] += is_forming & (bid <= price) & (price <= ask)
     if is_auction:
-        return np.nan, 0
+        return np.nan, 0.0, 0
     distance, edge = price - mid, TOLERANCE * mid
     sign = np.int64(distance > edge) - np.int64(distance < -edge)
     sign += np.int64(abs(distance) <= edge) * s["sign"]
     s["delta"] += sign * size
     s["touch"] += ((price >= ask) | (price <= bid)) * sign * size
-    s["effective"] += 2.0 * sign * size / mid * distance
+    weight = 2.0 * sign * size / mid
+    s["effective"] += weight * distance
     s["effective_volume"] += size
-    return mid, sign
+    return mid, weight, sign
 
 
 @compiled
@@ -238,13 +238,13 @@ def close_step(s, horizons, time, row):
 @compiled
 def follow(
     quote_times, bids, bid_sizes, asks, ask_sizes,
-    times, prices, sizes, is_forming, is_auction, lasts, state, horizons, mids, signs, out,
+    times, prices, sizes, is_forming, is_auction, lasts, state, horizons, mids, weights, signs, out,
 ):  # fmt: skip
     """Take all prints from the state's next one on, each after the quotes before its instant.
 
     `lasts` are the last ticks of the bars, ascending; a row of `out` is filled at each of them.
-    `mids` and `signs` are filled beside the prints, `horizons` are records of HORIZON. Steps are
-    given numbers: to hand an array on costs more than a step.
+    `mids`, `weights` and `signs` are filled beside the prints, `horizons` are records of HORIZON.
+    Steps are given numbers: to hand an array on costs more than a step.
     """
     s = state[0]
     q = s["quotes"]
@@ -257,7 +257,7 @@ def follow(
                 h = horizons[k]
                 while h["due"] <= now:
                     j = h["next"]
-                    mature_step(s, h, prices[j], sizes[j], mids[j], signs[j])
+                    mature_step(s, h, prices[j], sizes[j], mids[j], weights[j])
                     h["next"] = j + 1
                     h["due"] = times[j + 1] + h["length"] if j + 1 < i else NEVER
             if has_quote:
@@ -267,7 +267,9 @@ def follow(
         if not s["has_begun"]:
             s["has_begun"] = 1
             clear_sums(s, horizons, time)
-        mids[i], signs[i] = print_step(s, prices[i], sizes[i], is_forming[i], is_auction[i])
+        mids[i], weights[i], signs[i] = print_step(
+            s, prices[i], sizes[i], is_forming[i], is_auction[i]
+        )
         for k in range(horizons.size):
             h = horizons[k]
             if h["next"] == i:

@@ -126,7 +126,7 @@ class QuotePass:
         self.horizons = np.zeros(len(horizons), kernel.HORIZON)
         self.horizons["length"] = np.rint(np.array(horizons) * SECOND)
         self.horizons["due"] = kernel.NEVER
-        self._mids, self._signs = np.empty(0), np.empty(0, np.int8)
+        self._mids, self._weights, self._signs = np.empty(0), np.empty(0), np.empty(0, np.int8)
 
     @property
     def signs(self) -> np.ndarray:
@@ -142,11 +142,13 @@ class QuotePass:
         before a print's instant must have come. `lasts` is the last print of every bar so far.
         """
         done = int(self.state["bars"][0])
-        self._mids = grown(self._mids, prints[0].size)
-        self._signs = grown(self._signs, prints[0].size)
+        count = prints[0].size
+        self._mids, self._weights = grown(self._mids, count), grown(self._weights, count)
+        self._signs = grown(self._signs, count)
+        columns = self._mids, self._weights, self._signs
         out = np.empty((lasts.size, len(kernel.COLUMNS)))
         given = [read_only(array) for array in (*quotes.arrays, *prints, lasts)]
-        kernel.follow(*[*given, self.state, self.horizons, self._mids, self._signs, out])
+        kernel.follow(*[*given, self.state, self.horizons, *columns, out])
         return out[done : int(self.state["bars"][0])]
 
 
