@@ -16,7 +16,8 @@ import math
 import numpy as np
 
 from smallcaps_assets.kernels.compiled import compiled
-from smallcaps_assets.kernels.minutes import MINUTE, add_price, end_minute, log_of, recent_slope
+from smallcaps_assets.kernels.elementary import exp, log
+from smallcaps_assets.kernels.minutes import MINUTE, add_price, end_minute, recent_slope
 
 LONG_BARS, SHORT_BARS, SPAN = 20, 5, 20
 LEAST_PRINTS, DEVIATIONS = 50.0, 3.0
@@ -74,12 +75,6 @@ STATE = np.dtype(
         *((name, "f8") for name in ("mean", "variance", "weight", "squared_weight")),
     ]
 )
-
-
-@compiled
-def exp_of(value):
-    """The exponential function."""
-    return math.exp(value)
 
 
 # Prints ------------------------------------------------------------------------------------------
@@ -249,10 +244,10 @@ def roll_spread(s, close):
 @compiled
 def high_low_spread(s, high, low, log_range):
     """Corwin and Schultz (2012), of this bar and the one before; a negative estimate is 0."""
-    joint = log_of(max(high, s["last_high"]) / min(low, s["last_low"]))
+    joint = log(max(high, s["last_high"]) / min(low, s["last_low"]))
     beta, gamma = log_range + s["last_log_range"], joint * joint
     alpha = math.sqrt(beta) * _BETA_FACTOR - math.sqrt(gamma * _CORWIN_SCHULTZ)
-    power = exp_of(alpha)
+    power = exp(alpha)
     return max(2.0 * (power - 1.0) / (1.0 + power), 0.0)
 
 
@@ -260,14 +255,14 @@ def high_low_spread(s, high, low, log_range):
 def against_bars_before(s, bar, row):
     """Features of a bar and of those before it; it then joins them."""
     count, close = s["bars"], bar[CLOSE]
-    log_range = log_of(bar[HIGH] / bar[LOW])
+    log_range = log(bar[HIGH] / bar[LOW])
     log_range *= log_range
     if count >= 1:
-        row[0] = log_of(close / s["closes"][bar_before(s, 1)])
+        row[0] = log(close / s["closes"][bar_before(s, 1)])
         row[4] = deviate(s, row[0])
         row[14] = high_low_spread(s, bar[HIGH], bar[LOW], log_range)
     if count >= SHORT_BARS:
-        row[1] = log_of(close / s["closes"][bar_before(s, SHORT_BARS)])
+        row[1] = log(close / s["closes"][bar_before(s, SHORT_BARS)])
     signed, volume = bar[BUY] - bar[SELL], bar[VOLUME]
     row[5] = signed / volume
     if count >= SHORT_BARS - 1:
@@ -318,7 +313,7 @@ def close_step(p, s, m, time, bar, curve, volumes, shares, ranked, row):
     against_the_session(p, s, bar[CLOSE], row)
     for k in range(2):
         if s["old_price"][k] > 0.0:
-            row[2 + k] = log_of(bar[CLOSE] / s["old_price"][k])
+            row[2 + k] = log(bar[CLOSE] / s["old_price"][k])
     seconds = (time - s["closed_at"]) / 1e9
     row[7] = bar[THETA] / bar[THRESHOLD]
     row[8] = seconds

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.kernels.elementary import log
 
 MINUTE = 60_000_000_000
 CLOSES = 15
@@ -32,12 +33,6 @@ MINUTES = np.dtype(
 
 
 @compiled
-def log_of(price):
-    """Natural logarithm of a price."""
-    return math.log(price)
-
-
-@compiled
 def end_minute(m, time):
     """End the open minute if it has ended by `time`; whether one with a price did."""
     if time < m["end"]:
@@ -49,7 +44,7 @@ def end_minute(m, time):
         m["last_high"], m["last_low"], m["last_close"] = m["high"], m["low"], m["close"]
         place = m["place"]
         m["clock"][place] = m["end"] // MINUTE
-        m["prices"][place], m["logs"][place] = m["close"], log_of(m["close"])
+        m["prices"][place], m["logs"][place] = m["close"], log(m["close"])
         m["place"] = place + 1 if place + 1 < CLOSES else 0
         m["closes"] += 1
     m["end"] = (time // MINUTE + 1) * MINUTE

@@ -15,7 +15,6 @@ from smallcaps_assets.domain.bars.build import dollar_imbalance_bars
 from smallcaps_assets.domain.bars.features import (
     FeatureError,
     SessionContext,
-    _ranges,
     bar_features,
     session_context,
 )
@@ -362,14 +361,13 @@ def test_session_context_takes_only_what_was_known_before_the_session():
 
 
 def test_bar_features_add_up_in_the_order_of_the_bars():
-    """Whatever the number of threads: sums over columns of polars differ with it."""
-    ranges = [0.1, 0.7, 1e-3, 0.3, 1e9, 0.2, 0.1] * 3
-    others = ("close", "so_far_day_high", "so_far_day_low", "so_far_high_before")
-    state = pl.DataFrame({"bar_range": ranges}).with_columns(
-        pl.lit(1.0).alias(name) for name in others
-    )
-    found = state.with_columns(**_ranges())["range_expansion"]
+    """From the newest before to the oldest, which another order of sums would show."""
+    heights = [0.1, 0.7, 1e-3, 0.3, 1e9, 0.2, 0.1] * 3
+    ticks = tape(*(tick(k, 1.0 + (k % 2) * heights[k // 2]) for k in range(2 * len(heights))))
+    bars = cut(ticks, list(range(1, ticks.height, 2)))
+    ranges = (bars["high"] - bars["low"]).to_list()
     mean = 0.0
     for value in reversed(ranges[:20]):
         mean += value
-    assert found[20] == ranges[20] / (mean / 20)
+    found = column("range_expansion", ticks=ticks, bars=bars)
+    assert found == [None] * 20 + [ranges[20] / (mean / 20)]
