@@ -46,6 +46,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.build import build_bars
 from smallcaps_assets.domain.bars.features import bar_features, session_context
+from smallcaps_assets.domain.bars.quote_features import quote_arrays, quote_features
 from smallcaps_assets.domain.dataset import ml_dataset
 from smallcaps_assets.domain.evaluation import (
     CROSS_FIT_INFLATION,
@@ -66,8 +67,9 @@ from smallcaps_assets.sandbox.config import SandboxConfig
 from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
-from smallcaps_assets.schemas.tables import FEATURE_COLUMNS
+from smallcaps_assets.schemas.tables import FEATURE_COLUMNS, QUOTE_COLUMNS
 from smallcaps_assets.settings import Period, SelectionSettings, Settings
+from smallcaps_assets.sources.polygon import quotes
 from smallcaps_assets.sources.polygon import trades as trade_rows
 from smallcaps_assets.sources.polygon.bars import without_gaps
 
@@ -76,6 +78,7 @@ MIN_CHANGES = (SETTINGS.selection.min_change, 0.30)
 FIRST_SEED = 101
 LOOKBACK = SETTINGS.metrics.lookback_sessions
 FOLDS = 5
+FEATURES = (*FEATURE_COLUMNS, *QUOTE_COLUMNS)
 TARGET = "forward_return_15m"
 
 
@@ -131,7 +134,7 @@ def market_rows(size: Size, seed: int) -> pl.DataFrame:
         rows = with_view(rows, chosen, number)
     flags = [f"{name}_{number}" for number in range(len(MIN_CHANGES)) for name in ("known", "rich")]
     named = rows.with_columns(market=pl.lit(seed))
-    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURE_COLUMNS)
+    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURES)
 
 
 def session_tables(market: SimulatedMarket) -> Days:
@@ -178,16 +181,16 @@ def registry(days: Days, min_change: float) -> pl.DataFrame:
 def dataset(market: SimulatedMarket, days: Days, registry: pl.DataFrame) -> pl.DataFrame:
     """ml_dataset over all sessions of the market."""
     parts = [session_parts(market, days, row) for row in registry.iter_rows(named=True)]
-    features, labels, weights = (pl.concat(frames) for frames in zip(*parts, strict=True))
+    frames = (pl.concat(frames) for frames in zip(*parts, strict=True))
     period = Period(name="placebo", start=market.sessions[0], end=market.sessions[-1])
-    frame, _ = ml_dataset(features, labels, weights, registry, period, SETTINGS.dataset)
+    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset)
     return frame
 
 
 def session_parts(
     market: SimulatedMarket, days: Days, row: dict[str, Any]
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Features, labels and weights of one ticker-session."""
+) -> tuple[pl.DataFrame, ...]:
+    """Features, those of quotes, labels and weights of one ticker-session."""
     ticker, day = row["ticker"], row["date"]
     hours = session_hours(day)
     known = days.metrics[day].filter(pl.col("ticker") == ticker).row(0, named=True)
@@ -196,7 +199,10 @@ def session_parts(
     bars = build_bars(tape, "dollar_imbalance_bars", SETTINGS.bars)
     features = bar_features(tape.ticks, bars, context, hours, tape.halts)
     labels = triple_barrier_labels(tape, bars, SETTINGS.labels)
-    return features, labels, sample_weights(labels, bars, row["eligible_from"])
+    quoted = market.facts.quotes(ticker, day).select("ticker", *quotes.TYPES)
+    firm = quotes.conform(quoted, day, day >= SETTINGS.polygon.quote_shares_since)
+    found, _ = quote_features(tape, bars, quote_arrays(firm, hours, tape.session_end))
+    return features, found, labels, sample_weights(labels, bars, row["eligible_from"])
 
 
 def with_view(rows: pl.DataFrame, registry: pl.DataFrame, number: int) -> pl.DataFrame:
@@ -296,7 +302,7 @@ def score(rows: pl.DataFrame, view: str, min_change: float) -> Score:
 def model_scores(rows: pl.DataFrame, is_up: np.ndarray) -> np.ndarray:
     """Cross-fitted over consecutive sessions; markets one after the other."""
     order = rows.select(pl.struct("market", "date").rank("dense")).to_series().to_numpy()
-    features = rows.select(pl.col(FEATURE_COLUMNS).cast(pl.Float64).fill_null(np.nan)).to_numpy()
+    features = rows.select(pl.col(FEATURES).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     return cross_fitted_scores(features, is_up, contiguous_folds(order, FOLDS))
 
 

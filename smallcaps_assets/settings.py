@@ -202,6 +202,13 @@ class PolygonSettings(Section, frozen=True):
     trade_route: Literal["auto", "flatfile", "rest"] = Field(
         default="auto", description="where trades come from"
     )
+    quote_route: Literal["auto", "flatfile", "rest"] = Field(
+        default="auto", description="where quotes come from"
+    )
+    quote_shares_since: date = Field(
+        default=date(2025, 11, 3),
+        description="first session whose quotes have sizes in shares; round lots of 100 before",
+    )
 
 
 class FinraSettings(Section, frozen=True):
@@ -388,9 +395,21 @@ else:
     )
 
 
+class QuoteSettings(Section, frozen=True):
+    enabled: bool | None = Field(
+        default=None, description="fetch quotes with the trades; none: only in a simulated market"
+    )
+
+
+Minutes = Annotated[int, Field(ge=1, le=390)]
+
+
 class PatternSettings(Section, frozen=True):
-    opening_range_minutes: Annotated[tuple[int, ...], Field(min_length=1, max_length=8)] = Field(
-        default=(5, 15, 30), description="lengths of the opening ranges"
+    opening_range_minutes: Annotated[tuple[Minutes, ...], BeforeValidator(_names)] = Field(
+        default=(5, 15, 30),
+        min_length=1,
+        max_length=8,
+        description="lengths of the opening ranges",
     )
     min_gap: float = Field(default=0.10, gt=0, description="gap and go: least |gap|, fraction")
     gap_minutes: float = Field(default=60, gt=0, description="gap and go: time after the open")
@@ -563,6 +582,8 @@ class Settings(Section, frozen=True):
     selection: SelectionSettings = SelectionSettings()
     ticks: TickSettings = TickSettings()
     bars: BarSettings = BarSettings()
+    quotes: QuoteSettings = QuoteSettings()
+    patterns: PatternSettings = PatternSettings()
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
     run: RunSettings = RunSettings()

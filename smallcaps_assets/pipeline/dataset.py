@@ -116,9 +116,9 @@ def build_dataset(work: Workspace, key: str) -> BuildResult:
             pl.col("date").is_between(period.start, period.last)
         )
         keys = registry.filter("is_qualified")["partition_key"].to_list()
-        features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
+        features, quotes, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
         frame, meta = ml_dataset(
-            *(features, labels, weights, registry, period, settings.dataset),
+            *(features, quotes, labels, weights, registry, period, settings.dataset),
             feeds_of(work, period, registry.filter("is_qualified")),
             **_stamps(work),
         )

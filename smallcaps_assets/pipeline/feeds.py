@@ -19,7 +19,7 @@ from smallcaps_assets.pipeline.feed_inputs import month_reach
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.sources.errors import (
     NotConfigured,
     NotEntitled,
@@ -55,8 +55,12 @@ def offered(build: Build, work: Workspace, table: str, key: str) -> BuildResult:
     except (NotEntitled, NotFound, RefusedRequest) as refusal:
         if table not in OFFERED_TABLES or refusal.status not in NOT_OFFERED:
             raise
-        place = {"status": refusal.status, "path": refusal.path.partition("?")[0]}
-        raise NotOffered(f"the vendor does not offer {table}", **place) from None
+        cut = TABLES[table].partitioning
+        is_by_ticker = cut in (Partitioning.TICKER, Partitioning.TICKER_SESSION)
+        # The same is said of all tickers, once: their paths are left out.
+        path = "" if is_by_ticker else refusal.path.partition("?")[0]
+        told = f"the vendor does not offer {table}"
+        raise NotOffered(told, status=refusal.status, path=path) from None
 
 
 # By session --------------------------------------------------------------------------------------

@@ -106,7 +106,13 @@ class Market:
     def left_out(self) -> set[str]:
         """Tables that the main job does not make: the optional ones, and those without a source."""
         optional = {name for name, table in TABLES.items() if table.is_optional}
-        return optional | {*self.absent_tables}
+        return (optional - ({"quotes"} if self.has_quotes else set())) | {*self.absent_tables}
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether quotes are fetched with the trades: by the settings, else in a simulated one."""
+        enabled = self.settings.quotes.enabled
+        return self.name == "simulated" if enabled is None else enabled
 
     def with_daily_bars(self, keys: Sequence[str]) -> list[str]:
         """Those of some session keys for which the market has daily bars."""
@@ -180,7 +186,7 @@ class Recorded(Market):
     """A folder of the vendor's flat files: prices alone, with gaps."""
 
     is_complete = False
-    absent_tables = tuple(name for name, t in TABLES.items() if t.group in BESIDE_PRICES)
+    absent_tables = (*(n for n, t in TABLES.items() if t.group in BESIDE_PRICES), "quotes")
 
     @property
     def folder(self) -> Path:

@@ -23,6 +23,8 @@ from smallcaps_assets.schemas.table import (
 OFFERINGS = ("registration", "shelf", "takedown", "at_the_market")
 INTEREST_SOURCES = ("polygon", "finra")
 CLOCKS = ("utc", "new_york", "unknown")
+SHORT_DATA, EVENTS = "short_data", "events"
+"""Families of features."""
 
 
 # Short data --------------------------------------------------------------------------------------
@@ -240,29 +242,43 @@ CashFlowStatements = _statement("cash_flow_statements")
 
 # Features of a decision --------------------------------------------------------------------------
 class AsOfFeatures(dy.Schema):
-    """What was known of a company at t0, beside its tape; null: nothing was known."""
+    """What was known of a company at t0, beside its tape."""
 
     short_volume_ratio = number(
-        "off-exchange short / total volume of the newest session known", "fraction", nullable=True
+        "off-exchange short / total volume of the newest session known",
+        "fraction",
+        family=SHORT_DATA,
+        null="none known",
     )
     short_volume_ratio_z20 = number(
-        "its distance from the mean of the 20 sessions before, in their deviations", nullable=True
+        "its distance from the mean of the 20 sessions before, in their deviations",
+        family=SHORT_DATA,
+        null="fewer sessions, or all alike",
     )
-    days_to_cover = number("newest short interest / its mean volume", "days", nullable=True, min=0)
+    days_to_cover = number(
+        "newest short interest / its mean volume",
+        "days",
+        family=SHORT_DATA,
+        null="none known",
+        min=0,
+    )
     fails_share_of_float = number(
         "newest balance of fails / float known by then, else / shares outstanding",
         "fraction",
-        nullable=True,
+        family=SHORT_DATA,
+        null="neither is known",
         min=0,
     )
-    days_since_offering = number("since an S-1, S-3 or 424B", "days", nullable=True, min=0)
-    days_since_reverse_split = number("since its first session", "days", nullable=True, min=0)
-    days_since_halt = number("since a halt of the feed", "days", nullable=True, min=0)
-    days_since_8k = number("since an 8-K", "days", nullable=True, min=0)
-    offerings_30d = integer("offerings known in the 30 days before", "filings", min=0)
-    halts_30d = integer("halts of the feed known in the 30 days before", "halts", min=0)
-    filings_8k_30d = integer("8-Ks known in the 30 days before", "filings", min=0)
-    is_reverse_split_30d = flag("a reverse split in the 30 days before")
+    days_since_offering = number("since an S-1, S-3 or 424B", "days", EVENTS, "none known", min=0)
+    days_since_reverse_split = number(
+        "since its first session", "days", EVENTS, "none known", min=0
+    )
+    days_since_halt = number("since a halt of the feed", "days", EVENTS, "none known", min=0)
+    days_since_8k = number("since an 8-K", "days", EVENTS, "none known", min=0)
+    offerings_30d = integer("offerings known in the 30 days before", "filings", EVENTS, min=0)
+    halts_30d = integer("halts of the feed known in the 30 days before", "halts", EVENTS, min=0)
+    filings_8k_30d = integer("8-Ks known in the 30 days before", "filings", EVENTS, min=0)
+    is_reverse_split_30d = flag("a reverse split in the 30 days before", EVENTS)
 
 
 ASOF_COLUMNS = tuple(AsOfFeatures.columns())

@@ -18,7 +18,7 @@ import dataframely as dy
 import polars as pl
 
 INSTANT = pl.Datetime("ns", "UTC")
-NO_FEATURE = "no_feature"
+NO_FEATURE, FAMILY, NULL_MEANS = "no_feature", "family", "null_means"
 _UNIQUE = "primary_key"
 
 
@@ -44,9 +44,19 @@ def text(meaning: str, **options: Any) -> dy.String:
     return dy.String(description=meaning, **options)
 
 
-def number(meaning: str, unit: str = "", **options: Any) -> dy.Float64:
-    """A float64 column with its unit."""
-    return dy.Float64(description=meaning, metadata={"unit": unit}, **options)
+def _marked(options: dict[str, Any], **marks: str) -> dict[str, Any]:
+    """Options with metadata: a column that says what null means may be null."""
+    told = {name: value for name, value in marks.items() if value}
+    may_be = {"nullable": True} if NULL_MEANS in told else {}
+    return {**options, **may_be, "metadata": told}
+
+
+def number(
+    meaning: str, unit: str = "", family: str = "", null: str = "", **options: Any
+) -> dy.Float64:
+    """A float64 column with its unit; a feature's has a family, and says what `null` means."""
+    marks = _marked(options, unit=unit, family=family, null_means=null)
+    return dy.Float64(description=meaning, **marks)
 
 
 def price(meaning: str, **options: Any) -> dy.Float64:
@@ -59,14 +69,14 @@ def shares(meaning: str, **options: Any) -> dy.Float64:
     return number(meaning, "shares", min=0, **options)
 
 
-def integer(meaning: str, unit: str = "", **options: Any) -> dy.Int64:
-    """An int64 column with its unit."""
-    return dy.Int64(description=meaning, metadata={"unit": unit}, **options)
+def integer(meaning: str, unit: str = "", family: str = "", **options: Any) -> dy.Int64:
+    """An int64 column with its unit; a feature's has a family."""
+    return dy.Int64(description=meaning, **_marked(options, unit=unit, family=family))
 
 
-def flag(meaning: str, **options: Any) -> dy.Bool:
-    """A boolean column; its name begins with `is_` or `has_`."""
-    return dy.Bool(description=meaning, **options)
+def flag(meaning: str, family: str = "", null: str = "", **options: Any) -> dy.Bool:
+    """A boolean column; its name begins with `is_` or `has_`. A feature's as of `number`."""
+    return dy.Bool(description=meaning, **_marked(options, family=family, null_means=null))
 
 
 def day(meaning: str, **options: Any) -> dy.Date:
@@ -199,8 +209,10 @@ class Table:
         return {name: why for name, why in marks.items() if why}
 
     def says(self, name: str) -> str:
-        """What a column means, and why it is no feature where it is marked so."""
-        meaning, why = self.schema.columns()[name].description or "", self.no_features.get(name)
+        """What a column means, what its null does, and why it is no feature where marked so."""
+        column, why = self.schema.columns()[name], self.no_features.get(name)
+        null = (column.metadata or {}).get(NULL_MEANS)
+        meaning = (column.description or "") + (f"; null: {null}" if null else "")
         return f"{meaning}; not a feature: {why}" if why else meaning
 
     def empty(self) -> pl.DataFrame:

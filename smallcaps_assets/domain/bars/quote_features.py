@@ -1,6 +1,6 @@
 """Quotes and signed flow of dollar imbalance bars: what the national best bid and offer told.
 
-Holds the columns of `quote_features` and the quality of a session's quotes. Each is computed from
+Holds the tables `quote_features` and `quote_quality`. Each is computed from
 prints up to a bar's last tick and from quotes before its instant. What trades alone tell is in
 `features.py`; which raw quotes are firm, and in which unit their sizes are, is settled before.
 """
@@ -18,20 +18,12 @@ from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.domain.ticks.tape import TickTape
 from smallcaps_assets.kernels import quotes as kernel
 from smallcaps_assets.kernels.checks import first_descent
-from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.schemas.tables import TABLES
 
 SECOND = 1_000_000_000
 HORIZON_SECONDS = (5, 300)
 NULL_REASONS = (None, "no_quote_yet", "no_clean_quote_at_close")
 MEASURES = kernel.COLUMNS[:-1]
-QUOTE_FEATURE_COLUMNS = {
-    "ticker": pl.String(),
-    "date": pl.Date(),
-    "bar_id": pl.Int32(),
-    "known_at": INSTANT,
-    **{name: pl.Float64() for name in MEASURES},
-    "null_reason": pl.String(),
-}
 SIDES = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
@@ -56,23 +48,6 @@ class Quotes:
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The five, as the kernels take them."""
         return self.times, self.bids, self.bid_sizes, self.asks, self.ask_sizes
-
-
-@dataclass(frozen=True)
-class QuoteQuality:
-    """How far a session's quotes can be trusted; None where there is nothing to judge.
-
-    Shares are of regular hours: without any side, one-sided, locked, crossed. `inside_share` is of
-    price-forming prints that met a clean quote, `longest_silence_seconds` in regular hours.
-    """
-
-    quotes: int
-    missing_share: float
-    one_sided_share: float
-    locked_share: float
-    crossed_share: float
-    inside_share: float | None
-    longest_silence_seconds: float
 
 
 def quote_arrays(quotes: pl.DataFrame, hours: SessionHours, session_end: int) -> Quotes:
@@ -154,8 +129,8 @@ class QuotePass:
 
 def quote_features(
     tape: TickTape, bars: pl.DataFrame, quotes: Quotes
-) -> tuple[pl.DataFrame, QuoteQuality]:
-    """The table `quote_features` of a ticker-session, and the quality of its quotes.
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The tables `quote_features` and `quote_quality` of a ticker-session.
 
     A row per bar of `bars` (all of the session's dollar imbalance bars) that its threshold closed.
     Without a clean quote at the close its columns of that are null and `null_reason` says why;
@@ -174,9 +149,9 @@ def quote_features(
     keys = {"ticker": tape.ticker, "date": tape.date, "bar_id": path["bar_id"]}
     columns = keys | {"known_at": path["close_timestamp"]} | _measures(out)
     is_closed = (path["reason"] == "threshold").to_numpy()
-    return frame_of(columns, QUOTE_FEATURE_COLUMNS).filter(is_closed), quality_of(
-        quotes, whole.state
-    )
+    table = TABLES["quote_features"]
+    features = table.validate(frame_of(columns, table.columns).filter(is_closed))
+    return features, quality_of(tape, quotes, whole.state)
 
 
 def print_arrays(tape: TickTape) -> tuple[np.ndarray, ...]:
@@ -198,19 +173,26 @@ def _measures(out: np.ndarray) -> dict[str, pl.Series]:
     return found | {"null_reason": reasons.gather(columns[-1].astype(np.int64))}
 
 
-def quality_of(quotes: Quotes, state: np.ndarray) -> QuoteQuality:
-    """The quality of all quotes of a session, from the state after its last print."""
+def quality_of(tape: TickTape, quotes: Quotes, state: np.ndarray) -> pl.DataFrame:
+    """The table `quote_quality`, one row, from the state after a session's last print.
+
+    `inside_share` is of price-forming prints that met a clean quote, the rest of regular hours.
+    """
+    table = TABLES["quote_quality"]
     last = state.copy()
     kernel.finish(*[*(read_only(array) for array in quotes.arrays), last])
     record = last[0]
     span = max(int(record["close"] - record["open"]), 1)
     shares = [float(time) / span for time in record["times"]]
-    return QuoteQuality(
-        quotes=quotes.times.size,
-        missing_share=shares[kernel.NOTHING],
-        one_sided_share=shares[kernel.ONE_SIDED],
-        locked_share=shares[kernel.LOCKED],
-        crossed_share=shares[kernel.CROSSED],
-        inside_share=float(record["inside"] / record["judged"]) if record["judged"] else None,
-        longest_silence_seconds=float(record["silence"]) / SECOND,
-    )
+    row = {
+        "ticker": tape.ticker,
+        "date": tape.date,
+        "quotes": quotes.times.size,
+        "missing_share": shares[kernel.NOTHING],
+        "one_sided_share": shares[kernel.ONE_SIDED],
+        "locked_share": shares[kernel.LOCKED],
+        "crossed_share": shares[kernel.CROSSED],
+        "inside_share": float(record["inside"] / record["judged"]) if record["judged"] else None,
+        "longest_silence_seconds": float(record["silence"]) / SECOND,
+    }
+    return table.validate(pl.DataFrame([row], schema=table.columns))

@@ -8,11 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 from smallcaps_assets.domain.bars.quote_features import Quotes
-from smallcaps_assets.domain.labels.paths import SECOND, Path
+from smallcaps_assets.domain.columns import floats
+from smallcaps_assets.domain.labels.paths import SECOND, Path, path_of
+from smallcaps_assets.domain.ticks.tape import TickTape
 
 WINDOW = 300 * SECOND
 LEAST_REVERSALS = 20
 HALF_TICK, HALF_TICK_BELOW_ONE = 0.005, 0.00005
+
+
+def round_trip_costs(tape: TickTape, times: np.ndarray, quotes: Quotes) -> np.ndarray:
+    """The spread at each time (int64 ns): the quoted one, without a clean quote the modelled."""
+    quoted, ticks = quoted_spread(quotes, times), tape.ticks
+    path = path_of(tape.times, floats(ticks["price"]), ticks["in_label_path"].to_numpy())
+    unknown = np.isnan(quoted)
+    quoted[unknown] = modelled_spread(path, times[unknown])
+    return quoted
 
 
 def quoted_spread(quotes: Quotes, times: np.ndarray) -> np.ndarray:

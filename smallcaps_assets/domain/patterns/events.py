@@ -17,29 +17,9 @@ from smallcaps_assets.domain.ticks.halts import NEVER
 from smallcaps_assets.domain.ticks.tape import TickTape
 from smallcaps_assets.kernels import patterns as kernel
 from smallcaps_assets.kernels.minutes import MINUTE, MINUTES
-from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import PatternSettings
 
-EVENT_COLUMNS = {
-    "ticker": pl.String(),
-    "date": pl.Date(),
-    "event_id": pl.Int32(),
-    "pattern": pl.String(),
-    "range_minutes": pl.Int32(),
-    "side": pl.Int8(),
-    "number": pl.Int32(),
-    "t0": INSTANT,
-    "trigger_tick": pl.Int64(),
-    "level": pl.Float64(),
-    "price": pl.Float64(),
-    "gap": pl.Float64(),
-    "relative_volume": pl.Float64(),
-    "minutes_from_open": pl.Float64(),
-    "halts_so_far": pl.Int64(),
-    "is_ssr": pl.Boolean(),
-    "eligible_from": INSTANT,
-    "is_selection_known": pl.Boolean(),
-}
 # Events that one call of the kernel writes at most.
 ROWS = 256
 
@@ -122,7 +102,7 @@ def pattern_events(
     eligible_from: int | None = None,
     until: int | None = None,
 ) -> pl.DataFrame:
-    """The table `pattern_events` of one ticker-session, in order of t0: EVENT_COLUMNS.
+    """The table `pattern_events` of one ticker-session, in order of t0.
 
     `context` is what was known before 04:00; `eligible_from` (UTC ns) is when a rule had admitted
     the day, None: none did. `until` is the clock at which the tape ends, by default the scheduled
@@ -137,7 +117,9 @@ def pattern_events(
     last = search.follow(prints, halt_arrays(tape.halts))
     clock = search.reach(tape.hours.close if until is None else until)
     events = np.concatenate([last, clock])
-    return frame_of(_columns(events, tape, context, eligible_from), EVENT_COLUMNS)
+    table = TABLES["pattern_events"]
+    columns = _columns(events, tape, context, eligible_from)
+    return table.validate(frame_of(columns, table.columns))
 
 
 def halt_arrays(halts: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:

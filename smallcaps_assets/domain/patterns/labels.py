@@ -22,44 +22,14 @@ from smallcaps_assets.domain.labels.triple_barrier import (
     outcome_columns,
 )
 from smallcaps_assets.domain.ticks.tape import TickTape
-from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import LabelSettings
-
-LABEL_COLUMNS = {
-    "ticker": pl.String(),
-    "date": pl.Date(),
-    "event_id": pl.Int32(),
-    "pattern": pl.String(),
-    "side": pl.Int8(),
-    "t0": INSTANT,
-    "t1": INSTANT,
-    "vertical_barrier": INSTANT,
-    "price_at_t0": pl.Float64(),
-    "base_price": pl.Float64(),
-    "label": pl.Int8(),
-    "label_return": pl.Float64(),
-    "raw_label": pl.Int8(),
-    "raw_t1": INSTANT,
-    "raw_return": pl.Float64(),
-    "meta_label": pl.Int8(),
-    "round_trip_cost": pl.Float64(),
-    "meta_label_after_cost": pl.Int8(),
-    "touch_tick": pl.Int64(),
-    "path_ticks": pl.Int64(),
-    "has_path": pl.Boolean(),
-    "is_touch_confirmed": pl.Boolean(),
-    "is_session_cut": pl.Boolean(),
-    "is_halt_cut": pl.Boolean(),
-    "entry_timestamp": INSTANT,
-    "entry_price": pl.Float64(),
-    "return_from_entry": pl.Float64(),
-}
 
 
 def pattern_labels(
     tape: TickTape, events: pl.DataFrame, settings: LabelSettings, costs: np.ndarray | None = None
 ) -> pl.DataFrame:
-    """Labels of a session's pattern events, a row each: LABEL_COLUMNS.
+    """Labels of a session's pattern events, a row each.
 
     Of an event of side -1 the barriers are mirrored: its profit is `take_profit` below the base,
     its stop `stop_loss` above. `label` is 1 for profit, -1 for stop; `label_return` is that of the
@@ -117,4 +87,5 @@ def pattern_labels(
         "is_session_cut": verticals >= tape.session_end,
         "is_halt_cut": is_halt_cut,
     }
-    return frame_of(columns, LABEL_COLUMNS)
+    table = TABLES["pattern_labels"]
+    return table.validate(frame_of(columns, table.columns))

@@ -10,13 +10,13 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quote_features import (
     MEASURES,
-    QUOTE_FEATURE_COLUMNS,
     QuoteError,
     no_quotes,
     quote_arrays,
     quote_features,
 )
 from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.domain.tape_frames import cut
 from smallcaps_assets_tests.domain.tick_frames import DAY, SECOND, at, tape_of, trade
 
@@ -53,12 +53,13 @@ def features(quotes=QUOTES, tape=TAPE, bars=BARS):
 
 def test_quote_features_have_a_row_per_bar_that_its_threshold_closed():
     found, quality = features()
-    assert dict(found.schema) == QUOTE_FEATURE_COLUMNS
+    assert dict(found.schema) == TABLES["quote_features"].columns
     assert found["bar_id"].to_list() == [0, 2]
     assert found["known_at"].to_list() == BARS["close_timestamp"].gather([0, 2]).to_list()
     assert found["spread_last"].to_list() == [pytest.approx(0.01 / 5.015), None]
     assert found["null_reason"].to_list() == [None, "no_clean_quote_at_close"]
-    assert (quality.quotes, quality.inside_share) == (3, pytest.approx(4 / 5))
+    (told,) = quality.to_dicts()
+    assert (told["quotes"], told["inside_share"]) == (3, pytest.approx(4 / 5))
 
 
 def test_quote_features_without_quotes_are_null_with_a_reason():
@@ -66,8 +67,9 @@ def test_quote_features_without_quotes_are_null_with_a_reason():
     assert found["null_reason"].to_list() == ["no_quote_yet"] * 2
     empty = found.select(n for n in MEASURES if n != "quoted_volume")
     assert empty.null_count().row(0) == (2,) * empty.width
-    assert (quality.quotes, quality.missing_share, quality.inside_share) == (0, 1.0, None)
-    assert quality.longest_silence_seconds == 6.5 * 3600
+    (told,) = quality.to_dicts()
+    assert (told["quotes"], told["missing_share"], told["inside_share"]) == (0, 1.0, None)
+    assert told["longest_silence_seconds"] == 6.5 * 3600
 
 
 def test_quote_features_given_quotes_after_the_first_print_begin_with_them():
@@ -94,7 +96,7 @@ def test_quote_features_leave_out_quotes_that_are_not_firm_or_outside_the_sessio
     early = quotes_frame([(-7 * 3600, 5.0, 1, 5.02, 1), (7 * 3600, 5.0, 1, 5.5, 1)])
     found, quality = features(early)
     assert found["null_reason"].to_list() == ["no_quote_yet"] * 2
-    assert quality.quotes == 0
+    assert quality["quotes"].item() == 0
 
 
 def test_quote_features_given_bars_of_another_tape_or_quotes_without_time_raise():
@@ -106,7 +108,7 @@ def test_quote_features_given_bars_of_another_tape_or_quotes_without_time_raise(
 
 def test_quote_features_given_no_bars_are_empty():
     found, _ = features(bars=BARS[:0])
-    assert dict(found.schema) == QUOTE_FEATURE_COLUMNS
+    assert dict(found.schema) == TABLES["quote_features"].columns
     assert found.is_empty()
 
 

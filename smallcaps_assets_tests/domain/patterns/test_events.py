@@ -7,7 +7,8 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from smallcaps_assets.domain.bars.features import SessionContext
-from smallcaps_assets.domain.patterns.events import EVENT_COLUMNS, halt_arrays, pattern_events
+from smallcaps_assets.domain.patterns.events import halt_arrays, pattern_events
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import PatternSettings
 from smallcaps_assets_tests.domain.tick_frames import (
     DAY,
@@ -38,7 +39,7 @@ def events_of(rows, context=CONTEXT, halts=None, day=DAY, **options):
 
 def test_pattern_events_tell_what_was_so_far():
     found = events_of(RISE, halts=halts_frame(("09:31:00", "09:32:00")))
-    assert dict(found.schema) == EVENT_COLUMNS
+    assert dict(found.schema) == TABLES["pattern_events"].columns
     assert found["event_id"].to_list() == list(range(found.height))
     # The odd lot before it is volume, but no price.
     row = found.filter(pattern="opening_range_breakout", range_minutes=5, side=1).row(0, named=True)
@@ -89,7 +90,7 @@ def test_pattern_events_have_a_gap_and_a_restriction_from_the_open_print_on():
     ids=["nothing", "one print", "after the close", "one print a minute", "odd lots only"],
 )
 def test_pattern_events_of_a_quiet_tape_are_none(rows):
-    assert dict(events_of(rows).schema) == EVENT_COLUMNS
+    assert dict(events_of(rows).schema) == TABLES["pattern_events"].columns
     assert events_of(rows).is_empty()
 
 

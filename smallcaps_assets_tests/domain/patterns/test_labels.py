@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from smallcaps_assets.domain.bars.features import SessionContext
 from smallcaps_assets.domain.labels.paths import LabelError
-from smallcaps_assets.domain.patterns.events import EVENT_COLUMNS, pattern_events
-from smallcaps_assets.domain.patterns.labels import LABEL_COLUMNS, pattern_labels
+from smallcaps_assets.domain.patterns.events import pattern_events
+from smallcaps_assets.domain.patterns.labels import pattern_labels
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import LabelSettings, PatternSettings
 from smallcaps_assets_tests.domain.tick_frames import DAY, SECOND, at, halts_frame, tape_of, trade
 from smallcaps_assets_tests.kernels import brute_force
 
-LABELS = LabelSettings()
+LABELS, EVENTS = LabelSettings(), TABLES["pattern_events"].columns
 START = at("10:00:00")
 
 
@@ -26,9 +27,9 @@ def event(side, tick=0, t0=START, price=10.0):
     """An event as a frame of one row."""
     row = {"ticker": "AAME", "date": DAY, "event_id": 0, "pattern": "vwap_reclaim", "side": side}
     row |= {"t0": t0, "trigger_tick": tick, "price": price}
-    full = [row.get(name) for name in EVENT_COLUMNS]
-    raw = {n: pl.Int64 if n == "t0" else t for n, t in EVENT_COLUMNS.items()}
-    return pl.DataFrame([full], raw, orient="row").cast(EVENT_COLUMNS)
+    full = [row.get(name) for name in EVENTS]
+    raw = {n: pl.Int64 if n == "t0" else t for n, t in EVENTS.items()}
+    return pl.DataFrame([full], raw, orient="row").cast(EVENTS)
 
 
 def label_of(side, later, cost=None, labels=LABELS, halts=None):
@@ -37,7 +38,7 @@ def label_of(side, later, cost=None, labels=LABELS, halts=None):
     tape = tape_of(rows, halts=halts_frame() if halts is None else halts)
     costs = None if cost is None else np.array([cost])
     found = pattern_labels(tape, event(side), labels, costs)
-    assert dict(found.schema) == LABEL_COLUMNS
+    assert dict(found.schema) == TABLES["pattern_labels"].columns
     return found.row(0, named=True)
 
 
@@ -106,7 +107,7 @@ def test_pattern_labels_given_events_of_another_tape_raise():
 def test_pattern_labels_given_no_events_are_empty():
     tape = tape_of([trade(START)])
     none = pattern_events(tape, SessionContext("AAME", DAY), PatternSettings())
-    assert dict(pattern_labels(tape, none, LABELS).schema) == LABEL_COLUMNS
+    assert dict(pattern_labels(tape, none, LABELS).schema) == TABLES["pattern_labels"].columns
 
 
 @settings(max_examples=40)

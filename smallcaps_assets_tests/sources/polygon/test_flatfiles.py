@@ -92,7 +92,7 @@ def test_daily_bars_given_decimals_expected_exact_and_gaps_out(local: FlatFiles)
 
 
 def test_trades_given_tickers_expected_each_once_and_zeros_as_nulls(local: FlatFiles) -> None:
-    found = TABLES["trades"].validate(local.trades(DAY, ["AAME", "BB"]).frame)
+    found = TABLES["trades"].validate(local.ticks("trades", DAY, ["AAME", "BB"]).frame)
     columns = ("ticker", "size", "conditions", "exchange", "trf_id")
     assert found.select(columns).rows() == [
         ("AAME", 100.0, [12], 8, 0),
@@ -106,15 +106,15 @@ def test_trades_given_tickers_expected_each_once_and_zeros_as_nulls(local: FlatF
 def test_trades_given_small_pieces_expected_the_same(
     local: FlatFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = local.trades(DAY, ["AAME", "BB"]).frame
+    whole = local.ticks("trades", DAY, ["AAME", "BB"]).frame
     for size in (1, 7, 150, 400):
         monkeypatch.setattr(flatfiles, "PIECE", size)
-        assert local.trades(DAY, ["AAME", "BB"]).frame.equals(whole)
+        assert local.ticks("trades", DAY, ["AAME", "BB"]).frame.equals(whole)
 
 
 def test_flat_frame_given_local_file_expected_key_and_md5(tmp_path: Path) -> None:
     raw = put(tmp_path, "trades_v1", TRADES)
-    found = FlatFiles(LocalStore(tmp_path)).trades(DAY, ["BB"])
+    found = FlatFiles(LocalStore(tmp_path)).ticks("trades", DAY, ["BB"])
     assert found.key == "us_stocks_sip/trades_v1/2026/10/2026-10-02.csv.gz"
     assert found.etag == hashlib.md5(raw).hexdigest()
 
