@@ -123,6 +123,18 @@ def coverage(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
+@click.option(
+    "--all", "is_all", is_flag=True, help="also events before their day had been selected"
+)
+@as_page
+@as_json
+def patterns(**parameters: Any) -> None:
+    """How often pattern events came off: hit rates by pattern, rule and year."""
+    _exit("patterns", "show_patterns", parameters)
+
+
+@main.command()
+@lake_options
 @as_page
 @as_comparison
 @click.option(

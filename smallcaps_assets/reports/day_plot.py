@@ -102,6 +102,16 @@ def _of_day(view: DayView) -> Draw:
     return lambda figure, is_narrow: _draw_day(figure, view, is_narrow)
 
 
+def draw_path(figure: Figure, view: DayView, bounds: Interval) -> Axes:
+    """The price between two instants, in New York hours, with halts and the premarket shaded."""
+    axes, clock = panel(figure, 0.75, 0.4, 0.3, 0.4), new_york_hours(view)
+    axes.set_xlim(clock(bounds[0]), clock(bounds[1]))
+    clock_axis(axes, 0.25)
+    _shade(axes, view, clock)
+    _price(axes, view, clock, bounds)
+    return axes
+
+
 # The day -----------------------------------------------------------------------------------------
 def _draw_day(figure: Figure, view: DayView, is_narrow: bool) -> None:
     left, right = (0.74, 0.68) if is_narrow else (0.75, 0.7)
