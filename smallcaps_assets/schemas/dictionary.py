@@ -57,7 +57,8 @@ def _contents() -> Iterator[str]:
 def _catalogue() -> Iterator[str]:
     """Every feature by family."""
     yield "## Features\n"
-    yield "What `features` of `smallcaps_assets.lake` gives; no other column of the dataset may be given to a model.\n"
+    given = "What `features` of `smallcaps_assets.lake` gives"
+    yield f"{given}; no other column of the dataset may be given to a model.\n"
     yield "| family | feature | formula | unit | known | null |"
     yield "|---|---|---|---|---|---|"
     for family in FAMILIES:
