@@ -171,7 +171,7 @@ def _days_table(days: pl.DataFrame, by: str) -> RichTable:
     return table
 
 
-def _costs_table(costs: list[tuple[str, bool | None, TickCost]]) -> RichTable:
+def _costs_table(costs: list[tuple[str, bool | None, str, TickCost]]) -> RichTable:
     table = _table("what their ticks would cost", _COSTS)
     for name, is_fetched, feed, cost in costs:
         table.add_row(

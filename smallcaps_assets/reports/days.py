@@ -28,8 +28,8 @@ class DayView:
     dollar_imbalance_bars, `labels` triple_barrier_labels; `halts` has halt_start and halt_end
     (null: not resumed in the session). `metrics` is the daily_metrics row, of which
     previous_close, pct_change, rvol30 and dollar_volume are shown. `eligible_from` is UTC: an
-    aware datetime or nanoseconds. Without `has_trades` each tick stands for a minute. `patterns` are
-    pattern_events, without columns where none are stored.
+    aware datetime or nanoseconds. Without `has_trades` each tick stands for a minute.
+    `patterns` are pattern_events, without columns where none are given.
     """
 
     ticker: str

@@ -48,7 +48,7 @@ def pattern_page(figures: PatternFigures, market: str, words: str) -> str:
     ]  # fmt: skip
     total = figures.rates["pattern"]
     cards = [
-        (human.count(total["events"].sum()), "events"),
+        (human.count(sum(total["events"])), "events"),
         (human.count(total["group"].n_unique()), "patterns"),
     ]
     return render_page("Patterns", market, [figures], cards, sections)
