@@ -2,6 +2,7 @@
 
     python benchmarks/placebo.py            # 4,000 ticker-sessions, standard error below 0.004
     python benchmarks/placebo.py --quick    # 1,100 ticker-sessions
+    python benchmarks/placebo.py --features # every feature alone, on the default view
 
 Several placebo markets (the tape statistics of wild small caps on a driftless martingale) are run
 through the project's own functions, from universe to ml_dataset, with default settings. Two views
@@ -23,6 +24,9 @@ The bias of the naive view depends on how selective the close is: the change of 
 has a standard deviation of 0.46, so most of them pass the default 0.15 anyway. The second pair of
 rows asks for 0.30, which is to these days what 0.15 is to days with a deviation of 0.23.
 
+With --features the AUC of each feature of trades, quotes and the session before is told, with its
+distance from 0.5 in standard errors: none should be beyond 4. Those of feeds are not made here.
+
 HTTP and Dagster are left out because they change no row, and company details as well, so that
 every market cap counts as unknown, which the universe keeps. Minutes and daily bars are those of
 the whole market, wild days are denser than in the default market to get more of them per second.
@@ -36,7 +40,7 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from multiprocessing import get_context
 from typing import Any
@@ -55,6 +59,7 @@ from smallcaps_assets.domain.evaluation import (
     contiguous_folds,
     cross_fitted_scores,
 )
+from smallcaps_assets.domain.feeds.asof import no_feeds
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market import metrics
@@ -66,6 +71,7 @@ from smallcaps_assets.domain.ticks.tape import prepare_ticks
 from smallcaps_assets.sandbox.config import SandboxConfig
 from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.features import CATALOGUE
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.schemas.tables import FEATURE_COLUMNS, QUOTE_COLUMNS
 from smallcaps_assets.settings import Period, SelectionSettings, Settings
@@ -79,6 +85,7 @@ FIRST_SEED = 101
 LOOKBACK = SETTINGS.metrics.lookback_sessions
 FOLDS = 5
 FEATURES = (*FEATURE_COLUMNS, *QUOTE_COLUMNS)
+BEFORE = tuple(name for name in CATALOGUE if name.startswith("previous_day"))
 TARGET = "forward_return_15m"
 
 
@@ -134,7 +141,7 @@ def market_rows(size: Size, seed: int) -> pl.DataFrame:
         rows = with_view(rows, chosen, number)
     flags = [f"{name}_{number}" for number in range(len(MIN_CHANGES)) for name in ("known", "rich")]
     named = rows.with_columns(market=pl.lit(seed))
-    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURES)
+    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURES, *BEFORE)
 
 
 def session_tables(market: SimulatedMarket) -> Days:
@@ -183,7 +190,9 @@ def dataset(market: SimulatedMarket, days: Days, registry: pl.DataFrame) -> pl.D
     parts = [session_parts(market, days, row) for row in registry.iter_rows(named=True)]
     frames = (pl.concat(frames) for frames in zip(*parts, strict=True))
     period = Period(name="placebo", start=market.sessions[0], end=market.sessions[-1])
-    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset)
+    past = pl.concat(days.metrics.values())
+    feeds = replace(no_feeds(), daily_metrics=past, listings=listings(past))
+    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset, feeds)
     return frame
 
 
@@ -326,6 +335,34 @@ def scores(rows: pl.DataFrame) -> Iterable[Score]:
         yield score(rows.filter(f"rich_{number}"), "naive", change)
 
 
+@dataclass(frozen=True)
+class Alone:
+    """One feature by itself, on rows of the default view that have it."""
+
+    feature: str
+    rows: int
+    auc: float
+    error: float
+
+    @property
+    def distance(self) -> float:
+        """From 0.5, in standard errors."""
+        return (self.auc - 0.5) / self.error if self.error else 0.0
+
+
+def alone(rows: pl.DataFrame) -> list[Alone]:
+    """Every feature that varies, the most telling first."""
+    judged = rows.filter("known_0", pl.col(TARGET) != 0)
+    found = []
+    for name in (*FEATURES, *BEFORE):
+        given = judged.filter(pl.col(name).is_not_null())
+        is_up, values = (given[TARGET] > 0).to_numpy(), given[name].cast(pl.Float64).to_numpy()
+        if given[name].n_unique() > 1 and is_up.any() and not is_up.all():
+            error = clustered_standard_error(values, is_up, cluster_names(given))
+            found.append(Alone(name, given.height, auc(values, is_up), error))
+    return sorted(found, key=lambda one: -abs(one.distance))
+
+
 # Command -----------------------------------------------------------------------------------------
 def simulate(size: Size, first_seed: int, workers: int) -> pl.DataFrame:
     """Rows of all markets, one market per process at a time."""
@@ -353,12 +390,22 @@ def print_table(found: Iterable[Score]) -> None:
         )
 
 
+def print_features(found: Iterable[Alone]) -> None:
+    """A line per feature."""
+    print(f"{'feature':32} {'rows':>8} {'AUC':>17} {'standard errors':>16}")
+    for one in found:
+        print(
+            f"{one.feature:32} {one.rows:8,} {one.auc:8.4f} ({one.error:.4f}) {one.distance:+16.1f}"
+        )
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few markets only")
     parser.add_argument("--markets", type=int, help="how many markets")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first market")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--features", action="store_true", help="every feature alone")
     parser.add_argument("--json", action="store_true", help="print the table as JSON only")
     return parser.parse_args()
 
@@ -369,10 +416,14 @@ def main() -> None:
     size = Size(options.markets or base.markets, base.tickers, base.pump_days)
     rows = simulate(size, options.seed, options.workers)
     if options.json:
-        print(json.dumps([asdict(line) for line in scores(rows)]))
+        lines = alone(rows) if options.features else scores(rows)
+        print(json.dumps([asdict(line) for line in lines]))
         return
     print(f"{size}: {rows.height:,} rows in {time.perf_counter() - began:.0f} s")
-    print_table(scores(rows))
+    if options.features:
+        print_features(alone(rows))
+    else:
+        print_table(scores(rows))
     print(f"{time.perf_counter() - began:.0f} s; AUC with its standard error over ticker-sessions")
 
 

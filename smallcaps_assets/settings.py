@@ -45,7 +45,16 @@ _IN_A_URL = re.compile(r"(?<=//)[^@\s]*(?=@)|(?<=\?)[^'\"\s]+")
 
 
 # Fields younger than lakes that hold: at their default they are no part of a digest.
-_YOUNGER = {"labels": {"from": "bar_close"}}
+_YOUNGER = {
+    "labels": {"from": "bar_close"},
+    "selection": {
+        "volatile": 500,
+        "volatile_sessions": 252,
+        "volatile_only": [],
+        "volume_at_time": False,
+    },
+    "dataset": {"news_sentiment": False},
+}
 
 
 class SettingsError(ValueError):
@@ -306,6 +315,18 @@ class SelectionSettings(Section, frozen=True):
     runner_sessions: int = Field(
         default=252, ge=1, le=252, description="sessions counted for runners"
     )
+    volatile: int = Field(default=500, ge=1, description="volatile tickers listed per session")
+    volatile_sessions: int = Field(
+        default=252, ge=20, le=252, description="sessions averaged for the volatile list"
+    )
+    volatile_only: Annotated[Names, _one_of("rule", SELECTION_RULES)] = Field(
+        default=(),
+        description="rules that hold only for tickers on the volatile list of the session before",
+    )
+    volume_at_time: bool = Field(
+        default=False,
+        description="intraday_trigger: volume against the usual by that minute, not of a whole day",
+    )
 
 
 class TickSettings(Section, frozen=True):
@@ -487,6 +508,10 @@ class DatasetSettings(Section, frozen=True):
     )
     time_decay: float = Field(
         default=0.5, gt=-1, le=1, description="weight of the oldest; 1 is no decay"
+    )
+    news_sentiment: bool = Field(
+        default=False,
+        description="use the vendor's opinions of articles, which may have been added later",
     )
 
     @field_validator("periods", mode="before")

@@ -218,6 +218,16 @@ def runners(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
+@click.argument("day", metavar="[DATE]", required=False)
+@as_json
+@as_csv
+def volatile(**parameters: Any) -> None:
+    """The tickers that gapped, traded and ranged most in the 12 months to a session."""
+    _exit("lists", "show_volatile", parameters)
+
+
+@main.command()
+@lake_options
 @click.argument("query")
 @click.argument("values", nargs=-1)
 @click.option("--unsafe", "is_unsafe", is_flag=True, help="let it write and read other files")

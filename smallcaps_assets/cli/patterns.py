@@ -33,7 +33,8 @@ def show_patterns(options: LakeOptions, is_all: bool, html: str | None, is_json:
     settings = settings_of(options)
     store = stored_lake(settings)
     check_page(html)
-    events = _events(store, is_all)
+    found = labelled_events(store, stored_keys(store, "pattern_labels"))
+    events = found if is_all else found.filter("is_selection_known")
     rates = {by: hit_rates(events, by) for by in GROUPS}
     if html is not None:
         words = _ALL if is_all else _KNOWN
@@ -53,16 +54,15 @@ def show_patterns(options: LakeOptions, is_all: bool, html: str | None, is_json:
     return 0
 
 
-def _events(lake: Lake, is_all: bool) -> pl.DataFrame:
-    """Labels of the events with their level, and the rules that selected their day."""
-    keys = stored_keys(lake, "pattern_labels")
+def labelled_events(lake: Lake, keys: list[str]) -> pl.DataFrame:
+    """Labels of the events of some ticker-sessions with their level, and the rules that selected
+    their day."""
     labels = lake.read_many("pattern_labels", keys)
     events = lake.read_many("pattern_events", lake.keys("pattern_events"), _EVENT)
     days = lake.read("ticker_sessions", columns=["ticker", "date", "rules", "is_qualified"])
     qualified = days.filter("is_qualified").drop("is_qualified")
     found = labels.join(events, on=_EVENT[:3]).join(qualified, on=["ticker", "date"])
-    wanted = found if is_all else found.filter("is_selection_known")
-    return wanted.sort("t0", "ticker", "event_id")
+    return found.sort("t0", "ticker", "event_id")
 
 
 def _page(

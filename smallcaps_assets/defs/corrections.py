@@ -54,7 +54,7 @@ from smallcaps_assets.schemas import (
 from smallcaps_assets.settings import UNION
 from smallcaps_assets.sources.errors import SourceError
 
-FROM_METRICS = ("daily_metrics", "watchlist", "runners")
+FROM_METRICS = ("daily_metrics", "watchlist", "runners", "volatile")
 FROM_MINUTES = tuple(name for name in SESSION_TABLES if "minute_bars" in lineage(name))
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
 CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)

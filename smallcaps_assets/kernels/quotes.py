@@ -223,7 +223,8 @@ def close_step(s, horizons, time, row):
         row[10] = s["flow"]
     if s["volume"] > 0.0:
         row[11], row[12], row[13] = s["delta"], s["delta"] / s["volume"], s["touch"]
-    row[14] = s["volume"]
+    if is_known or span > 0.0 or s["volume"] > 0.0:
+        row[14] = s["volume"]
     if s["effective_volume"] > 0.0:
         row[15] = s["effective"] / s["effective_volume"]
     for k in range(horizons.size):

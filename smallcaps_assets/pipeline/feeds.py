@@ -16,6 +16,7 @@ from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline import halt_feed
 from smallcaps_assets.pipeline.feed_inputs import month_reach
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace
@@ -174,7 +175,8 @@ def free_float(work: Workspace, table: str, key: str) -> BuildResult:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
     newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
-    return BuildResult(feed_tables.free_float(newest, held), doubted=doubted)
+    read_on = market_of(work.settings).last_day
+    return BuildResult(feed_tables.free_float(newest, held, read_on), doubted=doubted)
 
 
 FEEDS: dict[str, Build] = {

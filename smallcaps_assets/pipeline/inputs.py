@@ -23,6 +23,7 @@ from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.schemas import TABLES, Partitioning, Window
+from smallcaps_assets.schemas.tables import CURVE_WINDOW
 from smallcaps_assets.settings import UNION
 
 DATASET_PARTS = ("bar_features", "quote_features", "triple_barrier_labels", "sample_weights")
@@ -61,6 +62,10 @@ def _of_session(work: LakeContext, table: str, day: date) -> Iterator[str]:
         )
     if table == "daily_metrics" and (told := decisions_digest(lake, day)):
         yield told
+    if table == "watchlist" and work.settings.selection.volume_at_time:
+        before = work.sessions_before(day, CURVE_WINDOW)
+        yield from (lake.digest("minute_bars", k) for k in before)
+        yield from _of_actions(work, "splits", day)
 
 
 def _of_actions(work: LakeContext, table: str, day: date) -> Iterator[str]:
@@ -143,11 +148,13 @@ def _of_period(work: LakeContext, key: str) -> Iterator[str]:
         yield from (lake.digest("ml_dataset", period.name) for period in periods)
         return
     period = next(p for p in periods if p.name == key)
+    tickers: set[str] = set()
     for name, row in sorted(registry_rows(lake).items()):
         if period.covers(row["date"]) and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
             yield from (lake.digest(table, name) for table in DATASET_PARTS)
-    yield from of_feeds(work, period)
+            tickers.add(row["ticker"])
+    yield from of_feeds(work, period, tickers)
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:

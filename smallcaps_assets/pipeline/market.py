@@ -27,7 +27,7 @@ from smallcaps_assets.domain.market.calendar import (
 from smallcaps_assets.lake import LakeIdentity
 from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.pipeline.shared import shared
-from smallcaps_assets.schemas import METRICS_WINDOW, TABLES
+from smallcaps_assets.schemas import METRICS_WINDOW, OPS, TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
 _LATEST_PUBLICATION = timedelta(days=60)
@@ -66,6 +66,8 @@ class Market:
     """Whether every session has all files; recordings have gaps."""
     absent_tables: tuple[str, ...] = ()
     """Tables of which the market has no source."""
+    free_tables: tuple[str, ...] = ()
+    """Optional tables that the main job fetches all the same, since they cost nothing here."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -106,7 +108,8 @@ class Market:
     def left_out(self) -> set[str]:
         """Tables that the main job does not make: the optional ones, and those without a source."""
         optional = {name for name, table in TABLES.items() if table.is_optional}
-        return (optional - ({"quotes"} if self.has_quotes else set())) | {*self.absent_tables}
+        fetched = {*self.free_tables, *(("quotes",) if self.has_quotes else ())}
+        return (optional - fetched) | {*self.absent_tables}
 
     @property
     def has_quotes(self) -> bool:
@@ -165,6 +168,8 @@ class Market:
 
 class Simulated(Market):
     """Made from a seed; also the placebo, in which nothing can be predicted."""
+
+    free_tables = ("news", "ticker_events", *OPS["statements"].tables)
 
     @property
     def identity(self) -> LakeIdentity:

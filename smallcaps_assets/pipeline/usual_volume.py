@@ -21,10 +21,14 @@ _REACH = timedelta(days=100)
 
 
 class UsualVolume:
-    """The minutes that the ticker-sessions of one run look back on, each file read once."""
+    """The minutes that some ticker-sessions look back on, each file read once.
 
-    def __init__(self, work: LakeContext) -> None:
+    `wanted` has their days by ticker; all of the registry unless others are given.
+    """
+
+    def __init__(self, work: LakeContext, wanted: dict[str, list[date]] | None = None) -> None:
         self._work = work
+        self._given = wanted
         self._session = lru_cache(maxsize=CURVE_WINDOW + 4)(self._read)
 
     def minutes(self, ticker: str, day: date) -> pl.DataFrame:
@@ -56,7 +60,9 @@ class UsualVolume:
 
     @cached_property
     def _wanted(self) -> dict[str, list[date]]:
-        """Days of the registry by ticker."""
+        """Days by ticker."""
+        if self._given is not None:
+            return self._given
         found: dict[str, list[date]] = {}
         for row in registry_rows(self._work.lake).values():
             found.setdefault(row["ticker"], []).append(row["date"])

@@ -317,6 +317,18 @@ class Runners(dy.Schema):
     last_info_rich = day("the latest of them")
 
 
+class Volatile(dy.Schema):
+    date = day("session", primary_key=True)
+    rank = integer("1 is the most volatile", "", primary_key=True, min=1)
+    ticker = text("symbol")
+    identity = text("listing identity")
+    sessions = integer("sessions of the trailing 252 in the means", "sessions", min=1)
+    mean_gap = number("mean |gap|", "fraction", min=0)
+    mean_relative_volume = number("mean rvol30", "ratio", min=0)
+    mean_range = number("mean (high - low) / close", "fraction", min=0)
+    mean_rank = number("mean of the ranks by the three; 1 is the highest", "", min=1)
+
+
 class TickerSessions(dy.Schema):
     ticker = text("symbol", primary_key=True)
     date = day("session", primary_key=True)
@@ -587,8 +599,11 @@ class QuoteFeatures(dy.Schema):
     touch_delta = _quoted(
         "the same of prints at or beyond a side of the quote", "shares", _NO_PRINT
     )
-    quoted_volume = number(
-        "volume of prints that met a clean quote, 0 for none", "shares", family=QUOTES, min=0
+    quoted_volume = _quoted(
+        "volume of prints that met a clean quote; 0: there was one, and nothing met it",
+        "shares",
+        "no clean quote in the window, see null_reason",
+        min=0,
     )
     effective_spread = _quoted(
         "2 x sign x (price - mid) / mid, share-weighted over prints", "fraction", _NO_PRINT

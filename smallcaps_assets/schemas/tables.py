@@ -61,6 +61,7 @@ _statement = partial(
     partitioning=Partitioning.YEAR,
     is_optional=True,
     expects_rows=True,
+    years_before=2,
     op="statements",
     keys_per_run=100,
     pool=VENDOR,
@@ -379,8 +380,26 @@ _DECLARED = (
             "{selection.runner_sessions} sessions."
         ),
         known="close of the session",
-        upstream=("watchlist",),
-        windows=(Window("watchlist", YEAR_WINDOW - 1),),
+        upstream=("daily_metrics", "universe"),
+        windows=(
+            Window("daily_metrics", YEAR_WINDOW),
+            Window("universe", YEAR_WINDOW, through="daily_metrics"),
+        ),
+        settings=_SELECTION,
+    ),
+    _session_table(
+        name="volatile",
+        group="selection",
+        schema=columns.Volatile,
+        meaning="Tickers with the largest gaps, relative volumes and ranges of 12 months.",
+        detail=(
+            "The {selection.volatile} tickers with the best mean rank by |gap|, relative volume "
+            "and range, each a mean over the last {selection.volatile_sessions} sessions. Rules in "
+            "selection.volatile_only hold only for tickers on the list of the session before."
+        ),
+        known="close of the session",
+        upstream=("daily_metrics",),
+        windows=(Window("daily_metrics", YEAR_WINDOW),),
         settings=_SELECTION,
     ),
     Table(
@@ -499,7 +518,7 @@ _DECLARED = (
         meaning="Quotes and signed flow at each dollar imbalance bar's close.",
         detail=(
             "A row per row of bar_features. Without quotes, or where minute bars stand in for "
-            "trades, quoted_volume is 0 and all else is null."
+            "trades, all but null_reason is null."
         ),
         upstream=("quotes", "trades", "dollar_imbalance_bars", "halts"),
         settings=_BARS,
@@ -600,6 +619,9 @@ _DECLARED = (
             *("bar_features", "quote_features", "triple_barrier_labels", "sample_weights"),
             *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
             *("filings", "halts", "splits", "universe", "ticker_sessions"),
+            *("news", "ticker_events"),
+            *("balance_sheets", "income_statements", "cash_flow_statements"),
+            *("daily_metrics", "runners", "volatile"),
         ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
         version=2,

@@ -157,7 +157,7 @@ def rows(quotes, prints, lasts, horizons):
             "touch_delta": sum(m[1] * p[2] for p, m in met if p[1] >= m[0][3] or p[1] <= m[0][1])
             if met
             else None,
-            "quoted_volume": volume,
+            "quoted_volume": volume if volume or has or time_weighted is not None else None,
             "effective_spread": mean(
                 [(2 * m[1] * (p[1] - mid(m[0])) / mid(m[0]), p[2]) for p, m in met if not p[4]]
             ),

@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from smallcaps_assets.domain.bars.quote_features import (
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.kernels.quotes import COLUMNS
 from smallcaps_assets_tests.domain.market_frames import DAY
+from smallcaps_assets_tests.domain.tick_frames import tape_of, trade
 from smallcaps_assets_tests.kernels import brute_quotes
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "research_flow.json").read_text())
@@ -183,7 +185,8 @@ def test_quality_is_of_regular_hours_and_of_prints_that_form_prices(session):
     quotes, prints, lasts = session
     hours = replace(HOURS, open=1, close=20)
     _, whole = run(quotes, prints, lasts, hours)
-    found = quality_of(quotes_of(quotes), whole.state)
+    table = quality_of(tape_of([trade("10:00:00")]), quotes_of(quotes), whole.state)
+    found = SimpleNamespace(**table.row(0, named=True))
     kinds = [
         brute_quotes.kind(next((q for q in reversed(quotes) if q[0] <= at), None))
         for at in range(1, 20)

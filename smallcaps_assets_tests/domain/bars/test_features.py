@@ -40,8 +40,8 @@ TAPE = tape(
 BARS = cut(TAPE, [2, 4, 7])
 
 
-def features(context: SessionContext = CONTEXT, known=NO_HALTS, ticks=TAPE, bars=BARS):
-    return bar_features(ticks, bars, context, HOURS, known)
+def features(context: SessionContext = CONTEXT, known=NO_HALTS, ticks=TAPE, bars=BARS, curve=None):
+    return bar_features(ticks, bars, context, HOURS, known, curve)
 
 
 def column(name: str, **inputs) -> list:
@@ -94,7 +94,8 @@ def test_bar_features_given_a_small_tape_has_hand_worked_values(name, expected):
 def test_bar_features_fills_every_column_of_the_contract():
     prices = [10 + 0.1 * (n % 7) for n in range(120)]
     ticks = tape(*(tick(n * 20 - 60, p) for n, p in enumerate(prices)))
-    result = features(ticks=ticks, bars=cut(ticks, list(range(2, 120, 3))))
+    curve = np.linspace(1.0, 960.0, 960)
+    result = features(ticks=ticks, bars=cut(ticks, list(range(2, 120, 3))), curve=curve)
     nulls = result[-1].select(FEATURE_COLUMNS).null_count().row(0)
     assert nulls == (0,) * len(FEATURE_COLUMNS)
 

@@ -65,7 +65,7 @@ def test_quote_features_have_a_row_per_bar_that_its_threshold_closed():
 def test_quote_features_without_quotes_are_null_with_a_reason():
     found, quality = features(None)
     assert found["null_reason"].to_list() == ["no_quote_yet"] * 2
-    empty = found.select(n for n in MEASURES if n != "quoted_volume")
+    empty = found.select(MEASURES)
     assert empty.null_count().row(0) == (2,) * empty.width
     (told,) = quality.to_dicts()
     assert (told["quotes"], told["missing_share"], told["inside_share"]) == (0, 1.0, None)
@@ -77,6 +77,7 @@ def test_quote_features_given_quotes_after_the_first_print_begin_with_them():
     assert found["quoted_volume"].to_list() == [200, 200]
     only_late, _ = features(quotes_frame([(3, 5.0, 100, 5.02, 100)]))
     assert only_late["null_reason"].to_list() == ["no_quote_yet", None]
+    assert only_late["quoted_volume"].to_list()[0] is None
 
 
 def test_quote_features_ignore_order_and_repetition():
