@@ -192,7 +192,7 @@ def dataset(market: SimulatedMarket, days: Days, registry: pl.DataFrame) -> pl.D
     period = Period(name="placebo", start=market.sessions[0], end=market.sessions[-1])
     past = pl.concat(days.metrics.values())
     feeds = replace(no_feeds(), daily_metrics=past, listings=listings(past))
-    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset, feeds)
+    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset, feeds=feeds)
     return frame
 
 

@@ -323,8 +323,9 @@ def _legend(figure: Figure, view: DayView, is_narrow: bool, has_halts: bool = Tr
         handles.append(Line2D([], [], color=outcome.colour, label=outcome.name, **style))
     if has_halts:
         if not view.patterns.is_empty():
-            style = {"linestyle": "none", "marker": "^", "mfc": "none", "mec": INK}
-            handles.append(Line2D([], [], label="pattern", **style))
+            handles.append(
+                Line2D([], [], ls="none", marker="^", mfc="none", mec=INK, label="pattern")
+            )
         handles.append(Patch(facecolor=SHADE, label="premarket"))
         if view.halt_intervals:
             handles.append(Patch(facecolor=_HALT, alpha=0.28, label="halt"))

@@ -53,7 +53,7 @@ class RunReport:
 def render(report: RunReport) -> str:
     """The HTML of the page. The same report gives the same bytes."""
     watchlist = _rows(report.watchlist)
-    dataset = _rows(report.dataset)
+    dataset, rates = _rows(report.dataset), _rows(report.patterns)
     summary = [SummaryRow._make(row) for row in report.summary]
     return template("run_report.html").render(
         report=report,
@@ -64,7 +64,7 @@ def render(report: RunReport) -> str:
         selection_plots=_selection_plots(watchlist, report.metrics),
         days=_days(report),
         dataset_plots=_dataset_plots(dataset),
-        patterns=None if _rows(report.patterns) is None else rate_grid(report.patterns, "pattern"),
+        patterns=None if rates is None else rate_grid(rates, "pattern"),
         bias=None if dataset is None else _bias(dataset),
         meta=_flat(report.meta),
         settings=_flat(report.settings),

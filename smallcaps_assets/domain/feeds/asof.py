@@ -106,8 +106,8 @@ def no_feeds() -> Feeds:
             "last_date": pl.Date,
         }
     )
-    names = [name for name in Feeds.__dataclass_fields__ if name in TABLES]
-    return Feeds(listings, **{name: TABLES[name].empty() for name in names})
+    empty = {name: TABLES[name].empty() for name in AS_OF_COLUMNS}
+    return Feeds(listings=listings, news_months=(), **empty)
 
 
 def compact_symbol(column: str) -> pl.Expr:
