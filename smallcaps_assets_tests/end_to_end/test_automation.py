@@ -506,6 +506,7 @@ def test_changed_condition_table_touches_ticker_sessions_since_it_is_valid(
 
 
 def test_facts_that_are_under_way_are_not_asked_for_again(daemon: Daemon) -> None:
+    forget(daemon.lake, "news", "2024-12")
     [first], _ = daemon.schedule("2024-12-27T20:30", "daily_news")
 
     @dg.job
