@@ -427,6 +427,12 @@ def _with_splits(decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame) -
     return found.with_columns(pl.col("_splits").cast(pl.Int64).alias("splits_1y")).drop("_splits")
 
 
+def _days(spans: pl.Series) -> pl.Series:
+    """Spans in days; polars divides by a number in ways that differ in the last bit."""
+    nanoseconds = spans.dt.total_nanoseconds().cast(pl.Float64).to_numpy()
+    return pl.Series(nanoseconds / (_DAY.total_seconds() * 1e9), nan_to_null=True)
+
+
 def _with_moments(
     decisions: pl.DataFrame, moments: pl.DataFrame, key: str, name: str
 ) -> pl.DataFrame:
@@ -442,10 +448,11 @@ def _with_moments(
     then = _latest(
         now.select("_event", key, (pl.col("t0") - WINDOW).cast(INSTANT).alias("t0")), numbered, key
     ).select("_event", pl.col("_number").alias("_earlier"))
-    since = (pl.col("t0") - pl.col("_at")).dt.total_nanoseconds() / (_DAY.total_seconds() * 1e9)
+    since = _days(now["t0"] - now["_at"])
     count = pl.col("_number").fill_null(0) - pl.col("_earlier").fill_null(0)
     return (
-        now.join(then, on="_event", how="left")
-        .with_columns(since.alias(f"days_since_{name}"), count.alias(f"_count_{name}"))
+        now.with_columns(since.alias(f"days_since_{name}"))
+        .join(then, on="_event", how="left")
+        .with_columns(count.alias(f"_count_{name}"))
         .drop("_at", "_number", "_earlier")
     )
