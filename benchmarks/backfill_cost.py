@@ -46,14 +46,15 @@ class Plan:
     start: date
     has_files: bool
     has_trades: bool
+    has_quotes: bool = False
     is_free: bool = False
 
 
 PLANS = (
-    Plan("free", "0", date(2024, 1, 1), False, False, True),
+    Plan("free", "0", date(2024, 1, 1), False, False, is_free=True),
     Plan("starter", "29", date(2021, 1, 1), True, False),
     Plan("developer", "79", date(2016, 1, 1), True, True),
-    Plan("advanced", "199", VENDOR_START, True, True),
+    Plan("advanced", "199", VENDOR_START, True, True, True),
 )
 
 
@@ -93,6 +94,11 @@ def lines(plan: Plan, tickers: int, trades: int) -> Iterator[tuple[str, int, flo
         polygon = SETTINGS.polygon
         cost = tick_cost(wanted, polygon.workers, polygon.requests_per_second)
         yield "trades of selected days", cost.requests, cost.hours_paid, cost.gigabytes
+    if plan.has_quotes:
+        pace = SETTINGS.polygon.workers, SETTINGS.polygon.requests_per_second
+        wanted = pl.DataFrame({"transactions": [trades] * selected_days(plan)})
+        cost = tick_cost(wanted, *pace, "quotes")
+        yield "quotes of selected days", cost.requests, cost.hours_paid, cost.gigabytes
     files = len(sessions(max(plan.start, FINRA_START), LAST))
     yield "FINRA short volume", files, files / FINRA_PACE / SECONDS_PER_HOUR, 0.0
     yield "Nasdaq halts, one year", 252, 252 / HALTS_PACE / SECONDS_PER_HOUR, 0.0
@@ -115,7 +121,8 @@ def totals(tickers: int, trades: int) -> Iterator[str]:
     yield "| plan (USD a month) | history from | trades | requests | hours | GB |"
     yield "|---|---|---|---|---|---|"
     for plan in PLANS:
-        asked = [x for x in lines(plan, tickers, trades) if not x[0].startswith(OTHER_HOSTS)]
+        extra = (*OTHER_HOSTS, "quotes")
+        asked = [x for x in lines(plan, tickers, trades) if not x[0].startswith(extra)]
         requests, hours, size = (sum(column) for column in list(zip(*asked, strict=True))[1:])
         has = "yes" if plan.has_trades else "no"
         told = f"{requests:,} | {hours:,.1f} | {size:,.0f}"

@@ -32,8 +32,12 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets import domain
+from smallcaps_assets.domain.bars.features import FeaturePass, SessionContext
+from smallcaps_assets.domain.bars.quote_features import QuotePass, Quotes
+from smallcaps_assets.domain.patterns.events import PatternPass
+from smallcaps_assets.kernels.quotes import COLUMNS
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import PatternSettings, Settings
 
 DAY = date(2021, 2, 5)
 HOURS = domain.session_hours(DAY)
@@ -155,6 +159,73 @@ def bench_weights(labels: int = 1_000_000, draws: int = 65_000) -> None:
     report(f"sequential bootstrap, {draws:,} labels", seconds, draws, "draw", 1000)
 
 
+# Quotes, patterns and features --------------------------------------------------------------------
+def synthetic_quotes(count: int) -> Quotes:
+    """Quotes of the same session, a cent or two wide; some are locked."""
+    rng = np.random.default_rng(11)
+    times, prices, _ = synthetic_ticks(count)
+    sizes = rng.integers(1, 20, (2, count)) * 100.0
+    bids, asks = (np.round(prices + 0.01 * rng.integers(low, low + 2, count), 2) for low in (-1, 0))
+    return Quotes(times + 1, bids, sizes[0], asks, sizes[1])
+
+
+def bench_passes(count: int) -> None:
+    """Passes over a session: quotes with their prints, features of bars, patterns."""
+    times, prices, sizes = synthetic_ticks(count)
+    forming, auction = sizes >= 100, np.zeros(count, bool)
+    nothing = np.empty(0, np.int64)
+    context = SessionContext("SYNT", DAY, 4.0, 1e6)
+    lasts = np.arange(399, count, 400)
+    bars = np.random.default_rng(5).random((lasts.size, 9)) + 1
+    bars[:, 1] += bars[:, 2]
+    prints, quotes = (times, prices, sizes, forming), synthetic_quotes(count)
+    for name, call, target in (
+        ("patterns, all seven", lambda: find_patterns(prints, nothing), 10),
+        (
+            "features of trades",
+            lambda: FeaturePass(context, HOURS).follow((*prints, ~auction, auction), lasts, bars),
+            None,
+        ),
+    ):
+        report(name, best(call), count, "tick", target)
+    seconds = best(lambda: QuotePass(HOURS).follow(quotes, (*prints, auction), lasts))
+    report("quote features", seconds, 2 * count, "quote or print", 15)
+    bench_asof(quotes, prints, lasts, seconds)
+
+
+def find_patterns(prints: tuple[np.ndarray, ...], nothing: np.ndarray) -> int:
+    """The number of events of a session without halts."""
+    return PatternPass(HOURS, 4.0, PatternSettings()).follow(prints, (nothing, nothing)).size
+
+
+def bench_asof(
+    quotes: Quotes, prints: tuple[np.ndarray, ...], lasts: np.ndarray, ours: float
+) -> None:
+    """The signed volume of each bar alone, by an as-of join in polars; it must be the same."""
+    times, prices, sizes, _ = prints
+    names = ("bid", "bid_size", "ask", "ask_size")
+    book = pl.DataFrame({"time": quotes.times, **dict(zip(names, quotes.arrays[1:], strict=True))})
+    trades = pl.DataFrame({"time": times, "price": prices, "size": sizes}).with_row_index("tick")
+    whole = QuotePass(HOURS).follow(quotes, (*prints, np.zeros(times.size, bool)), lasts)
+
+    def delta() -> np.ndarray:
+        mid, price = (pl.col("bid") + pl.col("ask")) / 2, pl.col("price")
+        move = price.diff().sign()
+        tick = pl.when(move != 0).then(move).forward_fill().fill_null(0)
+        distance = price - mid
+        side = pl.when(distance.abs() > 1e-9 * mid).then(distance.sign()).otherwise(tick)
+        joined = trades.join_asof(book, on="time", allow_exact_matches=False)
+        signed = joined.select(bar=pl.col("tick") // 400, signed=side * pl.col("size"))
+        return signed.group_by("bar", maintain_order=True).agg(pl.sum("signed"))["signed"]
+
+    seconds = best(delta)
+    place = COLUMNS.index("lee_ready_delta")
+    same = np.allclose(delta().to_numpy()[: lasts.size], np.nan_to_num(whole[:, place]))
+    agree = "the same" if same else "ANOTHER"
+    report(f"  polars join_asof, {agree} delta alone", seconds, 2 * times.size, "quote or print")
+    print(f"  it takes {seconds / ours:.1f} times as long as all quote features, target 8")
+
+
 # The whole way -----------------------------------------------------------------------------------
 def trades_frame(count: int) -> pl.DataFrame:
     """The synthetic ticks as rows of the trades table, with conditions."""
@@ -266,6 +337,7 @@ def main() -> None:
         print(f"\n{count:,} ticks")
         bench_ticks(count)
         bench_labels(count)
+        bench_passes(count)
         bench_whole_way(count)
     print()
     bench_weights()

@@ -2,6 +2,7 @@
 
     python benchmarks/placebo.py            # 4,000 ticker-sessions, standard error below 0.004
     python benchmarks/placebo.py --quick    # 1,100 ticker-sessions
+    python benchmarks/placebo.py --features # every feature alone, on the default view
 
 Several placebo markets (the tape statistics of wild small caps on a driftless martingale) are run
 through the project's own functions, from universe to ml_dataset, with default settings. Two views
@@ -23,6 +24,9 @@ The bias of the naive view depends on how selective the close is: the change of 
 has a standard deviation of 0.46, so most of them pass the default 0.15 anyway. The second pair of
 rows asks for 0.30, which is to these days what 0.15 is to days with a deviation of 0.23.
 
+With --features the AUC of each feature of trades, quotes and the session before is told, with its
+distance from 0.5 in standard errors: none should be beyond 4. Those of feeds are not made here.
+
 HTTP and Dagster are left out because they change no row, and company details as well, so that
 every market cap counts as unknown, which the universe keeps. Minutes and daily bars are those of
 the whole market, wild days are denser than in the default market to get more of them per second.
@@ -36,7 +40,7 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from multiprocessing import get_context
 from typing import Any
@@ -46,6 +50,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.build import build_bars
 from smallcaps_assets.domain.bars.features import bar_features, session_context
+from smallcaps_assets.domain.bars.quote_features import quote_arrays, quote_features
 from smallcaps_assets.domain.dataset import ml_dataset
 from smallcaps_assets.domain.evaluation import (
     CROSS_FIT_INFLATION,
@@ -54,6 +59,7 @@ from smallcaps_assets.domain.evaluation import (
     contiguous_folds,
     cross_fitted_scores,
 )
+from smallcaps_assets.domain.feeds.asof import no_feeds
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market import metrics
@@ -65,9 +71,11 @@ from smallcaps_assets.domain.ticks.tape import prepare_ticks
 from smallcaps_assets.sandbox.config import SandboxConfig
 from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.features import CATALOGUE
 from smallcaps_assets.schemas.table import INSTANT
-from smallcaps_assets.schemas.tables import FEATURE_COLUMNS
+from smallcaps_assets.schemas.tables import FEATURE_COLUMNS, QUOTE_COLUMNS
 from smallcaps_assets.settings import Period, SelectionSettings, Settings
+from smallcaps_assets.sources.polygon import quotes
 from smallcaps_assets.sources.polygon import trades as trade_rows
 from smallcaps_assets.sources.polygon.bars import without_gaps
 
@@ -76,6 +84,8 @@ MIN_CHANGES = (SETTINGS.selection.min_change, 0.30)
 FIRST_SEED = 101
 LOOKBACK = SETTINGS.metrics.lookback_sessions
 FOLDS = 5
+FEATURES = (*FEATURE_COLUMNS, *QUOTE_COLUMNS)
+BEFORE = tuple(name for name in CATALOGUE if name.startswith("previous_day"))
 TARGET = "forward_return_15m"
 
 
@@ -135,7 +145,7 @@ def rows_of(market: SimulatedMarket) -> pl.DataFrame:
         rows = with_view(rows, chosen, number)
     flags = [f"{name}_{number}" for number in range(len(MIN_CHANGES)) for name in ("known", "rich")]
     named = rows.with_columns(market=pl.lit(market.config.seed))
-    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURE_COLUMNS)
+    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURES, *BEFORE)
 
 
 def session_tables(market: SimulatedMarket) -> Days:
@@ -182,16 +192,18 @@ def registry(days: Days, min_change: float) -> pl.DataFrame:
 def dataset(market: SimulatedMarket, days: Days, registry: pl.DataFrame) -> pl.DataFrame:
     """ml_dataset over all sessions of the market."""
     parts = [session_parts(market, days, row) for row in registry.iter_rows(named=True)]
-    features, labels, weights = (pl.concat(frames) for frames in zip(*parts, strict=True))
+    frames = (pl.concat(frames) for frames in zip(*parts, strict=True))
     period = Period(name="placebo", start=market.sessions[0], end=market.sessions[-1])
-    frame, _ = ml_dataset(features, labels, weights, registry, period, SETTINGS.dataset)
+    past = pl.concat(days.metrics.values())
+    feeds = replace(no_feeds(), daily_metrics=past, listings=listings(past))
+    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset, feeds=feeds)
     return frame
 
 
 def session_parts(
     market: SimulatedMarket, days: Days, row: dict[str, Any]
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Features, labels and weights of one ticker-session."""
+) -> tuple[pl.DataFrame, ...]:
+    """Features, those of quotes, labels and weights of one ticker-session."""
     ticker, day = row["ticker"], row["date"]
     hours = session_hours(day)
     known = days.metrics[day].filter(pl.col("ticker") == ticker).row(0, named=True)
@@ -200,7 +212,10 @@ def session_parts(
     bars = build_bars(tape, "dollar_imbalance_bars", SETTINGS.bars)
     features = bar_features(tape.ticks, bars, context, hours, tape.halts)
     labels = triple_barrier_labels(tape, bars, SETTINGS.labels)
-    return features, labels, sample_weights(labels, bars, row["eligible_from"])
+    quoted = market.facts.quotes(ticker, day).select("ticker", *quotes.TYPES)
+    firm = quotes.conform(quoted, day, day >= SETTINGS.polygon.quote_shares_since)
+    found, _ = quote_features(tape, bars, quote_arrays(firm, hours, tape.session_end))
+    return features, found, labels, sample_weights(labels, bars, row["eligible_from"])
 
 
 def with_view(rows: pl.DataFrame, registry: pl.DataFrame, number: int) -> pl.DataFrame:
@@ -300,7 +315,7 @@ def score(rows: pl.DataFrame, view: str, min_change: float) -> Score:
 def model_scores(rows: pl.DataFrame, is_up: np.ndarray) -> np.ndarray:
     """Cross-fitted over consecutive sessions; markets one after the other."""
     order = rows.select(pl.struct("market", "date").rank("dense")).to_series().to_numpy()
-    features = rows.select(pl.col(FEATURE_COLUMNS).cast(pl.Float64).fill_null(np.nan)).to_numpy()
+    features = rows.select(pl.col(FEATURES).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     return cross_fitted_scores(features, is_up, contiguous_folds(order, FOLDS))
 
 
@@ -322,6 +337,34 @@ def scores(rows: pl.DataFrame) -> Iterable[Score]:
     for number, change in enumerate(MIN_CHANGES):
         yield score(rows.filter(f"known_{number}"), "default", change)
         yield score(rows.filter(f"rich_{number}"), "naive", change)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One feature by itself, on rows of the default view that have it."""
+
+    feature: str
+    rows: int
+    auc: float
+    error: float
+
+    @property
+    def distance(self) -> float:
+        """From 0.5, in standard errors."""
+        return (self.auc - 0.5) / self.error if self.error else 0.0
+
+
+def alone(rows: pl.DataFrame) -> list[Alone]:
+    """Every feature that varies, the most telling first."""
+    judged = rows.filter("known_0", pl.col(TARGET) != 0)
+    found = []
+    for name in (*FEATURES, *BEFORE):
+        given = judged.filter(pl.col(name).is_not_null())
+        is_up, values = (given[TARGET] > 0).to_numpy(), given[name].cast(pl.Float64).to_numpy()
+        if given[name].n_unique() > 1 and is_up.any() and not is_up.all():
+            error = clustered_standard_error(values, is_up, cluster_names(given))
+            found.append(Alone(name, given.height, auc(values, is_up), error))
+    return sorted(found, key=lambda one: -abs(one.distance))
 
 
 # Command -----------------------------------------------------------------------------------------
@@ -351,12 +394,22 @@ def print_table(found: Iterable[Score]) -> None:
         )
 
 
+def print_features(found: Iterable[Alone]) -> None:
+    """A line per feature."""
+    print(f"{'feature':32} {'rows':>8} {'AUC':>17} {'standard errors':>16}")
+    for one in found:
+        print(
+            f"{one.feature:32} {one.rows:8,} {one.auc:8.4f} ({one.error:.4f}) {one.distance:+16.1f}"
+        )
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few markets only")
     parser.add_argument("--markets", type=int, help="how many markets")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first market")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--features", action="store_true", help="every feature alone")
     parser.add_argument("--json", action="store_true", help="print the table as JSON only")
     return parser.parse_args()
 
@@ -367,10 +420,14 @@ def main() -> None:
     size = Size(options.markets or base.markets, base.tickers, base.pump_days)
     rows = simulate(size, options.seed, options.workers)
     if options.json:
-        print(json.dumps([asdict(line) for line in scores(rows)]))
+        lines = alone(rows) if options.features else scores(rows)
+        print(json.dumps([asdict(line) for line in lines]))
         return
     print(f"{size}: {rows.height:,} rows in {time.perf_counter() - began:.0f} s")
-    print_table(scores(rows))
+    if options.features:
+        print_features(alone(rows))
+    else:
+        print_table(scores(rows))
     print(f"{time.perf_counter() - began:.0f} s; AUC with its standard error over ticker-sessions")
 
 

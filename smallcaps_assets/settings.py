@@ -46,7 +46,16 @@ _IN_A_URL = re.compile(r"(?<=//)[^@\s]*(?=@)|(?<=\?)[^'\"\s]+")
 
 
 # Fields younger than lakes that hold: at their default they are no part of a digest.
-_YOUNGER = {"labels": {"from": "bar_close"}}
+_YOUNGER = {
+    "labels": {"from": "bar_close"},
+    "selection": {
+        "volatile": 500,
+        "volatile_sessions": 252,
+        "volatile_only": [],
+        "volume_at_time": False,
+    },
+    "dataset": {"news_sentiment": False},
+}
 
 
 class SettingsError(ValueError):
@@ -221,6 +230,13 @@ class PolygonSettings(Section, frozen=True):
     trade_route: Literal["auto", "flatfile", "rest"] = Field(
         default="auto", description="where trades come from"
     )
+    quote_route: Literal["auto", "flatfile", "rest"] = Field(
+        default="auto", description="where quotes come from"
+    )
+    quote_shares_since: date = Field(
+        default=date(2025, 11, 3),
+        description="first session whose quotes have sizes in shares; round lots of 100 before",
+    )
 
 
 class FinraSettings(Section, frozen=True):
@@ -318,6 +334,18 @@ class SelectionSettings(Section, frozen=True):
     runner_sessions: int = Field(
         default=252, ge=1, le=252, description="sessions counted for runners"
     )
+    volatile: int = Field(default=500, ge=1, description="volatile tickers listed per session")
+    volatile_sessions: int = Field(
+        default=252, ge=20, le=252, description="sessions averaged for the volatile list"
+    )
+    volatile_only: Annotated[Names, _one_of("rule", SELECTION_RULES)] = Field(
+        default=(),
+        description="rules that hold only for tickers on the volatile list of the session before",
+    )
+    volume_at_time: bool = Field(
+        default=False,
+        description="intraday_trigger: volume against the usual by that minute, not of a whole day",
+    )
 
 
 class TickSettings(Section, frozen=True):
@@ -407,6 +435,40 @@ else:
     )
 
 
+class QuoteSettings(Section, frozen=True):
+    enabled: bool | None = Field(
+        default=None, description="fetch quotes with the trades; none: only in a simulated market"
+    )
+
+
+Minutes = Annotated[int, Field(ge=1, le=390)]
+
+
+class PatternSettings(Section, frozen=True):
+    opening_range_minutes: Annotated[tuple[Minutes, ...], BeforeValidator(_names)] = Field(
+        default=(5, 15, 30),
+        min_length=1,
+        max_length=8,
+        description="lengths of the opening ranges",
+    )
+    min_gap: float = Field(default=0.10, gt=0, description="gap and go: least |gap|, fraction")
+    gap_minutes: float = Field(default=60, gt=0, description="gap and go: time after the open")
+    vwap_closes: int = Field(
+        default=5, ge=1, description="minute closes in a row on the other side of the vwap"
+    )
+    min_rise: float = Field(default=0.10, gt=0, description="first pullback: rise, fraction")
+    rise_minutes: float = Field(default=30, gt=0, description="first pullback: time of the rise")
+    min_retreat: float = Field(default=0.25, gt=0, lt=1, description="of the rise, to be armed")
+    max_retreat: float = Field(default=0.60, gt=0, lt=1, description="of the rise; beyond: over")
+    high_minutes: float = Field(
+        default=10, gt=0, description="high-of-day breakout: least age of the high"
+    )
+    min_slope_t: float = Field(default=4, gt=0, description="parabolic: t of the slope")
+    min_parabolic_return: float = Field(
+        default=0.20, gt=0, description="parabolic: return over 15 minute closes, fraction"
+    )
+
+
 class Period(Section, frozen=True):
     name: str = Field(description="partition key of ml_dataset: letters, digits, - and _")
     start: date = Field(ge=date(1900, 1, 1), description="first session")
@@ -465,6 +527,10 @@ class DatasetSettings(Section, frozen=True):
     )
     time_decay: float = Field(
         default=0.5, gt=-1, le=1, description="weight of the oldest; 1 is no decay"
+    )
+    news_sentiment: bool = Field(
+        default=False,
+        description="use the vendor's opinions of articles, which may have been added later",
     )
 
     @field_validator("periods", mode="before")
@@ -560,6 +626,8 @@ class Settings(Section, frozen=True):
     selection: SelectionSettings = SelectionSettings()
     ticks: TickSettings = TickSettings()
     bars: BarSettings = BarSettings()
+    quotes: QuoteSettings = QuoteSettings()
+    patterns: PatternSettings = PatternSettings()
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
     run: RunSettings = RunSettings()

@@ -15,7 +15,7 @@ import smallcaps_assets
 from benchmarks.backfill_cost import table, totals
 from smallcaps_assets.cli import main
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS
+from smallcaps_assets.schemas.features import CATALOGUE
 from smallcaps_assets.settings import Settings
 
 ROOT = Path(smallcaps_assets.__file__).parents[1]
@@ -122,7 +122,7 @@ def test_row_of_the_readme_has_columns_of_the_dataset() -> None:
     section = page[page.index("What comes out is") : page.index("Then look around:")]
     columns = TABLES["ml_dataset"].columns
     assert f"of {len(columns)} columns" in section
-    assert f"features, {len(FEATURE_COLUMNS) + len(ASOF_COLUMNS)} |" in section
+    assert f"features, {len(CATALOGUE)} |" in section
     rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert len(named) > 10 and [name for name in named if name not in columns] == []

@@ -123,6 +123,18 @@ def coverage(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
+@click.option(
+    "--all", "is_all", is_flag=True, help="also events before their day had been selected"
+)
+@as_page
+@as_json
+def patterns(**parameters: Any) -> None:
+    """How often pattern events came off: hit rates by pattern, rule and year."""
+    _exit("patterns", "show_patterns", parameters)
+
+
+@main.command()
+@lake_options
 @as_page
 @as_comparison
 @click.option(
@@ -202,6 +214,16 @@ def watchlist(**parameters: Any) -> None:
 def runners(**parameters: Any) -> None:
     """The tickers most often info-rich in the 12 months to a session, by default the newest."""
     _exit("lists", "show_runners", parameters)
+
+
+@main.command()
+@lake_options
+@click.argument("day", metavar="[DATE]", required=False)
+@as_json
+@as_csv
+def volatile(**parameters: Any) -> None:
+    """The tickers that gapped, traded and ranged most in the 12 months to a session."""
+    _exit("lists", "show_volatile", parameters)
 
 
 @main.command()

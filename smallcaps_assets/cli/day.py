@@ -47,6 +47,7 @@ def any_day(settings: Settings, lake: Lake, ticker: str, day: date) -> DayView:
         eligible_from=min(admitted["known_at"].to_physical().to_list(), default=None),
         rules=",".join(sorted(watched["rule"])),
         has_trades=lake.exists("trades", key),
+        patterns=_stored(lake, "pattern_events", key),
     )
     named = _first(_of_ticker(lake, "universe", ticker, day))
     named = named or _first(_of_ticker(lake, "tickers", ticker, day))

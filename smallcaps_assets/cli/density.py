@@ -35,7 +35,16 @@ _TICKS = {
     False: "newest only; ticks = true fetches them",
     None: "in no dataset; widen a period of dataset.periods, or add one",
 }
-_COSTS = ("period", "ticker-sessions", "requests", "hours free", "hours paid", "GB", "ticks")
+_COSTS = (
+    "period",
+    "table",
+    "ticker-sessions",
+    "requests",
+    "hours free",
+    "hours paid",
+    "GB",
+    "ticks",
+)
 
 
 def show_density(
@@ -120,7 +129,7 @@ def _show(settings: Settings, store: Lake, by: str, is_json: bool) -> None:
     )
     costs = _costs(settings, store, watchlist, sessions)
     if is_json:
-        ticks = [{"period": n, "is_fetched": t, **asdict(c)} for n, t, c in costs]
+        ticks = [{"period": n, "is_fetched": t, "table": f, **asdict(c)} for n, t, f, c in costs]
         echo_json({"selected_days": plain_rows(days), "cost_of_ticks": ticks})
         return
     console = wide_console()
@@ -130,23 +139,28 @@ def _show(settings: Settings, store: Lake, by: str, is_json: bool) -> None:
 
 def _costs(
     settings: Settings, store: Lake, watchlist: pl.DataFrame, sessions: list[str]
-) -> list[tuple[str, bool | None, TickCost]]:
-    """What the ticks of the days selected in each period would cost, and whether sensors fetch
-    them; at the end those of the sessions that no period covers, if any."""
-    from smallcaps_assets.cli.density_figures import tick_cost
+) -> list[tuple[str, bool | None, str, TickCost]]:
+    """What the trades and the quotes of the days selected in each period would cost, and whether
+    sensors fetch them; at the end those of the sessions that no period covers, if any."""
+    from smallcaps_assets.cli.density_figures import tick_cost, tick_days
 
-    left, found = set(sessions), []
+    left = set(sessions)
+    found: list[tuple[str, bool | None, str, TickCost]] = []
 
-    def cost(keys: Iterable[str]) -> TickCost:
+    def add(name: str, is_fetched: bool | None, keys: Iterable[str]) -> None:
         days = pl.Series(sorted(keys), dtype=pl.String).str.to_date()
         chosen = watchlist.filter(pl.col("date").is_in(days.implode()))
-        return tick_cost(settings, store, chosen, sorted(keys))
+        wanted = tick_days(settings, store, chosen, sorted(keys))
+        costs = ((table, tick_cost(settings, wanted, table)) for table in ("trades", "quotes"))
+        found.extend((name, is_fetched, *cost) for cost in costs)
 
     for period in settings.dataset.periods:
         keys = {key for key in sessions if str(period.start) <= key <= str(period.last)}
         left -= keys
-        found.append((period.name, period.ticks, cost(keys)))
-    return [*found, (NO_PERIOD, None, cost(left))] if left else found
+        add(period.name, period.ticks, keys)
+    if left:
+        add(NO_PERIOD, None, left)
+    return found
 
 
 def _days_table(days: pl.DataFrame, by: str) -> RichTable:
@@ -157,11 +171,12 @@ def _days_table(days: pl.DataFrame, by: str) -> RichTable:
     return table
 
 
-def _costs_table(costs: list[tuple[str, bool | None, TickCost]]) -> RichTable:
+def _costs_table(costs: list[tuple[str, bool | None, str, TickCost]]) -> RichTable:
     table = _table("what their ticks would cost", _COSTS)
-    for name, is_fetched, cost in costs:
+    for name, is_fetched, feed, cost in costs:
         table.add_row(
             name,
+            feed,
             f"{cost.ticker_sessions:,}",
             f"{cost.requests:,}",
             f"{cost.hours_free:,.1f}",
@@ -175,6 +190,6 @@ def _costs_table(costs: list[tuple[str, bool | None, TickCost]]) -> RichTable:
 def _table(title: str, columns: tuple[str, ...]) -> RichTable:
     table = RichTable(title=title)
     for name in columns:
-        is_text = name in ("period", "rule", "ticks")
+        is_text = name in ("period", "table", "rule", "ticks")
         table.add_column(name, justify="left" if is_text else "right")
     return table

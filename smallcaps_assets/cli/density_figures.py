@@ -55,7 +55,7 @@ def density_figures(settings: Settings, lake: Lake, span: Span, advance: Advance
         around={
             event: density.rvol_summary(_concat(found, empty)) for event, found in near.items()
         },
-        cost=tick_cost(settings, lake, watchlist, sessions, advance),
+        cost=tick_cost(settings, tick_days(settings, lake, watchlist, sessions, advance)),
     )
 
 
@@ -83,14 +83,14 @@ def _concat(frames: list[pl.DataFrame], metrics: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([density.rvol_near(metrics, metrics, REACH), *frames])
 
 
-def tick_cost(
+def tick_days(
     settings: Settings,
     lake: Lake,
     watchlist: pl.DataFrame,
     sessions: list[str],
     advance: Advance = lambda count: None,
-) -> density.TickCost:
-    """What the ticks of the days that the tick rules select in some sessions would cost."""
+) -> pl.DataFrame:
+    """The days that the tick rules select in some sessions, with their transactions."""
     wanted = watchlist.filter(pl.col("rule").is_in(settings.selection.tick_rules))
     chosen = wanted.select("date", "ticker").unique()
     columns = ["date", "ticker", "transactions"]
@@ -98,6 +98,10 @@ def tick_cost(
     for found in parts(lake, "session_summary", sessions, columns):
         counts.append(found.join(chosen, on=["date", "ticker"], how="semi"))
         advance(found["date"].n_unique())
-    days = chosen.join(pl.concat(counts), on=["date", "ticker"], how="left")
+    return chosen.join(pl.concat(counts), on=["date", "ticker"], how="left")
+
+
+def tick_cost(settings: Settings, days: pl.DataFrame, table: str = "trades") -> density.TickCost:
+    """What the trades, or quotes, of such days would cost."""
     pace = settings.polygon.workers, settings.polygon.requests_per_second
-    return density.tick_cost(days, *pace)
+    return density.tick_cost(days, *pace, table)

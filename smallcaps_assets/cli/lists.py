@@ -1,4 +1,4 @@
-"""`smallcaps watchlist` and `smallcaps runners`: what the rules have found by a session."""
+"""`smallcaps watchlist`, `runners` and `volatile`: what the rules have found by a session."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ def show_runners(options: LakeOptions, day: str | None, is_json: bool, is_csv: b
     """The tickers that were info-rich most often in the 12 months up to a session."""
     rows, session = _of_session(options, "runners", day)
     show_rows(rows, f"runners of the 12 months to {session}", is_json, is_csv)
+    return 0
+
+
+def show_volatile(options: LakeOptions, day: str | None, is_json: bool, is_csv: bool) -> int:
+    """The tickers with the largest gaps, volumes and ranges in the 12 months up to a session."""
+    rows, session = _of_session(options, "volatile", day)
+    show_rows(rows, f"volatile list of the 12 months to {session}", is_json, is_csv)
     return 0
 
 

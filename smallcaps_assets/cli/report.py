@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.cli.day import day_view
+from smallcaps_assets.cli.patterns import labelled_events
+from smallcaps_assets.domain.patterns.hit_rates import hit_rates
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.meta import read_meta
 from smallcaps_assets.orchestration.location import remembered_settings
@@ -44,6 +46,7 @@ def write_report(
         metrics=metrics.select(_METRICS),
         dataset=lake.read("ml_dataset", UNION) if lake.exists("ml_dataset", UNION) else None,
         meta=read_meta(lake, "ml_dataset", UNION) or {},
+        patterns=_pattern_rates(lake, first, last),
         pump=day_view(settings, lake, pump),
         fader=day_view(settings, lake, fader),
         failures=[explain(outcome) for outcome in report.failed],
@@ -53,6 +56,16 @@ def write_report(
     )
     lake.write_bytes(PLACE, render(page).encode())
     return str(lake.root / PLACE)
+
+
+def _pattern_rates(lake: Lake, first: date, last: date) -> pl.DataFrame | None:
+    """Hit rates of the events of some sessions whose day had been admitted by then."""
+    keys = lake.keys("pattern_labels")
+    if not keys:
+        return None
+    events = labelled_events(lake, keys)
+    in_range = pl.col("date").is_between(first, last)
+    return hit_rates(events.filter(in_range, "is_selection_known"), "pattern")
 
 
 def _between(lake: Lake, table: str, first: date, last: date) -> pl.DataFrame:

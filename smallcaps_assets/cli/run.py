@@ -89,7 +89,7 @@ def run_main_job(
     """The command; returns its exit status."""
     began = time.perf_counter()
     settings = settings_of(options, is_new_run=True)
-    _check_until(until)
+    _check_until(settings, until)
     if period is not None:
         start, end = _period_dates(settings, period, (start, end))
     first, last = session_range(settings, start, end)
@@ -197,9 +197,9 @@ def _show(
     return 0
 
 
-def _check_until(table: str | None) -> None:
-    """Refuse a table that the main job does not make."""
-    known = [name for name, declared in TABLES.items() if not declared.is_optional]
+def _check_until(settings: Settings, table: str | None) -> None:
+    """Refuse a table that the main job does not make of this market."""
+    known = [name for name in TABLES if name not in market_of(settings).left_out]
     if table is not None and table not in known:
         raise UserError(f"--until {table!r} is not made by `run`; choose from {', '.join(known)}")
 

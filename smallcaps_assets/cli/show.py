@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from smallcaps_assets.cli.console import wide_console
 from smallcaps_assets.cli.options import LakeOptions
-from smallcaps_assets.cli.output import echo_json, write_file
+from smallcaps_assets.cli.output import echo_json, plain_rows, write_file
 from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import encode
@@ -78,6 +78,7 @@ def _raw(view: DayView) -> dict[str, Any]:
         "trades": len(view.ticks) if view.has_trades else None,
         "dollar_imbalance_bars": len(view.bars),
         "labels": {str(v): int((labels == v).sum()) for v in (1, 0, -1)},
+        "patterns": plain_rows(view.patterns),
         "halts": [[_instant(start), _instant(end)] for start, end in view.halt_intervals],
         "rules": [rule for rule in view.rules.split(",") if rule],
         "eligible_from": _instant(view.eligible_from),

@@ -43,11 +43,18 @@ from smallcaps_assets.orchestration.launchers import (
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import METRICS_WINDOW, SESSION_TABLES, TABLES, TICK_CHAIN, lineage
+from smallcaps_assets.schemas import (
+    MADE_OF_TICKS,
+    METRICS_WINDOW,
+    SESSION_TABLES,
+    TABLES,
+    TICK_CHAIN,
+    lineage,
+)
 from smallcaps_assets.settings import UNION
 from smallcaps_assets.sources.errors import SourceError
 
-FROM_METRICS = ("daily_metrics", "watchlist", "runners")
+FROM_METRICS = ("daily_metrics", "watchlist", "runners", "volatile")
 FROM_MINUTES = tuple(name for name in SESSION_TABLES if "minute_bars" in lineage(name))
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
 CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)
@@ -163,13 +170,13 @@ def condition_changes(
         return
     since = str(changed["valid_from"].min())
     order = instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
-    made = instance.get_materialized_partitions(dg.AssetKey(TICK_CHAIN[1]))
+    made = instance.get_materialized_partitions(dg.AssetKey(MADE_OF_TICKS[0]))
     ids = ", ".join(str(number) for number in changed["id"].unique().sort())
     reason = f"sensor corrections: trade conditions {ids} have changed"
     touched = [key for key in order if key in made and date_of(key) >= since]
     for number, launch in enumerate(plan(touched, order)):
         yield run_request(
-            "tick_chain", TICK_CHAIN[1:], launch, reason, f"conditions {digest} {number}"
+            "tick_chain", MADE_OF_TICKS, launch, reason, f"conditions {digest} {number}"
         )
 
 
@@ -194,7 +201,7 @@ def late_halts(
     reason = f"sensor corrections: the feed has other halts of {_shown(stale)}"
     for launch in plan(stale, order):
         run_key = f"halts {event} {digest_of(launch.keys)}"
-        yield run_request("tick_chain", TICK_CHAIN[1:], launch, reason, run_key, _SKIP)
+        yield run_request("tick_chain", MADE_OF_TICKS, launch, reason, run_key, _SKIP)
 
 
 def _has_other_halts(work: Workspace, key: str) -> bool:

@@ -47,7 +47,7 @@ _DESCRIPTIONS = {
     " its companies, if SMALLCAPS_SEC_CONTACT is set. The sensor"
     " corrections then renews the dataset.",
     "news": "On weekday evenings, waiting for no other: fetches the current month's news. Optional:"
-    " smallcaps run leaves news out, and the dataset does not use it.",
+    " smallcaps run fetches news of a simulated market only; the dataset uses what is stored.",
     "free_float": "On weekday evenings, waiting for no other: adds the newest free float of each"
     " company to those already stored. The sensor corrections then renews the dataset.",
 }

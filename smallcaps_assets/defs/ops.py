@@ -97,7 +97,7 @@ def _dep(table: str) -> Callable[[str], dg.AssetDep]:
 def _mapping(table: str, upstream: str) -> dg.PartitionMapping | None:
     """How Dagster finds the partitions that one is made from: as the table declares it."""
     window, cut = TABLES[table].window(upstream), TABLES[upstream].partitioning
-    if window is None:
+    if window is None or TABLES[table].partitioning is not Partitioning.SESSION:
         is_alike = cut in (TABLES[table].partitioning, Partitioning.NONE)
         return None if is_alike else dg.AllPartitionMapping()
     if not window.before:

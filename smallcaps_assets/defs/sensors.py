@@ -37,6 +37,7 @@ from smallcaps_assets.orchestration.launchers import (
 from smallcaps_assets.orchestration.maintenance import maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outdated import outdated
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.publication_times import newest_begun
@@ -150,7 +151,7 @@ def _tick_requests(
     requests = [
         run_request(
             "tick_chain",
-            TICK_CHAIN,
+            [table for table in TICK_CHAIN if table not in market_of(work.settings).left_out],
             launch,
             reason + more,
             f"ticks {event} {digest_of(launch.keys)}",

@@ -21,6 +21,8 @@ _MODULES = {
     "bars.arrays": "BarError BarKind BarState bars_from_arrays new_state tick_rule",
     "bars.build": """activity_target build_bars dollar_bars dollar_imbalance_bars
         volume_activity_target volume_bars volume_imbalance_bars""",
+    "bars.features": "FeaturePass SessionContext",
+    "bars.quote_features": "QuotePass Quotes quote_arrays quote_features",
     "market.calendar": "SessionHours session_hours",
     "ticks.conditions": "condition_differences condition_table",
     "labels.cross_validation": """CombinatorialPurged PurgedKFold SplitError Splitter UnseenTickers
@@ -30,6 +32,10 @@ _MODULES = {
     "labels.folds": "Fold fold_weights weighted_folds",
     "guards": "ArrayError",
     "ticks.intervals": "IntervalError coarser_bars time_bars",
+    "patterns.costs": "modelled_spread quoted_spread",
+    "patterns.events": "PatternPass pattern_events",
+    "patterns.labels": "pattern_labels",
+    "market.volume_curve": "volume_curve",
     "labels.forward_returns": "forward_return_arrays",
     "labels.paths": "LabelError",
     "labels.triple_barrier": "triple_barrier_arrays triple_barrier_labels",

@@ -15,7 +15,7 @@ import polars as pl
 
 from smallcaps_assets.domain.feeds.asof import Feeds, asof_features, no_feeds
 from smallcaps_assets.domain.labels.weights import time_decay
-from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, TABLES
+from smallcaps_assets.schemas.tables import ASOF_COLUMNS, FEATURE_COLUMNS, QUOTE_COLUMNS, TABLES
 from smallcaps_assets.settings import UNION, DatasetSettings, Period
 
 KEY = ("ticker", "date", "bar_id")
@@ -50,6 +50,7 @@ class DatasetError(ValueError):
 
 def ml_dataset(
     features: pl.DataFrame,
+    quotes: pl.DataFrame,
     labels: pl.DataFrame,
     weights: pl.DataFrame,
     registry: pl.DataFrame,
@@ -63,16 +64,21 @@ def ml_dataset(
     """The table `ml_dataset` of one period, and the content of its meta.json.
 
     One row per row of sample_weights whose session lies in the period and whose ticker-session is
-    qualified in the registry (ticker_sessions), joined with what `feeds` say was known at t0.
-    Raises DatasetError when a weight has no features
-    or no label, or was computed for another `eligible_from` than the registry's.
+    qualified in the registry (ticker_sessions), joined with its bar_features, the quote_features
+    `quotes`, and what `feeds` say was known at t0. Raises DatasetError when a weight has no
+    features or no label, or was computed for another `eligible_from` than the registry's.
     """
     selected = _selected(weights, registry, period)
-    told = features.select(*KEY, "halt_source", *FEATURE_COLUMNS)
-    joined = selected.join(told, on=KEY, how="left").join(
-        labels.select(*KEY, *_LABEL_COLUMNS), on=KEY, how="left"
-    )
-    _check_joined(joined, joined.join(features, on=KEY, how="anti"))
+    reason = pl.col("null_reason").alias("quote_null_reason")
+    joined = selected
+    for told in (
+        features.select(*KEY, "halt_source", *FEATURE_COLUMNS),
+        quotes.select(*KEY, reason, *QUOTE_COLUMNS),
+        labels.select(*KEY, *_LABEL_COLUMNS),
+    ):
+        joined = joined.join(told, on=KEY, how="left")
+    featureless = (joined.join(found, on=KEY, how="anti") for found in (features, quotes))
+    _check_joined(joined, *featureless)
     named = asof_features(joined, feeds or no_feeds()).with_columns(
         pl.lit(period.name).alias("period"), pl.lit(period.regime).alias("regime")
     )
@@ -131,10 +137,11 @@ def labels_without_path(labels: pl.DataFrame, registry: pl.DataFrame, period: Pe
     return found.join(qualified, on=["ticker", "date"], how="semi").height
 
 
-def _check_joined(joined: pl.DataFrame, featureless: pl.DataFrame) -> None:
+def _check_joined(joined: pl.DataFrame, featureless: pl.DataFrame, quoteless: pl.DataFrame) -> None:
     stale = joined.filter(pl.col("is_selection_known") != (pl.col("t0") >= pl.col("eligible_from")))
     faults = (
         (featureless, "no features", "bar_features"),
+        (quoteless, "no features of quotes", "quote_features"),
         (joined.filter(pl.col("t0").is_null()), "no label", "triple_barrier_labels"),
         (stale, "weights for another eligible_from than the registry's", "sample_weights"),
     )
@@ -208,6 +215,7 @@ def dataset_meta(
         ),
         "selection_bias": SELECTION_BIAS,
         "features": list(FEATURE_COLUMNS),
+        "features_of_quotes": list(QUOTE_COLUMNS),
         "features_as_of_t0": list(ASOF_COLUMNS),
         "no_features": TABLES["ml_dataset"].no_features,
         "time_decay": settings.time_decay,

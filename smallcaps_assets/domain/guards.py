@@ -30,6 +30,18 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def grown(array: np.ndarray, count: int) -> np.ndarray:
+    """The array, or one at least twice as long that begins with it, if it has fewer than `count`.
+
+    What was added is not set.
+    """
+    if array.size >= count:
+        return array
+    longer = np.empty(max(count, 2 * array.size), array.dtype)
+    longer[: array.size] = array
+    return longer
+
+
 def float_array(name: str, values: ArrayLike) -> np.ndarray:
     """A contiguous float64 array of one dimension without NaN or infinity."""
     return _checked(name, values, LOWEST, "a finite number; drop or mend the row")

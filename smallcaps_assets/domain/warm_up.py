@@ -14,6 +14,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars.build import build_bars
 from smallcaps_assets.domain.bars.features import SessionContext, bar_features
+from smallcaps_assets.domain.bars.quote_features import no_quotes, quote_features
 from smallcaps_assets.domain.bars.series import cusum_events
 from smallcaps_assets.domain.bars.sweep import BarSetting, sweep_arrays
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
@@ -27,9 +28,11 @@ from smallcaps_assets.domain.labels.weights import (
 )
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import triple_barrier_on_bars
+from smallcaps_assets.domain.patterns.events import pattern_events
+from smallcaps_assets.domain.patterns.labels import pattern_labels
 from smallcaps_assets.domain.ticks.tape import prepare_ticks
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import Settings
+from smallcaps_assets.settings import PatternSettings, Settings
 
 _DAY = date(2021, 2, 5)
 
@@ -62,7 +65,11 @@ def _chain() -> None:
     labels = triple_barrier_labels(tape, bars, settings.labels)
     triple_barrier_on_bars(bars, tape.session_end, settings.labels)
     sample_weights(labels, bars, None)
-    bar_features(tape.ticks, bars, SessionContext("A", _DAY), hours, tape.halts)
+    context = SessionContext("A", _DAY)
+    bar_features(tape.ticks, bars, context, hours, tape.halts)
+    quote_features(tape, bars, no_quotes())
+    events = pattern_events(tape, context, PatternSettings())
+    pattern_labels(tape, events, settings.labels)
 
 
 def _trades(start: int) -> pl.DataFrame:

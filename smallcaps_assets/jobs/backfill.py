@@ -121,9 +121,10 @@ class Backfill(MainJob):
 
 
 def tables_of(names: Iterable[str], left_out: Collection[str]) -> tuple[str, ...]:
-    """Tables named directly or by their op, in the graph's order; without names all but `left_out`.
+    """Tables named directly or by their op, in the graph's order; without names all.
 
-    Raises BackfillError for a name that is neither.
+    What is `left_out` is made only where it is named itself. Raises BackfillError for a name that
+    is neither.
     """
     names = list(names)
     for name in names:
@@ -132,9 +133,8 @@ def tables_of(names: Iterable[str], left_out: Collection[str]) -> tuple[str, ...
                 f"unknown table {name!r}; choose from {', '.join(TABLES)}, or a group:"
                 f" {', '.join(sorted(OPS.keys() - TABLES.keys()))}"
             )
-    if not names:
-        return tuple(name for name in TABLES if name not in left_out)
-    return tuple(name for name in TABLES if name in names or TABLES[name].op in names)
+    of_ops = {name for name, table in TABLES.items() if not names or table.op in names}
+    return tuple(name for name in TABLES if name in names or name in of_ops - {*left_out})
 
 
 def _by_op(tables: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:

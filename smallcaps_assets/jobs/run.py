@@ -230,11 +230,12 @@ class MainJob:
         yield Step("sessions", "session_tables", SESSION_TABLES, wanted, all_sessions, whole)
         order = self.instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
         yield Step("tick chain", "tick_chain", TICK_CHAIN, self._ticker_sessions(), order)
+        chosen, tickers = self._chosen_tickers()
+        yield Step("ticker events", "ticker_events", ("ticker_events",), chosen, tickers)
         yield Step("coverage", "coverage", ("coverage",), wanted, all_sessions)
         for name in partitions.datasets(self.start, self.end):
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
-        tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
-        chosen = [ticker for ticker in tickers if not self.tickers or ticker in self.tickers]
+        chosen, tickers = self._chosen_tickers()
         yield Step("ticker histories", "ticker_history", ("ticker_history",), chosen, tickers)
 
     def _feed_steps(
@@ -251,6 +252,10 @@ class MainJob:
             keys = needed_halves(table, self.partitions, first, self.end)
             yield Step(table.replace("_", " "), table, (table,), keys, keys)
         yield Step("free float", "free_float", (), (), (), ("free_float",))
+        yield Step("news", "news", ("news",), months, months)
+        statements = OPS["statements"].tables
+        years = year_keys(first, self.end, TABLES[statements[0]].years_before)
+        yield Step("statements", "statements", statements, years, years)
 
     def _has_minutes(self, keys: Sequence[str]) -> bool:
         """A recorded market often lacks minutes for the sessions before the requested ones."""
@@ -265,6 +270,11 @@ class MainJob:
             pl.col("is_qualified"), pl.col("date").is_between(self.start, self.end)
         )
         return self.work.only_wanted(rows).sort("date", "ticker")["partition_key"].to_list()
+
+    def _chosen_tickers(self) -> tuple[list[str], Sequence[str]]:
+        """The tickers that this job is for, and all, as Dagster knows them by now."""
+        tickers = self.instance.get_dynamic_partitions(TICKERS.name or "")
+        return [t for t in tickers if not self.tickers or t in self.tickers], tickers
 
     def _do(self, step: Step) -> None:
         """Run a step until nothing is missing, except for what failed.

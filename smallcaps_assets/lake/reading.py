@@ -20,6 +20,8 @@ from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.lake.scanning import read_keys, scan_keys
 from smallcaps_assets.lake.selection import Day, Selection, as_day, select
 from smallcaps_assets.lake.store import Lake
+from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.features import feature_columns
 
 ADJUSTABLE = ("daily_bars", "minute_bars", "session_summary")
 _BASED = (*PRICE_COLUMNS, *VOLUME_COLUMNS)
@@ -50,6 +52,26 @@ def scan(
         raise RequestError(f"as_of {basis} is for adjusted=True; add it, or leave as_of out")
     chosen = select(lake, table, named, start, end or basis)
     return lazy(lake, chosen, basis_of(chosen, basis) if adjusted else None)
+
+
+def features(
+    families: str | Sequence[str] = (),
+    columns: Sequence[str] = (),
+    tickers: str | Sequence[str] = (),
+    start: Day | None = None,
+    end: Day | None = None,
+    *,
+    root: str | Path | None = None,
+) -> pl.LazyFrame:
+    """Features of the dataset's events: ticker, date, bar_id, t0, then those of some families and
+    single `columns`, all of neither. A row per labelled event, also where selection was not known.
+
+    Raises FeatureChoiceError for a column that no model may be given, and as `scan`.
+    """
+    named = (families,) if isinstance(families, str) else tuple(families)
+    chosen = feature_columns(named, columns)
+    events = scan("ml_dataset", tickers, start, end, root=root)
+    return events.select(*TABLES["ml_dataset"].key, "t0", *chosen)
 
 
 def existing_lake(root: str | Path) -> Lake:

@@ -16,7 +16,7 @@ import dagster as dg
 from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import NEW_YORK, closed_weekdays
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
-from smallcaps_assets.schemas import Partitioning, Table
+from smallcaps_assets.schemas import TABLES, Partitioning, Table
 from smallcaps_assets.settings import UNION
 
 TICKERS = dg.DynamicPartitionsDefinition(name="ticker")
@@ -54,10 +54,13 @@ class Partitions(MarketSpan):
         return self._calendar("0 0 1 * *", first, end, "%Y-%m", 28)
 
     @cached_property
-    def years(self) -> dg.TimeWindowPartitionsDefinition:
-        """Calendar years, the current one included."""
-        first, end = date(self.start.year, 1, 1), date(self.end.year + 1, 1, 1)
-        return self._calendar("0 0 1 1 *", first, end, "%Y", 365)
+    def years(self) -> dict[int, dg.TimeWindowPartitionsDefinition]:
+        """Calendar years, the current one included, by how many come before the market's first."""
+        end = date(self.end.year + 1, 1, 1)
+        return {
+            more: self._calendar("0 0 1 1 *", date(self.start.year - more, 1, 1), end, "%Y", 365)
+            for more in {table.years_before for table in TABLES.values()}
+        }
 
     @cached_property
     def period_names(self) -> dg.StaticPartitionsDefinition:
@@ -71,7 +74,7 @@ class Partitions(MarketSpan):
             Partitioning.SESSION: self.sessions,
             Partitioning.HALF_MONTH: self.half_months,
             Partitioning.MONTH: self.months,
-            Partitioning.YEAR: self.years,
+            Partitioning.YEAR: self.years[table.years_before],
             Partitioning.TICKER: TICKERS,
             Partitioning.TICKER_SESSION: TICKER_SESSIONS,
             Partitioning.PERIOD: self.period_names,

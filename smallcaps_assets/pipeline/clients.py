@@ -28,7 +28,7 @@ from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, make_flat_files
 from smallcaps_assets.sources.polygon.router import Router
-from smallcaps_assets.sources.polygon.trade_files import TradeFiles
+from smallcaps_assets.sources.polygon.tick_files import TickFiles
 from smallcaps_assets.sources.regulators.finra import FinraClient
 from smallcaps_assets.sources.regulators.halts import HaltFeed
 from smallcaps_assets.sources.regulators.sec import SecClient
@@ -133,9 +133,9 @@ def flat_files(settings: Settings) -> FlatFiles:
 
 
 @client
-def trade_files(settings: Settings) -> TradeFiles:
-    """Days of trades, each file read once for all threads."""
-    return TradeFiles(flat_files(settings), page_cache(settings))
+def tick_files(settings: Settings) -> TickFiles:
+    """Days of trades and quotes, each file read once for all threads."""
+    return TickFiles(flat_files(settings), page_cache(settings))
 
 
 @client
@@ -173,9 +173,9 @@ class Clients:
         return flat_files(self._polygon)
 
     @cached_property
-    def trade_files(self) -> TradeFiles:
-        """Days of trades, by ticker."""
-        return trade_files(self._polygon)
+    def tick_files(self) -> TickFiles:
+        """Days of trades and quotes, by ticker."""
+        return tick_files(self._polygon)
 
     @cached_property
     def page_cache(self) -> PageCache:

@@ -5,6 +5,7 @@ a feed it is the partition that the session can know: the newest half-month that
 its year. A feed that the main job leaves out is reported only when it was tried.
 """
 
+from collections.abc import Mapping
 from datetime import date
 
 import polars as pl
@@ -41,7 +42,7 @@ def _of_session(work: Workspace, key: str) -> BuildResult:
     universe = _tickers(lake, "universe", key) or _tickers(lake, "universe", *before)
     readings = [_of_list(lake, key, before)]
     readings += [_of_table(lake, table, key, universe) for table in COVERED[2:]]
-    readings.append(_of_trades(lake, key))
+    readings += [_of_trades(lake, key), *_of_quotes(lake, key)]
     readings += [_of_feed(lake, name, place, universe) for name, place in covered_feeds(work, key)]
     frame = coverage(date.fromisoformat(key), readings)
     told = {
@@ -97,13 +98,30 @@ def _of_trades(lake: Lake, key: str) -> Reading:
     asked = {ticker for ticker, name in wanted.items() if lake.exists("trades", name)}
     got = {ticker for ticker in asked if lake.rows("trades", wanted[ticker])}
     short = short_tapes(lake, [wanted[ticker] for ticker in asked])
-    reasons = {
-        ticker: (failure.kind, failure.reason)
-        for ticker, name in wanted.items()
-        if (failure := Failures(lake).find("trades", name)) is not None
-    }
+    reasons = _reasons(lake, "trades", wanted)
     reasons |= {t: (SHORT, short[wanted[t]]) for t in asked if wanted[t] in short}
     return Reading("trades", wanted, got - reasons.keys(), asked - reasons.keys(), reasons)
+
+
+def _of_quotes(lake: Lake, key: str) -> list[Reading]:
+    """Quotes, once any of the session's were asked for."""
+    wanted = ticker_sessions_of(lake, date.fromisoformat(key))
+    asked = {ticker for ticker, name in wanted.items() if lake.exists("quotes", name)}
+    reasons = _reasons(lake, "quotes", wanted)
+    if not asked and not reasons:
+        return []
+    got = {ticker for ticker in asked if lake.rows("quotes", wanted[ticker])}
+    return [Reading("quotes", wanted, got, asked, reasons)]
+
+
+def _reasons(lake: Lake, table: str, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Why the last attempts at some ticker-sessions failed: kind and reason by ticker."""
+    failures = Failures(lake)
+    return {
+        ticker: (failure.kind, failure.reason)
+        for ticker, name in wanted.items()
+        if (failure := failures.find(table, name)) is not None
+    }
 
 
 def _failures(

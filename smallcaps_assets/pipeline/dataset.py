@@ -1,5 +1,6 @@
 """The ends of the flow: ml_dataset by period, and ticker_history by ticker."""
 
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from smallcaps_assets.domain.dataset import (
     ml_dataset,
     union,
 )
-from smallcaps_assets.domain.feeds.asof import Feeds
+from smallcaps_assets.domain.feeds.asof import AS_OF_COLUMNS, Feeds
 from smallcaps_assets.domain.market.adjustment import listings
 from smallcaps_assets.domain.market.history import ticker_history
 from smallcaps_assets.pipeline.feed_inputs import feed_keys
@@ -24,17 +25,23 @@ from smallcaps_assets.pipeline.outdated import at_once
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import label_strip
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import OPS, TABLES
 from smallcaps_assets.settings import UNION, Period
 
 _PARTS = DATASET_PARTS
-_BY_TICKER = {
-    "short_volume": ["date", "ticker", "short_volume", "total_volume", "known_at"],
-    "halts": ["date", "ticker", "known_at"],
-    "universe": ["date", "ticker", "cik", "shares_outstanding"],
-    "splits": ["ticker", "execution_date", "split_from", "split_to"],
-}
-_FILES = ("short_interest", "fails_to_deliver", "filings")
+_WHOLE, _BY_TICKER, _BY_CIK = (
+    (
+        "short_interest",
+        "fails_to_deliver",
+        "filings",
+        "free_float",
+        "ticker_events",
+        "runners",
+        "volatile",
+    ),
+    ("short_volume", "halts", "universe", "splits", "news", "daily_metrics"),
+    OPS["statements"].tables,
+)
 
 
 def datasets(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
@@ -116,9 +123,9 @@ def build_dataset(work: Workspace, key: str) -> BuildResult:
             pl.col("date").is_between(period.start, period.last)
         )
         keys = registry.filter("is_qualified")["partition_key"].to_list()
-        features, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
+        features, quotes, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
         frame, meta = ml_dataset(
-            *(features, labels, weights, registry, period, settings.dataset),
+            *(features, quotes, labels, weights, registry, period, settings.dataset),
             feeds_of(work, period, registry.filter("is_qualified")),
             **_stamps(work),
         )
@@ -130,21 +137,28 @@ def build_dataset(work: Workspace, key: str) -> BuildResult:
 
 def feeds_of(work: Workspace, period: Period, registry: pl.DataFrame) -> Feeds:
     """What is stored of the companies of a period's ticker-sessions, beside their tapes."""
-    lake = work.lake
+    lake, wanted = work.lake, {*registry["ticker"]}
     lists = lake.scan("tickers").select("date", "ticker", "identity")
     identities = registry["identity"].unique().implode()
     symbols = lists.filter(pl.col("identity").is_in(identities)).select("ticker").unique()
     named = lists.join(symbols, on="ticker", how="semi")
-    held = {name: lake.read_many(name, feed_keys(work, name, period)) for name in _FILES}
+
+    def held(table: str, column: str, values: pl.Series | None) -> pl.DataFrame:
+        frames = [TABLES[table].empty().select(AS_OF_COLUMNS[table])]
+        for key in feed_keys(work, table, period, wanted):
+            rows = lake.read(table, key or None, AS_OF_COLUMNS[table])
+            frames.append(rows if values is None else rows.filter(pl.col(column).is_in(values)))
+        return pl.concat(frames)
+
     tickers = symbols.collect()["ticker"].implode()
-    for name, columns in _BY_TICKER.items():
-        frames = [
-            lake.read(name, key, columns).filter(pl.col("ticker").is_in(tickers))
-            for key in feed_keys(work, name, period)
-        ]
-        held[name] = pl.concat(frames) if frames else TABLES[name].empty()
-    floats = lake.read("free_float") if lake.exists("free_float") else TABLES["free_float"].empty()
-    return Feeds(listings=listings(named), free_float=floats, **held)
+    found = {name: held(name, "", None) for name in _WHOLE}
+    found |= {name: held(name, "ticker", tickers) for name in _BY_TICKER}
+    ciks = found["universe"]["cik"].unique().implode()
+    found |= {name: held(name, "cik", ciks) for name in _BY_CIK}
+    if not work.settings.dataset.news_sentiment:
+        found["news"] = found["news"].with_columns(sentiment=pl.lit(None, pl.String))
+    months = [date.fromisoformat(f"{key}-01") for key in lake.keys("news")]
+    return Feeds(listings=listings(named), news_months=tuple(months), **found)
 
 
 class Histories:

@@ -6,7 +6,7 @@ Part of `inputs.py`, which says what digests are for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime, time, timedelta
 
 from smallcaps_assets.domain.feeds.acceptance import ERA
@@ -14,7 +14,7 @@ from smallcaps_assets.domain.feeds.asof import LOOKBACK
 from smallcaps_assets.domain.market.calendar import NEW_YORK, nearest_sessions
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.market import market_of
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.schemas import OPS, TABLES, Partitioning
 from smallcaps_assets.settings import Period
 from smallcaps_assets.sources.errors import SourceError
 from smallcaps_assets.sources.regulators.exchanges import exchange_files
@@ -22,6 +22,9 @@ from smallcaps_assets.sources.regulators.exchanges import exchange_files
 AS_OF_TABLES = (
     *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
     *("filings", "halts", "splits", "universe"),
+    *("news", "ticker_events"),
+    *("balance_sheets", "income_statements", "cash_flow_statements"),
+    *("daily_metrics", "runners", "volatile"),
 )
 
 
@@ -37,18 +40,22 @@ def month_reach(work: LakeContext, key: str) -> date:
     )
 
 
-def of_feeds(work: LakeContext, period: Period) -> Iterator[str]:
-    """Digests of the feeds that the rows of a period are joined with."""
+def of_feeds(work: LakeContext, period: Period, tickers: Collection[str]) -> Iterator[str]:
+    """Digests of the feeds that the rows of a period and of its tickers are joined with."""
     for table in AS_OF_TABLES:
-        yield from (work.lake.digest(table, key or None) for key in feed_keys(work, table, period))
+        keys = feed_keys(work, table, period, tickers)
+        yield from (work.lake.digest(table, key or None) for key in keys)
 
 
-def feed_keys(work: LakeContext, table: str, period: Period) -> list[str]:
-    """Stored partitions of a table that hold what may be known in a period."""
-    keys = work.lake.keys(table)
-    if TABLES[table].partitioning is not Partitioning.SESSION:
+def feed_keys(work: LakeContext, table: str, period: Period, tickers: Collection[str]) -> list[str]:
+    """Stored partitions of a table that hold what may be known of some tickers in a period."""
+    keys, cut = work.lake.keys(table), TABLES[table].partitioning
+    if cut is Partitioning.TICKER:
+        return [key for key in keys if key in tickers]
+    if cut is not Partitioning.SESSION:
         return [key for key in keys if key[:4] <= str(period.last.year)]
-    first = str(period.start - LOOKBACK) if table != "universe" else str(period.start)
+    back = timedelta(0) if table == "universe" else LOOKBACK
+    first = str(period.start - back)
     return [key for key in keys if first <= key <= str(period.last)]
 
 
@@ -77,6 +84,16 @@ def _of_actions(work: LakeContext, key: str) -> Iterator[str]:
     yield str(nearest_sessions(reach + timedelta(1))[0])
 
 
+def _of_statements(work: LakeContext, key: str) -> Iterator[str]:
+    """How far into the year statements have been filed."""
+    yield str(min(date(int(key), 12, 31), market_of(work.settings).last_day))
+
+
+def _of_symbols(work: LakeContext, key: str) -> Iterator[str]:
+    """The month of the reading: changes of a symbol are rare."""
+    yield str(market_of(work.settings).last_day)[:7]
+
+
 def _of_exchange_files(work: LakeContext, key: str) -> Iterator[str]:
     """The files of a session in the user's folder."""
     try:
@@ -99,5 +116,7 @@ FEED_INPUTS: dict[str, Callable[[LakeContext, str], Iterator[str]]] = {
     "news": _of_news,
     "halts": _of_halts,
     "free_float": _of_float,
+    **dict.fromkeys(OPS["statements"].tables, _of_statements),
+    "ticker_events": _of_symbols,
     "exchange_short_volume": _of_exchange_files,
 }

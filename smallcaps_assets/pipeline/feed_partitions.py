@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from smallcaps_assets.domain.feeds.publication import fails_known_at, half_interest_known_at
-from smallcaps_assets.lake import Failures
+from smallcaps_assets.lake import Failures, Lake
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.partition_keys import MarketSpan, half_month_keys
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -13,8 +13,8 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 COVERED = ("tickers", "universe", "daily_bars", "minute_bars", "short_volume")
 """Tables of prices whose partition of a session its coverage reports."""
 
-_OF_TRADES = ("session_summary", "trades")
-FEED_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, *_OF_TRADES))
+_OF_TICKS = ("session_summary", "trades", "quotes")
+FEED_TABLES = tuple(n for n in TABLES["coverage"].upstream if n not in (*COVERED, *_OF_TICKS))
 """Tables of feeds that a session's coverage reports."""
 
 LONGEST_HALF = timedelta(days=75)
@@ -27,7 +27,7 @@ def covered_feeds(work: LakeContext, key: str) -> list[tuple[str, str | None]]:
     return [
         (table, place)
         for table, place in places
-        if not TABLES[table].is_optional or _is_tried(work, table, place)
+        if not TABLES[table].is_optional or is_tried(work.lake, table, place)
     ]
 
 
@@ -59,5 +59,6 @@ def _places(work: LakeContext, table: str, key: str) -> list[str | None]:
     return [key[: {Partitioning.YEAR: 4, Partitioning.MONTH: 7}.get(kind, len(key))]]
 
 
-def _is_tried(work: LakeContext, table: str, place: str | None) -> bool:
-    return work.lake.exists(table, place) or Failures(work.lake).find(table, place) is not None
+def is_tried(lake: Lake, table: str, place: str | None) -> bool:
+    """Whether a partition is stored, or its last attempt failed."""
+    return lake.exists(table, place) or Failures(lake).find(table, place) is not None

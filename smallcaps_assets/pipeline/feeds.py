@@ -16,10 +16,11 @@ from smallcaps_assets.domain.feeds.publication import half_month_end
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.pipeline import halt_feed
 from smallcaps_assets.pipeline.feed_inputs import month_reach
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.sources.errors import (
     NotConfigured,
     NotEntitled,
@@ -55,8 +56,12 @@ def offered(build: Build, work: Workspace, table: str, key: str) -> BuildResult:
     except (NotEntitled, NotFound, RefusedRequest) as refusal:
         if table not in OFFERED_TABLES or refusal.status not in NOT_OFFERED:
             raise
-        place = {"status": refusal.status, "path": refusal.path.partition("?")[0]}
-        raise NotOffered(f"the vendor does not offer {table}", **place) from None
+        cut = TABLES[table].partitioning
+        is_by_ticker = cut in (Partitioning.TICKER, Partitioning.TICKER_SESSION)
+        # The same is said of all tickers, once: their paths are left out.
+        path = "" if is_by_ticker else refusal.path.partition("?")[0]
+        told = f"the vendor does not offer {table}"
+        raise NotOffered(told, status=refusal.status, path=path) from None
 
 
 # By session --------------------------------------------------------------------------------------
@@ -170,7 +175,8 @@ def free_float(work: Workspace, table: str, key: str) -> BuildResult:
     held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
     newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
-    return BuildResult(feed_tables.free_float(newest, held), doubted=doubted)
+    read_on = market_of(work.settings).last_day
+    return BuildResult(feed_tables.free_float(newest, held, read_on), doubted=doubted)
 
 
 FEEDS: dict[str, Build] = {

@@ -1,4 +1,4 @@
-"""Minutes and trades, fetched by the route that the router answers: a day's flat file, or REST."""
+"""Minutes and ticks, fetched by the route that the router answers: a day's flat file, or REST."""
 
 from __future__ import annotations
 
@@ -34,23 +34,25 @@ def fetch_minutes(
     )
 
 
-def fetch_trades(
-    clients: Clients, ticker: str, day: date, companions: Collection[str] = ()
+def fetch_ticks(
+    clients: Clients, table: str, ticker: str, day: date, companions: Collection[str] = ()
 ) -> BuildResult:
-    """Trades of one ticker-session; `companions` are the day's tickers that the run wants.
+    """Trades or quotes of one ticker-session; `companions` are the day's tickers that the run
+    wants.
 
     Many tickers of a day may be worth reading its file, once for all of them.
     """
     wanted = sorted({ticker, *companions})
-    route = clients.router.trades(day, len(wanted))
+    route = clients.router.ticks(table, day, len(wanted))
     if route.is_file:
         try:
-            file, cached = clients.trade_files.trades(ticker, day, wanted, route.is_forced)
+            file, cached = clients.tick_files.ticks(table, ticker, day, wanted, route.is_forced)
             return _of_file(file, route, cached)
         except NO_FILE as failure:
             route = clients.router.instead(route, day, failure)
-    with closing(clients.page_cache.pages("trades", ticker, day.isoformat())) as pages:
-        frame = clients.polygon.trades(ticker, day, pages, is_traded=True)
+    fetch = getattr(clients.polygon, table)
+    with closing(clients.page_cache.pages(table, ticker, day.isoformat())) as pages:
+        frame = fetch(ticker, day, pages, is_traded=True)
     return BuildResult(frame, _source(route.describe()), cached=CachedPages(pages))
 
 

@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.domain.quality import checks, feed_checks
+from smallcaps_assets.domain.quality import checks, feed_checks, quote_checks
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
@@ -121,6 +121,10 @@ def _features(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> l
     return [checks.known_in_time(frame, bars)]
 
 
+def _quote_quality(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return quote_checks.quote_quality(frame.row(0, named=True)) if frame.height else []
+
+
 def _labels(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.labels_in_session(frame), checks.label_balance(frame)]
 
@@ -202,6 +206,8 @@ _FINDS: dict[str, Find] = {
     "dollar_imbalance_bars": _bars,
     "volume_imbalance_bars": _bars,
     "bar_features": _features,
+    "quote_features": _features,
+    "quote_quality": _quote_quality,
     "triple_barrier_labels": _labels,
     "sample_weights": _weights,
     "coverage": _coverage,

@@ -18,14 +18,17 @@ from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.feed_inputs import FEED_INPUTS, of_feeds
-from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds
+from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds, is_tried
 from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.schemas import TABLES, Partitioning, Window
+from smallcaps_assets.schemas.tables import CURVE_WINDOW
 from smallcaps_assets.settings import UNION
 
-DATASET_PARTS = ("bar_features", "triple_barrier_labels", "sample_weights")
+DATASET_PARTS = ("bar_features", "quote_features", "triple_barrier_labels", "sample_weights")
+_ADMITTED = ("sample_weights", "pattern_events")
+"""Tables with the moment at which a ticker-session was admitted."""
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
 
 
@@ -52,14 +55,23 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
 def _of_session(work: LakeContext, table: str, day: date) -> Iterator[str]:
     lake = work.lake
     for name in TABLES[table].upstream:
-        if name in _ACTION_DATES:
-            *earlier, this_year = year_keys(work.span.start, day)
-            yield from (lake.digest(name, k) for k in earlier)
-            yield _actions_until(lake, name, this_year, day)
-            continue
-        yield from (lake.digest(name, k) for k in _in_window(work, table, name, day))
+        yield from (
+            _of_actions(work, name, day)
+            if name in _ACTION_DATES
+            else (lake.digest(name, k) for k in _in_window(work, table, name, day))
+        )
     if table == "daily_metrics" and (told := decisions_digest(lake, day)):
         yield told
+    if table == "watchlist" and work.settings.selection.volume_at_time:
+        before = work.sessions_before(day, CURVE_WINDOW)
+        yield from (lake.digest("minute_bars", k) for k in before)
+        yield from _of_actions(work, "splits", day)
+
+
+def _of_actions(work: LakeContext, table: str, day: date) -> Iterator[str]:
+    *earlier, this_year = year_keys(work.span.start, day)
+    yield from (work.lake.digest(table, k) for k in earlier)
+    yield _actions_until(work.lake, table, this_year, day)
 
 
 def _in_window(work: LakeContext, table: str, upstream: str, day: date) -> list[str]:
@@ -103,6 +115,7 @@ def _of_coverage(work: LakeContext, key: str) -> Iterator[str]:
     places += [(name, key) for name in COVERED]
     places += [("trades", name) for name in names]
     places += [("session_summary", key)]
+    places += [("quotes", n) for n in names if is_tried(work.lake, "quotes", n)]
     for table, place in (*places, *covered_feeds(work, key)):
         stored = work.lake.digest(table, place)
         yield f"{table} {place} {stored} {failures.digest(table, place)}"
@@ -116,12 +129,15 @@ def _of_ticker_session(work: LakeContext, table: str, key: str) -> Iterator[str]
     for name in TABLES[table].upstream:
         if name == "halts":
             yield halts_digest(work.lake, ticker, day, work.settings.ticks)
-        else:
-            is_session = TABLES[name].partitioning is Partitioning.SESSION
-            yield work.lake.digest(name, day.isoformat() if is_session else key)
+        elif name in _ACTION_DATES:
+            yield from _of_actions(work, name, day)
+        elif TABLES[name].partitioning is Partitioning.SESSION:
+            yield from (work.lake.digest(name, k) for k in _in_window(work, table, name, day))
+        elif TABLES[name].partitioning is Partitioning.TICKER_SESSION:
+            yield work.lake.digest(name, key)
     if work.settings.bars.activity_scale and "daily_metrics" not in TABLES[table].upstream:
         yield work.lake.digest("daily_metrics", day.isoformat())
-    if table == "sample_weights":
+    if table in _ADMITTED:
         row = registry_rows(work.lake).get(key, {})
         yield str(row.get("eligible_from"))
 
@@ -132,11 +148,13 @@ def _of_period(work: LakeContext, key: str) -> Iterator[str]:
         yield from (lake.digest("ml_dataset", period.name) for period in periods)
         return
     period = next(p for p in periods if p.name == key)
+    tickers: set[str] = set()
     for name, row in sorted(registry_rows(lake).items()):
         if period.covers(row["date"]) and row["is_qualified"]:
             yield f"{name} {row['rules']} {row['eligible_from']}"
             yield from (lake.digest(table, name) for table in DATASET_PARTS)
-    yield from of_feeds(work, period)
+            tickers.add(row["ticker"])
+    yield from of_feeds(work, period, tickers)
 
 
 def registry_rows(lake: Lake) -> dict[str, dict]:

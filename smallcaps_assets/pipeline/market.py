@@ -27,7 +27,7 @@ from smallcaps_assets.domain.market.calendar import (
 from smallcaps_assets.lake import LakeIdentity
 from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.pipeline.shared import shared
-from smallcaps_assets.schemas import METRICS_WINDOW, TABLES
+from smallcaps_assets.schemas import METRICS_WINDOW, OPS, TABLES
 from smallcaps_assets.settings import KEY_VARIABLE, Settings, SettingsError, api_key
 
 _LATEST_PUBLICATION = timedelta(days=60)
@@ -69,6 +69,8 @@ class Market:
     """Whether every session has all files; recordings have gaps."""
     absent_tables: tuple[str, ...] = ()
     """Tables of which the market has no source."""
+    free_tables: tuple[str, ...] = ()
+    """Optional tables that the main job fetches all the same, since they cost nothing here."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -109,7 +111,14 @@ class Market:
     def left_out(self) -> set[str]:
         """Tables that the main job does not make: the optional ones, and those without a source."""
         optional = {name for name, table in TABLES.items() if table.is_optional}
-        return optional | {*self.absent_tables}
+        fetched = {*self.free_tables, *(("quotes",) if self.has_quotes else ())}
+        return (optional - fetched) | {*self.absent_tables}
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether quotes are fetched with the trades: by the settings, else in a simulated one."""
+        enabled = self.settings.quotes.enabled
+        return self.name == "simulated" if enabled is None else enabled
 
     def with_daily_bars(self, keys: Sequence[str]) -> list[str]:
         """Those of some session keys for which the market has daily bars."""
@@ -163,6 +172,8 @@ class Market:
 class Simulated(Market):
     """Made from a seed; also the placebo, in which nothing can be predicted."""
 
+    free_tables = ("news", "ticker_events", *OPS["statements"].tables)
+
     @property
     def identity(self) -> LakeIdentity:
         """Where a simulated market ends is no part of it."""
@@ -183,7 +194,7 @@ class Recorded(Market):
     """A folder of the vendor's flat files: prices alone, with gaps."""
 
     is_complete = False
-    absent_tables = tuple(name for name, t in TABLES.items() if t.group in BESIDE_PRICES)
+    absent_tables = (*(n for n, t in TABLES.items() if t.group in BESIDE_PRICES), "quotes")
 
     @property
     def folder(self) -> Path:

@@ -55,9 +55,9 @@ def month_keys(start: date, end: date) -> list[str]:
     return [f"{n // 12:04d}-{n % 12 + 1:02d}" for n in range(first, last + 1)]
 
 
-def year_keys(start: date, end: date) -> list[str]:
-    """Keys of the years that a date range touches."""
-    return [str(year) for year in range(start.year, end.year + 1)]
+def year_keys(start: date, end: date, before: int = 0) -> list[str]:
+    """Keys of the years that a date range touches, and of some years before it."""
+    return [str(year) for year in range(start.year - before, end.year + 1)]
 
 
 def date_of(key: str) -> str:

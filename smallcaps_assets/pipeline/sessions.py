@@ -9,13 +9,16 @@ from dataclasses import replace
 from datetime import date
 from functools import cached_property, lru_cache, partial
 
+import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.market import metrics
 from smallcaps_assets.domain.market.adjustment import adjustment_factors, listings
 from smallcaps_assets.domain.market.calendar import session_hours, sessions
 from smallcaps_assets.domain.market.universe import universe
+from smallcaps_assets.domain.market.volume_curve import volume_curve
 from smallcaps_assets.domain.selection import rules as selection
+from smallcaps_assets.domain.selection.volatile import session_volatility, volatile
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.pipeline.density import day_metadata
@@ -23,6 +26,7 @@ from smallcaps_assets.pipeline.fetch import fetch_minutes
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.usual_volume import UsualVolume
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import CLOSES_LOOKED_BACK, METRICS_WINDOW, TABLES, YEAR_WINDOW
 from smallcaps_assets.sources.polygon.minutes import MonthsOfMinutes
@@ -46,6 +50,7 @@ class Stages:
         read = work.lake.read
         self._summary = lru_cache(maxsize=2 * METRICS_WINDOW)(partial(read, "session_summary"))
         self._rich = lru_cache(maxsize=None)(self._find_rich)
+        self._measures = lru_cache(maxsize=None)(self._read_measures)
         self._actions = lru_cache(maxsize=8)(self._read_actions)
         self._details = lru_cache(maxsize=4)(partial(read, "ticker_details"))
         self._traded = lru_cache(maxsize=32)(self._read_traded)
@@ -213,14 +218,43 @@ class Stages:
             selection.runners(history, previous, self.work.settings.selection),
             session_hours(day),
             self.work.settings.selection,
+            listed=self._volatile(day, before[-1:]),
+            usual=partial(self._usual, day),
         )
         counts = frame["rule"].value_counts(sort=True).sort("rule").iter_rows()
         return BuildResult(frame, {f"days by {rule}": count for rule, count in counts})
 
     def build_runners(self, day: date) -> BuildResult:
         keys = [*self.work.sessions_before(day, YEAR_WINDOW - 1), day.isoformat()]
-        watchlists = self.work.lake.read_many("watchlist", keys)
-        return BuildResult(selection.runners(watchlists, day, self.work.settings.selection))
+        rich = [self._rich(k) for k in keys if self.work.lake.exists("daily_metrics", k)]
+        return BuildResult(selection.runners(pl.concat(rich), day, self.work.settings.selection))
+
+    def build_volatile(self, day: date) -> BuildResult:
+        return BuildResult(self._most_volatile(day))
+
+    def _most_volatile(self, day: date) -> pl.DataFrame:
+        """The volatile list as of a session, from the year up to it."""
+        keys = [*self.work.sessions_before(day, YEAR_WINDOW - 1), day.isoformat()]
+        there = [key for key in keys if self.work.lake.exists("daily_metrics", key)]
+        measures = pl.concat(map(self._measures, there)) if there else None
+        if measures is None:
+            return TABLES["volatile"].empty()
+        return volatile(measures, day, self.work.settings.selection)
+
+    def _volatile(self, day: date, before: list[str]) -> pl.DataFrame | None:
+        """The list of the session before, where some rule is limited to it."""
+        if not self.work.settings.selection.volatile_only or not before:
+            return None
+        return self._most_volatile(date.fromisoformat(before[0]))
+
+    def _usual(self, day: date, tickers: list[str]) -> dict[str, np.ndarray]:
+        """The usual volume of some tickers by each minute of a session, where it is known."""
+        past = UsualVolume(self.work, {ticker: [day] for ticker in tickers})
+        curves = {ticker: volume_curve(past.minutes(ticker, day)) for ticker in tickers}
+        return {ticker: curve for ticker, curve in curves.items() if curve is not None}
+
+    def _read_measures(self, key: str) -> pl.DataFrame:
+        return session_volatility(self.work.lake.read("daily_metrics", key))
 
     def _find_rich(self, key: str) -> pl.DataFrame:
         """Info-rich days of an earlier session, which its metrics alone decide."""
@@ -232,7 +266,7 @@ class Stages:
             empty,
             TABLES["runners"].empty(),
             session_hours(date.fromisoformat(key)),
-            self.work.settings.selection,
+            self.work.settings.selection.model_copy(update={"volatile_only": ()}),
         )
         return rows.filter(pl.col("rule") == "info_rich")
 

@@ -1,6 +1,6 @@
-"""The tick chain of a ticker-session: trades, four kinds of bars, features, labels, weights.
+"""The tick chain of a ticker-session: trades, quotes, bars, features, patterns, labels, weights.
 
-One op makes any subset of its tables. Trades are fetched and stored here, where all threads share
+One op makes any subset of its tables. Ticks are fetched and stored here, where all threads share
 the vendor's pace; what is made of them is made in worker processes where that pays, so that ticks
 are decoded once there and stay in memory. Tables that are not selected are read from the lake.
 """
@@ -21,29 +21,44 @@ from smallcaps_assets.domain.bars.build import (
 )
 from smallcaps_assets.domain.bars.diagnostics import bar_diagnostics, excluded_volume
 from smallcaps_assets.domain.bars.features import SessionContext, bar_features, session_context
+from smallcaps_assets.domain.bars.quote_features import (
+    Quotes,
+    no_quotes,
+    quote_arrays,
+    quote_features,
+)
+from smallcaps_assets.domain.columns import integers
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.market.volume_curve import volume_curve
 from smallcaps_assets.domain.minute_fallback import (
     bars_from_minutes,
     minute_path,
     minute_tape,
     triple_barrier_on_bars,
 )
+from smallcaps_assets.domain.patterns.costs import round_trip_costs
+from smallcaps_assets.domain.patterns.events import pattern_events
+from smallcaps_assets.domain.patterns.labels import pattern_labels
+from smallcaps_assets.domain.ticks.quotes import is_firm
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import Lake, split_ticker_session
 from smallcaps_assets.lake.paths import is_key
 from smallcaps_assets.pipeline.compilation import compile_once, say_what_compiles
-from smallcaps_assets.pipeline.fetch import fetch_trades
+from smallcaps_assets.pipeline.feeds import offered
+from smallcaps_assets.pipeline.fetch import fetch_ticks
 from smallcaps_assets.pipeline.halt_feed import halts_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.processes import WorkerLostError, Workers, workers
 from smallcaps_assets.pipeline.shared import kept
 from smallcaps_assets.pipeline.threads import in_threads
+from smallcaps_assets.pipeline.usual_volume import UsualVolume
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import bars_sparkline
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import MADE_OF_TICKS, TABLES
+from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import RunSettings, Settings
 
 _NUMBERS = count()
@@ -57,7 +72,7 @@ class RegistryError(ValueError):
 
 def tick_chain(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of some tables of many ticker-sessions."""
-    made_of_trades = [table for table in tables if TABLES[table].layer != "raw"]
+    made_of_trades = [table for table in tables if table in MADE_OF_TICKS]
     helpers = start_workers(work.settings.run, len(keys) if made_of_trades else 0)
     if made_of_trades and not helpers.count:
         compile_once()
@@ -87,6 +102,7 @@ class Chain:
         self.tables = tables
         self.keys = keys
         self.metrics = lru_cache(maxsize=64)(self._metrics)
+        self.usual_volume = UsualVolume(work)
 
     @cached_property
     def registry(self) -> dict[str, dict[str, Any]]:
@@ -94,15 +110,15 @@ class Chain:
         rows = self.work.lake.read("ticker_sessions").iter_rows(named=True)
         return {row["partition_key"]: row for row in rows}
 
-    def tickers_of(self, day: date) -> set[str]:
-        """The tickers of a day whose trades this run still has to fetch."""
-        return self._lacking_by_day.get(day, set())
+    def tickers_of(self, table: str, day: date) -> set[str]:
+        """The tickers of a day whose trades, or quotes, this run still has to fetch."""
+        return self._lacking_by_day(table).get(day, set())
 
-    @cached_property
-    def _lacking_by_day(self) -> dict[date, set[str]]:
+    @lru_cache(maxsize=2)  # noqa: B019 - a chain lives as long as its run
+    def _lacking_by_day(self, table: str) -> dict[date, set[str]]:
         found: dict[date, set[str]] = {}
-        for key in (key for key in self.keys if is_key(TABLES["trades"], key)):
-            if not (self.work.skip_complete and self.work.is_complete("trades", key)):
+        for key in (key for key in self.keys if is_key(TABLES[table], key)):
+            if not (self.work.skip_complete and self.work.is_complete(table, key)):
                 ticker, day = split_ticker_session(key)
                 found.setdefault(day, set()).add(ticker)
         return found
@@ -112,6 +128,8 @@ class Chain:
         day = cache(lambda: TickerDay(self, key))
         outcomes: list[Outcome] = []
         for table in tables:
+            if self.work.skip_complete and self.work.is_not_offered(table, key):
+                continue
             outcome = self.work.make(table, key, lambda t=table: day().build(t))
             outcomes.append(outcome)
             if self.is_last(outcome):
@@ -121,8 +139,11 @@ class Chain:
     def is_last(self, outcome: Outcome) -> bool:
         """Whether nothing is to be made after this: it has failed, or there is no need.
 
-        What is made of trades that were read again and are as empty as before stays as it is.
+        What is made of trades that were read again and are as empty as before stays as it is. An
+        optional table is not missed: what is made of it is made again once it is there.
         """
+        if TABLES[outcome.table].is_optional:
+            return False
         if outcome.error is not None:
             return True
         is_settled = outcome.is_unchanged and self.work.skip_complete
@@ -218,17 +239,20 @@ class TickerDay:
                 f"ticker-session {self.key} is not in the registry; materialize ticker_sessions"
                 " after its watchlist, or choose a key that it holds"
             )
-        if table == "trades":
-            built = self._trades(row)
+        if TABLES[table].layer == "raw":
+            built = self._ticks(table, row)
         else:
             built = BuildResult(*_BUILDERS.get(table, TickerDay._bars)(self, table, row))
         self._frames[table] = built.frame
         return built
 
     def frame(self, table: str) -> pl.DataFrame:
-        """A table of this ticker-session, from memory or from the lake."""
+        """A table of this ticker-session, from memory or from the lake; an optional one may be
+        empty."""
         if table not in self._frames:
-            self._frames[table] = self.chain.work.lake.read(table, self.key)
+            lake = self.chain.work.lake
+            is_there = not TABLES[table].is_optional or lake.exists(table, self.key)
+            self._frames[table] = lake.read(table, self.key) if is_there else TABLES[table].empty()
         return self._frames[table]
 
     @kept
@@ -255,9 +279,28 @@ class TickerDay:
         row = metrics.row(0, named=True) if metrics.height else None
         return session_context(self.ticker, self.date, row)
 
-    def _trades(self, row: dict[str, Any]) -> BuildResult:
-        companions = self.chain.tickers_of(self.date)
-        built = fetch_trades(self.chain.work.clients, self.ticker, self.date, companions)
+    @kept
+    def quotes(self) -> Quotes:
+        """The session's usable quotes; none where minutes stand in for the trades."""
+        frame = self.frame("quotes")
+        if frame.is_empty() or self.minutes is not None:
+            return no_quotes()
+        firm = frame.with_columns(is_firm=is_firm(frame["conditions"]))
+        return quote_arrays(firm, self.tape.hours, self.tape.session_end)
+
+    @kept
+    def of_quotes(self) -> dict[str, pl.DataFrame]:
+        """Features and quality of the quotes, from one pass over them and the prints."""
+        found = quote_features(self.tape, self.frame(LABELLED), self.quotes)
+        return dict(zip(("quote_features", "quote_quality"), found, strict=True))
+
+    def _ticks(self, table: str, row: dict[str, Any]) -> BuildResult:
+        work, companions = self.chain.work, self.chain.tickers_of(table, self.date)
+
+        def fetch(*_: Any) -> BuildResult:
+            return fetch_ticks(work.clients, table, self.ticker, self.date, companions)
+
+        built = offered(fetch, work, table, self.key)
         return replace(built, metadata={**built.metadata, "rules": row["rules"]})
 
     def _bars(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -289,8 +332,30 @@ class TickerDay:
         return None
 
     def _features(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
-        tape, bars = self.tape, self.frame("dollar_imbalance_bars")
-        return bar_features(tape.ticks, bars, self.context, tape.hours, tape.halts), {}
+        tape, bars = self.tape, self.frame(LABELLED)
+        curve = volume_curve(self.chain.usual_volume.minutes(self.ticker, self.date))
+        return bar_features(tape.ticks, bars, self.context, tape.hours, tape.halts, curve), {}
+
+    def _of_quotes(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        return self.of_quotes[table], {}
+
+    def _patterns(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        if self.minutes is not None:
+            return TABLES[table].empty(), {}
+        admitted = integers(pl.Series([row["eligible_from"]]).cast(INSTANT))[0]
+        settings = self.chain.work.settings.patterns
+        events = pattern_events(self.tape, self.context, settings, int(admitted))
+        return events, dict(events["pattern"].value_counts().sort("pattern").iter_rows())
+
+    def _pattern_labels(
+        self, table: str, row: dict[str, Any]
+    ) -> tuple[pl.DataFrame, dict[str, Any]]:
+        events, settings = self.frame("pattern_events"), self.chain.work.settings.labels
+        if events.is_empty():
+            return TABLES[table].empty(), {}
+        costs = round_trip_costs(self.tape, integers(events["t0"]), self.quotes)
+        labels = pattern_labels(self.tape, events, settings, costs)
+        return labels, {"profitable": int((labels["meta_label"] == 1).sum())}
 
     def _labels(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         bars = self.frame("dollar_imbalance_bars")
@@ -314,6 +379,10 @@ class TickerDay:
 _Builder = Callable[[TickerDay, str, dict[str, Any]], tuple[pl.DataFrame, dict[str, Any]]]
 _BUILDERS: dict[str, _Builder] = {
     "bar_features": TickerDay._features,
+    "quote_features": TickerDay._of_quotes,
+    "quote_quality": TickerDay._of_quotes,
+    "pattern_events": TickerDay._patterns,
+    "pattern_labels": TickerDay._pattern_labels,
     "triple_barrier_labels": TickerDay._labels,
     "sample_weights": TickerDay._weights,
 }

@@ -46,12 +46,14 @@ FETCHED_TABLES = (
     "daily_bars",
     "minute_bars",
     "trades",
+    "quotes",
 )
-OFFERED_TABLES = tuple(
-    name for name, table in TABLES.items() if table.group in BESIDE_PRICES and table.pool == VENDOR
+OFFERED_TABLES = (
+    *(n for n, t in TABLES.items() if t.group in BESIDE_PRICES and t.pool == VENDOR),
+    "quotes",
 )
-"""Feeds under the vendor's key, which a vendor or a plan may do without."""
-FLAT_FILE_TABLES = ("minute_bars", "trades")
+"""What comes under the vendor's key, and a vendor or a plan may do without."""
+FLAT_FILE_TABLES = ("minute_bars", "trades", "quotes")
 PACE = ("requests so far", "refused so far (429)", "requests per second")
 CHANGES = "changes since the last reading"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -27,10 +29,19 @@ def day_facts(view: DayView) -> list[tuple[str, str]]:
         ("trades", human.count(len(view.ticks)) if view.has_trades else "not stored"),
         ("dollar imbalance bars", human.count(len(view.bars))),
         ("labels +1 / 0 / -1", " / ".join(str(int((label == v).sum())) for v in OUTCOMES)),
+        ("patterns", _patterns(view)),
         ("halts", halts),
         ("rules", view.rules.replace(",", ", ") or human.MISSING),
         ("eligible from", eligible if view.eligible_from is None else f"{eligible} New York"),
     ]
+
+
+def _patterns(view: DayView) -> str:
+    """Each pattern with how often it was seen, in the order of its first event."""
+    if view.patterns.is_empty():
+        return "none"
+    counts = Counter(view.patterns["pattern"])
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
 
 
 def price_facts(view: DayView) -> list[tuple[str, str]]:

@@ -49,6 +49,7 @@ MINUTE = 60_000_000_000
 ZOOM = 75 * MINUTE
 _HALT = AMBER
 _DAY = Size(10.6, 5.6)
+_TRIANGLES = {1: "^", -1: "v"}
 Clock = Callable[[int], float]
 
 
@@ -56,8 +57,8 @@ def day_plot(view: DayView) -> Plot:
     """Price path, bar closes, barriers of a few events, dollars per minute, every label."""
     alt = (
         f"{view.ticker} on {view.date}: price of the trades from premarket to the close, closes of "
-        f"{len(view.bars)} dollar imbalance bars, dollars traded per minute, and the outcome of "
-        f"{len(view.labels)} labelled events."
+        f"{len(view.bars)} dollar imbalance bars, {len(view.patterns)} pattern events, dollars "
+        f"traded per minute, and the outcome of {len(view.labels)} labelled events."
     )
     return draw_plot(_of_day(view), alt, _DAY, Size(4.3, 5.6))
 
@@ -102,6 +103,16 @@ def _of_day(view: DayView) -> Draw:
     return lambda figure, is_narrow: _draw_day(figure, view, is_narrow)
 
 
+def draw_path(figure: Figure, view: DayView, bounds: Interval) -> Axes:
+    """The price between two instants, in New York hours, with halts and the premarket shaded."""
+    axes, clock = panel(figure, 0.75, 0.4, 0.3, 0.4), new_york_hours(view)
+    axes.set_xlim(clock(bounds[0]), clock(bounds[1]))
+    clock_axis(axes, 0.25)
+    _shade(axes, view, clock)
+    _price(axes, view, clock, bounds)
+    return axes
+
+
 # The day -----------------------------------------------------------------------------------------
 def _draw_day(figure: Figure, view: DayView, is_narrow: bool) -> None:
     left, right = (0.74, 0.68) if is_narrow else (0.75, 0.7)
@@ -120,6 +131,7 @@ def _draw_day(figure: Figure, view: DayView, is_narrow: bool) -> None:
     _bar_closes(price, view, clock, 2.6)
     for event in pick_events(view.labels, 6):
         _barriers(price, event, clock, is_detailed=False)
+    _patterns(price, view, clock)
     _change_axis(price, view)
     _eligible(price, view, clock)
     _dollars(volume, view, clock)
@@ -165,6 +177,16 @@ def _bar_closes(axes: Axes, view: DayView, clock: Clock, dot: float) -> None:
         side = bars.filter(pl.col("theta").sign() == sign)
         times = [clock(t) for t in side["close_timestamp"].cast(pl.Int64)]
         axes.plot(times, side["close"].to_list(), "o", ms=dot, color=colour, mew=0, zorder=3)
+
+
+def _patterns(axes: Axes, view: DayView, clock: Clock) -> None:
+    """A triangle for each pattern event, pointing to its side."""
+    if view.patterns.is_empty():
+        return
+    for side, marker in _TRIANGLES.items():
+        rows = view.patterns.filter(pl.col("side") == side)
+        times = [clock(t) for t in rows["t0"].cast(pl.Int64)]
+        axes.plot(times, rows["price"].to_list(), marker, ms=6, mfc="none", mec=INK, zorder=5)
 
 
 def _change_axis(axes: Axes, view: DayView) -> None:
@@ -300,6 +322,10 @@ def _legend(figure: Figure, view: DayView, is_narrow: bool, has_halts: bool = Tr
         style = {"linestyle": "none", "marker": outcome.marker, "markersize": 6}
         handles.append(Line2D([], [], color=outcome.colour, label=outcome.name, **style))
     if has_halts:
+        if not view.patterns.is_empty():
+            handles.append(
+                Line2D([], [], ls="none", marker="^", mfc="none", mec=INK, label="pattern")
+            )
         handles.append(Patch(facecolor=SHADE, label="premarket"))
         if view.halt_intervals:
             handles.append(Patch(facecolor=_HALT, alpha=0.28, label="halt"))

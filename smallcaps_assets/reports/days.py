@@ -29,6 +29,7 @@ class DayView:
     (null: not resumed in the session). `metrics` is the daily_metrics row, of which
     previous_close, pct_change, rvol30 and dollar_volume are shown. `eligible_from` is UTC: an
     aware datetime or nanoseconds. Without `has_trades` each tick stands for a minute.
+    `patterns` are pattern_events, without columns where none are given.
     """
 
     ticker: str
@@ -44,6 +45,7 @@ class DayView:
     identity: str = ""
     name: str = ""
     has_trades: bool = True
+    patterns: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def halt_intervals(self) -> list[Interval]:

@@ -18,6 +18,7 @@ from smallcaps_assets.reports.canvas import OUTCOMES, Plot
 from smallcaps_assets.reports.day_card import day_facts
 from smallcaps_assets.reports.days import DayView, choose_days
 from smallcaps_assets.reports.pages import template
+from smallcaps_assets.reports.pattern_page import rate_grid
 from smallcaps_assets.reports.terminal import SummaryRow, total_of
 
 
@@ -27,8 +28,8 @@ class RunReport:
 
     `summary` holds (table, partitions, rows, bytes, seconds, failed). `watchlist`, `metrics`
     (daily_metrics) and `dataset` (ml_dataset) are frames of the lake, None where there are none;
-    `meta` is the dataset's meta.json. `losses` are lines on what was
-    selected and is not in the dataset. `dataset_path` is what the reading example reads.
+    `meta` is the dataset's meta.json, `patterns` the `hit_rates` by pattern. `losses` are lines on
+    what was selected and is not in the dataset. `dataset_path` is what the reading example reads.
     """
 
     title: str
@@ -40,6 +41,7 @@ class RunReport:
     metrics: pl.DataFrame | None = None
     dataset: pl.DataFrame | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    patterns: pl.DataFrame | None = None
     pump: DayView | None = None
     fader: DayView | None = None
     failures: Sequence[str] = ()
@@ -51,7 +53,7 @@ class RunReport:
 def render(report: RunReport) -> str:
     """The HTML of the page. The same report gives the same bytes."""
     watchlist = _rows(report.watchlist)
-    dataset = _rows(report.dataset)
+    dataset, rates = _rows(report.dataset), _rows(report.patterns)
     summary = [SummaryRow._make(row) for row in report.summary]
     return template("run_report.html").render(
         report=report,
@@ -62,6 +64,7 @@ def render(report: RunReport) -> str:
         selection_plots=_selection_plots(watchlist, report.metrics),
         days=_days(report),
         dataset_plots=_dataset_plots(dataset),
+        patterns=None if rates is None else rate_grid(rates, "pattern"),
         bias=None if dataset is None else _bias(dataset),
         meta=_flat(report.meta),
         settings=_flat(report.settings),

@@ -6,12 +6,14 @@ Columns only; which table stands where, and what it is made from, is in `tables.
 from __future__ import annotations
 
 from copy import copy
+from typing import Any
 
 import dataframely as dy
 import polars as pl
 
 from smallcaps_assets.schemas.feed_columns import AsOfFeatures
 from smallcaps_assets.schemas.table import (
+    FAMILY,
     day,
     flag,
     instant,
@@ -26,6 +28,22 @@ from smallcaps_assets.schemas.table import (
 RULES = ("info_rich", "intraday_trigger", "premarket_gap", "follow_up")
 SEGMENTS = ("premarket", "regular", "postmarket")
 BAR_REASONS = ("threshold", "session", "halt")
+PATTERNS = (
+    *("opening_range_breakout", "gap_and_go", "vwap_reclaim", "vwap_reject", "first_pullback"),
+    *("halt_resumption", "high_of_day_breakout", "parabolic_exhaustion"),
+)
+PRICE, VOLATILITY, VOLUME, FLOW, CONTEXT = "price", "volatility", "volume", "flow", "context"
+"""Families of the features of trades; of quotes it is QUOTES, of feeds see `feed_columns.py`."""
+QUOTES = "quotes"
+_NO_PREVIOUS = "no previous close is known"
+_NO_QUOTE = "no clean quote at the close, see null_reason"
+_NO_TIME = "no clean quote in the window"
+_NO_PRINT = "no print met a clean quote"
+_NOT_MATURE = "no such print"
+
+
+def _quoted(meaning: str, unit: str, null: str, **options: Any) -> dy.Float64:
+    return number(meaning, unit, family=QUOTES, null=null, **options)
 
 
 # Reference ---------------------------------------------------------------------------------------
@@ -299,6 +317,18 @@ class Runners(dy.Schema):
     last_info_rich = day("the latest of them")
 
 
+class Volatile(dy.Schema):
+    date = day("session", primary_key=True)
+    rank = integer("1 is the most volatile", "", primary_key=True, min=1)
+    ticker = text("symbol")
+    identity = text("listing identity")
+    sessions = integer("sessions of the trailing 252 in the means", "sessions", min=1)
+    mean_gap = number("mean |gap|", "fraction", min=0)
+    mean_relative_volume = number("mean rvol30", "ratio", min=0)
+    mean_range = number("mean (high - low) / close", "fraction", min=0)
+    mean_rank = number("mean of the ranks by the three; 1 is the highest", "", min=1)
+
+
 class TickerSessions(dy.Schema):
     ticker = text("symbol", primary_key=True)
     date = day("session", primary_key=True)
@@ -326,6 +356,25 @@ class Trades(dy.Schema):
     correction = dy.Int16(description="correction code, 0 regular", primary_key=True)
     tape = dy.Int8(description="1 NYSE, 2 regional, 3 Nasdaq listed")
     trf_timestamp = instant("when the facility received it", nullable=True)
+
+
+class Quotes(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    sip_timestamp = instant("when the SIP published it", primary_key=True)
+    sequence_number = integer("order within the ticker's day", primary_key=True)
+    bid_exchange = dy.Int16(description="vendor's exchange id, 0: no bid", primary_key=True)
+    ask_exchange = dy.Int16(description="vendor's exchange id, 0: no ask", primary_key=True)
+    bid_price = price("best bid; null: none", nullable=True)
+    bid_size = shares("offered at the bid; 0: none")
+    ask_price = price("best ask; null: none", nullable=True)
+    ask_size = shares("offered at the ask; 0: none")
+    size_unit = dy.Int16(description="shares in one unit of the vendor's sizes: 100 or 1", min=1)
+    conditions = dy.List(dy.Int16(), description="vendor's condition ids; empty if none")
+    indicators = dy.List(dy.Int16(), description="vendor's indicator ids; empty if none")
+    participant_timestamp = instant("when the participant reported it", nullable=True)
+    tape = dy.Int8(description="1 NYSE, 2 regional, 3 Nasdaq listed")
+    trf_timestamp = instant("when a facility received it", nullable=True)
 
 
 class Bars(dy.Schema):
@@ -368,44 +417,318 @@ class BarFeatures(dy.Schema):
     date = day("session", primary_key=True)
     bar_id = dy.Int32(description="dollar imbalance bar", primary_key=True, min=0)
     known_at = instant("close of the bar; every feature uses the tape up to here")
-    bar_return = number("ln(close / previous bar's close)", nullable=True)
-    return_5 = number("ln(close / close 5 bars before)", nullable=True)
-    return_1m = number("ln(close / last price at least 1 minute before)", nullable=True)
-    return_5m = number("ln(close / last price at least 5 minutes before)", nullable=True)
-    volatility = number("EWMA standard deviation of bar returns, span 20", nullable=True, min=0)
-    imbalance_ratio = number("(buy - sell) / volume of the bar", "fraction", nullable=True)
-    imbalance_ratio_5 = number("the same over 5 bars", "fraction", nullable=True)
-    theta_ratio = number("theta / threshold", "ratio")
-    duration_seconds = number("seconds since the previous close", "seconds", min=0)
-    ticks_per_second = number("trades per second of the bar", "per second", nullable=True, min=0)
-    mean_trade_size = number("volume / ticks", "shares", min=0)
-    odd_lot_share = number("share of trades below 100 shares", "fraction", min=0, max=1)
-    off_exchange_share = number("share of volume off exchange", "fraction", min=0, max=1)
-    distance_to_vwap = number("close / running session vwap - 1", "fraction")
+    bar_return = number(
+        "ln(close / previous bar's close)", family=PRICE, null="first bar of the session"
+    )
+    return_5 = number("ln(close / close 5 bars before)", family=PRICE, null="fewer bars")
+    return_1m = number(
+        "ln(close / last price at least 1 minute before)", family=PRICE, null="none so early"
+    )
+    return_5m = number(
+        "ln(close / last price at least 5 minutes before)", family=PRICE, null="none so early"
+    )
+    volatility = number(
+        "EWMA standard deviation of bar returns, span 20",
+        family=VOLATILITY,
+        null="fewer than 2 returns",
+        min=0,
+    )
+    imbalance_ratio = number(
+        "(buy - sell) / volume of the bar", "fraction", family=FLOW, null="no volume"
+    )
+    imbalance_ratio_5 = number(
+        "the same over 5 bars", "fraction", family=FLOW, null="fewer bars, or no volume"
+    )
+    theta_ratio = number("theta / threshold", "ratio", family=FLOW)
+    duration_seconds = number("seconds since the previous close", "seconds", family=VOLUME, min=0)
+    ticks_per_second = number(
+        "trades per second of the bar", "per second", family=VOLUME, null="no duration", min=0
+    )
+    mean_trade_size = number("volume / ticks", "shares", family=VOLUME, min=0)
+    odd_lot_share = number(
+        "share of trades below 100 shares", "fraction", family=FLOW, min=0, max=1
+    )
+    off_exchange_share = number(
+        "share of volume off exchange", "fraction", family=FLOW, min=0, max=1
+    )
+    distance_to_vwap = number("close / running session vwap - 1", "fraction", family=PRICE)
     distance_to_premarket_high = number(
-        "close / premarket high so far - 1; null without premarket", "fraction", nullable=True
+        "close / premarket high so far - 1", "fraction", family=PRICE, null="no premarket price"
     )
-    spread_roll = number("Roll's effective spread over 20 bars / close", "fraction", nullable=True)
+    spread_roll = number(
+        "Roll's effective spread over 20 bars / close",
+        "fraction",
+        family=VOLATILITY,
+        null="fewer bars",
+    )
     spread_high_low = number(
-        "Corwin-Schultz spread of the last two bars", "fraction", nullable=True
+        "Corwin-Schultz spread of the last two bars",
+        "fraction",
+        family=VOLATILITY,
+        null="first bar of the session",
     )
-    running_return = number("close / previous session's close - 1", "fraction", nullable=True)
-    return_from_open = number("close / first regular price - 1", "fraction", nullable=True)
-    gap = number("regular open / previous close - 1, once open", "fraction", nullable=True)
-    range_expansion = number("bar range / mean range of the 20 bars before", "ratio", nullable=True)
+    running_return = number(
+        "close / previous session's close - 1", "fraction", family=PRICE, null=_NO_PREVIOUS
+    )
+    return_from_open = number(
+        "close / first regular price - 1", "fraction", family=PRICE, null="before the first one"
+    )
+    gap = number(
+        "regular open / previous close - 1",
+        "fraction",
+        family=PRICE,
+        null="not yet open, or no previous close",
+    )
+    range_expansion = number(
+        "bar range / mean range of the 20 bars before",
+        "ratio",
+        family=VOLATILITY,
+        null="fewer bars, or all without range",
+    )
     day_range_position = number(
-        "(close - day low) / (day high - day low)", "fraction", nullable=True
+        "(close - day low) / (day high - day low)", "fraction", family=PRICE, null="no range yet"
     )
-    is_high_of_day_break = flag("the bar made a new high of the day")
+    is_high_of_day_break = flag("the bar made a new high of the day", family=PRICE)
     relative_volume = number(
-        "volume so far / mean daily volume of 30 sessions", nullable=True, min=0
+        "volume so far / mean daily volume of 30 sessions",
+        "ratio",
+        family=VOLUME,
+        null="mean unknown",
+        min=0,
     )
-    dollars_so_far = number("dollars traded in the session so far", "USD", min=0)
-    minutes_from_open = number("minutes since 09:30; negative before", "minutes")
-    is_premarket = flag("the bar closed before 09:30")
-    is_ssr = flag("short-sale restriction: down 10 % today so far, or on the day before")
-    halts_so_far = integer("halts known by now", "halts", min=0)
+    relative_volume_at_time = number(
+        "volume so far / mean volume by the end of this minute, of the newest 20 to 60 sessions"
+        " before in which the symbol traded",
+        "ratio",
+        family=VOLUME,
+        null="fewer than 20 such sessions, or none had traded by this minute",
+        min=0,
+    )
+    dollars_so_far = number("dollars traded in the session so far", "USD", family=VOLUME, min=0)
+    volume_concentration = number(
+        "Gini coefficient of the session's volume so far over its traded cents",
+        "fraction",
+        family=VOLUME,
+        null="no volume",
+        min=0,
+        max=1,
+    )
+    volume_burst = number(
+        "volume of the last minute / mean of the 20 minutes before",
+        "ratio",
+        family=VOLUME,
+        null="first 21 minutes of the session, or no volume in those before",
+        min=0,
+    )
+    is_volume_burst = flag("volume_burst is above 3", family=VOLUME, null="volume_burst is null")
+    large_print_share = number(
+        "share of the bar's volume in prints above mean + 3 standard deviations of the 50 or more"
+        " price-forming ones before them",
+        "fraction",
+        family=FLOW,
+        min=0,
+    )
+    is_exhaustion = flag(
+        "a large print at the high of the day was followed within 60 s by a price below its own,"
+        " which printed in this bar",
+        family=FLOW,
+    )
+    parabolic_slope = number(
+        "least-squares slope of ln(price) over the last 15 minute closes",
+        "per minute",
+        family=PRICE,
+        null="fewer closes",
+    )
+    parabolic_slope_t = number(
+        "t statistic of parabolic_slope", family=PRICE, null="fewer closes, or all on a line"
+    )
+    minutes_from_open = number("minutes since 09:30; negative before", "minutes", family=CONTEXT)
+    is_premarket = flag("the bar closed before 09:30", family=CONTEXT)
+    is_ssr = flag(
+        "short-sale restriction: down 10 % today so far, or on the day before", family=CONTEXT
+    )
+    halts_so_far = integer("halts known by now", "halts", family=CONTEXT, min=0)
     halt_source = text("source of the newest of them; null: none", nullable=True)
+
+
+class QuoteFeatures(dy.Schema):
+    """Of a bar's window [close of the bar before, its own close), as known at its close."""
+
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar", primary_key=True, min=0)
+    known_at = instant("close of the bar; quotes before that instant, prints up to it")
+    spread_last = _quoted("(ask - bid) / mid of the quote in force", "fraction", _NO_QUOTE, min=0)
+    spread_time_weighted = _quoted(
+        "the same, mean over the time of clean quotes", "fraction", _NO_TIME, min=0
+    )
+    spread_time_weighted_usd = _quoted("ask - bid, the same mean", "USD", _NO_TIME, min=0)
+    spread_expansion = _quoted(
+        "spread_time_weighted / its mean over the 20 bars before",
+        "ratio",
+        "fewer bars, or one of them without a clean quote",
+        min=0,
+    )
+    depth_last = _quoted("bid size + ask size", "shares", _NO_QUOTE, min=0)
+    depth_time_weighted = _quoted("the same, time-weighted", "shares", _NO_TIME, min=0)
+    quote_imbalance_last = _quoted(
+        "(bid size - ask size) / depth", "fraction", _NO_QUOTE, min=-1, max=1
+    )
+    quote_imbalance_time_weighted = _quoted("the same, time-weighted", "fraction", _NO_TIME)
+    microprice = no_feature(
+        "a price level, known at t0",
+        number(
+            "(bid x ask size + ask x bid size) / depth",
+            "USD per share",
+            null=_NO_QUOTE,
+            min_exclusive=0,
+        ),
+    )
+    microprice_distance = _quoted("microprice / mid - 1", "fraction", _NO_QUOTE)
+    order_flow_imbalance = _quoted(
+        "sum over consecutive clean quotes of what was added at the bid and taken from the ask",
+        "shares",
+        "no two clean quotes in the window",
+    )
+    lee_ready_delta = _quoted(
+        "bought - sold: above the mid a buy, below a sale, at it the tick rule",
+        "shares",
+        _NO_PRINT,
+    )
+    lee_ready_delta_ratio = _quoted("lee_ready_delta / quoted_volume", "fraction", _NO_PRINT)
+    touch_delta = _quoted(
+        "the same of prints at or beyond a side of the quote", "shares", _NO_PRINT
+    )
+    quoted_volume = _quoted(
+        "volume of prints that met a clean quote; 0: there was one, and nothing met it",
+        "shares",
+        "no clean quote in the window, see null_reason",
+        min=0,
+    )
+    effective_spread = _quoted(
+        "2 x sign x (price - mid) / mid, share-weighted over prints", "fraction", _NO_PRINT
+    )
+    realised_spread_5s = _quoted(
+        "2 x sign x (price - mid 5 s later) / mid, of prints whose 5 s ended in the window",
+        "fraction",
+        _NOT_MATURE,
+    )
+    price_impact_5s = _quoted(
+        "2 x sign x (mid 5 s later - mid) / mid, of the same prints", "fraction", _NOT_MATURE
+    )
+    realised_spread_5m = _quoted("the same after 5 minutes", "fraction", _NOT_MATURE)
+    price_impact_5m = _quoted("the same after 5 minutes", "fraction", _NOT_MATURE)
+    null_reason = text(
+        "why the columns of the quote in force are null; null: they are not",
+        nullable=True,
+        check=lambda c: c.is_in(["no_quote_yet", "no_clean_quote_at_close"]),
+    )
+
+
+class QuoteQuality(dy.Schema):
+    """How far a session's quotes can be trusted; shares are of regular hours."""
+
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    quotes = integer("quotes in the session", "quotes", min=0)
+    missing_share = number("time without any side", "fraction", min=0)
+    one_sided_share = number("time with one side only", "fraction", min=0)
+    locked_share = number("time with bid = ask", "fraction", min=0)
+    crossed_share = number("time with bid > ask", "fraction", min=0)
+    inside_share = number(
+        "price-forming prints within the quote in force",
+        "fraction",
+        null="none met a clean quote",
+        min=0,
+        max=1,
+    )
+    longest_silence_seconds = number("longest time without a quote", "seconds", min=0)
+
+
+_number = number  # a column of the next schema has that name
+
+
+class PatternEvents(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    event_id = dy.Int32(description="number of the event in t0's order", primary_key=True, min=0)
+    pattern = text("what happened", check=lambda c: c.is_in(list(PATTERNS)))
+    range_minutes = dy.Int32(
+        description="length of the opening range; null: another pattern", nullable=True
+    )
+    side = dy.Int8(description="1 up, -1 down", check=lambda c: c.is_in([-1, 1]))
+    number = dy.Int32(description="number among the session's of its pattern and side", min=1)
+    t0 = instant("when it was known")
+    trigger_tick = integer("index of the tick that made it known", "", min=0)
+    level = price("price that was crossed")
+    price = price("price of the trigger, at a minute's end its close")
+    gap = _number("open / previous close - 1", "fraction", null="not yet open, or none known")
+    relative_volume = _number(
+        "volume so far / mean daily volume of 30 sessions", "ratio", null="mean unknown", min=0
+    )
+    minutes_from_open = _number("minutes since 09:30; negative before", "minutes")
+    halts_so_far = integer("halts known by t0", "halts", min=0)
+    is_ssr = flag("short-sale restriction by t0")
+    eligible_from = instant(
+        "earliest moment at which some rule had admitted the day; null: none did", nullable=True
+    )
+    is_selection_known = flag("t0 >= eligible_from: some rule had admitted the day")
+
+
+class PatternLabels(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    event_id = dy.Int32(description="event of pattern_events", primary_key=True, min=0)
+    pattern = text("what happened", check=lambda c: c.is_in(list(PATTERNS)))
+    side = dy.Int8(description="1 up, -1 down", check=lambda c: c.is_in([-1, 1]))
+    t0 = instant("decision: when the event was known")
+    t1 = instant("when the label became known")
+    vertical_barrier = instant("t0 + 15 minutes, at most the scheduled close")
+    price_at_t0 = price("price of the event")
+    base_price = price(
+        "what barriers and returns are relative to: price_at_t0, or with labels.from = entry the"
+        " entry_price; null: no entry",
+        nullable=True,
+    )
+    label = dy.Int8(description="+1 profit, -1 stop, 0 neither; mirrored for side -1")
+    label_return = number(
+        "price of the deciding print / base_price - 1, whatever the side",
+        "fraction",
+        null="no print decided",
+    )
+    raw_label = dy.Int8(description="+1, 0, -1 by the barriers of a long, whatever the side")
+    raw_t1 = instant("when raw_label became known")
+    raw_return = number("return of its deciding print", "fraction", null="no print decided")
+    meta_label = dy.Int8(
+        description="1 if side x label_return is above 0; null: no return", nullable=True
+    )
+    round_trip_cost = number(
+        "spread at t0: the quoted one, without a clean quote the median change of price-forming"
+        " prints that reverse",
+        "fraction",
+        null="neither is known",
+        min=0,
+    )
+    meta_label_after_cost = dy.Int8(
+        description="1 if side x label_return is above round_trip_cost; null: one is unknown",
+        nullable=True,
+    )
+    touch_tick = integer("index of the touching tick; null on timeout", "", nullable=True, min=0)
+    path_ticks = integer("price-forming ticks looked at", "trades", min=0)
+    has_path = flag("some price-forming tick followed in time")
+    is_touch_confirmed = flag(
+        "a second print at or beyond within 10 s; null on timeout", nullable=True
+    )
+    is_session_cut = flag("the vertical barrier is the scheduled close")
+    is_halt_cut = flag("a halt covered the vertical barrier; t1 is the re-opening print")
+    entry_timestamp = instant("first eligible print at least 1 s after t0", nullable=True)
+    entry_price = price("its price", nullable=True)
+    return_from_entry = number(
+        "price of the deciding print / entry_price - 1, known at t1; null: no print by t1 came"
+        " after the entry",
+        "fraction",
+        nullable=True,
+    )
 
 
 class TripleBarrierLabels(dy.Schema):
@@ -520,6 +843,10 @@ class MlDataset(dy.Schema):
         "a note on halts_so_far, known at t0",
         text("source of the newest halt known by t0; null: none", nullable=True),
     )
+    quote_null_reason = no_feature(
+        "a note on the features of quotes, known at t0",
+        text("null_reason of quote_features; null: there was a clean quote", nullable=True),
+    )
     selection_rule = no_feature(_ADMITTED, text("the rule known first"))
     rules = no_feature("known at the close of the session", text("all rules that selected the day"))
     eligible_from = no_feature(
@@ -547,13 +874,6 @@ class MlDataset(dy.Schema):
     )
 
 
-FEATURE_COLUMNS = tuple(
-    name
-    for name in BarFeatures.columns()
-    if name not in ("ticker", "date", "bar_id", "known_at", "halt_source")
-)
-
-
 class TickerHistory(dy.Schema):
     ticker = text("symbol asked for; the key of the partition", primary_key=True)
     date = day("session", primary_key=True)
@@ -574,11 +894,24 @@ class TickerHistory(dy.Schema):
     rules = text("selection rules of the session", nullable=True)
 
 
+def _features_of(*schemas: type[dy.Schema]) -> dict[str, dy.Column]:
+    """The columns of some schemas that have a family."""
+    return {
+        name: copy(column)
+        for schema in schemas
+        for name, column in schema.columns().items()
+        if FAMILY in (column.metadata or {})
+    }
+
+
+FEATURE_SCHEMAS = (BarFeatures, QuoteFeatures, AsOfFeatures)
+FEATURE_COLUMNS = tuple(_features_of(BarFeatures))
+QUOTE_COLUMNS = tuple(_features_of(QuoteFeatures))
+
+
 def with_features(schema: type[dy.Schema]) -> type[dy.Schema]:
-    """A schema with the feature columns of bar_features, and those as of t0, at its end."""
-    features = {name: copy(BarFeatures.columns()[name]) for name in FEATURE_COLUMNS}
-    features |= {name: copy(column) for name, column in AsOfFeatures.columns().items()}
-    return type(schema.__name__, (schema,), features)
+    """A schema with the features of the bars, of their quotes, and those as of t0, at its end."""
+    return type(schema.__name__, (schema,), _features_of(*FEATURE_SCHEMAS))
 
 
 MlDatasetWithFeatures = with_features(MlDataset)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from smallcaps_assets.schemas.features import CATALOGUE, FAMILIES
 from smallcaps_assets.schemas.table import Partitioning, Table
 from smallcaps_assets.schemas.tables import TABLES
 
@@ -41,7 +42,8 @@ _FOLDERS = {
 
 def data_dictionary() -> str:
     """The whole page."""
-    return "\n".join([_INTRODUCTION, *_contents(), "", *map(_section, TABLES.values())])
+    sections = map(_section, TABLES.values())
+    return "\n".join([_INTRODUCTION, *_contents(), "", *sections, *_catalogue()])
 
 
 def _contents() -> Iterator[str]:
@@ -50,6 +52,20 @@ def _contents() -> Iterator[str]:
     for table in TABLES.values():
         cut = table.partitioning.replace("_", "-")
         yield f"| [{table.name}](#{table.name}) | {table.layer} | {cut} | {table.meaning} |"
+
+
+def _catalogue() -> Iterator[str]:
+    """Every feature by family."""
+    yield "## Features\n"
+    given = "What `features` of `smallcaps_assets.lake` gives"
+    yield f"{given}; no other column of the dataset may be given to a model.\n"
+    yield "| family | feature | formula | unit | known | null |"
+    yield "|---|---|---|---|---|---|"
+    for family in FAMILIES:
+        for feature in (f for f in CATALOGUE.values() if f.family == family):
+            formula = feature.formula.replace("|", "\\|")
+            told = (formula, feature.unit, feature.known, feature.null or "never")
+            yield f"| {family} | `{feature.name}` | {' | '.join(told)} |"
 
 
 def _section(table: Table) -> str:

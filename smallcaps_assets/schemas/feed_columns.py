@@ -23,6 +23,13 @@ from smallcaps_assets.schemas.table import (
 OFFERINGS = ("registration", "shelf", "takedown", "at_the_market")
 INTEREST_SOURCES = ("polygon", "finra")
 CLOCKS = ("utc", "new_york", "unknown")
+SHORT_DATA, EVENTS, FUNDAMENTALS = "short_data", "events", "fundamentals"
+NEWS, COMPANY, PREVIOUS_DAY = "news", "company", "previous_day"
+"""Families of features."""
+_NONE_KNOWN = "none known"
+_NO_STATEMENT = "the statements known by then do not tell"
+_NOT_READ = "the news of these days was not read"
+_NO_SESSION = "no session in the ten days before, or not known of it"
 
 
 # Short data --------------------------------------------------------------------------------------
@@ -164,7 +171,9 @@ class FreeFloat(dy.Schema):
     effective_date = day("date of the figure", primary_key=True)
     free_float = shares("shares that trade freely")
     free_float_percent = number("of the shares outstanding", "percent", nullable=True, min=0)
-    known_at = instant("end of the day after the effective date, New York")
+    known_at = instant(
+        "end of the day after the effective date, or of the day of its first reading if later"
+    )
 
 
 class Filed(dy.Schema):
@@ -240,29 +249,144 @@ CashFlowStatements = _statement("cash_flow_statements")
 
 # Features of a decision --------------------------------------------------------------------------
 class AsOfFeatures(dy.Schema):
-    """What was known of a company at t0, beside its tape; null: nothing was known."""
+    """What was known of a company at t0, beside its tape."""
 
     short_volume_ratio = number(
-        "off-exchange short / total volume of the newest session known", "fraction", nullable=True
+        "off-exchange short / total volume of the newest session known",
+        "fraction",
+        family=SHORT_DATA,
+        null="none known",
     )
     short_volume_ratio_z20 = number(
-        "its distance from the mean of the 20 sessions before, in their deviations", nullable=True
+        "its distance from the mean of the 20 sessions before, in their deviations",
+        family=SHORT_DATA,
+        null="fewer sessions, or all alike",
     )
-    days_to_cover = number("newest short interest / its mean volume", "days", nullable=True, min=0)
+    days_to_cover = number(
+        "newest short interest / its mean volume",
+        "days",
+        family=SHORT_DATA,
+        null="none known",
+        min=0,
+    )
     fails_share_of_float = number(
         "newest balance of fails / float known by then, else / shares outstanding",
         "fraction",
-        nullable=True,
+        family=SHORT_DATA,
+        null="neither is known",
         min=0,
     )
-    days_since_offering = number("since an S-1, S-3 or 424B", "days", nullable=True, min=0)
-    days_since_reverse_split = number("since its first session", "days", nullable=True, min=0)
-    days_since_halt = number("since a halt of the feed", "days", nullable=True, min=0)
-    days_since_8k = number("since an 8-K", "days", nullable=True, min=0)
-    offerings_30d = integer("offerings known in the 30 days before", "filings", min=0)
-    halts_30d = integer("halts of the feed known in the 30 days before", "halts", min=0)
-    filings_8k_30d = integer("8-Ks known in the 30 days before", "filings", min=0)
-    is_reverse_split_30d = flag("a reverse split in the 30 days before")
+    short_interest_share_of_float = number(
+        "newest short interest / float known by then, else / shares outstanding",
+        "fraction",
+        family=SHORT_DATA,
+        null="neither is known, or no short interest",
+        min=0,
+    )
+    days_since_offering = number("since an S-1, S-3 or 424B", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_s3 = number("since an S-3 or S-3ASR", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_424b5 = number("since a 424B5", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_reverse_split = number("since its first session", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_halt = number("since a halt of the feed", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_8k = number("since an 8-K", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_symbol_change = number(
+        "since the first day of a new symbol", "days", EVENTS, _NONE_KNOWN, min=0
+    )
+    offerings_30d = integer("offerings known in the 30 days before", "filings", EVENTS, min=0)
+    halts_30d = integer("halts of the feed known in the 30 days before", "halts", EVENTS, min=0)
+    filings_8k_30d = integer("8-Ks known in the 30 days before", "filings", EVENTS, min=0)
+    is_reverse_split_30d = flag("a reverse split in the 30 days before", EVENTS)
+    splits_1y = integer("splits in the 365 days before, either way", "splits", EVENTS, min=0)
+    market_cap = number(
+        "of the universe: previous close x shares outstanding",
+        "USD",
+        family=FUNDAMENTALS,
+        null="shares unknown",
+        min=0,
+    )
+    free_float = shares(
+        "newest free float read by then, on the session's share basis",
+        family=FUNDAMENTALS,
+        null=_NONE_KNOWN,
+    )
+    cash_runway_quarters = number(
+        "cash / cash that operations use up in a quarter, of the newest period known",
+        "quarters",
+        family=FUNDAMENTALS,
+        null=f"{_NO_STATEMENT}, or operations bring in cash",
+    )
+    debt_to_equity = number(
+        "debt / equity of the newest period known",
+        "ratio",
+        family=FUNDAMENTALS,
+        null=f"{_NO_STATEMENT}, or equity is not above 0",
+    )
+    debt_to_equity_change = number(
+        "debt_to_equity - that of the quarter before",
+        "ratio",
+        family=FUNDAMENTALS,
+        null="one of them is not known",
+    )
+    revenue_growth_1q = number(
+        "revenue of the newest quarter known / of the quarter before - 1",
+        "fraction",
+        family=FUNDAMENTALS,
+        null=f"{_NO_STATEMENT}, or there was none before",
+    )
+    revenue_growth_1y = number(
+        "the same against the quarter a year before",
+        "fraction",
+        family=FUNDAMENTALS,
+        null=f"{_NO_STATEMENT}, or there was none before",
+    )
+    share_growth_1y = number(
+        "mean shares outstanding of the newest period known / of a year before - 1, on one share"
+        " basis",
+        "fraction",
+        family=FUNDAMENTALS,
+        null=_NO_STATEMENT,
+    )
+    news_1d = integer("articles in the day before", "articles", NEWS, _NOT_READ, min=0)
+    news_7d = integer("articles in the 7 days before", "articles", NEWS, _NOT_READ, min=0)
+    news_30d = integer("articles in the 30 days before", "articles", NEWS, _NOT_READ, min=0)
+    news_sentiment_7d = number(
+        "mean of the vendor's opinions of those of 7 days: 1 positive, 0, -1 negative",
+        "",
+        family=NEWS,
+        null="no opinion, or dataset.news_sentiment is off",
+        min=-1,
+        max=1,
+    )
+    is_news_offering_7d = flag("one of 7 days names an offering", NEWS, _NOT_READ)
+    is_news_fda_7d = flag("one of 7 days names the FDA", NEWS, _NOT_READ)
+    is_news_merger_7d = flag("one of 7 days names a merger or acquisition", NEWS, _NOT_READ)
+    is_news_bankruptcy_7d = flag("one of 7 days names a bankruptcy", NEWS, _NOT_READ)
+    is_news_halt_7d = flag("one of 7 days names a halt", NEWS, _NOT_READ)
+    sector = text("first two digits of the SIC code: its major group", COMPANY, _NONE_KNOWN)
+    exchange = text("MIC of the listing exchange", COMPANY, "not in the universe")
+    previous_day_return = number(
+        "change of the company's session before", "fraction", PREVIOUS_DAY, _NO_SESSION
+    )
+    previous_day_gap = number("its gap", "fraction", PREVIOUS_DAY, _NO_SESSION)
+    previous_day_range = number(
+        "its (high - low) / close", "fraction", PREVIOUS_DAY, _NO_SESSION, min=0
+    )
+    previous_day_relative_volume = number("its rvol30", "ratio", PREVIOUS_DAY, _NO_SESSION, min=0)
+    previous_day_dollar_volume = number("its dollars", "USD", PREVIOUS_DAY, _NO_SESSION, min=0)
+    runner_rank = integer(
+        "rank among the runners of the session before, 1 the most frequent",
+        "",
+        PREVIOUS_DAY,
+        "not among them",
+        min=1,
+    )
+    volatile_rank = integer(
+        "rank on the volatile list of the session before, 1 the most volatile",
+        "",
+        PREVIOUS_DAY,
+        "not on it",
+        min=1,
+    )
 
 
 ASOF_COLUMNS = tuple(AsOfFeatures.columns())

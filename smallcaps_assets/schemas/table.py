@@ -18,7 +18,9 @@ import dataframely as dy
 import polars as pl
 
 INSTANT = pl.Datetime("ns", "UTC")
-NO_FEATURE = "no_feature"
+NO_FEATURE, FAMILY, NULL_MEANS = "no_feature", "family", "null_means"
+CATEGORY = "category"
+"""Unit of a feature that is no number."""
 _UNIQUE = "primary_key"
 
 
@@ -39,14 +41,26 @@ class Partitioning(StrEnum):
     PERIOD = "period"
 
 
-def text(meaning: str, **options: Any) -> dy.String:
-    """A string column."""
-    return dy.String(description=meaning, **options)
+def _marked(options: dict[str, Any], **marks: str) -> dict[str, Any]:
+    """Options with metadata: a column that says what null means may be null."""
+    told = {name: value for name, value in marks.items() if value}
+    may_be = {"nullable": True} if NULL_MEANS in told else {}
+    return {**options, **may_be, "metadata": told}
 
 
-def number(meaning: str, unit: str = "", **options: Any) -> dy.Float64:
-    """A float64 column with its unit."""
-    return dy.Float64(description=meaning, metadata={"unit": unit}, **options)
+def text(meaning: str, family: str = "", null: str = "", **options: Any) -> dy.String:
+    """A string column; a feature's has a family and is a category, see `number`."""
+    unit = CATEGORY if family else ""
+    marks = _marked(options, unit=unit, family=family, null_means=null)
+    return dy.String(description=meaning, **marks)
+
+
+def number(
+    meaning: str, unit: str = "", family: str = "", null: str = "", **options: Any
+) -> dy.Float64:
+    """A float64 column with its unit; a feature's has a family, and says what `null` means."""
+    marks = _marked(options, unit=unit, family=family, null_means=null)
+    return dy.Float64(description=meaning, **marks)
 
 
 def price(meaning: str, **options: Any) -> dy.Float64:
@@ -59,14 +73,17 @@ def shares(meaning: str, **options: Any) -> dy.Float64:
     return number(meaning, "shares", min=0, **options)
 
 
-def integer(meaning: str, unit: str = "", **options: Any) -> dy.Int64:
-    """An int64 column with its unit."""
-    return dy.Int64(description=meaning, metadata={"unit": unit}, **options)
+def integer(
+    meaning: str, unit: str = "", family: str = "", null: str = "", **options: Any
+) -> dy.Int64:
+    """An int64 column with its unit; a feature's as of `number`."""
+    marks = _marked(options, unit=unit, family=family, null_means=null)
+    return dy.Int64(description=meaning, **marks)
 
 
-def flag(meaning: str, **options: Any) -> dy.Bool:
-    """A boolean column; its name begins with `is_` or `has_`."""
-    return dy.Bool(description=meaning, **options)
+def flag(meaning: str, family: str = "", null: str = "", **options: Any) -> dy.Bool:
+    """A boolean column; its name begins with `is_` or `has_`. A feature's as of `number`."""
+    return dy.Bool(description=meaning, **_marked(options, family=family, null_means=null))
 
 
 def day(meaning: str, **options: Any) -> dy.Date:
@@ -138,7 +155,8 @@ class Table:
     a table, which is a raw one then (immutable vendor facts), `known` from when a row may be used
     where no column `known_at` says it. A partition that `has_meta` is described by a meta.json
     beside its file; one that `expects_rows` and comes out empty is read again on another day before
-    that is believed. `op` makes it, alone unless it is named; `keys_per_run` and `pool`
+    that is believed. A table by year may begin `years_before` the market's first, for what is
+    compared with a year ago. `op` makes it, alone unless it is named; `keys_per_run` and `pool`
     are the op's.
 
     A partition is made from that of the same key of each upstream table that is cut alike, from
@@ -163,6 +181,7 @@ class Table:
     is_optional: bool = False
     has_meta: bool = False
     expects_rows: bool = False
+    years_before: int = 0
     row_group_rows: int = 65_536
     key: tuple[str, ...] = field(init=False)
 
@@ -199,8 +218,10 @@ class Table:
         return {name: why for name, why in marks.items() if why}
 
     def says(self, name: str) -> str:
-        """What a column means, and why it is no feature where it is marked so."""
-        meaning, why = self.schema.columns()[name].description or "", self.no_features.get(name)
+        """What a column means, what its null does, and why it is no feature where marked so."""
+        column, why = self.schema.columns()[name], self.no_features.get(name)
+        null = (column.metadata or {}).get(NULL_MEANS)
+        meaning = (column.description or "") + (f"; null: {null}" if null else "")
         return f"{meaning}; not a feature: {why}" if why else meaning
 
     def empty(self) -> pl.DataFrame:

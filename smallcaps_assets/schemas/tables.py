@@ -10,7 +10,13 @@ from functools import partial
 
 from smallcaps_assets.schemas import columns
 from smallcaps_assets.schemas import feed_columns as feeds
-from smallcaps_assets.schemas.columns import BAR_REASONS, FEATURE_COLUMNS, RULES, SEGMENTS
+from smallcaps_assets.schemas.columns import (
+    BAR_REASONS,
+    FEATURE_COLUMNS,
+    QUOTE_COLUMNS,
+    RULES,
+    SEGMENTS,
+)
 from smallcaps_assets.schemas.feed_columns import ASOF_COLUMNS
 from smallcaps_assets.schemas.table import TICKS, VENDOR, Op, Partitioning, Table, Window
 
@@ -19,9 +25,12 @@ __all__ = [
     "BAR_REASONS",
     "BAR_TABLES",
     "CLOSES_LOOKED_BACK",
+    "CURVE_WINDOW",
     "FEATURE_COLUMNS",
+    "MADE_OF_TICKS",
     "METRICS_WINDOW",
     "OPS",
+    "QUOTE_COLUMNS",
     "RULES",
     "SEGMENTS",
     "SESSION_TABLES",
@@ -31,6 +40,7 @@ __all__ = [
 ]
 
 CLOSES_LOOKED_BACK, METRICS_WINDOW, YEAR_WINDOW = 5, 60, 252
+CURVE_WINDOW = 60
 """Sessions before its own that a session is made from."""
 
 # One ticker is read out of a session's file without decoding the others.
@@ -51,11 +61,13 @@ _statement = partial(
     partitioning=Partitioning.YEAR,
     is_optional=True,
     expects_rows=True,
+    years_before=2,
     op="statements",
     keys_per_run=100,
     pool=VENDOR,
 )
 _BARS = ("ticks", "bars")
+_PATTERNS = ("ticks", "metrics", "patterns")
 _LABELS = ("ticks", "bars", "labels")
 _METRICS = ("universe", "metrics")
 _SELECTION = ("universe", "metrics", "selection")
@@ -368,8 +380,26 @@ _DECLARED = (
             "{selection.runner_sessions} sessions."
         ),
         known="close of the session",
-        upstream=("watchlist",),
-        windows=(Window("watchlist", YEAR_WINDOW - 1),),
+        upstream=("daily_metrics", "universe"),
+        windows=(
+            Window("daily_metrics", YEAR_WINDOW),
+            Window("universe", YEAR_WINDOW, through="daily_metrics"),
+        ),
+        settings=_SELECTION,
+    ),
+    _session_table(
+        name="volatile",
+        group="selection",
+        schema=columns.Volatile,
+        meaning="Tickers with the largest gaps, relative volumes and ranges of 12 months.",
+        detail=(
+            "The {selection.volatile} tickers with the best mean rank by |gap|, relative volume "
+            "and range, each a mean over the last {selection.volatile_sessions} sessions. Rules in "
+            "selection.volatile_only hold only for tickers on the list of the session before."
+        ),
+        known="close of the session",
+        upstream=("daily_metrics",),
+        windows=(Window("daily_metrics", YEAR_WINDOW),),
         settings=_SELECTION,
     ),
     Table(
@@ -400,6 +430,22 @@ _DECLARED = (
         known="`sip_timestamp`",
         upstream=("ticker_sessions",),
         version=2,
+        expects_rows=True,
+    ),
+    _ticker_session(
+        name="quotes",
+        group="ticks",
+        schema=columns.Quotes,
+        meaning="Every change of the national best bid and offer of a selected ticker-day.",
+        detail=(
+            "Fetched with the trades where quotes.enabled says so, or a backfill names them. "
+            "Sizes are in shares: the vendor's are multiplied by size_unit, which is 100 before "
+            "{polygon.quote_shares_since} unless the sizes themselves tell otherwise."
+        ),
+        source="Polygon `/v3/quotes/{ticker}`, else flat file `quotes_v1`",
+        known="`sip_timestamp`",
+        upstream=("ticker_sessions",),
+        is_optional=True,
         expects_rows=True,
     ),
     _ticker_session(
@@ -457,9 +503,61 @@ _DECLARED = (
         detail=(
             "Only of bars that their threshold closed. Windows reach back inside the session only."
         ),
-        upstream=("trades", "dollar_imbalance_bars", "halts", "daily_metrics"),
+        upstream=(
+            *("trades", "dollar_imbalance_bars", "halts", "daily_metrics"),
+            *("minute_bars", "splits"),
+        ),
+        windows=(Window("minute_bars", CURVE_WINDOW, has_own=False),),
         settings=(*_BARS, "metrics"),
         version=2,
+    ),
+    _ticker_session(
+        name="quote_features",
+        group="labels",
+        schema=columns.QuoteFeatures,
+        meaning="Quotes and signed flow at each dollar imbalance bar's close.",
+        detail=(
+            "A row per row of bar_features. Without quotes, or where minute bars stand in for "
+            "trades, all but null_reason is null."
+        ),
+        upstream=("quotes", "trades", "dollar_imbalance_bars", "halts"),
+        settings=_BARS,
+    ),
+    _ticker_session(
+        name="quote_quality",
+        group="quality",
+        schema=columns.QuoteQuality,
+        meaning="How far the quotes of a ticker-day can be trusted.",
+        detail="A row also where there are no quotes.",
+        known="end of the session",
+        upstream=("quotes", "trades", "dollar_imbalance_bars", "halts"),
+        settings=_BARS,
+    ),
+    _ticker_session(
+        name="pattern_events",
+        group="labels",
+        schema=columns.PatternEvents,
+        meaning="Opening-range breakouts, gaps, pullbacks and other patterns as they were known.",
+        detail=(
+            "Found on trades alone: none where minute bars stand in for them. What each pattern "
+            "is stands in the formulas."
+        ),
+        known="`t0`",
+        upstream=("trades", "halts", "daily_metrics"),
+        settings=_PATTERNS,
+    ),
+    _ticker_session(
+        name="pattern_labels",
+        group="labels",
+        schema=columns.PatternLabels,
+        meaning="What became of each pattern event.",
+        detail=(
+            "The triple barrier from t0, mirrored for side -1: {labels.take_profit:.0%} profit, "
+            "{labels.stop_loss:.0%} stop, {labels.timeout_seconds:minutes}."
+        ),
+        known="`t1`",
+        upstream=("pattern_events", "trades", "quotes", "halts"),
+        settings=(*_PATTERNS, "labels"),
     ),
     _ticker_session(
         name="triple_barrier_labels",
@@ -498,7 +596,7 @@ _DECLARED = (
         known="no fact of the market",
         upstream=(
             *("tickers", "universe", "daily_bars", "minute_bars", "short_volume"),
-            *("session_summary", "trades"),
+            *("session_summary", "trades", "quotes"),
             *("facility_short_volume", "exchange_short_volume", "polygon_short_volume"),
             *("short_interest", "fails_to_deliver", "halts", "filings", "news", "free_float"),
             *("balance_sheets", "income_statements", "cash_flow_statements"),
@@ -518,9 +616,12 @@ _DECLARED = (
         ),
         known="features `t0`, labels and returns `t1`, weights at training",
         upstream=(
-            *("bar_features", "triple_barrier_labels", "sample_weights"),
+            *("bar_features", "quote_features", "triple_barrier_labels", "sample_weights"),
             *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
             *("filings", "halts", "splits", "universe", "ticker_sessions"),
+            *("news", "ticker_events"),
+            *("balance_sheets", "income_statements", "cash_flow_statements"),
+            *("daily_metrics", "runners", "volatile"),
         ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
         version=2,
@@ -550,6 +651,8 @@ def _op(name: str) -> Op:
 
 OPS: dict[str, Op] = {name: _op(name) for name in dict.fromkeys(t.op for t in _DECLARED)}
 SESSION_TABLES, TICK_CHAIN = OPS["session_tables"].tables, OPS["tick_chain"].tables
+MADE_OF_TICKS = tuple(name for name in TICK_CHAIN if TABLES[name].layer == "processed")
+"""Tables of the tick chain that are made from stored trades and quotes."""
 
 
 def lineage(name: str) -> frozenset[str]:

@@ -48,16 +48,16 @@ def test_missed_sessions_expected_looked_at_however_many(work: Workspace) -> Non
     with dg.DagsterInstance.ephemeral() as instance:
         assert sessions_looked_at(work, instance, None) == []
         assert sessions_looked_at(work, instance, newest) == keys[-1:]  # an empty lake
-        store(work, ("daily_bars", "runners"), keys[:5])
+        store(work, ("daily_bars", "volatile"), keys[:5])
         assert sessions_looked_at(work, instance, newest) == keys[4:]
-        assert lacking(work, ("daily_bars", "runners"), keys) == keys[5:]
-        store(work, ("daily_bars", "runners"), keys[-1:])  # by hand, after a gap
+        assert lacking(work, ("daily_bars", "volatile"), keys) == keys[5:]
+        store(work, ("daily_bars", "volatile"), keys[-1:])  # by hand, after a gap
         assert sessions_looked_at(work, instance, newest) == keys[-20:]
 
 
 def test_gap_after_the_schedule_began_expected_looked_at(work: Workspace) -> None:
     keys = keys_of(work)
-    store(work, ("daily_bars", "runners"), [*keys[:5], keys[-1]])
+    store(work, ("daily_bars", "volatile"), [*keys[:5], keys[-1]])
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"dagster/schedule_name": "daily", "dagster/partition": keys[2]}
         create_run_for_test(instance, "session_tables_job", tags=tags)

@@ -31,6 +31,7 @@ def test_changed_decisions_touch_their_sessions_and_those_after(tmp_path: Path) 
         "daily_metrics",
         "watchlist",
         "runners",
+        "volatile",
     ]
     assert all(key in str(request.tags) + str(request.partition_key) for key in keys[-2:])
     reason = f"sensor corrections: suspects.csv has changed for PUX on {keys[-2]}"

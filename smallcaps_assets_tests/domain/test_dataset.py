@@ -58,6 +58,14 @@ def features(events: list[dict]) -> pl.DataFrame:
     return frame("bar_features", rows, **filled)
 
 
+def quotes(events: list[dict]) -> pl.DataFrame:
+    rows = [
+        {"ticker": e["ticker"], "date": e["date"], "bar_id": e["bar_id"], "known_at": e["t0"]}
+        for e in events
+    ]
+    return frame("quote_features", rows, spread_last=0.01, quoted_volume=0.0)
+
+
 def labels(events: list[dict]) -> pl.DataFrame:
     rows = [
         {
@@ -113,6 +121,7 @@ def registry(events: list[dict], disqualified: tuple[str, ...] = ()) -> pl.DataF
 def build(events=EVENTS, period=PERIOD, disqualified=(), **replaced):
     inputs = {
         "features": features(events),
+        "quotes": quotes(events),
         "labels": labels(events),
         "weights": weights(events),
         "registry": registry(events, disqualified),
@@ -191,7 +200,8 @@ def test_ml_dataset_meta_states_counts_balance_and_bias():
     assert meta["default_view"] == "selection_known"
     assert "future" in meta["selection_bias"]
     assert meta["features"] == list(FEATURE_COLUMNS)
-    columns = {*meta["features"], *meta["features_as_of_t0"], *meta["no_features"]}
+    columns = {*meta["features"], *meta["features_of_quotes"], *meta["features_as_of_t0"]}
+    columns |= meta["no_features"].keys()
     assert columns == set(TABLES["ml_dataset"].columns)
     assert meta["no_features"]["rules"] == "known at the close of the session"
     assert (meta["config_hash"], meta["code_version"]) == ("c", "v")

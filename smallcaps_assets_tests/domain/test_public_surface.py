@@ -94,7 +94,7 @@ def test_unknown_name_lists_the_known_ones():
 def test_compile_kernels_leaves_nothing_to_compile():
     before, after = run(COMPILED)
     assert before == after
-    assert before["smallcaps_assets.kernels.features.running_figures"] == 1
+    assert before["smallcaps_assets.kernels.features.follow"] == 1
     assert before["smallcaps_assets.kernels.bars.cut_ticks"] == 1
 
 

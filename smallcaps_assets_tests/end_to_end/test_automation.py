@@ -24,7 +24,7 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.orchestration.location import location_settings
 from smallcaps_assets.orchestration.maintenance import process_tag
-from smallcaps_assets.schemas import TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import MADE_OF_TICKS, TABLES, TICK_CHAIN
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
 DERIVED_KEYS = [dg.AssetKey(table) for table in DERIVED]
@@ -403,7 +403,7 @@ def test_late_halts_touch_the_ticker_sessions_whose_tape_they_cut(daemon: Daemon
     day = rows["date"].mode().sort()[-1]
     keys = rows.filter(pl.col("date") == day)["partition_key"].to_list()
     assert len(keys) > 1
-    (key, *others), tables_of_bars = keys, TICK_CHAIN[1:]
+    (key, *others), tables_of_bars = keys, MADE_OF_TICKS
     feed, before = lake.read("halts", str(day)), {k: lake.digest("dollar_bars", k) for k in keys}
     stamp = lake.stamp("halts", str(day))
     assert stamp is not None
@@ -501,11 +501,12 @@ def test_changed_condition_table_touches_ticker_sessions_since_it_is_valid(
     keys = {key for request in requests for key in keys_of(request)}
     order = daemon.instance.get_dynamic_partitions("ticker_session")
     assert keys and keys <= {key for key in order if key.rpartition("_")[2] >= "2024-12-24"}
-    assert {tables(request) for request in requests} == {TICK_CHAIN[1:]}
+    assert {tables(request) for request in requests} == {MADE_OF_TICKS}
     assert daemon.sensor("corrections") == []
 
 
 def test_facts_that_are_under_way_are_not_asked_for_again(daemon: Daemon) -> None:
+    forget(daemon.lake, "news", "2024-12")
     [first], _ = daemon.schedule("2024-12-27T20:30", "daily_news")
 
     @dg.job

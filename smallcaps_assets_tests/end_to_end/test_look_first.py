@@ -55,8 +55,8 @@ def test_until_a_table_makes_what_it_comes_from_and_density_tells_the_cost_of_ti
     ("arguments", "told"),
     [
         (
-            ("--until", "news"),
-            "--until 'news' is not made by `run`; choose from tickers, ",
+            ("--until", "facility_short_volume"),
+            "--until 'facility_short_volume' is not made by `run`; choose from tickers, ",
         ),
         (("--until", "x"), "--until 'x' is not made by `run`; choose from tickers, "),
         (("--period", "x"), "unknown period 'x'; choose from before_christmas, after_christmas"),

@@ -19,6 +19,7 @@ from smallcaps_assets import __version__
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.market import read_identity
 from smallcaps_assets.orchestration.instance import known_keys
+from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.schemas import FEATURE_COLUMNS, TABLES, Partitioning
 from smallcaps_assets.settings import load_settings
@@ -68,8 +69,8 @@ def meta(small_lake: Path) -> dict:
 def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> None:
     lake = Lake(small_lake)
     counts = {table: len(lake.keys(table)) for table in TABLES}
-    assert len(counts) == 38
-    optional = {t for t in TABLES if TABLES[t].is_optional}
+    assert len(counts) == 44
+    optional = market_of(load_settings()).left_out
     by_session = {t for t in TABLES if TABLES[t].partitioning is Partitioning.SESSION} - optional
     chain = {t for t in TABLES if TABLES[t].partitioning is Partitioning.TICKER_SESSION}
     assert {counts[table] for table in by_session} == {SESSIONS}

@@ -9,7 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from smallcaps_assets.lake import Failure, Failures, Lake, scan
+from smallcaps_assets.lake import Failure, Failures, Lake, features, scan
+from smallcaps_assets.schemas.features import FeatureChoiceError
 from smallcaps_assets_tests.end_to_end.command import Finished, listing, smallcaps
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 
@@ -26,6 +27,28 @@ def refusal(lake: Path, *options: str) -> str:
     done = report(lake, *options, status=2)
     assert done.out == "" and done.error.count("\n") == 1
     return done.error
+
+
+# Patterns ----------------------------------------------------------------------------------------
+def test_patterns_are_counted_in_the_lake_and_shown_on_a_page(small_lake: Path, tmp_path: Path):
+    page = tmp_path / "patterns.html"
+    found = json.loads(report(small_lake, "patterns", "--all", "--json").out)
+    events = scan("pattern_events", root=small_lake).collect()
+    assert sum(row["events"] for row in found["by_pattern"]) == events.height > 0
+    assert sum(row["events"] for row in found["by_year"]) == events.height
+    known = json.loads(report(small_lake, "patterns", "--json").out)["by_pattern"]
+    assert sum(row["events"] for row in known) == events["is_selection_known"].sum()
+    done = report(small_lake, "patterns", "--html", str(page))
+    assert "By rule" in done.out and f"page  {page}" in done.out
+    assert "A typical event of each pattern" in page.read_text()
+
+
+def test_features_are_read_by_family_and_nothing_else(small_lake: Path):
+    found = features(["flow"], ["gap", "spread_last"], root=small_lake).collect()
+    assert found.columns[:4] == ["ticker", "date", "bar_id", "t0"] and "gap" in found.columns
+    assert found["spread_last"].null_count() < found.height > 0
+    with pytest.raises(FeatureChoiceError, match="label is not a feature: known at t1"):
+        features(columns=["label"], root=small_lake)
 
 
 # Density -----------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ DECODERS: dict[str, Decoder] = {
     ),
     "flat_file_bars": Decoder([BARS_CSV], lambda body: _flat(_zipped(body)).minute_bars(DAY)),
     "flat_file_trades": Decoder(
-        [TRADES_CSV], lambda body: _flat(_zipped(body)).trades(DAY, ["AAME"])
+        [TRADES_CSV], lambda body: _flat(_zipped(body)).ticks("trades", DAY, ["AAME"])
     ),
     "flat_file_gzip": Decoder([_zipped(BARS_CSV)], lambda body: _flat(body).daily_bars(DAY)),
     "gzip": Decoder(
@@ -125,11 +125,13 @@ DECODERS: dict[str, Decoder] = {
     ),
     "json_quotes": Decoder(
         [page([test_quotes.quote(1), test_quotes.quote(2)])],
-        lambda body: QuotePages(transport(body)).quotes("AAME", DAY),
+        lambda body: QuotePages(transport(body), DAY).quotes("AAME", DAY),
     ),
     "csv_quotes": Decoder(
         [test_quotes.table([test_quotes.quote(1), test_quotes.quote(2)]).body],
-        lambda body: QuotePages(transport(body, page([test_quotes.quote(2)]))).quotes("AAME", DAY),
+        lambda body: QuotePages(
+            transport(body, page([test_quotes.quote(2)])), DAY
+        ).quotes("AAME", DAY),
     ),
     "json_news": Decoder(
         [page([test_news.article(1), test_news.article(2)])],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 
@@ -18,9 +20,16 @@ from smallcaps_assets.domain import (
     time_decay,
     triple_barrier_arrays,
 )
+from smallcaps_assets.domain.bars.features import FeaturePass, SessionContext
+from smallcaps_assets.domain.bars.quote_features import QuotePass, Quotes
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.domain.patterns.events import PatternPass
+from smallcaps_assets.settings import PatternSettings
 from smallcaps_assets_tests.another_process import printed
 
 COUNT = 1500
+DAY = date(2021, 2, 5)
+HOURS = session_hours(DAY)
 
 
 def tape(seed: int):
@@ -64,7 +73,29 @@ def results(seed: int) -> list[str]:
     found += [time_decay(sizes, 0.3), tick_rule(prices), cusum_events(np.diff(prices), 0.1)]
     swept = sweep_arrays(times, prices, sizes, BarKind.DOLLAR_IMBALANCE)
     found.append(swept.closing_ticks(BarSetting(9_000, gamma=0.5, kappa=3.0))[0])
+    found += session_passes(times * 10**7 + HOURS.open, prices, sizes, masks, seed)
     return [repr(f.tolist()) if isinstance(f, np.ndarray) else repr(f) for f in found]
+
+
+def session_passes(times, prices, sizes, masks, seed):
+    """What the passes over a session make of the same ticks, in two calls each."""
+    rng = np.random.default_rng(seed)
+    quotes = Quotes(times - 10**8, *np.round(5 + rng.integers(-3, 9, (4, COUNT)) / 100, 2))
+    lasts, forming = np.arange(20, COUNT, 21), masks["price_forming"]
+    bars = np.abs(rng.standard_normal((lasts.size, 9))) + 1
+    bars[:, 1] += bars[:, 2]
+    quoted, featured = QuotePass(HOURS), FeaturePass(SessionContext("A", DAY, 5.1, 1e5), HOURS)
+    searched = PatternPass(HOURS, 5.1, PatternSettings(min_rise=0.03, min_parabolic_return=0.01))
+    found = []
+    for stop in (700, COUNT):
+        prints = times[:stop], prices[:stop], sizes[:stop], forming[:stop]
+        closed = lasts[lasts < stop]
+        found.append(quoted.follow(quotes, (*prints, masks["auction"][:stop]), closed))
+        flags = forming[:stop], masks["auction"][:stop]
+        found.append(featured.follow((*prints, *flags), closed, bars[: closed.size]))
+        found.append(searched.follow(prints, (times[400:401], times[410:411])))
+    states = quoted.state, featured.state, featured.minutes, searched.state, searched.minutes
+    return [*found, searched.reach(HOURS.close), *(state.view(np.int64) for state in states)]
 
 
 def test_kernels_without_compilation_give_the_same_bits():

@@ -12,7 +12,14 @@ from smallcaps_assets.lake import Stamp
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.domain.market_frames import DAY, frame
-from smallcaps_assets_tests.domain.test_dataset import event, features, labels, registry, weights
+from smallcaps_assets_tests.domain.test_dataset import (
+    event,
+    features,
+    labels,
+    quotes,
+    registry,
+    weights,
+)
 from smallcaps_assets_tests.pipeline.bench import workspace
 
 EARLIER = date(2024, 5, 2)
@@ -44,6 +51,7 @@ def fill(work: Workspace, events: list[dict] = EVENTS, shares: dict[str, float] 
         own = [e for e in events if (e["ticker"], str(e["date"])) == (ticker, day)]
         put(work, "trades", key, trades(ticker, date.fromisoformat(day), traded[key]))
         put(work, "bar_features", key, features(own))
+        put(work, "quote_features", key, quotes(own))
         put(work, "triple_barrier_labels", key, whole_labels(own))
         put(work, "sample_weights", key, weights(own))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smallcaps_assets.pipeline.clients import Clients
-from smallcaps_assets.pipeline.fetch import fetch_minutes, fetch_trades
+from smallcaps_assets.pipeline.fetch import fetch_minutes, fetch_ticks
 from smallcaps_assets.pipeline.outcome import BuildResult
 from smallcaps_assets.settings import PolygonSettings, Settings
 from smallcaps_assets.sources import FlatFiles, Router
@@ -22,7 +22,7 @@ from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.flatfile_stores import HttpStore, LocalStore
 from smallcaps_assets.sources.polygon.flatfiles import key_of
 from smallcaps_assets.sources.polygon.minutes import MonthsOfMinutes
-from smallcaps_assets.sources.polygon.trade_files import TradeFiles
+from smallcaps_assets.sources.polygon.tick_files import TickFiles
 from smallcaps_assets_tests.sources.conftest import make_client
 from smallcaps_assets_tests.sources.loopback import Asked, Loopback, Reply
 from smallcaps_assets_tests.sources.rows import (
@@ -76,7 +76,7 @@ class Bench:
         client = self.stack.enter_context(make_client(url or self.server.url, retry_budget=0.01))
         clients = Clients(Settings())
         clients.polygon, clients.flat_files, clients.page_cache = client, files, self.page_cache
-        clients.trade_files = TradeFiles(files, self.page_cache)
+        clients.tick_files = TickFiles(files, self.page_cache)
         chosen = PolygonSettings.model_validate(settings)
         clients.router = Router(files, chosen, client.throttle)
         return clients
@@ -208,13 +208,13 @@ def test_trades_given_one_ticker_and_a_large_file_expected_rest(bench: Bench, fo
     path = folder / key_of("trades_v1", DAY)
     with path.open("ab") as file:
         file.truncate(10_000_000)
-    built = fetch_trades(bench.clients(local(folder)), "A", DAY)
+    built = fetch_ticks(bench.clients(local(folder)), "trades", "A", DAY)
     assert told(built) == "rest: 1 tickers cost less than the day's file"
     assert built.frame["ticker"].to_list() == ["A"]
 
 
 def test_trades_given_a_small_local_file_expected_it(bench: Bench, folder: Path) -> None:
-    built = fetch_trades(bench.clients(local(folder)), "A", DAY)
+    built = fetch_ticks(bench.clients(local(folder)), "trades", "A", DAY)
     assert told(built) == f"flatfile {key_of('trades_v1', DAY)}"
     assert bench.server.asked == []
 
@@ -223,16 +223,18 @@ def test_trades_given_companions_expected_the_file_read_once_for_all(
     bench: Bench, folder: Path
 ) -> None:
     clients = bench.clients(local(folder), trade_route="flatfile")
-    first = fetch_trades(clients, "A", DAY, ["A", "B", "NONE"])
+    first = fetch_ticks(clients, "trades", "A", DAY, ["A", "B", "NONE"])
     (folder / key_of("trades_v1", DAY)).unlink()
-    second, third = (fetch_trades(clients, t, DAY, ["A", "B", "NONE"]) for t in ("B", "NONE"))
+    second, third = (
+        fetch_ticks(clients, "trades", ticker, DAY, ["A", "B", "NONE"]) for ticker in ("B", "NONE")
+    )
     assert [r.frame["ticker"].to_list() for r in (first, second, third)] == [["A"], ["B"], []]
     assert first.source == second.source
     for built in (first, second, third):
         store(built)
     assert list((bench.page_cache._folder).iterdir()) == []
     with pytest.raises(NotFound):
-        fetch_trades(clients, "A", DAY, ["A", "B"])
+        fetch_ticks(clients, "trades", "A", DAY, ["A", "B"])
 
 
 def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
@@ -251,9 +253,9 @@ def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
     server = bench.stack.enter_context(Loopback(answer))
     clients = bench.clients(local(tmp_path), server.url)
     with pytest.raises(SourceError):
-        fetch_trades(clients, "A", DAY)
+        fetch_ticks(clients, "trades", "A", DAY)
     is_down, before = False, len(server.asked)
-    built = fetch_trades(clients, "A", DAY)
+    built = fetch_ticks(clients, "trades", "A", DAY)
     assert built.frame["sequence_number"].to_list() == list(range(1, 8))
     starts = [int(a.query["timestamp.gte"]) - OPEN_NS for a in server.asked[before:]]
     assert min(starts) == 3
@@ -263,9 +265,8 @@ def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
 
 def test_trades_given_rows_expected_the_row_of_each_ticker(bench: Bench, tmp_path: Path) -> None:
     """The loopback's trade is the one of `rows`."""
-    assert fetch_trades(bench.clients(local(tmp_path)), "A", DAY).frame["price"].to_list() == [
-        trade(1)["price"]
-    ]
+    found = fetch_ticks(bench.clients(local(tmp_path)), "trades", "A", DAY).frame
+    assert found["price"].to_list() == [trade(1)["price"]]
 
 
 @pytest.mark.parametrize("is_listed", [False, True])

@@ -13,11 +13,14 @@ from typing import Any
 import polars as pl
 import pytest
 
+from smallcaps_assets.lake import Failures
 from smallcaps_assets.pipeline import processes
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome
 from smallcaps_assets.pipeline.ticks import tick_chain
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import SESSION_TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import MADE_OF_TICKS, SESSION_TABLES, TICK_CHAIN
+from smallcaps_assets.schemas.tables import QUOTE_COLUMNS
+from smallcaps_assets.sources.errors import NotOffered
 from smallcaps_assets_tests.end_to_end.command import digests
 from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
@@ -111,7 +114,7 @@ def test_killed_worker_fails_its_ticker_session_alone_and_the_next_run_makes_it(
     outcomes = ticks(work)
     assert failed(outcomes) == [("dollar_bars", victim)]
     assert "worker process" in str(outcomes["dollar_bars", victim].error)
-    assert len(outcomes) == COUNT * len(TICK_CHAIN) - 6
+    assert len(outcomes) == COUNT * len(TICK_CHAIN) - len(MADE_OF_TICKS[1:])
     monkeypatch.undo()
     again = ticks(replace(work, skip_complete=True))
     assert failed(again) == []
@@ -129,3 +132,49 @@ def test_full_disk_in_a_worker_is_named_as_in_a_thread(selected: Path, tmp_path:
     assert failed(outcomes) == [("volume_bars", victim)]
     error = outcomes["volume_bars", victim].error
     assert isinstance(error, OSError) and str(folder) in str(error)
+
+
+def test_chain_given_a_plan_without_quotes_has_null_features_until_they_come(
+    selected: Path, tmp_path: Path
+):
+    """The plan's refusal is no failure and is remembered; quotes that come later put what is made
+    of them out of date, and nothing else."""
+    root = lake_of(selected, tmp_path / "lake")
+    refused = workspace(root, "403@quotes", run={"processes": 1})
+    outcomes = ticks(refused)
+    key = max(keys_of(refused), key=lambda key: refused.lake.rows("bar_features", key))
+    assert [o for o in outcomes.values() if o.is_failed] == []
+    assert {str(o.error) for (table, _), o in outcomes.items() if table == "quotes"} == {
+        str(outcomes["quotes", key].error)
+    }
+    assert isinstance(outcomes["quotes", key].error, NotOffered)
+    assert refused.is_not_offered("quotes", key)
+    features = refused.lake.read("quote_features", key)
+    assert features.height == refused.lake.read("bar_features", key).height > 0
+    assert set(features["null_reason"]) == {"no_quote_yet"}
+    told = features.select(QUOTE_COLUMNS).null_count().row(0, named=True)
+    assert {*told.values()} == {features.height}
+    assert refused.lake.read("quote_quality", key)["quotes"].item() == 0
+    still = ticks(replace(at(root, processes=1), skip_complete=True))
+    assert all(o.is_reused for o in still.values()) and ("quotes", key) not in still
+    for name in keys_of(refused):
+        Failures(refused.lake).clear("quotes", name)
+    again = ticks(replace(at(root, processes=1), skip_complete=True))
+    made = {table for (table, k), o in again.items() if k == key and not o.is_reused}
+    assert made == {"quotes", "quote_features", "quote_quality", "pattern_labels"}
+    spreads = refused.lake.read("quote_features", key)["spread_last"]
+    assert spreads.null_count() < spreads.len() and spreads.min() > 0
+    quality = refused.lake.read("quote_quality", key).row(0, named=True)
+    assert quality["inside_share"] >= 0.95 and again["quote_quality", key].findings[1].is_good
+
+
+def test_patterns_are_those_of_the_tape_with_labels_and_costs(selected: Path, tmp_path: Path):
+    work = at(lake_of(selected, tmp_path / "lake"), processes=1)
+    assert failed(ticks(work)) == []
+    events, labels = (
+        work.lake.read_many(name, keys_of(work)) for name in ("pattern_events", "pattern_labels")
+    )
+    assert events.height > 5 and events["pattern"].n_unique() > 1
+    assert labels.select("ticker", "event_id", "t0").equals(events["ticker", "event_id", "t0"])
+    assert labels["round_trip_cost"].null_count() == 0 and labels["round_trip_cost"].min() > 0
+    assert (events["is_selection_known"] == (events["t0"] >= events["eligible_from"])).all()

@@ -8,7 +8,7 @@ import pytest
 from smallcaps_assets.schemas import BAR_TABLES, FEATURE_COLUMNS, TABLES, TICK_CHAIN, ContractError
 from smallcaps_assets.schemas import table as tables_of
 from smallcaps_assets.schemas.table import INSTANT, Partitioning
-from smallcaps_assets.schemas.tables import ASOF_COLUMNS
+from smallcaps_assets.schemas.tables import ASOF_COLUMNS, QUOTE_COLUMNS
 from smallcaps_assets.settings import Settings
 
 
@@ -135,7 +135,7 @@ def test_validate_empty_frame_passes():
 
 def test_dataset_column_is_a_feature_or_says_why_it_is_none():
     table = TABLES["ml_dataset"]
-    features = {*FEATURE_COLUMNS, *ASOF_COLUMNS}
+    features = {*FEATURE_COLUMNS, *QUOTE_COLUMNS, *ASOF_COLUMNS}
     assert features | table.no_features.keys() == set(table.columns)
     assert not features & table.no_features.keys()
 

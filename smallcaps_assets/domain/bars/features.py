@@ -2,33 +2,33 @@
 
 Holds every column of the table `bar_features`. Each is computed from the tape up to and including
 the bar's last tick, from earlier bars, and from a context known before 04:00 of the session. No
-same-day daily figure is used: days are selected by those. Labels belong to `labels`.
+same-day daily figure is used: days are selected by those. What quotes tell is in
+`quote_features.py`; labels belong to `labels`.
 """
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.elementary import exp_of, log_of
+from smallcaps_assets.domain.columns import floats, frame_of, integers
+from smallcaps_assets.domain.guards import grown, read_only
 from smallcaps_assets.domain.market.calendar import SessionHours
-from smallcaps_assets.domain.market.metrics import SSR_DECLINE, at_most
-from smallcaps_assets.kernels.features import COLUMNS, running_figures
+from smallcaps_assets.domain.market.metrics import RELATIVE_TOLERANCE, SSR_DECLINE
+from smallcaps_assets.kernels import features as kernel
+from smallcaps_assets.kernels.minutes import MINUTES
+from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.schemas.tables import TABLES
 
 ROUND_LOT = 100.0
-MINUTE_NS = 60_000_000_000
-LONG_BARS = 20
-SHORT_BARS = 5
-_CORWIN_SCHULTZ = 1 / (3 - 2 * math.sqrt(2))
+BURST = 3.0
+FLAGS = ("is_high_of_day_break", "is_premarket", "is_ssr", "is_exhaustion")
+CENTS = 1024
 
 
 class FeatureError(ValueError):
@@ -70,35 +70,96 @@ def session_context(ticker: str, day: date, row: Mapping[str, Any] | None) -> Se
     )
 
 
+class FeaturePass:
+    """A pass over a session's prints that makes its bars' features, resumed as the tape grows.
+
+    However the tape is cut into calls, the features are the same bits.
+    """
+
+    def __init__(self, context: SessionContext, hours: SessionHours) -> None:
+        previous = context.previous_close or np.nan
+        settings, state = np.zeros(1, kernel.SETTINGS), np.zeros(1, kernel.STATE)
+        settings["premarket_open"], settings["open"] = hours.premarket_open, hours.open
+        settings["is_ssr_carried"] = context.is_ssr_carried
+        settings["previous_close"] = previous
+        settings["mean_volume"] = context.mean_volume30 or np.nan
+        settings["ssr_price"] = (1 - SSR_DECLINE) * previous * (1 + RELATIVE_TOLERANCE)
+        settings["round_lot"] = ROUND_LOT
+        state["day_low"] = state["regular_low"] = np.inf
+        self.settings, self.state, self.minutes = settings, state, np.zeros(1, MINUTES)
+        self._volumes = np.empty(0)
+        self._cents = _empty_cents(CENTS)
+
+    def follow(
+        self,
+        prints: tuple[np.ndarray, ...],
+        lasts: np.ndarray,
+        bars: np.ndarray,
+        curve: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Rows of `kernel.COLUMNS` of the bars that close with prints not seen yet.
+
+        `prints` are as of `print_columns`, of the tape from its start; `lasts` and `bars` the last
+        tick and the `kernel.BAR_COLUMNS` of every bar so far; `curve` as of `volume_curve`.
+        """
+        usual = np.empty(0) if curve is None else curve
+        given = [read_only(array) for array in (*prints, lasts, bars, usual)]
+        self._volumes = grown(self._volumes, prints[0].size)
+        done = int(self.state["bars"][0])
+        out = np.empty((lasts.size, len(kernel.COLUMNS)))
+        given += [self.settings, self.state, self.minutes, self._volumes]
+        while kernel.follow(*[*given, *self._cents, out]) < prints[0].size:
+            longer = _empty_cents(2 * self._cents[0].size)
+            kernel.move_cents(self.state, *self._cents, *longer)
+            self._cents = longer
+        return out[done : int(self.state["bars"][0])]
+
+
+def _empty_cents(room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A table of so many cents, a power of two: cents, their shares, and slots by shares."""
+    return np.full(room, kernel.EMPTY, np.int64), np.empty(room), np.empty(room, np.int64)
+
+
+def print_columns(ticks: pl.DataFrame) -> tuple[np.ndarray, ...]:
+    """Times, prices, sizes; which form prices, are of the regular session, and off exchange."""
+    return (
+        integers(ticks["sip_timestamp"]),
+        floats(ticks["price"]),
+        floats(ticks["size"]),
+        ticks["is_price_forming"].to_numpy(),
+        (ticks["segment"] == "regular").to_numpy(),
+        ticks["is_off_exchange"].to_numpy(),
+    )
+
+
 def bar_features(
     ticks: pl.DataFrame,
     bars: pl.DataFrame,
     context: SessionContext,
     hours: SessionHours,
     halts: pl.DataFrame,
+    curve: np.ndarray | None = None,
 ) -> pl.DataFrame:
     """The table `bar_features` of one ticker-session: a row per threshold-closed bar.
 
     `ticks` is the session's tape in order (domain.ticks), `bars` its dollar_imbalance_bars, whose
-    partial bars at halts serve as path, `halts` has known_at, and halt_source where told. Raises
-    FeatureError when a bar points beyond the tape.
+    partial bars at halts serve as path, `halts` has known_at, and halt_source where told, `curve`
+    is the usual volume by minute (see `volume_curve`), None: unknown. Raises FeatureError when a
+    bar points beyond the tape.
     """
     path = bars.sort("bar_id")
     if path.is_empty():
         return TABLES["bar_features"].empty()
     _check_indices(ticks, path)
-    parts = [path, _running(ticks, path), _past_prices(ticks, path), _halts_known(halts, path)]
-    parts += [_clock(path, hours), _context_columns(context, path.height)]
-    state = pl.concat(parts, how="horizontal")
-    features = (
-        state.with_columns(**_bar_shape())
-        .with_columns(**_returns(), **_flow(), **_against_the_day_before())
-        .with_columns(**_levels(), **_ranges(), **_spread_high_low())
-        .with_columns(_roll_spread(path["close"].to_numpy()))
-    )
-    closed = features.filter(pl.col("reason") == "threshold")
-    clean = closed.with_columns(pl.col(pl.Float64).fill_nan(None))
-    return TABLES["bar_features"].validate(clean)
+    lasts = integers(path["last_tick"])
+    figures = np.column_stack([floats(path[name]) for name in kernel.BAR_COLUMNS])
+    rows = FeaturePass(context, hours).follow(print_columns(ticks), lasts, figures, curve)
+    keys = {name: path[name] for name in ("ticker", "date", "bar_id")}
+    columns = keys | {"known_at": path["close_timestamp"]} | _features(rows)
+    columns |= _halts_known(halts, path)
+    closed = (path["reason"] == "threshold").to_numpy()
+    wanted = TABLES["bar_features"].columns
+    return TABLES["bar_features"].validate(frame_of(columns, wanted).filter(closed))
 
 
 def _check_indices(ticks: pl.DataFrame, path: pl.DataFrame) -> None:
@@ -110,189 +171,22 @@ def _check_indices(ticks: pl.DataFrame, path: pl.DataFrame) -> None:
         )
 
 
-# From the tape -----------------------------------------------------------------------------------
-def _running(ticks: pl.DataFrame, path: pl.DataFrame) -> pl.DataFrame:
-    """Figures of the session so far at each bar's last tick, prefixed `so_far_`; NaN is null."""
-    figures = running_figures(
-        ticks["price"].cast(pl.Float64).to_numpy(),
-        ticks["size"].cast(pl.Float64).to_numpy(),
-        ticks["is_price_forming"].to_numpy(),
-        ticks["is_off_exchange"].to_numpy(),
-        (ticks["segment"] == "premarket").to_numpy(),
-        (ticks["segment"] == "regular").to_numpy(),
-        path["first_tick"].to_numpy(),
-        path["last_tick"].to_numpy(),
-        ROUND_LOT,
-    )
-    names = [f"so_far_{name}" for name in COLUMNS]
-    return pl.DataFrame(figures, schema=names, orient="row").fill_nan(None)
+def _features(rows: np.ndarray) -> dict[str, pl.Series]:
+    """Rows of the kernel as columns: what is no number is null, flags are booleans."""
+    columns = np.asfortranarray(np.where(np.isfinite(rows), rows, np.nan)).T
+    found = {
+        name: pl.Series(name, values > 0 if name in FLAGS else values, nan_to_null=True)
+        for name, values in zip(kernel.COLUMNS, columns, strict=True)
+    }
+    return found | {"is_volume_burst": found["volume_burst"] > BURST}
 
 
-def _past_prices(ticks: pl.DataFrame, path: pl.DataFrame) -> pl.DataFrame:
-    """Last price-forming price at least 1 and 5 minutes before each bar's close."""
-    forming = ticks.filter(pl.col("is_price_forming"))
-    times = forming["sip_timestamp"].dt.epoch("ns").to_numpy()
-    prices = forming["price"].cast(pl.Float64).to_numpy()
-    closes = path["close_timestamp"].dt.epoch("ns").to_numpy()
-    columns = {}
-    for minutes in (1, 5):
-        place = np.searchsorted(times, closes - minutes * MINUTE_NS, side="right") - 1
-        past = np.full(closes.size, np.nan)
-        past[place >= 0] = prices[place[place >= 0]]
-        columns[f"price_{minutes}m"] = past
-    return pl.DataFrame(columns).fill_nan(None)
-
-
-def _halts_known(halts: pl.DataFrame, path: pl.DataFrame) -> pl.DataFrame:
-    known = np.sort(halts["known_at"].cast(pl.Datetime("ns", "UTC")).dt.epoch("ns").to_numpy())
-    closes = path["close_timestamp"].dt.epoch("ns").to_numpy()
-    counts = np.searchsorted(known, closes, side="right").astype(np.int64)
+def _halts_known(halts: pl.DataFrame, path: pl.DataFrame) -> dict[str, pl.Series]:
+    """How many halts were known at each close, and the source of the newest."""
+    known = np.sort(integers(halts["known_at"].cast(INSTANT)))
+    counts = np.searchsorted(known, integers(path["close_timestamp"]), side="right")
     ordered = halts.sort("known_at", maintain_order=True)
     unknown = pl.repeat(None, known.size, dtype=pl.String, eager=True)
     sources = [None, *ordered.get_column("halt_source", default=unknown)]
-    newest = pl.Series("halt_source", [sources[count] for count in counts], dtype=pl.String)
-    return pl.DataFrame({"halts_so_far": counts, "halt_source": newest})
-
-
-def _clock(path: pl.DataFrame, hours: SessionHours) -> pl.DataFrame:
-    closes = path["close_timestamp"].dt.epoch("ns").to_numpy()
-    start = path["open_timestamp"].dt.epoch("ns")[0]
-    return pl.DataFrame(
-        {
-            "duration_seconds": np.diff(closes, prepend=start) / 1e9,
-            "minutes_from_open": (closes - hours.open) / MINUTE_NS,
-            "is_premarket": closes < hours.open,
-        }
-    )
-
-
-def _context_columns(context: SessionContext, bars: int) -> pl.DataFrame:
-    """The context once per bar.
-
-    Full columns, because polars divides a column by a literal through its reciprocal, but not a
-    single row: the last bit of a feature would depend on how many bars follow.
-    """
-    figures = {
-        "previous_close": context.previous_close or None,
-        "mean_volume30": context.mean_volume30 or None,
-        "is_ssr_carried": context.is_ssr_carried,
-    }
-    types = {
-        "previous_close": pl.Float64,
-        "mean_volume30": pl.Float64,
-        "is_ssr_carried": pl.Boolean,
-    }
-    return pl.DataFrame({k: [v] * bars for k, v in figures.items()}, schema=types)
-
-
-# From the bars -----------------------------------------------------------------------------------
-def _bar_shape() -> dict[str, pl.Expr]:
-    return {
-        "known_at": pl.col("close_timestamp"),
-        "bar_return": log_of(pl.col("close") / pl.col("close").shift(1)),
-        "bar_range": pl.col("high") - pl.col("low"),
-        "signed_volume": pl.col("buy_volume") - pl.col("sell_volume"),
-    }
-
-
-def _returns() -> dict[str, pl.Expr]:
-    return {
-        "return_5": log_of(pl.col("close") / pl.col("close").shift(SHORT_BARS)),
-        "return_1m": log_of(pl.col("close") / pl.col("price_1m")),
-        "return_5m": log_of(pl.col("close") / pl.col("price_5m")),
-        "volatility": pl.col("bar_return").ewm_std(span=LONG_BARS, min_samples=2),
-    }
-
-
-def _flow() -> dict[str, pl.Expr]:
-    seconds = pl.col("duration_seconds")
-    return {
-        "imbalance_ratio": pl.col("signed_volume") / pl.col("volume"),
-        "imbalance_ratio_5": _last_five("signed_volume") / _last_five("volume"),
-        "theta_ratio": pl.col("theta") / pl.col("threshold"),
-        "ticks_per_second": pl.when(seconds > 0).then(pl.col("ticks") / seconds),
-        "mean_trade_size": pl.col("volume") / pl.col("ticks"),
-        "odd_lot_share": pl.col("so_far_odd_lots") / pl.col("ticks"),
-        "off_exchange_share": (pl.col("so_far_off_exchange_volume") / pl.col("volume")).clip(0, 1),
-    }
-
-
-def _last_five(name: str) -> pl.Expr:
-    """Sum over the last 5 bars, added up anew so that it can't drift with what came before."""
-    return _sum(pl.col(name).shift(n) for n in range(SHORT_BARS))
-
-
-def _sum(terms: Iterable[pl.Expr]) -> pl.Expr:
-    """The sum in the order of the terms; null where one is.
-
-    pl.sum_horizontal and pl.mean_horizontal add in an order that differs with the number of
-    threads, and so the last bit of what they give.
-    """
-    return reduce(operator.add, terms)
-
-
-def _against_the_day_before() -> dict[str, pl.Expr]:
-    """Features that compare with the context; null where it lacks the figure."""
-    previous = pl.col("previous_close")
-    fell = at_most(pl.col("so_far_regular_low"), (1 - SSR_DECLINE) * previous).fill_null(False)
-    return {
-        "running_return": pl.col("close") / previous - 1,
-        "gap": pl.col("so_far_first_regular_price") / previous - 1,
-        "relative_volume": pl.col("so_far_volume") / pl.col("mean_volume30"),
-        "is_ssr": fell | pl.col("is_ssr_carried"),
-    }
-
-
-def _levels() -> dict[str, pl.Expr]:
-    close = pl.col("close")
-    vwap = pl.col("so_far_dollars") / pl.col("so_far_volume")
-    return {
-        "dollars_so_far": pl.col("so_far_dollars"),
-        "distance_to_vwap": close / vwap - 1,
-        "distance_to_premarket_high": close / pl.col("so_far_premarket_high") - 1,
-        "return_from_open": close / pl.col("so_far_first_regular_price") - 1,
-    }
-
-
-def _ranges() -> dict[str, pl.Expr]:
-    mean_before = _sum(pl.col("bar_range").shift(n) for n in range(1, LONG_BARS + 1)) / LONG_BARS
-    day_range = pl.col("so_far_day_high") - pl.col("so_far_day_low")
-    return {
-        "range_expansion": pl.when(mean_before > 0).then(pl.col("bar_range") / mean_before),
-        "day_range_position": pl.when(day_range > 0).then(
-            (pl.col("close") - pl.col("so_far_day_low")) / day_range
-        ),
-        "is_high_of_day_break": (
-            pl.col("so_far_day_high") > pl.col("so_far_high_before")
-        ).fill_null(False),
-    }
-
-
-def _spread_high_low() -> dict[str, pl.Expr]:
-    """Corwin and Schultz (2012), of the last two bars; a negative estimate is 0."""
-    log_range = _square(log_of(pl.col("high") / pl.col("low")))
-    high = pl.max_horizontal(pl.col("high"), pl.col("high").shift(1))
-    low = pl.min_horizontal(pl.col("low"), pl.col("low").shift(1))
-    beta = log_range + log_range.shift(1)
-    gamma = _square(log_of(high / low))
-    alpha = beta.sqrt() * ((math.sqrt(2) - 1) * _CORWIN_SCHULTZ) - (gamma * _CORWIN_SCHULTZ).sqrt()
-    growth = exp_of(alpha)
-    return {"spread_high_low": (2 * (growth - 1) / (1 + growth)).clip(lower_bound=0)}
-
-
-def _square(values: pl.Expr) -> pl.Expr:
-    return values * values
-
-
-def _roll_spread(closes: np.ndarray) -> pl.Series:
-    """Roll (1984): 2 sqrt(-cov of successive changes) over 20 closes / close; 0 if cov > 0."""
-    spread = np.full(closes.size, np.nan)
-    if closes.size >= LONG_BARS:
-        changes = np.lib.stride_tricks.sliding_window_view(np.diff(closes), LONG_BARS - 1)
-        now, before = changes[:, 1:], changes[:, :-1]
-        deviation = (now - now.mean(axis=1, keepdims=True)) * (
-            before - before.mean(axis=1, keepdims=True)
-        )
-        covariance = deviation.sum(axis=1) / (LONG_BARS - 3)
-        spread[LONG_BARS - 1 :] = 2 * np.sqrt(np.maximum(-covariance, 0)) / closes[LONG_BARS - 1 :]
-    return pl.Series("spread_roll", spread).fill_nan(None)
+    newest = pl.Series([sources[count] for count in counts], dtype=pl.String)
+    return {"halts_so_far": pl.Series(counts, dtype=pl.Int64), "halt_source": newest}

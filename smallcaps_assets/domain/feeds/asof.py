@@ -13,6 +13,8 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
+from smallcaps_assets.domain.feeds import statements
+from smallcaps_assets.domain.feeds.news import KEYWORDS, WINDOWS, article_marks
 from smallcaps_assets.domain.market.adjustment import with_identity
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.schemas.table import INSTANT
@@ -22,18 +24,56 @@ LOOKBACK = timedelta(days=45)
 """Days before a period of which short volume and halts are needed."""
 WINDOW = timedelta(days=30)
 OLDEST_SHORT_VOLUME = timedelta(days=10)
+OLDEST_SESSION = timedelta(days=10)
+"""A session longer ago is not the previous one of a company any more."""
+FLAGGED = "7d"
+"""Window of NEWS in which articles are searched for words, and opinions averaged."""
 Z_SESSIONS, Z_LEAST = 20, 10
 _DAY = timedelta(days=1)
 _BEFORE_ALL = date(1900, 1, 1)
 EVENT = ("ticker", "date", "identity", "t0")
+_COMPANY = ("cik", "shares_outstanding", "market_cap", "sic_code", "primary_exchange")
+_METRICS = ("pct_change", "gap", "high", "low", "close", "rvol30", "dollar_volume")
+_PREVIOUS_DAY = {
+    "previous_day_return": pl.col("pct_change"),
+    "previous_day_gap": pl.col("gap"),
+    "previous_day_range": (pl.col("high") - pl.col("low")) / pl.col("close"),
+    "previous_day_relative_volume": pl.col("rvol30"),
+    "previous_day_dollar_volume": pl.col("dollar_volume"),
+}
+
+
+_FILED = ("cik", "period_end", "timeframe", "filing_date", "sequence", "known_at")
+AS_OF_COLUMNS: dict[str, list[str]] = {
+    "short_volume": ["date", "ticker", "short_volume", "total_volume", "known_at"],
+    "short_interest": [
+        *("settlement_date", "symbol", "short_interest", "days_to_cover", "known_at")
+    ],
+    "fails_to_deliver": ["half_month", "settlement_date", "symbol", "quantity", "known_at"],
+    "free_float": ["ticker", "effective_date", "free_float", "known_at"],
+    "filings": ["cik", "form", "offering", "is_amendment", "known_at"],
+    "halts": ["date", "ticker", "known_at"],
+    "splits": ["ticker", "execution_date", "split_from", "split_to"],
+    "universe": ["date", "ticker", *_COMPANY],
+    "news": [*("ticker", "id", "title", "description", "keywords", "sentiment", "known_at")],
+    "ticker_events": ["ticker", "date", "symbol", "known_at"],
+    "balance_sheets": [*_FILED, *statements.BALANCE],
+    "income_statements": [*_FILED, *statements.INCOME],
+    "cash_flow_statements": [*_FILED, *statements.CASH_FLOW],
+    "daily_metrics": ["date", "identity", "ticker", *_METRICS],
+    "runners": ["date", "identity", "rank"],
+    "volatile": ["date", "identity", "rank"],
+}
+"""The columns of each table that are looked at."""
 
 
 @dataclass(frozen=True)
 class Feeds:
-    """Rows of the tables of these names; any of them may be empty.
+    """Rows of the tables of these names, in AS_OF_COLUMNS; any of them may be empty.
 
     `listings` has ticker, identity, first_date, last_date, see `adjustment.listings`; `universe`
-    the rows of the events' sessions with date, ticker, cik and shares_outstanding.
+    the rows of the events' sessions. `news_months` are the first days of the months whose news was
+    read: of others nothing can be said.
     """
 
     listings: pl.DataFrame
@@ -45,6 +85,15 @@ class Feeds:
     filings: pl.DataFrame
     halts: pl.DataFrame
     splits: pl.DataFrame
+    news: pl.DataFrame
+    ticker_events: pl.DataFrame
+    balance_sheets: pl.DataFrame
+    income_statements: pl.DataFrame
+    cash_flow_statements: pl.DataFrame
+    daily_metrics: pl.DataFrame
+    runners: pl.DataFrame
+    volatile: pl.DataFrame
+    news_months: tuple[date, ...] = ()
 
 
 def no_feeds() -> Feeds:
@@ -57,8 +106,8 @@ def no_feeds() -> Feeds:
             "last_date": pl.Date,
         }
     )
-    names = [name for name in Feeds.__dataclass_fields__ if name != "listings"]
-    return Feeds(listings, **{name: TABLES[name].empty() for name in names})
+    empty = {name: TABLES[name].empty() for name in AS_OF_COLUMNS}
+    return Feeds(listings=listings, news_months=(), **empty)
 
 
 def compact_symbol(column: str) -> pl.Expr:
@@ -73,21 +122,24 @@ def compact_symbol(column: str) -> pl.Expr:
 def asof_features(events: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
     """`events` (ticker, date, identity, t0 and more) with ASOF_COLUMNS, in the same order."""
     decisions = events.select(EVENT).with_row_index("_event")
-    companies = feeds.universe.select("date", "ticker", "cik", "shares_outstanding")
+    companies = feeds.universe.select("date", "ticker", *_COMPANY)
     decisions = decisions.join(companies, on=["date", "ticker"], how="left")
     symbols = _earliest_from_the_beginning(feeds.listings)
     compact = _compact_listings(symbols)
     decisions = _with_short_volume(decisions, _owned(feeds.short_volume, symbols, "date"))
-    interest = _compacted(feeds.short_interest, compact, "settlement_date")
-    decisions = _with_newest(decisions, interest, "settlement_date", "days_to_cover")
-    decisions = _with_fails(decisions, feeds, symbols, compact)
+    decisions = _with_shares(decisions, feeds, symbols, compact)
     for name, (key, moments) in _kinds(feeds, symbols).items():
         decisions = _with_moments(decisions, moments, key, name)
+    decisions = _with_splits(decisions, feeds, symbols)
+    decisions = _with_news(decisions, feeds, symbols)
+    decisions = _with_previous_day(decisions, feeds)
     filled = decisions.sort("_event").with_columns(
         pl.col("_count_offering").alias("offerings_30d"),
         pl.col("_count_halt").alias("halts_30d"),
         pl.col("_count_8k").alias("filings_8k_30d"),
         (pl.col("_count_reverse_split") > 0).alias("is_reverse_split_30d"),
+        pl.col("sic_code").str.slice(0, 2).alias("sector"),
+        pl.col("primary_exchange").alias("exchange"),
     )
     return pl.concat([events, filled.select(ASOF_COLUMNS)], how="horizontal")
 
@@ -165,26 +217,61 @@ def _latest(
     )
 
 
-def _with_newest(
-    decisions: pl.DataFrame, rows: pl.DataFrame, date_of: str, value: str
+def _with_shares(
+    decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame, compact: pl.DataFrame
 ) -> pl.DataFrame:
-    """`value` on the newest date known to the market; null for whom it has no row on it.
+    """What is counted in shares, all of it brought to the share basis of the event's session."""
+    splits = _share_factors(_owned(feeds.splits, symbols, "execution_date"))
+    interest = _compacted(feeds.short_interest, compact, "settlement_date")
+    found = _with_newest(
+        decisions, interest, "settlement_date", "days_to_cover", "short_interest"
+    ).rename({"settlement_date": "_interest"})
+    found = _with_fails(found, feeds, compact)
+    floats = _owned(feeds.free_float, symbols, "effective_date")
+    found = _latest(
+        found, floats.select("known_at", "identity", "free_float", "effective_date"), "identity"
+    )
+    sheets = feeds.balance_sheets, feeds.income_statements, feeds.cash_flow_statements
+    found = _latest(found, statements.company_figures(statements.statement_rows(*sheets)), "cik")
+    factors = {"date": "_now", "_settled": "_failed_on", "effective_date": "_floated_on",
+               "_interest": "_short_on", "shares_filed": "_filed_on",
+               "shares_filed_before": "_filed_before"}  # fmt: skip
+    for on, name in factors.items():
+        found = _with_factor(found, splits, on, name)
+    now = pl.col("_now")
+    floated = (pl.col("free_float") * now / pl.col("_floated_on")).alias("free_float")
+    short = pl.col("short_interest") * now / pl.col("_short_on")
+    failed = pl.col("quantity").fill_null(0.0) * now / pl.col("_failed_on")
+    shares = pl.coalesce("free_float", "shares_outstanding")
+    filed = pl.col("shares") / pl.col("_filed_on")
+    before = pl.col("shares_before") / pl.col("_filed_before")
+    return (
+        found.with_columns(floated, (filed / before - 1).alias("share_growth_1y"))
+        .with_columns(
+            pl.when(pl.col("_settled").is_not_null() & (shares > 0))
+            .then(failed / shares)
+            .alias("fails_share_of_float"),
+            pl.when(shares > 0).then(short / shares).alias("short_interest_share_of_float"),
+        )
+        .drop(factors.values())
+    )
+
+
+def _with_newest(
+    decisions: pl.DataFrame, rows: pl.DataFrame, date_of: str, *values: str
+) -> pl.DataFrame:
+    """`values` on the newest date known to the market; null for whom it has no row on it.
 
     A company that is missing then has no figure, and an older one would not be true any more.
     """
     dates = rows.group_by(date_of).agg(pl.col("known_at").max()).sort("known_at", date_of)
     dated = _latest(decisions, dates.select("known_at", date_of), None)
-    figures = rows.select("identity", date_of, value).unique(["identity", date_of], keep="first")
-    return dated.join(figures, on=["identity", date_of], how="left").drop(date_of)
+    figures = rows.select("identity", date_of, *values).unique(["identity", date_of], keep="first")
+    return dated.join(figures, on=["identity", date_of], how="left")
 
 
-def _with_fails(
-    decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame, compact: pl.DataFrame
-) -> pl.DataFrame:
-    """The balance of the newest file's last settlement date against the float; none listed: 0.
-
-    Both are brought to the share basis of the event's session.
-    """
+def _with_fails(decisions: pl.DataFrame, feeds: Feeds, compact: pl.DataFrame) -> pl.DataFrame:
+    """`quantity`, the balance on the last settlement date, `_settled`, of the newest file."""
     rows = _compacted(feeds.fails_to_deliver, compact, "settlement_date")
     last = pl.col("settlement_date") == pl.col("settlement_date").max().over("half_month")
     balances = rows.filter(last).group_by("identity", "half_month").agg(pl.col("quantity").sum())
@@ -194,20 +281,7 @@ def _with_fails(
         .sort("known_at", "half_month")
     )
     dated = _latest(decisions, files.select("known_at", "half_month", "_settled"), None)
-    joined = dated.join(balances, on=["identity", "half_month"], how="left")
-    floats = _owned(feeds.free_float, symbols, "effective_date")
-    floats = floats.select("known_at", "identity", "free_float", "effective_date")
-    joined = _latest(joined, floats, "identity")
-    splits = _share_factors(_owned(feeds.splits, symbols, "execution_date"))
-    for name, on in (("_now", "date"), ("_then", "_settled"), ("_floated", "effective_date")):
-        joined = _with_factor(joined, splits, on, name)
-    balance = pl.col("quantity").fill_null(0.0) * pl.col("_now") / pl.col("_then")
-    float_now = pl.col("free_float") * pl.col("_now") / pl.col("_floated")
-    shares = pl.coalesce(float_now, "shares_outstanding")
-    share = pl.when(pl.col("_settled").is_not_null() & (shares > 0)).then(balance / shares)
-    return joined.with_columns(share.alias("fails_share_of_float")).select(
-        *decisions.columns, "fails_share_of_float"
-    )
+    return dated.join(balances, on=["identity", "half_month"], how="left").drop("half_month")
 
 
 def _share_factors(splits: pl.DataFrame) -> pl.DataFrame:
@@ -239,22 +313,124 @@ def _with_factor(
     )
 
 
+# The session before ------------------------------------------------------------------------------
+def _with_previous_day(decisions: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
+    """Metrics of the company's session before the event's, and its ranks on the lists of then."""
+    metrics = feeds.daily_metrics.with_columns(
+        value.alias(name) for name, value in _PREVIOUS_DAY.items()
+    )
+    found = _before(decisions, metrics.select("identity", "date", *_PREVIOUS_DAY), "identity")
+    for name, ranked in (("runner_rank", feeds.runners), ("volatile_rank", feeds.volatile)):
+        lists = ranked.select("date", pl.col("date").alias("_list")).unique()
+        ranks = ranked.select("identity", pl.col("date").alias("_list"), pl.col("rank").alias(name))
+        found = _before(found, lists, None).join(ranks, on=["identity", "_list"], how="left")
+        found = found.drop("_list")
+    return found
+
+
+def _before(decisions: pl.DataFrame, rows: pl.DataFrame, by: str | None) -> pl.DataFrame:
+    """`decisions` with the columns of the newest of `rows` before their session."""
+    return decisions.sort("date").join_asof(
+        rows.sort("date"),
+        on="date",
+        by=by,
+        strategy="backward",
+        tolerance=OLDEST_SESSION,
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+
+
+# News --------------------------------------------------------------------------------------------
+def _with_news(decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame) -> pl.DataFrame:
+    """Articles by window; null where the news of a month of the window was not read."""
+    day = pl.col("known_at").dt.convert_time_zone(str(NEW_YORK)).dt.date().alias("_day")
+    marks = article_marks(_owned(feeds.news.with_columns(day), symbols, "_day"))
+    found = decisions
+    for name, window in WINDOWS.items():
+        names = [*marks.columns[2:]] if name == FLAGGED else ["articles"]
+        sums = _sums(found, marks, "identity", names, window)
+        is_read = pl.all_horizontal(
+            (pl.col("t0") - back).dt.convert_time_zone(str(NEW_YORK)).dt.date().dt.month_start()
+            .is_in(list(feeds.news_months)) for back in (window, timedelta(0))
+        )  # fmt: skip
+        found = found.join(sums, on="_event", how="left").with_columns(
+            pl.when(is_read).then(pl.col("_articles").cast(pl.Int64)).alias(f"news_{name}")
+        )
+        if name == FLAGGED:
+            flags = {f"is_news_{word}_{name}": pl.col(f"_{word}") > 0 for word in KEYWORDS}
+            mood = pl.when(pl.col("_opinions") > 0).then(pl.col("_mood") / pl.col("_opinions"))
+            found = found.with_columns(
+                mood.alias(f"news_sentiment_{name}"),
+                *(pl.when(is_read).then(is_told).alias(n) for n, is_told in flags.items()),
+            )
+        found = found.drop(f"_{n}" for n in names)
+    return found
+
+
+def _sums(
+    decisions: pl.DataFrame, rows: pl.DataFrame, key: str, names: list[str], window: timedelta
+) -> pl.DataFrame:
+    """`_event`, and as `_name` the sum of each of `names` over the rows known in (t0 - window, t0].
+
+    The values must be whole numbers, so that differences of running sums are exact.
+    """
+    totals = rows.sort("known_at").select(
+        "known_at", key, *(pl.col(name).cum_sum().over(key).alias(f"_{name}") for name in names)
+    )
+    asked = decisions.select("_event", key, "t0")
+    then = asked.with_columns((pl.col("t0") - window).cast(INSTANT).alias("t0"))
+    ends = [_latest(rows, totals, key).sort("_event") for rows in (asked, then)]
+    return ends[0].select(
+        "_event",
+        *(ends[0][f"_{n}"].fill_null(0.0) - ends[1][f"_{n}"].fill_null(0.0) for n in names),
+    )
+
+
 # Events ------------------------------------------------------------------------------------------
 def _kinds(feeds: Feeds, symbols: pl.DataFrame) -> dict[str, tuple[str, pl.DataFrame]]:
     """The moments of each kind of event, and the column of the company they are known by."""
     filings = feeds.filings.filter(~pl.col("is_amendment")).select(
         "cik", "form", "offering", "known_at"
     )
-    reverse = feeds.splits.filter(pl.col("split_from") > pl.col("split_to"))
-    moments = {day: datetime.combine(day, time(0), NEW_YORK) for day in reverse["execution_date"]}
-    known = pl.col("execution_date").replace_strict(moments, return_dtype=INSTANT, default=None)
-    splits = _owned(reverse, symbols, "execution_date").with_columns(known.alias("known_at"))
+    splits = _executed(feeds, symbols)
     return {
         "offering": ("cik", filings.filter(pl.col("offering").is_not_null())),
-        "reverse_split": ("identity", splits),
+        "reverse_split": ("identity", splits.filter(pl.col("split_from") > pl.col("split_to"))),
         "halt": ("identity", _owned(feeds.halts, symbols, "date")),
         "8k": ("cik", filings.filter(pl.col("form") == "8-K")),
+        "s3": ("cik", filings.filter(pl.col("form").is_in(["S-3", "S-3ASR"]))),
+        "424b5": ("cik", filings.filter(pl.col("form") == "424B5")),
+        "symbol_change": ("identity", _owned(_renamed(feeds), symbols, "date")),
     }
+
+
+def _executed(feeds: Feeds, symbols: pl.DataFrame) -> pl.DataFrame:
+    """Splits, each once, known from midnight of their first session."""
+    days = feeds.splits["execution_date"]
+    moments = {day: datetime.combine(day, time(0), NEW_YORK) for day in days}
+    known = pl.col("execution_date").replace_strict(moments, return_dtype=INSTANT, default=None)
+    owned = _owned(feeds.splits, symbols, "execution_date").with_columns(known.alias("known_at"))
+    return owned.unique(["identity", "execution_date", "split_from", "split_to"])
+
+
+def _renamed(feeds: Feeds) -> pl.DataFrame:
+    """Changes of symbol under the new one; the first symbol of a listing is no change."""
+    later = pl.col("date") > pl.col("date").min().over("ticker")
+    return feeds.ticker_events.filter(later).with_columns(pl.col("symbol").alias("ticker"))
+
+
+def _with_splits(decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame) -> pl.DataFrame:
+    splits = _executed(feeds, symbols).with_columns(pl.lit(1.0).alias("splits"))
+    sums = _sums(decisions, splits, "identity", ["splits"], timedelta(days=365))
+    found = decisions.join(sums, on="_event", how="left")
+    return found.with_columns(pl.col("_splits").cast(pl.Int64).alias("splits_1y")).drop("_splits")
+
+
+def _days(spans: pl.Series) -> pl.Series:
+    """Spans in days; polars divides by a number in ways that differ in the last bit."""
+    nanoseconds = spans.dt.total_nanoseconds().cast(pl.Float64).to_numpy()
+    return pl.Series(nanoseconds / (_DAY.total_seconds() * 1e9), nan_to_null=True)
 
 
 def _with_moments(
@@ -272,10 +448,11 @@ def _with_moments(
     then = _latest(
         now.select("_event", key, (pl.col("t0") - WINDOW).cast(INSTANT).alias("t0")), numbered, key
     ).select("_event", pl.col("_number").alias("_earlier"))
-    since = (pl.col("t0") - pl.col("_at")).dt.total_nanoseconds() / (_DAY.total_seconds() * 1e9)
+    since = _days(now["t0"] - now["_at"])
     count = pl.col("_number").fill_null(0) - pl.col("_earlier").fill_null(0)
     return (
-        now.join(then, on="_event", how="left")
-        .with_columns(since.alias(f"days_since_{name}"), count.alias(f"_count_{name}"))
+        now.with_columns(since.alias(f"days_since_{name}"))
+        .join(then, on="_event", how="left")
+        .with_columns(count.alias(f"_count_{name}"))
         .drop("_at", "_number", "_earlier")
     )

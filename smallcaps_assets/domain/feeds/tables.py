@@ -74,16 +74,22 @@ def ticker_events(rows: pl.DataFrame, ticker: str) -> pl.DataFrame:
     return TABLES["ticker_events"].conform(found.unique(["date", "symbol"]))
 
 
-def free_float(rows: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """The vendor's newest figures, and the older ones `held` before; known the day after."""
+def free_float(rows: pl.DataFrame, held: pl.DataFrame, read_on: date) -> pl.DataFrame:
+    """The vendor's newest figures, and the older ones `held` before.
+
+    A figure is known from the end of the day after its date, and not before the end of the day on
+    which it was first read: the vendor may have changed it since then, and keeps no history.
+    """
+
+    def known_at(day: date) -> datetime:
+        return datetime.combine(max(day + timedelta(1), read_on) + timedelta(1), time(0), NEW_YORK)
+
     whole = rows.drop_nulls(["effective_date", "free_float"])
-    known = _by_day(whole["effective_date"], _end_of_the_day_after)
+    known = _by_day(whole["effective_date"], known_at)
     found = TABLES["free_float"].conform(whole.with_columns(known_at=known))
-    return pl.concat([held, found]).unique(["ticker", "effective_date"], keep="last")
-
-
-def _end_of_the_day_after(day: date) -> datetime:
-    return datetime.combine(day + timedelta(2), time(0), NEW_YORK)
+    key = ["ticker", "effective_date"]
+    both = pl.concat([held, found]).unique([*key, "free_float"], keep="first", maintain_order=True)
+    return both.unique(key, keep="last", maintain_order=True)
 
 
 def _by_day(days: pl.Series, rule: Callable[[date], datetime]) -> pl.Series:

@@ -153,7 +153,7 @@ def triple_barrier_arrays(
     decided = events_of(path, times, values, starts, entries, (take, stop, verticals))
     outcome = judge(path, decided)
     frame = pl.DataFrame(
-        {"label": outcome.labels, "t1": outcome.known, **_outcome_columns(path, decided, outcome)}
+        {"label": outcome.labels, "t1": outcome.known, **outcome_columns(path, decided, outcome)}
     ).drop("has_path")
     if entries is None:
         return frame
@@ -162,7 +162,7 @@ def triple_barrier_arrays(
     return frame.with_columns(where_known(in_session, ticks, pl.Int64()).alias("entry_tick"))
 
 
-def _outcome_columns(path: Path, events: Events, outcome: Outcome) -> dict[str, Any]:
+def outcome_columns(path: Path, events: Events, outcome: Outcome) -> dict[str, Any]:
     has_touch = outcome.touches >= 0
     if path.ticks.size:
         touch_ticks = path.ticks[np.maximum(outcome.touches, 0)]
@@ -198,8 +198,8 @@ def triple_barrier_labels(
     entries = entries_of(path, times, starts, int(settings.entry_delay_seconds * SECOND))
     basis = entries if settings.is_from_entry else None
     events = events_of(path, times, closes, starts, basis, (take, stop, verticals))
-    outcome, is_halt_cut = _after_halts(path, events, judge(path, events), tape.halts)
-    confirmed = _confirmed(path, events, outcome, settings)
+    outcome, is_halt_cut = after_halts(path, events, judge(path, events), tape.halts)
+    confirmed = confirmed_touches(path, events, outcome, settings)
     return label_frame(
         rows,
         events,
@@ -210,14 +210,16 @@ def triple_barrier_labels(
             "is_touch_confirmed": where_known(outcome.touches >= 0, confirmed, pl.Boolean()),
             "is_halt_cut": is_halt_cut,
             "is_ambiguous": np.zeros(times.size, bool),
-            **_outcome_columns(path, events, outcome),
+            **outcome_columns(path, events, outcome),
             **entry_columns(path, entries, outcome.deciding),
             **forward_columns(path, times, closes, tape.session_end, settings),
         },
     )
 
 
-def _confirmed(path: Path, events: Events, outcome: Outcome, settings: LabelSettings) -> np.ndarray:
+def confirmed_touches(
+    path: Path, events: Events, outcome: Outcome, settings: LabelSettings
+) -> np.ndarray:
     return kernel.confirm_touches(
         read_only(path.times),
         read_only(path.prices),
@@ -263,7 +265,7 @@ def _volatility(closes: pl.Series) -> np.ndarray:
     return floats(returns.ewm_std(span=VOLATILITY_SPAN, min_samples=2, ignore_nulls=True))
 
 
-def _after_halts(
+def after_halts(
     path: Path, events: Events, outcome: Outcome, halts: pl.DataFrame
 ) -> tuple[Outcome, np.ndarray]:
     """Timeouts that fall into a halt are settled at the first print after it.

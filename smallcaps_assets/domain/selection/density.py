@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import polars as pl
 
 PAGE_ROWS = 50_000
-STORED_BYTES_PER_TRADE = 18.0
-"""Of a trades file: 49.6 MB for 2.76 million simulated trades; real tapes have longer ids."""
+STORED_BYTES = {"trades": 18.0, "quotes": 14.0}
+"""Of a row: 49.6 MB for 2.76 million simulated trades; real tapes have longer ids."""
+PER_TRADE = {"trades": 1, "quotes": 5}
+"""Rows that come with a trade; of quotes it is an estimate, from two to twenty."""
 SECONDS_PER_PAGE = 1.5
 FREE_CALLS_PER_HOUR = 5 / 61 * 3600
 LARGE_CHANGE = 0.15
@@ -24,7 +26,7 @@ LONGEST_BIN = 30
 
 @dataclass(frozen=True)
 class TickCost:
-    """What fetching some ticker-sessions' trades would take."""
+    """What fetching some ticker-sessions' trades, or quotes, would take."""
 
     ticker_sessions: int
     requests: int
@@ -33,18 +35,20 @@ class TickCost:
     hours_paid: float
 
 
-def tick_cost(days: pl.DataFrame, workers: int, requests_per_second: float) -> TickCost:
+def tick_cost(
+    days: pl.DataFrame, workers: int, requests_per_second: float, table: str = "trades"
+) -> TickCost:
     """The cost of ticker-days with their number of `transactions`; unknown counts as one page.
 
     A paid plan is bound by its pages in flight or by the client's rate, whichever is slower.
     """
-    counts = days["transactions"].fill_null(1).clip(lower_bound=1)
+    counts = days["transactions"].fill_null(1).clip(lower_bound=1) * PER_TRADE[table]
     pages = int(((counts + PAGE_ROWS - 1) // PAGE_ROWS).sum())
     pace = min(workers / SECONDS_PER_PAGE, requests_per_second)
     return TickCost(
         ticker_sessions=days.height,
         requests=pages,
-        gigabytes=float(counts.sum()) * STORED_BYTES_PER_TRADE / 1e9,
+        gigabytes=float(counts.sum()) * STORED_BYTES[table] / 1e9,
         hours_free=pages / FREE_CALLS_PER_HOUR,
         hours_paid=pages / pace / 3600,
     )

@@ -7,8 +7,10 @@ close is look-ahead. The quantities that the rules compare belong to `metrics`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import SessionHours, shift_session
@@ -18,6 +20,8 @@ from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import SelectionSettings
 
 _COLUMNS = tuple(TABLES["watchlist"].columns)
+UsualVolumes = Callable[[list[str]], Mapping[str, np.ndarray]]
+"""Of some tickers the usual volume by the end of each minute since 04:00, where it is known."""
 _SUSPICION = (
     "jump_ratio",
     "split_factor",
@@ -36,12 +40,15 @@ def watchlist(
     runners: pl.DataFrame,
     hours: SessionHours,
     settings: SelectionSettings,
+    listed: pl.DataFrame | None = None,
+    usual: UsualVolumes | None = None,
 ) -> pl.DataFrame:
     """The table `watchlist` of one session: a row per ticker and rule that holds.
 
     `metrics`, `minutes` and `universe` are the session's own (minutes may be None), the other two
     the previous session's watchlist and runners (may be empty). Thresholds are inclusive unless
-    a rule says otherwise. Tickers outside the universe are out.
+    a rule says otherwise. Tickers outside the universe are out, and for rules of
+    `settings.volatile_only` those outside `listed`, the volatile list of the session before.
 
     Each rule judges by itself whether the day looks like a split that the vendor's list lacks, and
     only by what is known at its moment: a day left out for how it went on would leave those that
@@ -51,11 +58,16 @@ def watchlist(
     traded = metrics.filter(pl.col("date") == hours.date).join(members, on="ticker", how="semi")
     rules = [
         info_rich(traded, hours, settings),
-        intraday_trigger(traded, minutes, hours, settings),
+        intraday_trigger(traded, minutes, hours, settings, usual),
         premarket_gap(traded, minutes, members, hours, settings),
         follow_up(members, traded, previous_watchlist, runners, hours),
     ]
-    return TABLES["watchlist"].validate(pl.concat(rules, how="vertical_relaxed"))
+    held = pl.concat(rules, how="vertical_relaxed")
+    if settings.volatile_only:
+        volatile = TABLES["volatile"].empty() if listed is None else listed
+        is_listed = pl.col("identity").is_in(volatile["identity"].implode())
+        held = held.filter(is_listed | ~pl.col("rule").is_in(settings.volatile_only))
+    return TABLES["watchlist"].validate(held)
 
 
 def _rows(frame: pl.DataFrame, rule: str, known_at: pl.Expr, **judged: pl.Expr) -> pl.DataFrame:
@@ -102,20 +114,24 @@ def intraday_trigger(
     minutes: pl.DataFrame | None,
     hours: SessionHours,
     settings: SelectionSettings,
+    usual: UsualVolumes | None = None,
 ) -> pl.DataFrame:
     """First minute at whose end the running figures hold together; known at that end.
 
     Compared are the minute's close with previous_close, dollars and volume since 04:00, and the
-    minute's close with the price range. Minutes from the scheduled close on are ignored, and those
-    at which the day looks like a missing split: before 09:30 by the premarket volume until then,
-    from then on by all of it.
+    minute's close with the price range. With `settings.volume_at_time` volume is compared with what
+    is `usual` by that minute; where that is not known, nothing is selected. Minutes from the
+    scheduled close on are ignored, and those at which the day looks like a missing split: before
+    09:30 by the premarket volume until then, from then on by all of it.
     """
-    judged = _running(metrics, minutes, hours).filter(
+    moved = _running(metrics, minutes, hours).filter(
         at_least(pl.col("change").abs(), settings.min_change),
         at_least(pl.col("dollars"), settings.min_dollar_volume),
-        at_least(pl.col("relative"), settings.min_relative_volume),
         _is_priced("minute_close", settings),
     )
+    if settings.volume_at_time:
+        moved = _by_time_of_day(moved, hours, usual or (lambda tickers: {}))
+    judged = moved.filter(at_least(pl.col("relative"), settings.min_relative_volume))
     sound = judged.join(metrics.select("ticker", *_SUSPICION), on="ticker", how="left").filter(
         ~_is_suspect_by_then(hours)
     )
@@ -127,6 +143,26 @@ def intraday_trigger(
         relative_volume=pl.col("relative"),
         dollar_volume=pl.col("dollars"),
     )
+
+
+def _by_time_of_day(
+    running: pl.DataFrame, hours: SessionHours, usual: UsualVolumes
+) -> pl.DataFrame:
+    """Minutes of `_running` with their volume so far relative to the usual by their ends."""
+    number = (pl.col("start") - hours.premarket_open) // MINUTE_NS
+    curves = [
+        pl.DataFrame({"number": np.arange(curve.size), "usual": curve}).with_columns(
+            ticker=pl.lit(t)
+        )
+        for t, curve in usual(running["ticker"].unique().sort().to_list()).items()
+    ]
+    if not curves:
+        return running.clear()
+    told = running.with_columns(number.alias("number")).join(
+        pl.concat(curves), on=["ticker", "number"], maintain_order="left"
+    )
+    relative = pl.when(pl.col("usual") > 0).then(pl.col("so_far") / pl.col("usual"))
+    return told.with_columns(relative.alias("relative")).drop("number", "usual")
 
 
 def _is_suspect_by_then(hours: SessionHours) -> pl.Expr:

@@ -119,6 +119,8 @@ def _balance(size: float, u: list[float], money: float) -> Row:
         "total_current_assets": current,
         "total_assets": total,
         "total_current_liabilities": current_debt,
+        "debt_current": round(0.4 * current_debt),
+        "long_term_debt_and_capital_lease_obligations": round(0.6 * (liabilities - current_debt)),
         "total_liabilities": liabilities,
         "total_equity": total - liabilities,
         "total_equity_attributable_to_parent": total - liabilities,

@@ -77,7 +77,7 @@ class PolygonClient:
         self._reference = Reference(self._transport, self.settings.workers)
         self._bars = Bars(self._transport)
         self._trades = TradePages(self._transport)
-        self._quotes = QuotePages(self._transport)
+        self._quotes = QuotePages(self._transport, self.settings.quote_shares_since)
         self._snapshots = Snapshots(self._transport)
         self._close_lock = threading.Lock()
 
@@ -153,10 +153,12 @@ class PolygonClient:
         """Let the time pass after which something that came empty is asked for again."""
         self._transport.pause_for_nothing(what)
 
-    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
-        """QUOTES (`quotes.py`) of one ticker on one New York day: every change of the best bid and
-        offer. Sizes as the vendor gives them, round lots in older data."""
-        return self._quotes.quotes(ticker, day)
+    def quotes(
+        self, ticker: str, day: date, kept: Pages | None = None, is_traded: bool = False
+    ) -> pl.DataFrame:
+        """Quotes of one ticker on one New York day: every change of the best bid and offer, sizes
+        in shares. See `QuotePages.quotes`."""
+        return self._quotes.quotes(ticker, day, kept, is_traded)
 
     def snapshots(self) -> pl.DataFrame:
         """SNAPSHOTS (`snapshots.py`) of all tickers now: day, minute, last quote, last trade."""

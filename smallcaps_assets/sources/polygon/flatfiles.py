@@ -37,7 +37,7 @@ from smallcaps_assets.sources.errors import (
 from smallcaps_assets.sources.http import decode
 from smallcaps_assets.sources.http.notices import waiting
 from smallcaps_assets.sources.http.transport import BAD_GZIP, Patience
-from smallcaps_assets.sources.polygon import trades
+from smallcaps_assets.sources.polygon import quotes, trades
 from smallcaps_assets.sources.polygon.bars import whole_numbers, without_gaps
 from smallcaps_assets.sources.polygon.flatfile_stores import (
     HttpStore,
@@ -54,7 +54,7 @@ LONGEST_ROW = 1 << 20
 SMALL, MOST_EXPANDED = 64 << 20, 100  # rows of numbers shrink to a tenth, not to a hundredth
 FAILURES_IN_A_ROW, SECONDS_LEFT_ALONE = 3, 600.0
 _DAY = re.compile(r"/(\d{4}-\d\d-\d\d)\.csv\.gz$")
-MINUTES, TRADES = "minute_aggs_v1", "trades_v1"
+MINUTES = "minute_aggs_v1"
 _SOURCE = "flatfile "
 
 _BAR_TYPES: dict[str, Any] = {
@@ -64,8 +64,28 @@ _BAR_TYPES: dict[str, Any] = {
 }
 # The first two are never empty.
 _BAR_REQUIRED = ("ticker", "window_start", "open", "high", "low", "close", "volume")
-_TRADE_TYPES: dict[str, Any] = {"ticker": pl.String, **trades.TYPES}
-_TRADE_REQUIRED = ("ticker", *trades.REQUIRED)
+
+
+@dataclass(frozen=True)
+class TickFile:
+    """A dataset of ticks: its columns, those never empty, and what tells two rows apart."""
+
+    dataset: str
+    types: dict[str, Any]
+    required: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+def _tick_file(dataset: str, feed: Any) -> TickFile:
+    types = {"ticker": pl.String, **feed.TYPES}
+    return TickFile(dataset, types, ("ticker", *feed.REQUIRED), ("ticker", *feed.KEY))
+
+
+TICKS = {
+    "trades": _tick_file("trades_v1", trades),
+    "quotes": _tick_file("quotes_v1", quotes),
+}
+"""By table."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +125,9 @@ class FlatFiles:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         rng: random.Random | None = None,
+        shares_since: date | None = None,
     ) -> None:
+        self._shares_since = shares_since or PolygonSettings().quote_shares_since
         self._store, self._clock, self._sleep = store, clock, sleep
         self._budget = 0.0 if store.is_local else retry_budget
         self._rng = rng or random.Random()
@@ -161,13 +183,20 @@ class FlatFiles:
         """DailyBars of a session; `vwap` is null, the files have none."""
         return self._bars("day_aggs_v1", "daily_bars", day, tickers)
 
-    def trades(self, day: date, tickers: Collection[str], is_patient: bool = True) -> FlatFrame:
-        """Trades of some tickers of a session."""
-        key = key_of(TRADES, day)
-        raw, etag = self._read(key, _TRADE_TYPES, _TRADE_REQUIRED, tickers, is_patient)
+    def ticks(
+        self, table: str, day: date, tickers: Collection[str], is_patient: bool = True
+    ) -> FlatFrame:
+        """Trades or quotes of some tickers of a session."""
+        file = TICKS[table]
+        key = key_of(file.dataset, day)
+        raw, etag = self._read(key, file.types, file.required, tickers, is_patient)
         _check_day(raw, "sip_timestamp", day, key)
-        unique = raw.filter(pl.struct("ticker", *trades.KEY).is_first_distinct())
-        return FlatFrame(trades.conform(unique, day), key, etag)
+        unique = raw.filter(pl.struct(file.key).is_first_distinct())
+        if table == "trades":
+            return FlatFrame(trades.conform(unique, day), key, etag)
+        is_in_shares = day >= self._shares_since
+        parts = [quotes.conform(part, day, is_in_shares) for part in unique.partition_by("ticker")]
+        return FlatFrame(pl.concat([TABLES["quotes"].empty(), *parts]), key, etag)
 
     def _bars(
         self,
@@ -315,11 +344,12 @@ def make_flat_files(
     Raises MissingExtra when keys are given and boto3 is not installed.
     """
     timeouts = (settings.connect_timeout, settings.read_timeout)
+    since = settings.quote_shares_since
     if settings.flatfiles_dir:
-        return FlatFiles(LocalStore(Path(settings.flatfiles_dir)))
+        return FlatFiles(LocalStore(Path(settings.flatfiles_dir)), shares_since=since)
     bucket = settings.flatfiles_bucket
     store: Store = HttpStore(settings.flatfiles_url, *timeouts, bucket)
     if access_key is not None and secret_key is not None:
         keys = (access_key.get_secret_value(), secret_key.get_secret_value())
         store = S3Store(settings.flatfiles_url, *keys, *timeouts, bucket)
-    return FlatFiles(store, settings.retry_budget)
+    return FlatFiles(store, settings.retry_budget, shares_since=since)

@@ -1,8 +1,8 @@
 """Polygon's quotes over REST: the best bid and offer of all exchanges, every change of it.
 
-Sizes are as the vendor gives them: round lots (100 shares for most stocks) in older data, shares
-in newer, by the specification of 2026-07, which does not say since when. Look at the era and at
-the ticker's `round_lot` before multiplying. How a day's pages follow each other is in `keyset.py`.
+Sizes become shares: the vendor gives round lots of 100 in older data and shares in newer; which of
+them a day's are is decided in `domain/ticks/quotes.py`. How a day's pages follow each other is in
+`keyset.py`, quotes from flat files in `flatfiles.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from smallcaps_assets.domain.ticks.quotes import size_unit
+from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources.errors import WrongContent
 from smallcaps_assets.sources.http import decode
 from smallcaps_assets.sources.http.decode import Number
+from smallcaps_assets.sources.http.page_cache import Pages
 from smallcaps_assets.sources.http.transport import Transport
 from smallcaps_assets.sources.polygon.keyset import Feed, KeysetPages
 from smallcaps_assets.sources.polygon.trades import instant_or_null, with_condition_lists
@@ -56,49 +59,52 @@ TYPES: dict[str, Any] = {
 }
 KEY = ("sip_timestamp", "sequence_number", "bid_exchange", "ask_exchange")
 LISTS = ("conditions", "indicators")
-FEED = Feed("quotes", QuoteRow, TYPES, ("sip_timestamp", "sequence_number"), KEY, lists=LISTS)
-
-_INSTANT = pl.Datetime("ns", "UTC")
-QUOTES: dict[str, Any] = (
-    {"ticker": pl.String, "date": pl.Date}
-    | TYPES
-    | {
-        "sip_timestamp": _INSTANT,
-        "participant_timestamp": _INSTANT,
-        "trf_timestamp": _INSTANT,
-        "conditions": pl.List(pl.Int16),
-        "indicators": pl.List(pl.Int16),
-    }
-)
+REQUIRED = ("sip_timestamp", "sequence_number")
+FEED = Feed("quotes", QuoteRow, TYPES, REQUIRED, KEY, lists=LISTS)
+SIZES = ("bid_size", "ask_size")
+PRICES = ("bid_price", "ask_price")
 
 
 class QuotePages:
-    """The quotes endpoint over one transport."""
+    """The quotes endpoint over one transport; sizes are shares from the day `shares_since` on."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._pages = KeysetPages(transport, FEED)
+    def __init__(self, transport: Transport, shares_since: date) -> None:
+        self._pages, self._shares_since = KeysetPages(transport, FEED), shares_since
 
-    def quotes(self, ticker: str, day: date) -> pl.DataFrame:
-        """QUOTES of one ticker on one New York day, ascending, each once.
+    def quotes(
+        self, ticker: str, day: date, kept: Pages | None = None, is_traded: bool = False
+    ) -> pl.DataFrame:
+        """Quotes of one ticker on one New York day, going on from the pages that are `kept`.
 
-        A side without an offer has a null price, size 0 and exchange 0. Raises BadAnswer when the
-        pages stay out of order or outside the day, WrongContent when a price or size is negative.
+        `is_traded` says that there should be some. Raises BadAnswer when the pages stay out of
+        order or outside the day, WrongContent when a price or size is negative.
         """
-        found = self._pages.day(ticker, day)
-        amounts = ("bid_price", "bid_size", "ask_price", "ask_size")
-        negative = found.filter(pl.any_horizontal(pl.col(name) < 0 for name in amounts)).height
-        if negative:
-            raise WrongContent(f"{negative} quotes of {day} have a negative price or size")
-        for name in LISTS:
-            found = with_condition_lists(found, name)
-        prices = [pl.when(pl.col(name) > 0).then(name) for name in amounts[::2]]
-        blank = pl.col("bid_size", "ask_size", "bid_exchange", "ask_exchange", "tape").fill_null(0)
-        return found.with_columns(
-            *prices,
-            blank,
-            pl.lit(ticker).alias("ticker"),
+        found = self._pages.day(ticker, day, kept, is_traded)
+        named = found.with_columns(pl.lit(ticker).alias("ticker"))
+        return conform(named, day, day >= self._shares_since)
+
+
+def conform(found: pl.DataFrame, day: date, is_in_shares: bool) -> pl.DataFrame:
+    """Rows in the columns of `TYPES`, and `ticker`, as Quotes of a day.
+
+    A side without an offer has a null price, size 0 and exchange 0. `is_in_shares` is what the day
+    says of the sizes. Raises WrongContent when a price or size is negative.
+    """
+    negative = found.filter(pl.any_horizontal(pl.col(*PRICES, *SIZES) < 0)).height
+    if negative:
+        raise WrongContent(f"{negative} quotes of {day} have a negative price or size")
+    for name in LISTS:
+        found = with_condition_lists(found, name)
+    unit = size_unit(pl.concat([found[name] for name in SIZES]), is_in_shares)
+    return TABLES["quotes"].conform(
+        found.with_columns(
+            *(pl.when(pl.col(name) > 0).then(name).alias(name) for name in PRICES),
+            *(pl.col(name).fill_null(0) * unit for name in SIZES),
+            pl.col("bid_exchange", "ask_exchange", "tape").fill_null(0),
+            pl.lit(unit).alias("size_unit"),
             pl.lit(day).alias("date"),
             decode.instant_ns("sip_timestamp"),
             instant_or_null("participant_timestamp"),
             instant_or_null("trf_timestamp"),
-        ).select(pl.col(name).cast(dtype) for name, dtype in QUOTES.items())
+        )
+    )

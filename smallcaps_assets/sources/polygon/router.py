@@ -1,4 +1,4 @@
-"""Which source is to be read for a day's minutes or trades, and why.
+"""Which source is to be read for a day's minutes, trades or quotes, and why.
 
 Daily bars have one route (a grouped call) and need no choice. The choice is by what is published,
 by what the plan allows and by cost; settings can force it. Nothing is read here but listings: the
@@ -18,11 +18,11 @@ from smallcaps_assets.sources.errors import NotEntitled, NotFound, SourceError, 
 from smallcaps_assets.sources.http.notices import say_once
 from smallcaps_assets.sources.http.throttle import Throttle
 from smallcaps_assets.sources.polygon.flatfile_stores import StoredFile
-from smallcaps_assets.sources.polygon.flatfiles import MINUTES, TRADES, FlatFiles, file_of
+from smallcaps_assets.sources.polygon.flatfiles import MINUTES, TICKS, FlatFiles, file_of
 
 DOWNLOAD_BYTES_PER_SECOND = 20e6
 PARSE_BYTES_PER_SECOND = 60e6
-CALLS_PER_TICKER_SESSION = 3
+CALLS_PER_TICKER_SESSION = {"trades": 3, "quotes": 20}
 SECONDS_PER_CALL = 0.2
 LISTING_SECONDS = 60.0
 FORCED = "forced by the settings"
@@ -76,12 +76,13 @@ class Router:
         """
         return self._route(self._settings.minute_route, MINUTES, day)
 
-    def trades(self, day: date, tickers: int) -> Route:
-        """The route of a day's trades; for many tickers its file may be worth reading."""
-        route = self._settings.trade_route
-        if route == "auto" and not self._is_file_cheaper(day, tickers):
+    def ticks(self, table: str, day: date, tickers: int) -> Route:
+        """The route of a day's trades or quotes; for many tickers its file may be worth reading."""
+        settings = self._settings
+        route = {"trades": settings.trade_route, "quotes": settings.quote_route}[table]
+        if route == "auto" and not self._is_file_cheaper(table, day, tickers):
             return Route(False, f"{tickers} tickers cost less than the day's file")
-        return self._route(route, TRADES, day)
+        return self._route(route, TICKS[table].dataset, day)
 
     def instead(self, route: Route, day: date, failure: SourceError) -> Route:
         """The route when a day's file could not be read. Raises `failure` if the file is forced."""
@@ -147,12 +148,12 @@ class Router:
                 self._listings[month] = (self._clock(), found)
         return found.get(day)
 
-    def _is_file_cheaper(self, day: date, tickers: int) -> bool:
-        is_local, rest_seconds = self._files.is_local, self._rest_seconds(tickers)
+    def _is_file_cheaper(self, table: str, day: date, tickers: int) -> bool:
+        is_local, rest_seconds = self._files.is_local, self._rest_seconds(table, tickers)
         if not is_local and rest_seconds < 1e9 / DOWNLOAD_BYTES_PER_SECOND:
-            return False  # a day of trades is a gigabyte or more: no need to look
+            return False  # a day of ticks is a gigabyte or more: no need to look
         try:
-            listed = self._listed(TRADES, day)
+            listed = self._listed(TICKS[table].dataset, day)
         except SourceError:
             return False
         if listed is None:
@@ -160,6 +161,6 @@ class Router:
         download = 0.0 if is_local else listed.size / DOWNLOAD_BYTES_PER_SECOND
         return download + listed.size / PARSE_BYTES_PER_SECOND < rest_seconds
 
-    def _rest_seconds(self, tickers: int) -> float:
-        calls = tickers * CALLS_PER_TICKER_SESSION
+    def _rest_seconds(self, table: str, tickers: int) -> float:
+        calls = tickers * CALLS_PER_TICKER_SESSION[table]
         return calls / min(self._throttle.rate, self._settings.workers / SECONDS_PER_CALL)

@@ -15,7 +15,6 @@ from smallcaps_assets.domain.bars.build import dollar_imbalance_bars
 from smallcaps_assets.domain.bars.features import (
     FeatureError,
     SessionContext,
-    _ranges,
     bar_features,
     session_context,
 )
@@ -41,8 +40,8 @@ TAPE = tape(
 BARS = cut(TAPE, [2, 4, 7])
 
 
-def features(context: SessionContext = CONTEXT, known=NO_HALTS, ticks=TAPE, bars=BARS):
-    return bar_features(ticks, bars, context, HOURS, known)
+def features(context: SessionContext = CONTEXT, known=NO_HALTS, ticks=TAPE, bars=BARS, curve=None):
+    return bar_features(ticks, bars, context, HOURS, known, curve)
 
 
 def column(name: str, **inputs) -> list:
@@ -95,7 +94,8 @@ def test_bar_features_given_a_small_tape_has_hand_worked_values(name, expected):
 def test_bar_features_fills_every_column_of_the_contract():
     prices = [10 + 0.1 * (n % 7) for n in range(120)]
     ticks = tape(*(tick(n * 20 - 60, p) for n, p in enumerate(prices)))
-    result = features(ticks=ticks, bars=cut(ticks, list(range(2, 120, 3))))
+    curve = np.linspace(1.0, 960.0, 960)
+    result = features(ticks=ticks, bars=cut(ticks, list(range(2, 120, 3))), curve=curve)
     nulls = result[-1].select(FEATURE_COLUMNS).null_count().row(0)
     assert nulls == (0,) * len(FEATURE_COLUMNS)
 
@@ -362,14 +362,13 @@ def test_session_context_takes_only_what_was_known_before_the_session():
 
 
 def test_bar_features_add_up_in_the_order_of_the_bars():
-    """Whatever the number of threads: sums over columns of polars differ with it."""
-    ranges = [0.1, 0.7, 1e-3, 0.3, 1e9, 0.2, 0.1] * 3
-    others = ("close", "so_far_day_high", "so_far_day_low", "so_far_high_before")
-    state = pl.DataFrame({"bar_range": ranges}).with_columns(
-        pl.lit(1.0).alias(name) for name in others
-    )
-    found = state.with_columns(**_ranges())["range_expansion"]
+    """From the newest before to the oldest, which another order of sums would show."""
+    heights = [0.1, 0.7, 1e-3, 0.3, 1e9, 0.2, 0.1] * 3
+    ticks = tape(*(tick(k, 1.0 + (k % 2) * heights[k // 2]) for k in range(2 * len(heights))))
+    bars = cut(ticks, list(range(1, ticks.height, 2)))
+    ranges = (bars["high"] - bars["low"]).to_list()
     mean = 0.0
     for value in reversed(ranges[:20]):
         mean += value
-    assert found[20] == ranges[20] / (mean / 20)
+    found = column("range_expansion", ticks=ticks, bars=bars)
+    assert found == [None] * 20 + [ranges[20] / (mean / 20)]

@@ -18,6 +18,13 @@ from smallcaps_assets.domain.selection.density import (
 )
 
 
+def test_quotes_cost_several_rows_for_each_trade():
+    days = pl.DataFrame({"transactions": [20_000, None]})
+    trades, quotes = (tick_cost(days, 3, 95, table) for table in ("trades", "quotes"))
+    assert (trades.requests, quotes.requests) == (2, 3)
+    assert quotes.gigabytes == pytest.approx((100_000 + 5) * 14 / 1e9)
+
+
 def test_tick_cost_counts_pages_and_takes_the_slower_bound():
     days = pl.DataFrame({"transactions": [50_000, 50_001, None, 0]})
     cost = tick_cost(days, workers=3, requests_per_second=95)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -149,6 +150,48 @@ def test_intraday_trigger_given_fader_is_its_only_rule():
     assert (row["price"], row["change"]) == (12.0, pytest.approx(0.2))
     assert row["relative_volume"] == 2.0
     assert row["dollar_volume"] == 3_000_000 + 1_200_000 + 1_199_988 + 12
+
+
+def by_time_of_day(curves: dict[str, float], mins=FADER) -> pl.DataFrame:
+    """With so many shares usual by the end of every minute, of some tickers."""
+    usual = {ticker: np.full(960, shares) for ticker, shares in curves.items()}
+    metrics = frame("daily_metrics", [metric(close=10.1, pct_change=0.01)])
+    rules = SelectionSettings(volume_at_time=True)
+    given = (metrics, minutes(*mins), members("A"), NO_WATCHLIST, NO_RUNNERS, HOURS, rules)
+    asked: list[list[str]] = []
+
+    def told(tickers: list[str]) -> dict[str, np.ndarray]:
+        asked.append(tickers)
+        return {ticker: curve for ticker, curve in usual.items() if ticker in tickers}
+
+    found = watchlist(*given, usual=told)
+    assert asked == [["A"]]
+    return found
+
+
+def test_intraday_trigger_by_the_time_of_day_compares_with_the_usual_by_that_minute():
+    (row,) = by_time_of_day({"A": 220_000.0, "B": 1.0}).to_dicts()
+    assert (row["known_at"], row["relative_volume"]) == (
+        instant("09:33"),
+        pytest.approx(499_999 / 220_000),
+    )
+    assert by_time_of_day({"A": 250_010.0}).is_empty()
+
+
+def test_intraday_trigger_by_the_time_of_day_without_a_usual_volume_selects_nothing():
+    assert by_time_of_day({}).is_empty()
+    assert by_time_of_day({"A": 0.0}).is_empty()
+
+
+def test_rules_limited_to_the_volatile_list_hold_for_its_companies_alone():
+    rows = [metric(ticker, **RICH) for ticker in ("A", "B")]
+    given = (frame("daily_metrics", rows), minutes(*FADER), members("A", "B"), NO_WATCHLIST)
+    limited = SelectionSettings(volatile_only=("info_rich",))
+    listed = frame("volatile", [{"date": back(1), "rank": 1, "identity": "FIGI-B"}])
+    found = watchlist(*given, NO_RUNNERS, HOURS, limited, listed=listed)
+    assert found.select("ticker", "rule").rows() == [("A", "intraday_trigger"), ("B", "info_rich")]
+    nothing = watchlist(*given, NO_RUNNERS, HOURS, limited)
+    assert nothing["rule"].to_list() == ["intraday_trigger"]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,7 @@ FOLDER = Path(__file__).parents[2] / "golden" / "recorded"
 SETTINGS = Settings()
 
 
-@pytest.fixture(scope="module")
-def raw():
+def recorded_trades():
     """IBM's trades of the day, as the contract wants them."""
     stored = pl.read_parquet(FOLDER / "ibm_2013-10-07_trades.parquet").with_row_index("row")
     when = pl.col("sip_milliseconds").cast(pl.Datetime("ms", "UTC")).cast(pl.Datetime("ns", "UTC"))
@@ -48,6 +47,12 @@ def raw():
         conditions=code.list.eval(pl.element().filter(pl.element() != "").cast(pl.Int16)),
     )
     return TABLES["trades"].validate(frame)
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """They."""
+    return recorded_trades()
 
 
 @pytest.fixture(scope="module")

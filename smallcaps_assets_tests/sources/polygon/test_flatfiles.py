@@ -51,6 +51,14 @@ TRADES = (
     'AAME,"12,37",0,4,62879,1790949001012624580,2.73,6877,1790949001012983416,15.5,1,202,0\n'
     "BB,,0,12,7,0,1.5,3,1790949002012983416,1,3,0,1790949002012983400\n"
 )
+QUOTES = (
+    "ticker,ask_exchange,ask_price,ask_size,bid_exchange,bid_price,bid_size,conditions,indicators,"
+    "participant_timestamp,sequence_number,sip_timestamp,tape,trf_timestamp\n"
+    'AAME,15,2.52,3,19,2.5,4,"1,81",604,1790949000032981000,6,1790949000033243132,1,0\n'
+    'AAME,15,2.52,3,19,2.5,4,"1,81",604,1790949000032981000,6,1790949000033243132,1,0\n'
+    "AAME,15,2.52,3,0,0,0,2,,1790949000032981000,7,1790949001033243132,1,0\n"
+    "BB,15,9.52,3,19,9.5,4,,,1790949000032981000,6,1790949000033243132,1,0\n"
+)
 
 
 def put(root: Path, dataset: str, text: str, day: date = DAY, cut: int = 0) -> bytes:
@@ -92,7 +100,7 @@ def test_daily_bars_given_decimals_expected_exact_and_gaps_out(local: FlatFiles)
 
 
 def test_trades_given_tickers_expected_each_once_and_zeros_as_nulls(local: FlatFiles) -> None:
-    found = TABLES["trades"].validate(local.trades(DAY, ["AAME", "BB"]).frame)
+    found = TABLES["trades"].validate(local.ticks("trades", DAY, ["AAME", "BB"]).frame)
     columns = ("ticker", "size", "conditions", "exchange", "trf_id")
     assert found.select(columns).rows() == [
         ("AAME", 100.0, [12], 8, 0),
@@ -106,15 +114,28 @@ def test_trades_given_tickers_expected_each_once_and_zeros_as_nulls(local: FlatF
 def test_trades_given_small_pieces_expected_the_same(
     local: FlatFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = local.trades(DAY, ["AAME", "BB"]).frame
+    whole = local.ticks("trades", DAY, ["AAME", "BB"]).frame
     for size in (1, 7, 150, 400):
         monkeypatch.setattr(flatfiles, "PIECE", size)
-        assert local.trades(DAY, ["AAME", "BB"]).frame.equals(whole)
+        assert local.ticks("trades", DAY, ["AAME", "BB"]).frame.equals(whole)
+
+
+@pytest.mark.parametrize(("since", "unit"), [(DAY, 1), (date(2026, 10, 3), 100)])
+def test_quotes_of_a_file_are_rows_of_the_table_each_once_in_shares(
+    tmp_path: Path, since: date, unit: int
+) -> None:
+    put(tmp_path, "quotes_v1", QUOTES)
+    files = FlatFiles(LocalStore(tmp_path), shares_since=since)
+    found = TABLES["quotes"].validate(files.ticks("quotes", DAY, ["AAME"]).frame)
+    sides = found.select("bid_price", "bid_size", "ask_size", "size_unit").rows()
+    assert sides == [(2.5, 4.0 * unit, 3.0 * unit, unit), (None, 0.0, 3.0 * unit, unit)]
+    assert found["conditions"].to_list() == [[1, 81], [2]]
+    assert files.ticks("quotes", DAY, ["NONE"]).frame.is_empty()
 
 
 def test_flat_frame_given_local_file_expected_key_and_md5(tmp_path: Path) -> None:
     raw = put(tmp_path, "trades_v1", TRADES)
-    found = FlatFiles(LocalStore(tmp_path)).trades(DAY, ["BB"])
+    found = FlatFiles(LocalStore(tmp_path)).ticks("trades", DAY, ["BB"])
     assert found.key == "us_stocks_sip/trades_v1/2026/10/2026-10-02.csv.gz"
     assert found.etag == hashlib.md5(raw).hexdigest()
 

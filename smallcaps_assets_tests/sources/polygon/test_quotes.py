@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, WrongContent
 from smallcaps_assets.sources.polygon import keyset
-from smallcaps_assets.sources.polygon.quotes import QUOTES
 from smallcaps_assets_tests.sources.conftest import Serve
 from smallcaps_assets_tests.sources.loopback import Asked, Reply, csv, ok
 from smallcaps_assets_tests.sources.rows import DAY, OPEN_NS
@@ -85,9 +85,9 @@ def test_quotes_given_one_page_expected_exact_requests_and_typed_rows(serve: Ser
         "limit": "50000",
     }
     assert second.headers["Accept"] == "application/json"
-    assert dict(found.schema) == QUOTES
+    assert dict(found.schema) == TABLES["quotes"].columns
     row = found.row(0, named=True)
-    assert (row["bid_price"], row["bid_size"], row["bid_exchange"]) == (2.5, 4.0, 19)
+    assert (row["bid_price"], row["bid_size"], row["bid_exchange"]) == (2.5, 400.0, 19)
     assert (row["conditions"], row["indicators"]) == ([1, 81], [604])
     assert (row["ticker"], row["date"], row["trf_timestamp"]) == ("BRK.A", DAY, None)
 
@@ -162,7 +162,7 @@ def test_quotes_given_a_day_without_any_expected_typed_and_empty(
 ) -> None:
     client, _ = serve(empty, ok())
     found = client.quotes("A", DAY)
-    assert found.is_empty() and dict(found.schema) == QUOTES
+    assert found.is_empty() and dict(found.schema) == TABLES["quotes"].columns
 
 
 def test_quotes_given_negative_price_expected_wrong_content(serve: Serve) -> None:

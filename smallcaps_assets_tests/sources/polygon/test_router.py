@@ -14,7 +14,7 @@ from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import FlatFiles, Route, Router, make_throttle
 from smallcaps_assets.sources.errors import NotEntitled, NotFound, SourceUnavailable
 from smallcaps_assets.sources.polygon.flatfile_stores import HttpStore, LocalStore
-from smallcaps_assets.sources.polygon.flatfiles import MINUTES, TRADES, key_of
+from smallcaps_assets.sources.polygon.flatfiles import MINUTES, TICKS, key_of
 from smallcaps_assets_tests.sources.loopback import Loopback, Reply
 from smallcaps_assets_tests.sources.rows import DAY, OPEN_NS
 
@@ -52,13 +52,13 @@ def test_minutes_given_each_setting_expected_the_route_and_its_reason(tmp_path: 
 
 
 def test_trades_given_a_small_and_a_large_file_expected_the_cheaper_route(tmp_path: Path) -> None:
-    path = put(tmp_path, TRADES)
-    assert router_of(local(tmp_path)).trades(DAY, 1) == FILE
+    path = put(tmp_path, TICKS["trades"].dataset)
+    assert router_of(local(tmp_path)).ticks("trades", DAY, 1) == FILE
     with path.open("ab") as file:
         file.truncate(10_000_000)
     large = router_of(local(tmp_path))
-    assert large.trades(DAY, 1) == Route(False, "1 tickers cost less than the day's file")
-    assert large.trades(DAY, 100) == FILE
+    assert large.ticks("trades", DAY, 1) == Route(False, "1 tickers cost less than the day's file")
+    assert large.ticks("trades", DAY, 100) == FILE
 
 
 def test_instead_given_a_file_that_could_not_be_read_expected_rest_and_why(tmp_path: Path) -> None:

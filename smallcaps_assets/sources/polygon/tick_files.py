@@ -1,4 +1,4 @@
-"""Trades of one ticker from a day's flat file, which is read once for all that are wanted."""
+"""Ticks of one ticker from a day's flat file, which is read once for all that are wanted."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from smallcaps_assets.sources.http.page_cache import CachedPages, PageCache
 from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, FlatFrame
 
 
-class TradeFiles:
-    """Days of trades, in the page cache by ticker. Safe to use from many threads."""
+class TickFiles:
+    """Days of trades or quotes, in the page cache by ticker. Safe to use from many threads."""
 
     def __init__(self, files: FlatFiles, page_cache: PageCache) -> None:
         self._files, self._page_cache = files, page_cache
-        self._locks: dict[date, threading.Lock] = {}
+        self._locks: dict[tuple[str, date], threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def trades(
-        self, ticker: str, day: date, wanted: Sequence[str], is_patient: bool
+    def ticks(
+        self, table: str, ticker: str, day: date, wanted: Sequence[str], is_patient: bool
     ) -> tuple[FlatFrame, CachedPages | None]:
-        """Trades of one of the tickers that are wanted of a day, and the pages that hold them.
+        """Trades or quotes of one of the tickers that are wanted of a day, and the pages that hold
+        them.
 
         What is wanted alone is not put into the cache.
         """
         if len(wanted) == 1:
-            return self._files.trades(day, wanted, is_patient), None
-        pages = self._page_cache.pages("trades file", day.isoformat())
+            return self._files.ticks(table, day, wanted, is_patient), None
+        pages = self._page_cache.pages(f"{table} file", day.isoformat())
         with self._lock:
-            day_lock = self._locks.setdefault(day, threading.Lock())
+            day_lock = self._locks.setdefault((table, day), threading.Lock())
         with day_lock:
             cached = pages.frames(ticker)
             if not cached:
-                read = self._files.trades(day, wanted, is_patient)
+                read = self._files.ticks(table, day, wanted, is_patient)
                 pages.add(f"{read.key} {read.etag}", _by_ticker(read.frame, wanted))
                 cached = pages.frames(ticker)
         pages.close()
