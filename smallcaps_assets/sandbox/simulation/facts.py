@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -30,11 +29,9 @@ from smallcaps_assets.sandbox.simulation.edgar import make_submissions
 from smallcaps_assets.sandbox.simulation.fails import fails_text, published_halves
 from smallcaps_assets.sandbox.simulation.finra import short_interest_rows, short_volume_rows
 from smallcaps_assets.sandbox.simulation.halts import halt_rows
+from smallcaps_assets.sandbox.simulation.prices import SimulatedPrices
 from smallcaps_assets.sandbox.simulation.quotes import quote_frame
 from smallcaps_assets.sandbox.simulation.statements import make_filings
-
-if TYPE_CHECKING:
-    from smallcaps_assets.sandbox.simulation.market import SimulatedMarket
 
 MEAN_SESSIONS = 30
 BUSY_TRADES = 50_000
@@ -43,7 +40,7 @@ BUSY_TRADES = 50_000
 class SimulatedFacts(MarketFacts):
     """All of it from what the simulation knows; made on demand, and kept."""
 
-    def __init__(self, market: SimulatedMarket) -> None:
+    def __init__(self, market: SimulatedPrices) -> None:
         self._market = market
         self._seed = market.config.seed
         self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
