@@ -509,7 +509,7 @@ _DECLARED = (
         ),
         windows=(Window("minute_bars", CURVE_WINDOW, has_own=False),),
         settings=(*_BARS, "metrics"),
-        version=2,
+        version=3,
     ),
     _ticker_session(
         name="quote_features",
@@ -624,7 +624,7 @@ _DECLARED = (
             *("daily_metrics", "runners", "volatile"),
         ),
         settings=(*_LABELS, *_SELECTION, "dataset"),
-        version=2,
+        version=3,
     ),
     Table(
         name="ticker_history",
