@@ -74,7 +74,8 @@ READING = [
     "with b as (from daily_bars) select count(*) as n from b",
     "select count(*) as n from daily_bars_adjusted('2024-12-16')",
     "with recursive t as (select 1 as n union all select n + 1 from t where n < 10) select 10 as n",
-    "select count(*) as n from hourly_bars_adjusted('2024-12-16') where false union select 10",
+    "select count(*) as n from hourly_bars_adjusted('2024-12-16') where false"
+    " union select 10 order by n desc",
     "select count(*) as n from read_parquet('{files}/raw/daily_bars/*/*.parquet')",
     "values (10)",
 ]
