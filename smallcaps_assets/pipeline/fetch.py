@@ -9,6 +9,7 @@ from datetime import date
 from smallcaps_assets.pipeline.clients import Clients
 from smallcaps_assets.pipeline.outcome import BuildResult
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.sources.errors import WrongContent
 from smallcaps_assets.sources.http.page_cache import CachedPages
 from smallcaps_assets.sources.polygon.flatfiles import FlatFrame
 from smallcaps_assets.sources.polygon.minutes import MonthsOfMinutes
@@ -52,7 +53,11 @@ def fetch_ticks(
             route = clients.router.instead(route, day, failure)
     fetch = getattr(clients.polygon, table)
     with closing(clients.page_cache.pages(table, ticker, day.isoformat())) as pages:
-        frame = fetch(ticker, day, pages, is_traded=True)
+        try:
+            frame = fetch(ticker, day, pages, is_traded=True)
+        except WrongContent:
+            pages.drop()  # they are whole, and wrong: the next attempt asks for them again
+            raise
     return BuildResult(frame, _source(route.describe()), cached=CachedPages(pages))
 
 

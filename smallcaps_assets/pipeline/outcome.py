@@ -22,7 +22,7 @@ class BuildResult:
     that it could not give, of `expected` in a whole partition; `doubted` is what it gave nothing of
     although there should be something, by default all of a frame without rows that should have
     some; `source` names the flat file and ETag that the rows came from; `cached` are the pages that
-    can go when the rows are stored; `meta` is what the meta.json beside them says.
+    can go when the rows are stored, or can't be; `meta` is what the meta.json beside them says.
     """
 
     frame: pl.DataFrame
@@ -34,6 +34,11 @@ class BuildResult:
     source: str = ""
     cached: CachedPages | None = None
     meta: dict[str, Any] | None = None
+
+    def forget_pages(self) -> None:
+        """Drop the pages that the rows came from."""
+        if self.cached is not None:
+            self.cached.drop()
 
 
 @dataclass(frozen=True)

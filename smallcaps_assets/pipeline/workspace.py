@@ -35,7 +35,7 @@ from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.inputs import input_digests
 from smallcaps_assets.pipeline.market import BESIDE_PRICES
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
-from smallcaps_assets.schemas import TABLES, VENDOR
+from smallcaps_assets.schemas import TABLES, VENDOR, ContractError
 from smallcaps_assets.sources.errors import MissingTickers, NotOffered
 
 FETCHED_TABLES = (
@@ -151,8 +151,12 @@ class Workspace(LakeContext):
         """Build, validate and store one partition; an error becomes part of the outcome."""
         start = time.perf_counter()
         try:
-            stamp = self.stamp(table, key)
-            outcome = self._store(table, key, build(), stamp)
+            stamp, built = self.stamp(table, key), build()
+            try:
+                outcome = self._store(table, key, built, stamp)
+            except ContractError:
+                built.forget_pages()  # of what can't be stored; the next attempt asks again
+                raise
         except (Exception, PanicException) as error:  # noqa: BLE001 - named, the others go on
             outcome = Outcome(table, key, error=error)
         self._remember(outcome)
@@ -185,8 +189,7 @@ class Workspace(LakeContext):
             stored = written(self.lake, table, key, len(frame))
         else:
             stored = self.lake.write(table, key, frame, final)
-        if built.cached is not None:
-            built.cached.drop()
+        built.forget_pages()
         if built.meta is not None:
             write_meta(self.lake, table, key, built.meta, stored.seal)
         found = tuple(find(self, table, key, frame))

@@ -16,7 +16,12 @@ from smallcaps_assets.pipeline.fetch import fetch_minutes, fetch_ticks
 from smallcaps_assets.pipeline.outcome import BuildResult
 from smallcaps_assets.settings import PolygonSettings, Settings
 from smallcaps_assets.sources import FlatFiles, Router
-from smallcaps_assets.sources.errors import NotFound, SourceError, SourceUnavailable
+from smallcaps_assets.sources.errors import (
+    NotFound,
+    SourceError,
+    SourceUnavailable,
+    WrongContent,
+)
 from smallcaps_assets.sources.http.notices import heard_by
 from smallcaps_assets.sources.http.page_cache import PageCache
 from smallcaps_assets.sources.polygon.flatfile_stores import HttpStore, LocalStore
@@ -30,6 +35,7 @@ from smallcaps_assets_tests.sources.rows import (
     OPEN_NS,
     minute_bar,
     minutes_page,
+    ok,
     trade,
     trades_json,
 )
@@ -261,6 +267,26 @@ def test_trades_given_many_pages_and_a_failure_expected_resumed_where_it_was(
     assert min(starts) == 3
     store(built)
     assert list(bench.page_cache._folder.iterdir()) == []
+
+
+def test_trades_given_pages_of_wrong_content_expected_all_asked_again(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that can't be stored are no help to the next attempt."""
+    monkeypatch.setattr("smallcaps_assets.sources.polygon.keyset.LIMIT", 2)
+    sign = -1
+
+    def answer(asked: Asked) -> Reply:
+        first = int(asked.query["timestamp.gte"]) - OPEN_NS
+        found = [n for n in range(1, 6) if n >= first][:2]
+        return ok([trade(n, price=sign * 5.0) for n in found])
+
+    server = bench.stack.enter_context(Loopback(answer))
+    clients = bench.clients(local(tmp_path), server.url)
+    with pytest.raises(WrongContent, match="5 trades .* negative price"):
+        fetch_ticks(clients, "trades", "A", DAY)
+    sign = 1
+    assert fetch_ticks(clients, "trades", "A", DAY).frame["price"].to_list() == [5.0] * 5
 
 
 def test_trades_given_rows_expected_the_row_of_each_ticker(bench: Bench, tmp_path: Path) -> None:

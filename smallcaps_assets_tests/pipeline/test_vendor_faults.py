@@ -11,9 +11,12 @@ import requests
 from smallcaps_assets.lake import Failures
 from smallcaps_assets.pipeline.coverage import _of_session
 from smallcaps_assets.pipeline.market import market_of
+from smallcaps_assets.pipeline.outcome import BuildResult
 from smallcaps_assets.pipeline.workspace import CHANGES, PACE
 from smallcaps_assets.sandbox import Sandbox
+from smallcaps_assets.schemas import ContractError
 from smallcaps_assets.sources.errors import MissingTickers, NotEntitled, SourceUnavailable
+from smallcaps_assets.sources.http.page_cache import CachedPages
 from smallcaps_assets_tests.pipeline.bench import make_sessions, reference, workspace
 
 LISTS = ["tickers", "daily_bars", "universe"]
@@ -167,3 +170,12 @@ def test_daily_bars_given_a_lasting_fault_expected_the_day_failed_and_told(root:
     failure = Failures(work.lake).find("daily_bars", KEY)
     assert failure is not None
     assert failure.kind == "SourceUnavailable"
+
+
+def test_rows_that_break_the_contract_expected_their_pages_forgotten(root: Path) -> None:
+    work, rows = workspace(root), pl.DataFrame({"ticker": ["A"]})
+    pages = work.clients.page_cache.pages("splits", "2024")
+    pages.add("A", {"2024": rows})
+    outcome = work.store("splits", "2024", lambda: BuildResult(rows, cached=CachedPages(pages)))
+    assert isinstance(outcome.error, ContractError) and outcome.written is None
+    assert work.clients.page_cache.pages("splits", "2024").names() == set()
