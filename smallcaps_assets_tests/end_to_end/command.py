@@ -18,14 +18,15 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.schemas import TABLES
 
 PROGRAM = [sys.executable, "-m", "smallcaps_assets"]
-# Wild days come after twelve sessions; this is the smallest market with four of them, planned as
+# Wild days come after twelve sessions; this is a small market with six of them, planned as
 # one season so that they lie in it.
 SMALL_MARKET = {
     "sandbox.tickers": "20",
     "sandbox.start": "2024-12-09",
     "sandbox.end": "2024-12-30",
     "sandbox.season": "15",
-    "sandbox.pump_days": "4",
+    "sandbox.pump_days": "6",
+    "sandbox.seed": "6",
 }
 TIMEOUT = 400
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets_tests.end_to_end.command import (
     Finished,
     changed_tables,
@@ -61,7 +62,7 @@ def test_scattered_ticker_sessions_go_in_one_run(own_lake: Path) -> None:
     done = backfill(own_lake, "tick_chain", "--keys", ",".join(some))
     assert (done.status, done.error) == (0, "")
     assert "1 runs" in done.out
-    assert len(written(before, own_lake)) == 8 * len(some)
+    assert len(written(before, own_lake)) == len(TICK_CHAIN) * len(some)
 
 
 def test_missing_partitions_of_all_tables_are_made_and_nothing_else(own_lake: Path) -> None:

@@ -74,7 +74,7 @@ def variables(vendor: Sandbox, **changes: str) -> dict[str, str]:
 def ran(vendor: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
     """The lake of a main job that met the faults, and what the job told."""
     lake = tmp_path_factory.mktemp("vendor") / "lake"
-    days = ["--from", FIRST, "--to", LAST, "--tickers", "SPDV,FWSP"]
+    days = ["--from", FIRST, "--to", LAST, "--tickers", "BCPC,TOBV"]
     given = [*days, *settings(OPENED)]
     return lake, smallcaps("run", "--lake", lake, *given, cwd=lake.parent, **variables(vendor))
 
@@ -90,12 +90,12 @@ def test_key_without_a_market_means_polygon_and_runs_through(
         assert done.out.count(f"the vendor does not offer {table}") == 1
     assert done.out.startswith(f"market polygon, sessions {FIRST} to {LAST}, ")
     stored = Lake(lake)
-    chosen = {"FWSP_2025-01-02", "FWSP_2025-01-03", "SPDV_2025-01-02", "SPDV_2025-01-03"}
+    chosen = {"BCPC_2025-01-02", "BCPC_2025-01-03", "TOBV_2025-01-02", "TOBV_2025-01-03"}
     assert set(stored.keys("sample_weights")) <= chosen and stored.keys("sample_weights")
     assert stored.keys("watchlist") == [FIRST, LAST]
     assert stored.read("ml_dataset", "union").height > 0
     asked = sum(request.fault == "403" for request in vendor.requests)
-    days = ["--from", FIRST, "--to", LAST, "--tickers", "SPDV,FWSP", "--no-report"]
+    days = ["--from", FIRST, "--to", LAST, "--tickers", "BCPC,TOBV", "--no-report"]
     again = smallcaps("run", "--lake", lake, *days, cwd=lake.parent, **variables(vendor))
     assert (again.status, again.error) == (0, "") and "nothing to do" in again.out
     assert sum(request.fault == "403" for request in vendor.requests) == asked

@@ -32,7 +32,8 @@ def test_sessions_leave_out_holidays_and_a_day_of_mourning():
 
 def test_months_and_years_include_the_current_ones():
     assert CUTS.months.get_partition_keys() == ["2024-10", "2024-11", "2024-12", "2025-01"]
-    assert CUTS.years.get_partition_keys() == ["2024", "2025"]
+    assert CUTS.years[0].get_partition_keys() == ["2024", "2025"]
+    assert CUTS.years[2].get_partition_keys() == ["2022", "2023", "2024", "2025"]
 
 
 def test_periods_end_with_their_union():

@@ -98,7 +98,7 @@ def test_sources_given_one_session_expected_rest_and_files_to_agree(
         files = make_flat_files(PolygonSettings.model_validate(url))
         minutes = files.minute_bars(DAY, [ticker]).frame
         assert minutes.drop("vwap").equals(frames["bars"].drop("vwap"))
-        assert files.trades(DAY, [ticker]).frame.equals(frames["trades"])
+        assert files.ticks("trades", DAY, [ticker]).frame.equals(frames["trades"])
         assert files.daily_bars(DAY).frame["ticker"].equals(frames["grouped"]["ticker"])
         with FinraClient(url=sandbox.url) as finra:
             assert finra.short_volume(DAY).frame.height > 0
