@@ -98,7 +98,7 @@ class Size:
     pump_days: int = 400
 
 
-FULL, QUICK = Size(), Size(markets=4, pump_days=480)
+FULL, QUICK = Size(), Size(markets=4, pump_days=600)
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,11 @@ def status_rows(
     partitions = Partitions(start, min(end, market.last_day), settings.dataset.periods)
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
-    absent = market_of(settings).absent_tables
+    left_out = market.left_out
     return [
         _row(
             *(lake, instance, partitions, table),
-            _expected(
-                lake, instance, partitions, table, TABLES[table].is_optional or table in absent
-            ),
+            _expected(lake, instance, partitions, table, table in left_out),
             defects.get(table, set()),
             [empty for empty in empties if empty.table == table],
         )
