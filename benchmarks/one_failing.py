@@ -57,14 +57,15 @@ def run(root: Path, *settings: str) -> tuple[int, float]:
     return status, time.perf_counter() - began
 
 
-def statuses(root: Path, table: str) -> dict[str, list[str]]:
-    """Ticker-sessions of a table by what Dagster shows of them."""
+def statuses(root: Path, table: str, keys: list[str] | None = None) -> dict[str, list[str]]:
+    """Ticker-sessions of a table, all or some, by what Dagster shows of them."""
     os.environ.pop("DAGSTER_HOME", None)
     with open_instance(root) as instance:
-        keys = instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")
+        keys = keys or [*instance.get_dynamic_partitions(TICKER_SESSIONS.name or "")]
         found = instance.get_status_by_partition(dg.AssetKey(table), keys, TICKER_SESSIONS) or {}
     shown: dict[str, list[str]] = {}
-    for key, status in found.items():
+    for key in keys:
+        status = found.get(key)
         shown.setdefault(status.name if status else "MISSING", []).append(key)
     return shown
 

@@ -277,9 +277,7 @@ class Servers:
 @contextmanager
 def servers(home: Path, workspace: Path, has_daemon: bool, **variables: str) -> Iterator[Servers]:
     """`dagster-webserver`, and `dagster-daemon` if asked for, until the block ends."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, **variables, "DAGSTER_HOME": str(home)}
     folder = Path(__file__).resolve().parents[1]
     environment["PYTHONPATH"] = f"{folder}{os.pathsep}{folder / 'benchmarks'}"
@@ -303,6 +301,13 @@ def servers(home: Path, workspace: Path, has_daemon: bool, **variables: str) -> 
             print((home / "servers.log").read_text()[-3000:])
             raise
         yield running
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -44,7 +44,7 @@ def folder(room: Path = KERNELS) -> Path:
 def mark() -> Path:
     """A file that is there once all kernels are compiled, for this processor and these versions.
 
-    It also tells of the place of the sources, by which numba keeps what it compiles.
+    The folder of the sources counts too: numba looks compiled code up by it.
     """
     processor = (config.CPU_NAME, config.CPU_FEATURES) if config.CPU_NAME else _host()  # type: ignore[attr-defined]
     words = (KERNELS, sys.version, numba.__version__, *processor)

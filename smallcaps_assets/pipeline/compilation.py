@@ -8,7 +8,7 @@ from smallcaps_assets.lake.files import alone
 from smallcaps_assets.sources.http.notices import say_once
 
 
-def say_what_compiles() -> None:
+def announce_compilation() -> None:
     """Say that kernels are going to be compiled, if they are."""
     if not mark().exists():
         say_once("compiling the kernels for this processor, once: some 20 s")

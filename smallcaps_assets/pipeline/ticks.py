@@ -45,7 +45,7 @@ from smallcaps_assets.domain.ticks.quotes import is_firm
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.lake import Lake, split_ticker_session
 from smallcaps_assets.lake.paths import is_key
-from smallcaps_assets.pipeline.compilation import compile_once, say_what_compiles
+from smallcaps_assets.pipeline.compilation import announce_compilation, compile_once
 from smallcaps_assets.pipeline.feeds import offered
 from smallcaps_assets.pipeline.fetch import fetch_ticks
 from smallcaps_assets.pipeline.halt_feed import halts_of
@@ -89,7 +89,7 @@ def start_workers(settings: RunSettings, keys: int) -> Workers:
     """
     helpers = workers(settings, keys)
     if keys:
-        say_what_compiles()
+        announce_compilation()
     helpers.prepare(compile_once)
     return helpers
 

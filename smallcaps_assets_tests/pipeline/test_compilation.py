@@ -22,11 +22,11 @@ def test_kernels_are_compiled_once_and_said_to_be(
 ):
     monkeypatch.setattr(compiled, "folder", lambda: tmp_path / "kernels")
     for _ in range(2):
-        compilation.say_what_compiles()
+        compilation.announce_compilation()
         compilation.compile_once()
     assert told == ["compiling the kernels for this processor, once: some 20 s", "compiled"]
     monkeypatch.setattr(compiled.config, "CPU_NAME", "another")
-    compilation.say_what_compiles()
+    compilation.announce_compilation()
     compilation.compile_once()
     assert told[2:] == told[:2]
 
