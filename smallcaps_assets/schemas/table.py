@@ -290,11 +290,11 @@ def _is_ascending(frame: pl.DataFrame, key: Sequence[str]) -> bool:
     """Whether each row's key is above that of the row before; of no key always."""
     if not key or frame.height < 2:
         return True
-    is_above: pl.Expr = pl.lit(False)
+    is_above = pl.Series([False])
     for name in reversed(key):
-        before, value = pl.col(name).shift(1), pl.col(name)
+        before, value = frame[name][:-1], frame[name][1:]
         is_above = (value > before) | ((value == before) & is_above)
-    return frame.select(is_above.slice(1).fill_null(False).all()).item()
+    return is_above.fill_null(False).all()
 
 
 class _Words(Formatter):
