@@ -39,7 +39,7 @@ from smallcaps_assets.orchestration.instance import open_instance
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
 from smallcaps_assets.schemas import TICK_CHAIN
 
-COUNT, SESSIONS_OF_A_TICKER, TRADES_SCALE = 11_054, 30, 22.0
+COUNT, SESSIONS_OF_A_TICKER, TRADES_SCALE = 11_054, 30, 25.0
 OPENED = {
     "selection.min_relative_volume": 0,
     "selection.min_change": 0,
