@@ -25,6 +25,7 @@ from smallcaps_assets.pipeline import (
     coverage,
     dataset,
     feeds,
+    models,
     reference,
     registry,
     sessions,
@@ -52,6 +53,8 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("coverage", coverage.session_coverage),
         op("ml_dataset", dataset.datasets),
         op("ticker_history", dataset.histories),
+        op("folds", models.folds),
+        op("walk_forward", models.walk_forward),
     ]
 
 
