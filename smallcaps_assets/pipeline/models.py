@@ -243,7 +243,7 @@ def _parameters(
     return {
         (row["target"], row["algorithm"]): Tuned(json.loads(row["parameters"]), 0, first)
         for row in rows
-        if row["refusal"] is None and row["trials"]
+        if row.get("trials")
     }
 
 

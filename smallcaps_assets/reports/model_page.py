@@ -67,8 +67,9 @@ class ModelFigures:
             .round()
             .min()
         ).item()
-        is_short = months is not None and months < _SHORT
-        told = [_MACHINERY.format(months=int(months))] if is_short else []
+        told = []
+        if months is not None and months < _SHORT:
+            told.append(_MACHINERY.format(months=int(months)))
         if self.market in _MARKETS:
             told.append(f"The {self.market} market is no place for research.")
         return " ".join([_WORDS, *told])

@@ -8,7 +8,7 @@ embargoed; test rows are never dropped. Weights and models are made elsewhere.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -236,20 +236,26 @@ def check_split(
 # Digests -----------------------------------------------------------------------------------------
 def day_digests(rows: pl.DataFrame) -> dict[date, str]:
     """A digest of every value of the rows of each date; rows are in order of date."""
-    return {
-        day: hashlib.sha256(b"".join(_bytes_of(column) for column in part)).hexdigest()
-        for (day,), part in rows.group_by("date", maintain_order=True)
-    }  # fmt: skip
+    texts = [column.fill_null("\x00").to_list() for column in rows if column.dtype == pl.String]
+    plain = [column for column in rows if column.dtype != pl.String]
+    values = np.column_stack([_as_words(column) for column in plain])
+    nulls = np.column_stack([column.is_null().to_numpy() for column in plain])
+    days = rows["date"].rle().struct.unnest()
+    ends = days["len"].cast(pl.Int64).cum_sum().to_list()
+    found = {}
+    for day, start, end in zip(days["value"], [0, *ends], ends, strict=False):
+        words = "\x1f".join(text for column in texts for text in column[start:end])
+        digest = hashlib.sha256(words.encode())
+        digest.update(values[start:end].tobytes() + np.packbits(nulls[start:end]).tobytes())
+        found[day] = digest.hexdigest()
+    return found
 
 
-def _bytes_of(column: pl.Series) -> Iterator[bytes] | bytes:
-    nulls = np.packbits(column.is_null().to_numpy()).tobytes()
-    if column.dtype == pl.String:
-        return nulls + "\x1f".join(column.fill_null("").to_list()).encode()
-    values = column.to_physical()
-    if values.dtype == pl.Boolean:
-        values = values.cast(pl.Int8)
-    return nulls + values.fill_null(0).to_numpy().tobytes()
+def _as_words(column: pl.Series) -> np.ndarray:
+    """Values as 64-bit words, null as 0."""
+    physical = column.to_physical()
+    kind = pl.Float64 if physical.dtype.is_float() else pl.Int64
+    return physical.cast(kind).fill_null(0).to_numpy().view(np.uint64)
 
 
 def fold_digest(fold: Fold, days: Mapping[date, str], settled: str) -> str:

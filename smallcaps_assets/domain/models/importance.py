@@ -6,6 +6,8 @@ permuted together, since a model makes up for one of them with the others.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -18,29 +20,47 @@ ALIKE = 0.5
 _SEED = 0
 
 
-def importances(fitted: Fitted, design: Design, validate: Part) -> pl.DataFrame:
-    """A row per feature: mutual_information (nats), shap (mean |log odds|), cluster, permutation.
+@dataclass(frozen=True)
+class Told:
+    """What the validation rows tell of the features of a target, whatever the algorithm.
 
-    `permutation` is how much the weighted log loss grows when the feature's cluster is permuted,
-    on 2,000 rows at most, evenly spread; that of the cluster, alike for its features.
+    `owner` is the number of the feature that each column of the matrix is of, `cluster` and
+    `information` have a number for each feature.
     """
-    some = np.unique(np.linspace(0, validate.target.size - 1, MOST_ROWS).astype(np.int64))
-    part = Part(*(values[some] for values in validate))
+
+    owner: np.ndarray
+    cluster: np.ndarray
+    information: np.ndarray
+
+
+def told_by(design: Design, validate: Part) -> Told:
+    """Clusters of the features, and the mutual information of each with the target in nats."""
     owner = _owners(design)
-    shap = np.abs(fitted.contributions(part.matrix)).mean(axis=0)
-    groups = clusters(validate.matrix)[_firsts(owner)]
-    grown = permuted_losses(fitted, part, groups[owner])
+    firsts = np.searchsorted(owner, np.arange(len(design.features)))
     information = [
         mutual_information(validate.matrix[:, owner == place], validate.target)
         for place in range(len(design.features))
     ]
+    return Told(owner, clusters(validate.matrix)[firsts], np.array(information))
+
+
+def importances(fitted: Fitted, design: Design, validate: Part, told: Told) -> pl.DataFrame:
+    """A row per feature: mutual_information, shap (mean |log odds|), cluster, permutation.
+
+    `permutation` is how much the weighted log loss grows when the feature's cluster is permuted, on
+    2,000 rows at most, evenly spread, as `shap` is; that of the cluster, alike for its features.
+    """
+    some = np.unique(np.linspace(0, validate.target.size - 1, MOST_ROWS).astype(np.int64))
+    part = Part(*(values[some] for values in validate))
+    shap = np.abs(fitted.contributions(part.matrix)).mean(axis=0)
+    grown = permuted_losses(fitted, part, told.cluster[told.owner])
     return pl.DataFrame(
         {
             "feature": list(design.features),
-            "mutual_information": pl.Series(information, dtype=pl.Float64),
-            "shap": np.bincount(owner, shap, len(design.features)),
-            "cluster": pl.Series(groups, dtype=pl.Int32),
-            "permutation": grown[groups],
+            "mutual_information": told.information,
+            "shap": np.bincount(told.owner, shap, len(design.features)),
+            "cluster": pl.Series(told.cluster, dtype=pl.Int32),
+            "permutation": grown[told.cluster],
         }
     )
 
@@ -49,10 +69,6 @@ def _owners(design: Design) -> np.ndarray:
     """Number of the feature that each column of the matrix is of."""
     lengths = [len(design.categories.get(name, (None,))) for name in design.features]
     return np.repeat(np.arange(len(lengths)), lengths)
-
-
-def _firsts(owner: np.ndarray) -> np.ndarray:
-    return np.searchsorted(owner, np.unique(owner))
 
 
 def mutual_information(columns: np.ndarray, target: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from smallcaps_assets.domain.models.calibration import NONE, Calibration, calibr
 from smallcaps_assets.domain.models.design import Design, DesignError, choose
 from smallcaps_assets.domain.models.events import FEATURES, TARGETS, Target, target_spans
 from smallcaps_assets.domain.models.folds import check_split
-from smallcaps_assets.domain.models.importance import importances
+from smallcaps_assets.domain.models.importance import importances, told_by
 from smallcaps_assets.domain.models.scoring import Ensemble, Single, seal
 from smallcaps_assets.domain.models.tuning import Tuned, tune
 from smallcaps_assets.settings import ModelSettings
@@ -124,6 +124,7 @@ def train_target(
     except (TrainingError, DesignError) as error:
         return Trained(refused(target, settings.algorithms, str(error)), [])
     rows, told = [], []
+    known = told_by(prepared.design, prepared.validate)
     singles: dict[str, Single] = {}
     for algorithm in settings.algorithms:
         try:
@@ -135,7 +136,7 @@ def train_target(
         row, single = _row_of(parts, prepared, algorithm, fitted, chosen)
         rows.append(row)
         singles[algorithm] = single
-        told.append(importances(fitted, prepared.design, prepared.validate).with_columns(
+        told.append(importances(fitted, prepared.design, prepared.validate, known).with_columns(
             target=pl.lit(target.name), algorithm=pl.lit(algorithm)
         ))  # fmt: skip
     return Trained([*rows, *_ensemble(parts, prepared, singles, rows)], told)
