@@ -148,6 +148,8 @@ def _conclude(
     if not (report.done or report.failed or report.not_offered):
         took = time.perf_counter() - began
         console.print(f"everything is complete; nothing to do ({took:.1f} s)")
+        if until is None:
+            name_models(console, store)
         name_losses(console, lost)
         return 0
     from smallcaps_assets.cli.report import write_report

@@ -26,7 +26,7 @@ from smallcaps_assets.domain.models.training import Trained, train_month
 from smallcaps_assets.domain.models.tuning import Tuned
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.scanning import scan_keys
-from smallcaps_assets.pipeline.fold_digests import anchor_of, month_digest
+from smallcaps_assets.pipeline.fold_digests import anchor_of, month_digest, test_months
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.processes import Workers, allowed
 from smallcaps_assets.pipeline.threads import in_threads
@@ -252,7 +252,18 @@ def _trained(
 ) -> Trained:
     parts = {sample: month_parts(lake, settings, sample, key) for sample in SAMPLES}
     samples = {sample: found[:2] for sample, found in parts.items() if found is not None}
+    if not samples:
+        raise FoldError(f"{key} has no usable fold; {_why_not(lake, key)}")
     return train_month(samples, settings, key, tuned)
+
+
+def _why_not(lake: Lake, key: str) -> str:
+    """Why a month has no usable fold."""
+    months = test_months(lake)
+    own = lake.read("folds").filter(pl.col("month") == key)["refusal"].drop_nulls()
+    if own.len():
+        return own[0]
+    return f"choose from {', '.join(months)}" if months else "take more sessions"
 
 
 def month_parts(

@@ -157,6 +157,12 @@ def test_a_gap_of_months_is_told_and_the_others_are_made(tmp_path: Path) -> None
     work = work_on(tmp_path, ROWS.filter(pl.col("date").dt.month() != 2))
     assert months_of(work.lake) == ["2024-05"]
     made(work)
+    refused = made(work, "2024-04", "2024-09")
+    assert [str(o.error) for o in refused.values()] == [
+        "2024-04 has no usable fold; no rows to train on in 2024-02-01 to 2024-02-29; fill that gap"
+        " of months",
+        "2024-09 has no usable fold; choose from 2024-05",
+    ]
     lines = list(model_lines(work.lake))
     assert lines[0].startswith("models   test months 2024-05, trained on so few")
     assert any("no model 2024-03 bars: no rows to validate on in 2024-02-01" in x for x in lines)
