@@ -15,7 +15,7 @@ from smallcaps_assets.domain.models.algorithms import Fitted, Part, log_loss
 from smallcaps_assets.domain.models.design import Design, rank_correlation
 
 BINS = 32
-MOST_ROWS = 2_000
+MOST_ROWS = 1_000
 ALIKE = 0.5
 _SEED = 0
 
@@ -48,7 +48,7 @@ def importances(fitted: Fitted, design: Design, validate: Part, told: Told) -> p
     """A row per feature: mutual_information, shap (mean |log odds|), cluster, permutation.
 
     `permutation` is how much the weighted log loss grows when the feature's cluster is permuted, on
-    2,000 rows at most, evenly spread, as `shap` is; that of the cluster, alike for its features.
+    1,000 rows at most, evenly spread, as `shap` is; that of the cluster, alike for its features.
     """
     some = np.unique(np.linspace(0, validate.target.size - 1, MOST_ROWS).astype(np.int64))
     part = Part(*(values[some] for values in validate))
