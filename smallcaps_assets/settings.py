@@ -562,7 +562,7 @@ class DatasetSettings(Section, frozen=True):
 
 
 MODEL_TARGETS = ("sign_5m", "sign_15m", "touch", "meta")
-MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic")
+MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic", "convolution")
 
 
 class ModelSettings(Section, frozen=True):
@@ -570,7 +570,9 @@ class ModelSettings(Section, frozen=True):
         default=MODEL_TARGETS, min_length=1, description="what is foretold"
     )
     algorithms: Annotated[Names, _one_of("algorithm", MODEL_ALGORITHMS)] = Field(
-        default=MODEL_ALGORITHMS, min_length=1, description="what foretells it"
+        default=MODEL_ALGORITHMS[:3],
+        min_length=1,
+        description="what foretells it; convolution, of the last 64 bars, only where it is named",
     )
     train_months: int = Field(
         default=6, ge=1, le=120, description="months to train on; fewer where a lake is short"

@@ -28,6 +28,7 @@ def model_lines(lake: Lake) -> Iterator[str]:
         return
     yield f"models   test months {', '.join(stored)}{_shortness(lake)}; see `smallcaps models`"
     yield from _refusals(lake, stored)
+    yield from _unseen(lake, stored)
 
 
 def _shortness(lake: Lake) -> str:
@@ -59,3 +60,13 @@ def _refusals(lake: Lake, months: list[str]) -> Iterator[str]:
     yield from (f"no model {line}" for line in found[:_SHOWN])
     if len(found) > _SHOWN:
         yield f"and {len(found) - _SHOWN} more; `smallcaps models` names them all"
+
+
+def _unseen(lake: Lake, months: list[str]) -> Iterator[str]:
+    flagged = ["month", "ticker", "date", "event_id", "has_unseen_category"]
+    rows = lake.read_many("predictions", months, flagged).filter("has_unseen_category")
+    for (month,), events in rows.unique().group_by("month", maintain_order=True):
+        yield (
+            f"{month}: {events.height:,} events have a category that its models were not trained on"
+            " and are scored as of none; train on more months"
+        )

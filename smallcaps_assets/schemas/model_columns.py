@@ -7,7 +7,7 @@ import dataframely as dy
 from smallcaps_assets.schemas.table import day, flag, instant, integer, number, text
 
 _TARGET = "what is foretold: sign_5m, sign_15m, touch or meta"
-_ALGORITHM = "lightgbm, xgboost, logistic, or ensemble: the mean of their probabilities"
+_ALGORITHM = "lightgbm, xgboost, logistic, convolution, or ensemble: the mean of the others"
 _EVENT = "bar_id of a bar, event_id of a pattern event"
 
 
@@ -83,6 +83,10 @@ class Predictions(dy.Schema):
     outcome_return = number("the return that goes with it", "fraction", nullable=True)
     known = instant("when the outcome is known", nullable=True)
     model = text("sha256 of the model that gave the score")
+    has_unseen_category = flag(
+        "a text among the features, such as the sector, is one that no training row had; the model"
+        " takes it as none of those it knows"
+    )
 
 
 class ModelImportance(dy.Schema):

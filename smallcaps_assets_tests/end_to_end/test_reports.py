@@ -7,9 +7,19 @@ import shutil
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
+import polars as pl
 import pytest
 
-from smallcaps_assets.lake import Failure, Failures, Lake, features, scan
+from smallcaps_assets.lake import (
+    Failure,
+    Failures,
+    Lake,
+    RequestError,
+    features,
+    scan,
+    sequences,
+)
 from smallcaps_assets.schemas.features import FeatureChoiceError
 from smallcaps_assets_tests.end_to_end.command import Finished, listing, smallcaps
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
