@@ -600,6 +600,12 @@ class ModelSettings(Section, frozen=True):
     seed: int = Field(default=0, ge=0, description="seed of boosting and tuning")
 
 
+class FamilySettings(Section, frozen=True):
+    share: float = Field(
+        default=0.04, gt=0, lt=0.5, description="share of the selected days a family has at least"
+    )
+
+
 class RunSettings(Section, frozen=True):
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions fetched or worked on at once in a run"
@@ -670,6 +676,7 @@ class Settings(Section, frozen=True):
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
     models: ModelSettings = ModelSettings()
+    families: FamilySettings = FamilySettings()
     run: RunSettings = RunSettings()
 
     def digest(self, sections: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ from smallcaps_assets.orchestration.runner import (
 from smallcaps_assets.pipeline import (
     coverage,
     dataset,
+    day_families,
     feeds,
     models,
     reference,
@@ -55,6 +56,7 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("ticker_history", dataset.histories),
         op("folds", models.folds),
         op("walk_forward", models.walk_forward),
+        op("day_families", day_families.day_families),
     ]
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.models.events import BARS
 from smallcaps_assets.domain.models.extra import INSTALL, missing
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
+from smallcaps_assets.pipeline.fold_digests import OF_EXTRA, test_months
 
 _SHOWN = 5
 _SHORT_DAYS = 150
@@ -19,7 +19,7 @@ def model_lines(lake: Lake) -> Iterator[str]:
     """A line each: test months, what there is no model of, and what is left out and why."""
     absent = missing()
     if absent:
-        names, packages = ", ".join(MONTHLY), ", ".join(absent)
+        names, packages = ", ".join(OF_EXTRA), ", ".join(absent)
         yield f"left out: {names}, since {packages} is not installed; get them with `{INSTALL}`"
         return
     stored = sorted(set(lake.keys("predictions")) & set(test_months(lake)))

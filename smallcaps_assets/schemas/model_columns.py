@@ -89,6 +89,26 @@ class Predictions(dy.Schema):
     )
 
 
+class DayFamilies(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    family = dy.Int32(description="number of the family, 0 the largest; -1: none", min=-1)
+    name = text("what such days are called, by their medians; none: of no family")
+    strength = number("how surely the day belongs to it", min=0, max=1)
+    gap = number("as of daily_metrics", "fraction", nullable=True)
+    log_relative_volume = number("ln(rvol30)", nullable=True)
+    day_return = number("ln(close / open) of the regular hours", nullable=True)
+    rise = number("ln(high / open)", nullable=True)
+    fall = number("ln(low / open)", nullable=True)
+    fade = number("ln(close / high)", nullable=True)
+    close_position = number("(close - low) / (high - low)", nullable=True, min=0, max=1)
+    high_at = number("share of the session at which the high began", nullable=True)
+    low_at = number("the same of the low", nullable=True)
+    first_hour_volume = number("share of the volume up to the close", "fraction", nullable=True)
+    premarket_volume = number("share of the volume up to the close", "fraction", nullable=True)
+    steadiness = number("|day_return| / sum of the |returns| of all minutes", nullable=True)
+
+
 class ModelImportance(dy.Schema):
     month = text("test month, YYYY-MM")
     target = text(_TARGET, primary_key=True)

@@ -61,6 +61,19 @@ def test_features_are_read_by_family_and_nothing_else(small_lake: Path):
         features(columns=["label"], root=small_lake)
 
 
+def test_sequences_end_with_the_features_of_their_event(small_lake: Path):
+    events = features(columns=["spread_last", "gap"], root=small_lake).collect()
+    found = sequences(["gap", "spread_last"], root=small_lake)
+    assert (found.shape, found.dtype) == ((events.height, 64, 2), np.float32)
+    last = events.select(pl.col("gap", "spread_last").cast(pl.Float32)).to_numpy()
+    assert np.array_equal(found[:, -1], last, equal_nan=True)
+    assert sequences(length=3, root=small_lake).shape == (events.height, 3, 8)
+    with pytest.raises(FeatureChoiceError, match="label is not a feature"):
+        sequences(["label"], root=small_lake)
+    with pytest.raises(RequestError, match="sector is a category"):
+        sequences(["sector"], root=small_lake)
+
+
 # Density -----------------------------------------------------------------------------------------
 def test_density_of_two_periods_is_counted_in_the_lake(small_lake: Path, tmp_path: Path) -> None:
     page = tmp_path / "density.html"
@@ -171,3 +184,21 @@ def test_assets_tell_their_density_and_coverage(small_lake: Path) -> None:
         assert metadata("coverage")["coverage"].startswith("![")
         assert "after the session" in metadata("dollar_imbalance_bars")["volume left out"]
         assert "volume left out" not in metadata("dollar_bars")
+
+
+# Families ----------------------------------------------------------------------------------------
+def test_families_are_of_the_days_whose_ticks_are_wanted(small_lake: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    found = json.loads(report(small_lake, "families", "--json").out)
+    days = scan("day_families", root=small_lake).collect()
+    wanted = scan("ticker_sessions", root=small_lake).filter("is_qualified").collect()
+    assert set(days["ticker"] + days["date"].cast(str)) == set(
+        wanted["ticker"] + wanted["date"].cast(str)
+    )
+    assert sum(row["len"] for row in found["families"]) == days.height > 0
+    assert [row["year"] for row in found["stability"]] == [2024]
+    day = scan("daily_metrics", root=small_lake).collect().join(days, on=["date", "ticker"])
+    assert day["gap"].equals(day["gap_right"], null_equal=True)
+    page = tmp_path / "families.html"
+    assert f"page  {page}" in report(small_lake, "families", "--html", str(page)).out
+    assert "Over the years" in page.read_text()

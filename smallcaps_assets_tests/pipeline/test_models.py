@@ -317,8 +317,8 @@ def test_without_the_extra_there_is_one_line_with_the_command(
 ) -> None:
     monkeypatch.setattr(extra, "PACKAGES", ("lightgbm", "no_such_package"))
     assert list(model_lines(whole.lake)) == [
-        "left out: models, model_importance, predictions, since no_such_package is not installed;"
-        ' get them with `pip install -c constraints.txt -e ".[models]"`'
+        "left out: models, model_importance, predictions, day_families, since no_such_package is"
+        ' not installed; get them with `pip install -c constraints.txt -e ".[models]"`'
     ]
     (outcome,) = stages.walk_forward(whole, MONTHLY, ["2024-03"])
     assert str(outcome.error).startswith("models need no_such_package; install them with `pip")
