@@ -110,7 +110,7 @@ def test_what_can_not_be_predicted_is_refused_in_one_line(made: tuple[Path, str]
 
 
 def test_a_lake_without_models_says_how_they_are_made(tmp_path: Path) -> None:
-    work = remembering(tmp_path / "lake", tickers=2)
+    work = remembering(tmp_path / "lake")
     line = refusal(tmp_path / "lake", "models")
     assert "has no predictions; make it with `smallcaps run`" in line
     listed(work, "A")

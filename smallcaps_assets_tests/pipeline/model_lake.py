@@ -27,7 +27,7 @@ MODELS = {
 
 def model_lake(root: Path) -> tuple[str, list[Outcome]]:
     """Make the lake; the first of its two tickers, and the outcomes of folds and models."""
-    work = remembering(root, tickers=12, start=str(FIRST), end=str(LAST))
+    work = remembering(root, tickers=20, start=str(FIRST), end=str(LAST))
     market = market_of(work.settings).server().market
     stocks = (
         {row["ticker"] for row in market.tickers(day, True) if row["type"] == "CS"}
