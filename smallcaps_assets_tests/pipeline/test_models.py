@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.models import extra
-from smallcaps_assets.lake import Stamp
 from smallcaps_assets.pipeline import models as stages
 from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.fold_digests import test_months as months_of
@@ -208,12 +207,16 @@ def test_an_unseen_category_is_scored_as_none_and_told(tmp_path: Path) -> None:
     assert good.is_good
 
 
-def test_a_dataset_older_than_the_features_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_dataset_older_than_the_features_is_refused_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = work_on(tmp_path, **QUICK)
     made(work)
     before = content(work)
-    old = Stamp("ml_dataset", TABLES["ml_dataset"].version - 1, "")
-    work.lake.write("ml_dataset", "union", ROWS, old)
+    table = TABLES["ml_dataset"]
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "ml_dataset", replace(table, version=table.version - 1))
+        put(work, "ml_dataset", "union", ROWS)
     (outcome,) = folds(work, ["folds"], [])
     failed = [outcome, *made(work, "2024-03").values()]
     assert len(failed) == 2
@@ -284,7 +287,8 @@ def test_a_model_of_sequences_is_one_more_algorithm(tmp_path: Path) -> None:
 def test_bars_before_the_day_was_admitted_count_where_sequences_are_taken(tmp_path: Path) -> None:
     is_early = (pl.col("date") == date(2024, 2, 6)) & (pl.col("bar_id") == 0)
     late = pl.when(is_early).then(pl.col("t0").dt.offset_by("1s")).otherwise("eligible_from")
-    rows = ROWS.with_columns(is_selection_known=~is_early, eligible_from=late)
+    early = ROWS.filter(pl.col("date") < date(2024, 4, 1))
+    rows = early.with_columns(is_selection_known=~is_early, eligible_from=late)
     changed = rows.with_columns(
         pl.when(is_early).then(9.0).otherwise(pl.col("bar_return")).alias("bar_return")
     )
@@ -327,14 +331,14 @@ def test_without_the_extra_there_is_one_line_with_the_command(
 
 
 def test_a_missing_openmp_library_is_named_with_its_package(
-    whole: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(name: str) -> None:
         raise OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
 
-    work, before = work_on(tmp_path), content(whole)
+    before = content(whole)
     monkeypatch.setattr(extra, "import_module", fails)
-    (outcome,) = made(work, "2024-03").values()
+    (outcome,) = made(whole, "2024-03").values()
     assert outcome.is_failed and "`apt-get install libgomp1`" in str(outcome.error)
     assert content(whole) == before
     with pytest.raises(extra.ExtraError, match=r"lightgbm needs .* `apt-get install libgomp1`"):
