@@ -123,13 +123,14 @@ def dataset(size: Size) -> pl.DataFrame:
     numbers = [n for n in CATALOGUE if TABLES["ml_dataset"].columns[n] == pl.Float64][:FEATURES]
     values = {n: random.standard_normal(size.rows) for n in numbers[1:]}
     found = rows.with_columns(pl.Series(n, v) for n, v in {numbers[0]: informed, **values}.items())
-    filler = {pl.Float64(): 1.0, pl.Int64(): 1, pl.Int32(): 1, pl.Int8(): 1, pl.Boolean(): True}
+    filler: dict[pl.DataType, Any] = {
+        **{pl.Float64(): 1.0, pl.Int64(): 1, pl.Int32(): 1, pl.Int8(): 1},
+        **{pl.Boolean(): True, pl.String(): "x"},
+    }
     absent = {n: k for n, k in TABLES["ml_dataset"].columns.items() if n not in found.columns}
+    is_unknown = {n: n in CATALOGUE or n.startswith("forward_mid") for n in absent}
     return found.with_columns(
-        pl.lit(None if n in CATALOGUE or n.startswith("forward_mid") else filler.get(k, "x"))
-        .cast(k, strict=False)
-        .alias(n)
-        for n, k in absent.items()
+        pl.lit(None if is_unknown[n] else filler.get(k), k).alias(n) for n, k in absent.items()
     )
 
 

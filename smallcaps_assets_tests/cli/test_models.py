@@ -97,7 +97,7 @@ def test_predict_shows_each_event_as_the_month_has_it(made: tuple[Path, str]) ->
     for row in stored.iter_rows(named=True):
         assert told[row["event_id"], row["target"], row["algorithm"]] == row["probability"]
     shown = done(lake, "predict", ticker, str(DAY)).out
-    assert f"{ticker} on {DAY}, times in New York" in shown and "10:00:0" in shown
+    assert f"{ticker} on {DAY}, times in New York" in shown and "11:00:00" in shown
     csv = done(lake, "predict", ticker, str(DAY), "--csv").out
     assert csv.count("\n") == 25
 
