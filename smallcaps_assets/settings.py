@@ -561,6 +561,51 @@ class DatasetSettings(Section, frozen=True):
         return value
 
 
+MODEL_TARGETS = ("sign_5m", "sign_15m", "touch", "meta")
+MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic", "convolution")
+
+
+class ModelSettings(Section, frozen=True):
+    targets: Annotated[Names, _one_of("target", MODEL_TARGETS)] = Field(
+        default=MODEL_TARGETS, min_length=1, description="what is foretold"
+    )
+    algorithms: Annotated[Names, _one_of("algorithm", MODEL_ALGORITHMS)] = Field(
+        default=MODEL_ALGORITHMS[:3],
+        min_length=1,
+        description="what foretells it; convolution, of the last 64 bars, only where it is named",
+    )
+    train_months: int = Field(
+        default=6, ge=1, le=120, description="months to train on; fewer where a lake is short"
+    )
+    validate_months: int = Field(default=1, ge=1, le=12, description="months to validate on")
+    embargo_sessions: int = Field(
+        default=1, ge=0, le=20, description="sessions left out before and after each block"
+    )
+    min_rows: int = Field(
+        default=1000, ge=10, description="rows to train on, below which there is no model"
+    )
+    time_decay: float = Field(
+        default=0.5, gt=-1, le=1, description="weight of a fold's oldest row; 1 is no decay"
+    )
+    rounds: int = Field(default=400, ge=1, le=10_000, description="rounds of boosting at most")
+    patience: int = Field(
+        default=40, ge=1, description="rounds without a better validation that end it"
+    )
+    trials: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="parameters tried for the first test month of each year; 0: the defaults",
+    )
+    seed: int = Field(default=0, ge=0, description="seed of boosting and tuning")
+
+
+class FamilySettings(Section, frozen=True):
+    share: float = Field(
+        default=0.04, gt=0, lt=0.5, description="share of the selected days a family has at least"
+    )
+
+
 class RunSettings(Section, frozen=True):
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions fetched or worked on at once in a run"
@@ -630,6 +675,8 @@ class Settings(Section, frozen=True):
     patterns: PatternSettings = PatternSettings()
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
+    models: ModelSettings = ModelSettings()
+    families: FamilySettings = FamilySettings()
     run: RunSettings = RunSettings()
 
     def digest(self, sections: Iterable[str]) -> str:

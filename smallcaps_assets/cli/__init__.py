@@ -136,6 +136,35 @@ def patterns(**parameters: Any) -> None:
 @main.command()
 @lake_options
 @as_page
+@as_json
+def models(**parameters: Any) -> None:
+    """How good the models' predictions were, out of sample, and what they look at."""
+    _exit("models", "show_models", parameters)
+
+
+@main.command()
+@lake_options
+@as_page
+@as_json
+def families(**parameters: Any) -> None:
+    """Families of selected days that look alike, and how stable they are over the years."""
+    _exit("families", "show_families", parameters)
+
+
+@main.command()
+@lake_options
+@click.argument("ticker")
+@click.argument("day", metavar="DATE")
+@as_json
+@as_csv
+def predict(**parameters: Any) -> None:
+    """What the models say of each event of TICKER on DATE, as it came."""
+    _exit("models", "show_predictions", parameters)
+
+
+@main.command()
+@lake_options
+@as_page
 @as_comparison
 @click.option(
     "--tapes", default=40, show_default=True, type=click.IntRange(0),

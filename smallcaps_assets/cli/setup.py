@@ -59,6 +59,8 @@ _DAMAGED_TEXTS = (
 
 
 _LATE_ERRORS = {
+    "smallcaps_assets.domain.models.extra": "ExtraError",
+    "smallcaps_assets.domain.models.scoring": "ModelError",
     "smallcaps_assets.sandbox": "SandboxError",
     "smallcaps_assets.sources.errors": "SourceError",
 }

@@ -9,6 +9,7 @@ import dagster as dg
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import published_halves
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
 from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.partition_keys import date_of, month_keys, year_keys
 from smallcaps_assets.schemas import TABLES, Partitioning
@@ -24,7 +25,9 @@ def expected_keys(
         Partitioning.NONE: lambda: [""],
         Partitioning.SESSION: lambda: partitions.session_keys(start, end),
         Partitioning.HALF_MONTH: lambda: published_halves(table, start, end),
-        Partitioning.MONTH: lambda: month_keys(start, end),
+        Partitioning.MONTH: lambda: (
+            test_months(lake) if table in MONTHLY else month_keys(start, end)
+        ),
         Partitioning.YEAR: lambda: year_keys(start, end, TABLES[table].years_before),
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),

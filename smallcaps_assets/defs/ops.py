@@ -24,7 +24,9 @@ from smallcaps_assets.orchestration.runner import (
 from smallcaps_assets.pipeline import (
     coverage,
     dataset,
+    day_families,
     feeds,
+    models,
     reference,
     registry,
     sessions,
@@ -52,6 +54,9 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("coverage", coverage.session_coverage),
         op("ml_dataset", dataset.datasets),
         op("ticker_history", dataset.histories),
+        op("folds", models.folds),
+        op("walk_forward", models.walk_forward),
+        op("day_families", day_families.day_families),
     ]
 
 

@@ -219,36 +219,56 @@ def cross_fitted_scores(
     scores = np.empty(table.shape[0])
     for fold in np.unique(names):
         test = names == fold
-        train, mean, deviation = _standardised(table[~test])
+        train, mean, deviation = standardised(table[~test])
         slopes = ridge_logistic(train, positive[~test], ridge)[1:]
-        scores[test] = _ranks(_scaled(table[test], mean, deviation) @ slopes)
+        scores[test] = _ranks(scaled(table[test], mean, deviation) @ slopes)
     return scores
 
 
-def ridge_logistic(features: np.ndarray, target: np.ndarray, ridge: float = 1.0) -> np.ndarray:
+def ridge_logistic(
+    features: np.ndarray,
+    target: np.ndarray,
+    ridge: float = 1.0,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Intercept and slopes that maximise the log-likelihood minus ridge / 2 |slopes|^2.
 
-    Newton's method, that is, iteratively reweighted least squares (Hastie, Tibshirani and Friedman,
-    The Elements of Statistical Learning, 4.4.1); the intercept bears no penalty. Raises
-    EvaluationError when the target has one class only, or no single maximum is found.
+    `target` is true or false, `weights` count the rows. Raises EvaluationError when the target has
+    one class only, or no single maximum is found.
     """
     positive = np.asarray(target, bool)
     if positive.all() or not positive.any():
         raise EvaluationError(
             f"{positive.sum()} of {positive.size} training rows are positive; both are needed"
         )
-    design = np.column_stack([np.ones(positive.size), features])
+    return fit_logistic(features, positive.astype(np.float64), ridge, weights)
+
+
+def fit_logistic(
+    features: np.ndarray,
+    chances: np.ndarray,
+    ridge: float = 1.0,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """As `ridge_logistic`, for targets in [0, 1].
+
+    Newton's method, that is, iteratively reweighted least squares (Hastie, Tibshirani and Friedman,
+    The Elements of Statistical Learning, 4.4.1); the intercept bears no penalty. Raises
+    EvaluationError when no single maximum is found.
+    """
+    design = np.column_stack([np.ones(chances.size), features])
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 0.0
-    weights = np.zeros(design.shape[1])
+    counts = np.ones(chances.size) if weights is None else weights
+    found = np.zeros(design.shape[1])
     for _ in range(MAX_NEWTON_STEPS):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30.0, 30.0)))
-        gradient = design.T @ (positive - chance) - penalty * weights
-        curvature = (design.T * (chance * (1.0 - chance))) @ design + np.diag(penalty)
+        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ found, -30.0, 30.0)))
+        gradient = design.T @ (counts * (chances - chance)) - penalty * found
+        curvature = (design.T * (counts * chance * (1.0 - chance))) @ design + np.diag(penalty)
         step = _solve(curvature, gradient)
-        weights += step
+        found += step
         if np.abs(step).max() < NEWTON_TOLERANCE:
-            return weights
+            return found
     raise EvaluationError(
         f"no fit after {MAX_NEWTON_STEPS} Newton steps; raise the ridge or drop columns"
     )
@@ -263,18 +283,18 @@ def _solve(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         ) from None
 
 
-def _standardised(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The scaled table, and the mean and deviation of its columns where they are known."""
+def standardised(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A table, scaled, and the mean and deviation of its columns where they are known."""
     known = np.isfinite(table)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, table, 0.0).sum(axis=0) / count
     variance = np.where(known, table - mean, 0.0) ** 2
     deviation = np.sqrt(variance.sum(axis=0) / count)
-    return _scaled(table, mean, deviation), mean, deviation
+    return scaled(table, mean, deviation), mean, deviation
 
 
-def _scaled(table: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Constant columns and unknown values become 0."""
+def scaled(table: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Columns less their mean in deviations, five at most; constant and unknown ones become 0."""
     scaled = (table - mean) / np.where(deviation > 0, deviation, np.inf)
     return np.clip(np.nan_to_num(scaled, nan=0.0), -MAX_DEVIATIONS, MAX_DEVIATIONS)
 

@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.domain.quality import checks, feed_checks, quote_checks
+from smallcaps_assets.domain.quality import checks, feed_checks, model_checks, quote_checks
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
@@ -141,6 +141,19 @@ def _dataset(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
     return [some, checks.selection_consistent(frame), checks.weights_valid(frame)]
 
 
+def _models(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [model_checks.models_made(frame)]
+
+
+def _folds(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [model_checks.folds_usable(frame)]
+
+
+def _predictions(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    in_time = model_checks.predicted_in_time(frame, key)
+    return [in_time, model_checks.categories_seen(frame)]
+
+
 def _coverage(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.vendor_coverage(frame)]
 
@@ -212,4 +225,7 @@ _FINDS: dict[str, Find] = {
     "sample_weights": _weights,
     "coverage": _coverage,
     "ml_dataset": _dataset,
+    "folds": _folds,
+    "models": _models,
+    "predictions": _predictions,
 }

@@ -20,13 +20,17 @@ from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.feed_inputs import FEED_INPUTS, of_feeds
 from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds, is_tried
 from smallcaps_assets.pipeline.file_cache import FileCache
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, of_month
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
 from smallcaps_assets.schemas import TABLES, Partitioning, Window
 from smallcaps_assets.schemas.tables import CURVE_WINDOW
 from smallcaps_assets.settings import UNION
 
-DATASET_PARTS = ("bar_features", "quote_features", "triple_barrier_labels", "sample_weights")
+DATASET_PARTS = (
+    *("bar_features", "quote_features", "triple_barrier_labels", "forward_mids"),
+    "sample_weights",
+)
 _ADMITTED = ("sample_weights", "pattern_events")
 """Tables with the moment at which a ticker-session was admitted."""
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
@@ -37,6 +41,9 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
     declared = TABLES[table]
     if table in FEED_INPUTS:
         yield from FEED_INPUTS[table](work, key or "")
+        return
+    if table in MONTHLY and key:
+        yield from of_month(work, table, key)
         return
     if declared.layer == "raw" and table != "minute_bars":
         return
@@ -50,6 +57,8 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
         yield from _of_period(work, key)
     else:
         yield from filter(None, (work.lake.digests(upstream) for upstream in declared.upstream))
+    if table == "folds":
+        yield f"{work.span.end:%Y-%m}"  # a month that begins has a fold
 
 
 def _of_session(work: LakeContext, table: str, day: date) -> Iterator[str]:

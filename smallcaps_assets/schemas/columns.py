@@ -775,6 +775,19 @@ class TripleBarrierLabels(dy.Schema):
     forward_staleness_15m = number("age of that print", "seconds", nullable=True)
 
 
+class ForwardMids(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar that decides", primary_key=True, min=0)
+    t0 = instant("decision: close of the bar")
+    forward_mid_return_5m = number(
+        "last clean mid by t0 + 5 minutes / first from t0 + the entry delay on - 1",
+        "fraction",
+        null="no clean quote",
+    )
+    forward_mid_return_15m = number("the same for 15 minutes", "fraction", null="no clean quote")
+
+
 class SampleWeights(dy.Schema):
     ticker = text("symbol", primary_key=True)
     date = day("session", primary_key=True)
@@ -834,6 +847,12 @@ class MlDataset(dy.Schema):
         _IN_15M, number("15-minute forward return", "fraction", nullable=True)
     )
     forward_label_15m = no_feature(_IN_15M, dy.Int8(description="+1, 0, -1", nullable=True))
+    forward_mid_return_5m = no_feature(
+        _IN_5M, number("5-minute forward return of the mid", "fraction", null="no clean quote")
+    )
+    forward_mid_return_15m = no_feature(
+        _IN_15M, number("15-minute forward return of the mid", "fraction", null="no clean quote")
+    )
     is_touch_confirmed = no_feature(
         "known 10 s after t1", flag("the touch was confirmed within 10 s", nullable=True)
     )

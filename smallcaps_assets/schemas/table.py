@@ -107,7 +107,7 @@ VENDOR, TICKS = "vendor", "ticks"
 
 GROUPS = (
     *("reference", "market", "short_data", "events", "fundamentals", "metrics"),
-    *("selection", "ticks", "bars", "labels", "dataset", "quality"),
+    *("selection", "ticks", "bars", "labels", "dataset", "models", "quality"),
 )
 """What tables are shown together, in the order of the data flow."""
 
