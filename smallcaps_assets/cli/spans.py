@@ -17,7 +17,6 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 
 Advance = Callable[[int], None]
-_UNDATED = (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD)
 
 
 def chosen_spans(
@@ -70,7 +69,7 @@ def dated_keys(lake: Lake, table: str, span: Span) -> list[str]:
 def is_in_span(table: str, key: str | None, span: Span) -> bool:
     """Whether a partition may have rows of a span."""
     cut = TABLES[table].partitioning
-    if cut in _UNDATED or not key:
+    if not cut.is_dated or not key:
         return True
     day = key.rpartition("_")[2]
     first = span.start.replace(day=1) if cut is Partitioning.HALF_MONTH else span.start
