@@ -83,9 +83,14 @@ class BacktestCandidates(dy.Schema):
     exit_prices = _prices("of each fill")
     exit_mids = _prices("mid at each fill")
     exit_reasons = _list(dy.String(), f"why, of each fill: {', '.join(EXIT_REASONS)}")
-    lows = _prices("of each range the lowest price at which it could have been closed")
+    lows = _prices("of each range the lowest print from its entry to what closed it; null: none")
     highs = _prices("of each range the highest")
     are_halted = _list(dy.Bool(), "of each range whether a halt lay between entry and exit")
+    trapped_from = instant(
+        "from when some size could not be closed in its session: trading is halted to its end, or"
+        " there are no more quotes; null: all were",
+        nullable=True,
+    )
     marks_from = instant("of the first mark", nullable=True)
     marks = _prices("price to close at, at each step of the clock; null: none is known yet")
 
