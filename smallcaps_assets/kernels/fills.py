@@ -25,8 +25,8 @@ TAPE = (
     *("halt_starts", "halt_ends", "reopenings"),
     *("band_times", "lowers", "uppers"),
 )
-"""Quotes; prints with the volume up to and with each; halts with the re-opening print of each, NEVER
-for none; the price bands from each time on."""
+"""Quotes; prints with the volume up to and with each; halts with the re-opening print of each,
+NEVER for none; the price bands from each time on."""
 FLOW, AUCTION, PRICE = 1, 2, 3
 """Kinds of prints: all have volume, the last two form prices, and only the last fills an order."""
 TOLERANCE = 1e-9
@@ -298,7 +298,8 @@ def close_trade(tape, r, side, t0, since, profit, stop, shares, row, out, count)
         while h + 1 < starts.size and starts[h + 1] <= time:
             h += 1
         if kinds[i] != FLOW and not (h >= 0 and time < ends[h]):
-            low, high = (min(low, price), max(high, price)) if low == low else (price, price)
+            is_seen = not math.isnan(low)
+            low, high = (min(low, price), max(high, price)) if is_seen else (price, price)
             if (price - near) * side <= 0.0:
                 trigger, reason = time, STOP
                 break
@@ -340,7 +341,7 @@ def is_halted_between(starts, ends, first, last):
 def enter(tape, r, c, out):
     """The entry of a candidate at its largest size: its fills into `out`, what became of it into
     `c`; their number, or FULL."""
-    quote_times, bids, bid_sizes, asks, ask_sizes, is_usable = tape[:6]
+    quote_times, bids, asks, is_usable = tape[0], tape[1], tape[3], tape[5]
     times, volumes, starts, ends = tape[6], tape[9], tape[10], tape[11]
     side, t0 = c["side"], c["t0"]
     live = t0 + r["latency"]
@@ -510,7 +511,7 @@ def follow_reference(times, prices, reopenings, open_time, close_time, window, p
         time = times[i]
         if time < open_time or time >= close_time:
             continue
-        is_new = reference != reference
+        is_new = math.isnan(reference)
         while h < reopenings.size and reopenings[h] <= time:
             is_new = is_new or reopenings[h] >= open_time
             h += 1

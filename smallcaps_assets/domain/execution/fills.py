@@ -81,11 +81,8 @@ def fill_tape(
     for name, arrays in (("quotes", quotes), ("prints", prints)):
         _check(name, arrays)
     times, bids, bid_sizes, asks, ask_sizes = quotes
-    h = np.searchsorted(starts, times, "right") - 1
-    is_halted = (
-        (h >= 0) & (times < np.append(ends, 0)[h]) if starts.size else np.zeros(h.size, bool)
-    )
-    is_usable = (bids > 0) & (bid_sizes > 0) & (asks >= bids) & (ask_sizes > 0) & ~is_halted
+    is_whole = (bids > 0) & (bid_sizes > 0) & (asks >= bids) & (ask_sizes > 0)
+    is_usable = is_whole & ~_is_within(starts, ends, times)
     moments, prices, sizes, kinds = prints
     forming = moments[kinds > kernel.FLOW]
     after = np.searchsorted(forming, ends, "left")
@@ -98,6 +95,12 @@ def fill_tape(
         *_as(np.float64, *limits[1:]),
     )  # fmt: skip
     return FillTape(tuple(read_only(array) for array in typed))
+
+
+def _is_within(starts: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Whether each time lies in a halt, [start, end)."""
+    h = np.searchsorted(starts, times, "right") - 1
+    return (h >= 0) & (times < np.append(ends, 0)[h])
 
 
 def _as(dtype: Any, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -225,15 +228,14 @@ def stop_exit(
     latency: int,
     max_age: int = 60 * SECOND,
 ) -> Stopped:
-    """The stop of a position (side 1 long) from an instant on, set off by a print that forms prices.
+    """The stop of a position (side 1 long) from an instant on, set off by a print forming prices.
 
     Then it is marketable after `latency` ns, worked until it is filled; one that would be live in a
     halt, that long after the re-opening print.
     """
     times, prices, kinds = tape.arrays[6:9]
     starts, ends, reopenings = tape.arrays[10:13]
-    h = np.searchsorted(starts, times, "right") - 1
-    is_halted = (h >= 0) & (times < np.append(ends, 0)[h])
+    is_halted = _is_within(starts, ends, times)
     is_beyond = (prices - stop) * side <= kernel.TOLERANCE * stop
     found = np.flatnonzero((times > since) & (kinds > kernel.FLOW) & is_beyond & ~is_halted)
     nothing = Filled([], shares)
@@ -251,7 +253,7 @@ def stop_exit(
 # Trades in every size ----------------------------------------------------------------------------
 @dataclass(frozen=True)
 class CandidateFills:
-    """What the kernel found of candidates in order: records, and rows one candidate after another."""
+    """What the kernel found of candidates in order: records, and rows one after another."""
 
     candidates: np.ndarray
     entries: np.ndarray
@@ -273,8 +275,8 @@ def candidate_fills(
 ) -> CandidateFills:
     """Every candidate's entry and exits up to its largest size.
 
-    `t0` (int64 ns, any order) and `sides` are of the candidates, `close` the scheduled close, before
-    which positions are closed by `LAST_EXIT`. The largest size is `capacity` of the volume of the
+    `t0` (int64 ns, any order) and `sides` are of the candidates, `close` is the scheduled close,
+    before which positions are closed by `LAST_EXIT`. The largest size is `capacity` of the volume of the
     minute before the entry is live, at most `most_value` in USD. Shorts are restricted from
     `restricted_from` on.
     """
