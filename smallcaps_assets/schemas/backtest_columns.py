@@ -68,6 +68,9 @@ class BacktestCandidates(dy.Schema):
     refusal = _one_of(REFUSALS, "why no order is sent; null: one is", nullable=True)
     price = number("what the entry was to cost: ask, or bid, at t0", "USD per share", nullable=True)
     mid = number("mid at t0", "USD per share", nullable=True)
+    atr = number(
+        "mean range of the last 14 minutes with a print", "USD per share", nullable=True, min=0
+    )
     trailing_volume = number("volume of the minute before `live`", _SHARES, min=0)
     most_shares = integer("size up to which the fills are known", _SHARES, min=0)
     entry_times = _times("of each fill of the entry")
@@ -89,6 +92,18 @@ class BacktestCandidates(dy.Schema):
     trapped_from = instant(
         "from when some size could not be closed in its session: trading is halted to its end, or"
         " there are no more quotes; null: all were",
+        nullable=True,
+    )
+    late_exit = instant(
+        "when what is trapped is closed: at the first price of the next session that trades, or"
+        " written off on the tenth",
+        nullable=True,
+    )
+    late_date = day("its session", nullable=True)
+    late_price = number(
+        "its price on the share basis of the entry; null: written off, a long at 0, a short at the"
+        " higher of its last mark and twice its entry",
+        "USD per share",
         nullable=True,
     )
     marks_from = instant("of the first mark", nullable=True)

@@ -276,8 +276,8 @@ def candidate_fills(
     """Every candidate's entry and exits up to its largest size.
 
     `t0` (int64 ns, any order) and `sides` are of the candidates, `close` is the scheduled close,
-    before which positions are closed by `LAST_EXIT`. The largest size is `capacity` of the volume of the
-    minute before the entry is live, at most `most_value` in USD. Shorts are restricted from
+    before which positions are closed by `LAST_EXIT`. The largest size is `capacity` of the volume
+    of the minute before the entry is live, at most `most_value` in USD. Shorts are restricted from
     `restricted_from` on.
     """
     latency = (rules.latency_ms if latency_ms is None else latency_ms) * MILLISECOND
@@ -323,3 +323,18 @@ def _filled(tape: FillTape, rules: np.ndarray, candidates: np.ndarray) -> Candid
         candidates,
         *(np.concatenate([np.empty(0, k), *p]) for k, p in zip(kinds, parts, strict=True)),
     )
+
+
+def first_shares(filled: Sequence[int], shares: int) -> list[int]:
+    """What each fill gives to an order of so many shares, of those of a larger one.
+
+    `filled` are the shares of the larger order up to and with each fill; fills of which nothing is
+    needed are left out at the end.
+    """
+    taken, before = [], 0
+    for until in filled:
+        if before >= shares:
+            break
+        taken.append(min(until, shares) - before)
+        before = until
+    return taken

@@ -7,7 +7,7 @@ position is worth at each moment comes in as marks, so that a backtest and a des
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ class Position:
 
     `mark_times` (ascending) and `marks` are what closing it would bring, in USD, from each time on.
     From `trapped_from` on, None for never, it can't be closed before its exit: trading is halted.
+    `close_at` gives its profit when it is closed at a time before; without, the mark of then is it.
     """
 
     name: Any
@@ -50,6 +51,7 @@ class Position:
     marks: Sequence[float] = ()
     ticker: str = ""
     trapped_from: int | None = None
+    close_at: Callable[[int], float] | None = None
     reason: str = OWN
 
     def mark(self, time: int) -> float:
@@ -157,7 +159,8 @@ class Book:
         for position in self.open:
             is_trapped = position.trapped_from is not None and end >= position.trapped_from
             if position.exit > end and not is_trapped:
-                position.profit, position.exit = position.mark(end), end
+                close_at = position.close_at or position.mark
+                position.profit, position.exit = close_at(end), end
                 position.reason = FLATTENED
 
     def _close(self, position: Position) -> None:
