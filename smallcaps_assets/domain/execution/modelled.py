@@ -30,7 +30,7 @@ MINUTE = 60_000_000_000
 
 @dataclass(frozen=True)
 class Flow:
-    """Imbalance, (buys - sells) / (buys + sells), of bars from the instants at which they closed."""
+    """Imbalance, (buys - sells) / (buys + sells), of bars from when each closed."""
 
     times: np.ndarray
     imbalances: np.ndarray
