@@ -44,6 +44,15 @@ def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> st
     return _markdown(words, _svg(HEIGHT, _line(places) + _dots(bars, labels, places)))
 
 
+def equity_sparkline(days: pl.DataFrame) -> str:
+    """The equity of backtest_days at the end of each session, over time."""
+    equity = days["equity"].to_list()
+    words = f"{len(equity)} sessions, {equity[0]:,.0f} to {equity[-1]:,.0f} USD"
+    size = -(-len(equity) // _MOST_COLUMNS)
+    kept = [*equity[::size][:-1], equity[-1]]
+    return _markdown(words, _svg(HEIGHT, _line(_places(list(range(len(kept))), kept))))
+
+
 def label_strip(counts: Mapping[int, int]) -> str:
     """A strip divided in proportion to the counts of labels +1, 0, -1, with their numbers."""
     parts = [(_NAMES[value], counts.get(value, 0), COLOURS[value]) for value in (1, 0, -1)]
