@@ -107,7 +107,7 @@ def backtests(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
         yield from run.make(tables, key, known.get(key))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Run:
     """Some strategies on one lake; what they share of a month is read once."""
 

@@ -148,7 +148,7 @@ class BacktestTrades(dy.Schema):
     max_favourable = number("furthest in its favour", "fraction", min=0)
     participation = number("shares / volume of the minute before the entry", "fraction", min=0)
     has_halt = flag("a halt lay between entry and exit")
-    fill_source = _one_of(FILL_SOURCES, "what it was filled on")
+    fill_source = _one_of(FILL_SOURCES, "what it was filled on; null: no_ticks", nullable=True)
 
 
 class BacktestDays(dy.Schema):

@@ -157,21 +157,15 @@ class Account:
 
     def _marked_path(self, hours: SessionHours, start: float, numbers: Sequence[int]) -> np.ndarray:
         """Equity at each step of the session's clock, open positions at what closing brings."""
-        first = hours.premarket_open // STEP * STEP
-        count = (hours.postmarket_close - first) // STEP + 2
-        path = np.full(count, start)
+        clock = np.arange(hours.premarket_open, hours.postmarket_close + STEP, STEP)
+        path = np.full(clock.size, start)
         for number in numbers:
             trade = self._held[number]
             times, marks = trade.marks()
-            end = trade.exit.times[-1]
-            places = [(time - first) // STEP for time in times if first <= time < end]
-            if places and places[-1] < count:
-                path[places] += marks[-len(places) :]
-            closed = -(-(end - first) // STEP)
-            if places and places[-1] + 1 < min(closed, count):
-                path[places[-1] + 1 : closed] += marks[-1]
-            if 0 <= closed < count:
-                path[closed:] += trade.net
+            place = np.searchsorted(np.array(times, np.int64), clock, "right")
+            path += np.where(
+                clock >= trade.exit.times[-1], trade.net, np.array([0.0, *marks])[place]
+            )
         return path
 
     def _add_day(
@@ -225,7 +219,6 @@ def with_candidates(
     joined = wanted.join(held, on=key, how="left").with_columns(
         month=pl.col("date").dt.strftime("%Y-%m"),
         refusal=pl.when("is_held").then("refusal").otherwise(pl.lit("no_ticks")),
-        fill_source=pl.col("fill_source").fill_null("modelled"),
     )
     found: dict[date, list[dict[str, Any]]] = {}
     for row in _as_integers(joined.sort("t0", "ticker", "event_id")).iter_rows(named=True):
