@@ -135,9 +135,18 @@ class _Run:
             raise StrategyError(f"no strategy {key!r} is declared; choose from {names}")
         if strategy.asks_models and not self._is_predicted:
             raise StrategyError(self._unpredicted(key))
-        rules, notes, rows = settings.rules_of(strategy), {}, {}
         if not self.months:
             raise StrategyError("the lake has no test month; take more sessions, see `folds`")
+        trades, days = self.walk(strategy, settings.rules_of(strategy))
+        told = told_of_strategy(trades, days)
+        return {
+            "backtest_trades": BuildResult(trades, told),
+            "backtest_days": BuildResult(days, told),
+        }
+
+    def walk(self, strategy: Strategy, rules: TradingRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Trades and days of a strategy by some rules, over all test months."""
+        settings, notes, rows = self.work.settings.backtest, {}, {}
         for month in self.months:
             if not self.work.lake.exists("backtest_candidates", month):
                 notes[month] = "no candidates are stored"
@@ -147,13 +156,17 @@ class _Run:
                 notes[month] = note
             rows |= with_candidates(chosen, self._candidates(month, rules))
         account = Account(strategy, rules, settings.equity, settings.locate_shares, notes)
-        hours = [session_hours(day) for day in self.sessions]
-        trades, days = account.walk(hours, rows)
-        told = told_of_strategy(trades, days)
-        return {
-            "backtest_trades": BuildResult(trades, told),
-            "backtest_days": BuildResult(days, told),
-        }
+        return account.walk([session_hours(day) for day in self.sessions], rows)
+
+    def at_other_latencies(self, strategy: Strategy) -> Iterator[pl.DataFrame]:
+        """A strategy's trades at each latency that its candidates are filled with beside its own;
+        columns `part` and `value` say which."""
+        settings = self.work.settings.backtest
+        rules = settings.rules_of(strategy)
+        for latency in settings.latencies_ms:
+            if latency != rules.latency_ms:
+                trades, _ = self.walk(strategy, rules.model_copy(update={"latency_ms": latency}))
+                yield trades.with_columns(part=pl.lit("latency"), value=pl.lit(f"{latency} ms"))
 
     @cached_property
     def months(self) -> list[str]:
@@ -228,12 +241,15 @@ def report(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 def build_report(work: Workspace) -> BuildResult:
     """The figures of all stored strategies, with their errors and the number of trials."""
-    lake = work.lake
-    names = [s.name for s in work.settings.backtest.chosen if lake.exists("backtest_days", s.name)]
+    lake, settings = work.lake, work.settings.backtest
+    known = [one for one in settings.chosen if lake.exists("backtest_days", one.name)]
+    names = [strategy.name for strategy in known]
     trades, days = (lake.read_many(name, names) for name in ("backtest_trades", "backtest_days"))
     if days.is_empty():
         return BuildResult(TABLES["backtest_report"].empty(), {"strategies": 0})
-    rows = report_rows(trades, days, trials(lake))
+    run = _Run(work)
+    variants = [other for strategy in known for other in run.at_other_latencies(strategy)]
+    rows = report_rows(trades, days, trials(lake), pl.concat(variants) if variants else None)
     shown = rows.filter(pl.col("part") == "all", pl.col("figure") == "expectancy")
     told = {"expectancy": preview(shown.select("strategy", "estimate", "error", "trades"), 32)}
     return BuildResult(TABLES["backtest_report"].conform(rows), {"strategies": len(names), **told})
