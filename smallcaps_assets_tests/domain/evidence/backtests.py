@@ -53,10 +53,10 @@ def _trade(strategy, source, day, number, edge, random):
         **{"shares_wanted": shares, "shares": 0 if is_refused else shares},
     }
     if is_refused:
-        empty = ("entry_price", "entry_mid", "exit_price", "exit_mid", "exit_reason", "spread_cost")
-        rest = ("slippage", "gross_profit", "net_profit", "participation", "fill_source")
-        more = dict.fromkeys((*empty, *FEES, *rest))
-        return row | more | _context(0.08, 2e6) | {"has_halt": False}
+        prices = ("entry_price", "entry_mid", "exit_price", "exit_mid", "exit_reason")
+        sums = ("spread_cost", *FEES, "slippage", "gross_profit", "net_profit", "participation")
+        nothing = {**dict.fromkeys(prices), **dict.fromkeys(sums, 0.0)}
+        return row | nothing | _context(0.08, 2e6) | {"has_halt": False, "fill_source": "quotes"}
     return row | fees | _context(0.08, 2e6) | {
         **{"entry_price": price + side * half, "entry_mid": price},
         **{"exit_price": price + side * (gain - half), "exit_mid": price + side * gain},

@@ -36,7 +36,7 @@ def trades() -> pl.DataFrame:
         make_trades("always_long", "baseline", edge=-0.02, seed=2),
         make_trades("random_side", "baseline", edge=-0.5, seed=3),
         make_trades("gap_and_go", "pattern", seed=4).with_columns(
-            shares=pl.lit(0, pl.Int64), net_profit=None, refused_by=pl.lit("ssr")
+            shares=pl.lit(0, pl.Int64), net_profit=pl.lit(0.0), refused_by=pl.lit("ssr")
         ),
     ]
     return pl.concat(parts, how="vertical_relaxed")
