@@ -68,6 +68,9 @@ class BacktestCandidates(dy.Schema):
     refusal = _one_of(REFUSALS, "why no order is sent; null: one is", nullable=True)
     price = number("what the entry was to cost: ask, or bid, at t0", "USD per share", nullable=True)
     mid = number("mid at t0", "USD per share", nullable=True)
+    atr = number(
+        "mean range of the last 14 minutes with a print", "USD per share", nullable=True, min=0
+    )
     trailing_volume = number("volume of the minute before `live`", _SHARES, min=0)
     most_shares = integer("size up to which the fills are known", _SHARES, min=0)
     entry_times = _times("of each fill of the entry")
@@ -83,9 +86,26 @@ class BacktestCandidates(dy.Schema):
     exit_prices = _prices("of each fill")
     exit_mids = _prices("mid at each fill")
     exit_reasons = _list(dy.String(), f"why, of each fill: {', '.join(EXIT_REASONS)}")
-    lows = _prices("of each range the lowest price at which it could have been closed")
+    lows = _prices("of each range the lowest print from its entry to what closed it; null: none")
     highs = _prices("of each range the highest")
     are_halted = _list(dy.Bool(), "of each range whether a halt lay between entry and exit")
+    trapped_from = instant(
+        "from when some size could not be closed in its session: trading is halted to its end, or"
+        " there are no more quotes; null: all were",
+        nullable=True,
+    )
+    late_exit = instant(
+        "when what is trapped is closed: at the first price of the next session that trades, or"
+        " written off on the tenth",
+        nullable=True,
+    )
+    late_date = day("its session", nullable=True)
+    late_price = number(
+        "its price on the share basis of the entry; null: written off, a long at 0, a short at the"
+        " higher of its last mark and twice its entry",
+        "USD per share",
+        nullable=True,
+    )
     marks_from = instant("of the first mark", nullable=True)
     marks = _prices("price to close at, at each step of the clock; null: none is known yet")
 
