@@ -160,7 +160,10 @@ def slippage_grid(trades: pl.DataFrame) -> Grid:
         for row in slippage_against_model(trades).iter_rows(named=True)
     ]
     columns = ["fills", "trades", "no quote at t0", "counted on (bp)", "paid (bp)", "difference"]
-    note = "Counted on: twice the distance of the price at the decision from its mid."
+    note = (
+        "Of the value, a side. Counted on: the distance of the price at the decision from its mid;"
+        " paid: spread cost at entry and exit."
+    )
     return Grid([*columns, "its error"], rows, "Slippage against the model", note)
 
 

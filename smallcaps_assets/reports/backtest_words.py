@@ -123,7 +123,7 @@ def strategy_metadata(trades: pl.DataFrame, days: pl.DataFrame) -> dict[str, str
     gross, net = float(made["gross_profit"].sum()), float(made["net_profit"].sum())
     share = human.percent((gross - net) / gross) if gross > 0 else "nothing earned before costs"
     return {
-        "equity": equity_sparkline(days.sort("date")["equity"].to_list()),
+        "equity": equity_sparkline(days),
         "expectancy": f"{plus_minus(expectancy.value, expectancy.error)} a trade"
         if expectancy.reason is None or expectancy.value is not None
         else expectancy.reason,

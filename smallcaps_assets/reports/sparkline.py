@@ -44,8 +44,9 @@ def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> st
     return _markdown(words, _svg(HEIGHT, _line(places) + _dots(bars, labels, places)))
 
 
-def equity_sparkline(equity: Sequence[float]) -> str:
-    """An account's equity by session, USD."""
+def equity_sparkline(days: pl.DataFrame) -> str:
+    """The equity of an account by session, USD; takes backtest_days of one strategy."""
+    equity = days.sort("date")["equity"].to_list()
     if not equity:
         return _markdown("no sessions", _svg(16, _text(4, 12, "no sessions")))
     words = f"{len(equity)} sessions, {equity[0]:,.0f} to {equity[-1]:,.0f} USD"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -24,7 +25,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture(autouse=True)
 def one_worst_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charts take most of the time."""
-    monkeypatch.setattr("smallcaps_assets.cli.backtest.WORST_DAYS", 1)
+    monkeypatch.setattr(import_module("smallcaps_assets.cli.backtest"), "WORST_DAYS", 1)
 
 
 def backtest(lake: Lake, *options: str, status: int = 0) -> Finished:
