@@ -687,6 +687,11 @@ class Strategy(Section, frozen=True):
         default={}, description="trading rules that differ from the backtest's"
     )
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether it follows predictions."""
+        return self.signal == "prediction" or self.has_meta
+
     @field_validator("name")
     @classmethod
     def _is_key(cls, value: str) -> str:
@@ -717,8 +722,14 @@ class BacktestSettings(TradingRules, frozen=True):
         le=1,
         description="of the volume of the minute before: fills are known up to that size",
     )
+    most_value: float = Field(
+        default=50_000, gt=0, description="USD: fills are known up to a trade of that value"
+    )
     latencies_ms: tuple[int, ...] = Field(
         default=(), description="other latencies to fill all candidates with"
+    )
+    tier_1: Names = Field(
+        default=(), description="tickers whose price bands are those of tier 1; others: tier 2"
     )
     spread_model: Literal["reversals", "quarter"] = Field(
         default="reversals", description="how fills are modelled without quotes"
@@ -768,6 +779,11 @@ class BacktestSettings(TradingRules, frozen=True):
     def chosen(self) -> tuple[Strategy, ...]:
         """The strategies to try."""
         return tuple(s for s in self.every if not self.only or s.name in self.only)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(strategy.name for strategy in self.chosen)
 
     def rules_of(self, strategy: Strategy) -> TradingRules:
         """The rules by which a strategy trades. Raises ValueError for a wrong one."""

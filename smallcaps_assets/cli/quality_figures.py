@@ -133,7 +133,12 @@ def _gaps(source: Source, span: Span) -> pl.DataFrame:
     """Of each table cut by date: expected, missing, and the missing ones as runs of neighbours."""
     market = market_of(source.settings)
     start, end = market.span
-    partitions = Partitions(start, min(end, market.last_day), source.settings.dataset.periods)
+    partitions = Partitions(
+        start,
+        min(end, market.last_day),
+        source.settings.dataset.periods,
+        strategies=source.settings.backtest.names,
+    )
     found = []
     for name, table in TABLES.items():
         if not table.partitioning.is_dated:

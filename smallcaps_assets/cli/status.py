@@ -61,7 +61,12 @@ def status_rows(
     """One row for each table of the graph."""
     market = market_of(settings)
     start, end = market.span
-    partitions = Partitions(start, min(end, market.last_day), settings.dataset.periods)
+    partitions = Partitions(
+        start,
+        min(end, market.last_day),
+        settings.dataset.periods,
+        strategies=settings.backtest.names,
+    )
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
     left_out = market.left_out

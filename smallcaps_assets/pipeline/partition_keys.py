@@ -31,8 +31,7 @@ class MarketSpan:
         """The whole span of the market of some settings. Raises SettingsError when it has none."""
         market = market_of(settings)
         ahead = max((market.last_day - datetime.now(NEW_YORK).date()).days, 0)
-        names = tuple(strategy.name for strategy in settings.backtest.chosen)
-        return cls(*market.span, settings.dataset.periods, ahead, names)
+        return cls(*market.span, settings.dataset.periods, ahead, settings.backtest.names)
 
     def session_keys(self, start: date, end: date) -> list[str]:
         """Keys of the market's sessions in a date range, both ends inclusive."""

@@ -75,7 +75,9 @@ _of_month = partial(
     op="walk_forward",
     settings=("models",),
 )
-_of_strategy = partial(Table, group="backtest", partitioning=Partitioning.STRATEGY, op="backtest")
+_of_strategy = partial(
+    Table, group="backtest", partitioning=Partitioning.STRATEGY, op="backtest", keys_per_run=0
+)
 _BARS = ("ticks", "bars")
 _PATTERNS = ("ticks", "metrics", "patterns")
 _LABELS = ("ticks", "bars", "labels")
@@ -723,7 +725,7 @@ _DECLARED = (
             *("trades", "quotes", "halts", "dollar_imbalance_bars"),
             *("daily_metrics", "daily_bars", "splits"),
         ),
-        settings=("ticks", "backtest"),
+        settings=("ticks",),
         row_group_rows=4_096,
     ),
     _of_strategy(
@@ -739,7 +741,6 @@ _DECLARED = (
             *("backtest_candidates", "folds", "models", "predictions"),
             *("ml_dataset", "pattern_events", "pattern_labels"),
         ),
-        settings=("backtest", "models"),
     ),
     _of_strategy(
         name="backtest_days",
@@ -747,7 +748,6 @@ _DECLARED = (
         meaning="A strategy's account by session, days without a trade included.",
         known="end of the session",
         upstream=("backtest_trades",),
-        settings=("backtest",),
     ),
     Table(
         name="backtest_report",
@@ -757,7 +757,6 @@ _DECLARED = (
         meaning="What the backtests say, each figure with its error.",
         known="no fact of the market",
         upstream=("backtest_trades", "backtest_days"),
-        settings=("backtest",),
     ),
 )
 
