@@ -30,7 +30,7 @@ def chosen_spans(
     if not compare:
         first, last = date.fromisoformat(stored[0]), date.fromisoformat(stored[-1])
         return [Span(f"{first} to {last}", first, last)]
-    spans = [_span(settings, text, date.fromisoformat(stored[-1])) for text in compare]
+    spans = [span_of(settings, text, date.fromisoformat(stored[-1])) for text in compare]
     for span in spans:
         if not dated_keys(lake, table, span):
             raise RequestError(
@@ -39,7 +39,7 @@ def chosen_spans(
     return spans
 
 
-def _span(settings: Settings, text: str, newest: date) -> Span:
+def span_of(settings: Settings, text: str, newest: date) -> Span:
     """A period by its name or its regime, or START:END; an open-ended one goes up to `newest`."""
     periods = settings.dataset.periods
     named = [p for p in periods if p.name == text] or [p for p in periods if p.regime == text]

@@ -110,11 +110,15 @@ def account_figures(days: pl.DataFrame) -> dict[str, Figure]:
 
 
 def marked_path(days: pl.DataFrame) -> np.ndarray:
-    """Equity at the start, then at each session's lowest mark and at its end, in turn."""
-    highest = pl.col("equity") / (1 - pl.col("drawdown"))
+    """Equity at the start, then at each session's lowest mark and at its end, in turn.
+
+    A mark is below the highest equity before its session, which the row before tells.
+    """
+    start = start_equity(days)
+    highest = (pl.col("equity") / (1 - pl.col("drawdown"))).shift(1, fill_value=start)
     lowest = pl.min_horizontal(highest * (1 - pl.col("marked_drawdown")), "equity")
     path = days.select(lowest, pl.col("equity").alias("end")).to_numpy()
-    return np.concatenate([[start_equity(days)], path.ravel()])
+    return np.concatenate([[start], path.ravel()])
 
 
 def car_mdd(profits: ArrayLike, start_equity: float, drawdown: float) -> Figure:

@@ -49,13 +49,14 @@ def cost_breakdown(trades: pl.DataFrame) -> pl.DataFrame:
 
 
 def slippage_against_model(trades: pl.DataFrame) -> pl.DataFrame:
-    """By fill source: the round trip that the decision counted on, and the one that was paid.
+    """By fill source: what the decision counted on to pay beside the mid, and what was paid.
 
     `trades` have `decision_price` and `decision_mid`: what the entry was to cost, and the mid, at
-    t0. Counted on is twice their distance; paid is `slippage`. Columns: fill_source, trades,
-    unknown (without a quote at t0), expected_bp, paid_bp, difference_bp and its clustered error.
+    t0; counted on is their distance. Paid is `slippage`, of the mean of both sides. Columns:
+    fill_source, trades, unknown (without a quote at t0), expected_bp, paid_bp, difference_bp and
+    its clustered error.
     """
-    expected = 2 * pl.col("side") * (pl.col("decision_price") / pl.col("decision_mid") - 1)
+    expected = pl.col("side") * (pl.col("decision_price") / pl.col("decision_mid") - 1)
     told = trades.with_columns(expected.alias("expected"))
     rows = []
     for (source,), part in told.group_by("fill_source", maintain_order=True):

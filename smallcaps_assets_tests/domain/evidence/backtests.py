@@ -53,15 +53,15 @@ def _trade(strategy, source, day, number, edge, random):
         **{"shares_wanted": shares, "shares": 0 if is_refused else shares},
     }
     if is_refused:
-        empty = ("entry_price", "entry_mid", "exit_price", "exit_mid", "exit_reason", "spread_cost")
-        rest = ("slippage", "gross_profit", "net_profit", "participation", "fill_source")
-        more = dict.fromkeys((*empty, *FEES, *rest))
-        return row | more | _context(0.08, 2e6) | {"has_halt": False}
+        prices = ("entry_price", "entry_mid", "exit_price", "exit_mid", "exit_reason")
+        sums = ("spread_cost", *FEES, "slippage", "gross_profit", "net_profit", "participation")
+        nothing = {**dict.fromkeys(prices), **dict.fromkeys(sums, 0.0)}
+        return row | nothing | _context(0.08, 2e6) | {"has_halt": False, "fill_source": "quotes"}
     return row | fees | _context(0.08, 2e6) | {
         **{"entry_price": price + side * half, "entry_mid": price},
         **{"exit_price": price + side * (gain - half), "exit_mid": price + side * gain},
         "exit_reason": ("take_profit", "stop", "time")[int(random.integers(3))],
-        **{"spread_cost": spread, "slippage": spread / (price * shares)},
+        **{"spread_cost": spread, "slippage": spread / ((2 * price + side * gain) * shares)},
         **{"gross_profit": gross, "net_profit": gross - spread - sum(fees.values())},
         **{"participation": float(random.uniform(0.005, 0.1)), "has_halt": number == 1},
         "fill_source": "quotes",
@@ -77,7 +77,7 @@ def _context(sigma, volume):
 
 
 def make_days(trades: pl.DataFrame, start: float = START) -> pl.DataFrame:
-    """The sessions of trades of one strategy or several; marked 1 % below where one traded."""
+    """The sessions of trades of one strategy or several; marked 1 % below its end in each."""
     costs = pl.sum_horizontal(FEES)
     sums = trades.group_by("strategy", "date", maintain_order=True).agg(
         pl.col("shares").gt(0).sum().cast(pl.Int64).alias("trades"),
@@ -89,9 +89,11 @@ def make_days(trades: pl.DataFrame, start: float = START) -> pl.DataFrame:
         equity=start + pl.col("net_profit").cum_sum().over("strategy"),
     )
     high = pl.max_horizontal(pl.col("equity").cum_max().over("strategy"), pl.lit(start))
+    before = high.shift(1).over("strategy").fill_null(start)
+    below = (before - 0.99 * pl.col("equity")) / before
     return path.with_columns(
         drawdown=(high - pl.col("equity")) / high,
-        marked_drawdown=(high - 0.99 * pl.col("equity")) / high,
+        marked_drawdown=pl.max_horizontal(below, pl.lit(0.0)),
         open_positions=pl.lit(0),
         is_killed=pl.lit(False),
         month=pl.col("date").dt.strftime("%Y-%m"),

@@ -36,7 +36,7 @@ def trades() -> pl.DataFrame:
         make_trades("always_long", "baseline", edge=-0.02, seed=2),
         make_trades("random_side", "baseline", edge=-0.5, seed=3),
         make_trades("gap_and_go", "pattern", seed=4).with_columns(
-            shares=pl.lit(0, pl.Int64), net_profit=None, refused_by=pl.lit("ssr")
+            shares=pl.lit(0, pl.Int64), net_profit=pl.lit(0.0), refused_by=pl.lit("ssr")
         ),
     ]
     return pl.concat(parts, how="vertical_relaxed")
@@ -167,9 +167,10 @@ def test_costs_lead_from_gross_to_net_and_what_they_dont_explain_is_told(trades)
 def test_slippage_is_compared_with_the_quote_at_the_decision(trades):
     made = taken(trades.filter(strategy="model"))
     table = slippage_against_model(made).row(0, named=True)
-    expected = 2e4 * (0.01 / made["entry_mid"]).mean()
-    assert table["expected_bp"] == exactly(expected)
-    assert table["difference_bp"] == exactly(0, abs=1e-9)
+    expected, paid = 0.01 / made["entry_mid"], made["slippage"]
+    assert table["expected_bp"] == exactly(1e4 * expected.mean())
+    assert table["paid_bp"] == exactly(1e4 * paid.mean())
+    assert table["difference_bp"] == exactly(1e4 * (paid - expected).mean())
     blind = slippage_against_model(made.with_columns(decision_mid=pl.lit(None, pl.Float64)))
     row = blind.row(0, named=True)
     assert row["unknown"] == made.height and row["difference_bp"] is None
