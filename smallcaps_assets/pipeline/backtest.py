@@ -14,7 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.evidence.summary import report_rows
+from smallcaps_assets.domain.evidence.figures import Figure
+from smallcaps_assets.domain.evidence.trades import taken, trade_figures
 from smallcaps_assets.domain.evidence.trials import trial_of
 from smallcaps_assets.domain.execution.account import Account, with_candidates
 from smallcaps_assets.domain.execution.candidates import candidate_rows
@@ -27,7 +28,8 @@ from smallcaps_assets.domain.execution.strategies import (
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.models.events import BARS, SAMPLES
 from smallcaps_assets.domain.models.extra import INSTALL, is_installed
-from smallcaps_assets.lake.trials import record_trial, trials
+from smallcaps_assets.lake.trials import record_trial
+from smallcaps_assets.pipeline import evidence
 from smallcaps_assets.pipeline.backtest_inputs import month_sessions
 from smallcaps_assets.pipeline.fold_digests import test_months
 from smallcaps_assets.pipeline.late_exits import late_exits
@@ -214,13 +216,15 @@ class _Run:
 
 def told_of_strategy(trades: pl.DataFrame, days: pl.DataFrame) -> dict[str, Any]:
     """What a materialization shows: equity, trades, why others were refused, costs."""
-    made = trades.filter(pl.col("refused_by").is_null())
+    made, figure = taken(trades), trade_figures(taken(trades))["expectancy"]
     gross, net = made["gross_profit"].sum(), made["net_profit"].sum()
     told: dict[str, Any] = {
         "trades": made.height,
         "refused": trades.height - made.height,
         "net profit, USD": round(net, 2),
         "gross profit at mid, USD": round(gross, 2),
+        "expectancy, USD a trade": _with_error(figure),
+        "costs, share of turnover": _costs_share(made, gross - net),
     }
     if days.height:
         told["equity"] = equity_sparkline(days)
@@ -233,6 +237,19 @@ def told_of_strategy(trades: pl.DataFrame, days: pl.DataFrame) -> dict[str, Any]
     return told
 
 
+def _with_error(figure: Figure) -> str:
+    """A figure and its standard error, or why there is none."""
+    if figure.value is None:
+        return str(figure.reason)
+    return f"{figure.value:.2f}" + ("" if figure.error is None else f" ± {figure.error:.2f}")
+
+
+def _costs_share(made: pl.DataFrame, costs: float) -> str:
+    """Costs of what was bought and sold."""
+    both = made["shares"] * (made["entry_price"] + made["exit_price"])
+    return f"{costs / both.sum():.2%}" if made.height else "no trade was taken"
+
+
 # Report ------------------------------------------------------------------------------------------
 def report(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """The outcome of `backtest_report`, which is made whole."""
@@ -241,15 +258,13 @@ def report(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 def build_report(work: Workspace) -> BuildResult:
     """The figures of all stored strategies, with their errors and the number of trials."""
-    lake, settings = work.lake, work.settings.backtest
-    known = [one for one in settings.chosen if lake.exists("backtest_days", one.name)]
-    names = [strategy.name for strategy in known]
-    trades, days = (lake.read_many(name, names) for name in ("backtest_trades", "backtest_days"))
-    if days.is_empty():
+    names = work.lake.keys("backtest_days")
+    if not names:
         return BuildResult(TABLES["backtest_report"].empty(), {"strategies": 0})
     run = _Run(work)
+    known = [one for one in work.settings.backtest.chosen if one.name in names]
     variants = [other for strategy in known for other in run.at_other_latencies(strategy)]
-    rows = report_rows(trades, days, trials(lake), pl.concat(variants) if variants else None)
+    rows = evidence.report(work.lake, pl.concat(variants) if variants else None)
     shown = rows.filter(pl.col("part") == "all", pl.col("figure") == "expectancy")
     told = {"expectancy": preview(shown.select("strategy", "estimate", "error", "trades"), 32)}
-    return BuildResult(TABLES["backtest_report"].conform(rows), {"strategies": len(names), **told})
+    return BuildResult(rows, {"strategies": len(names), **told})

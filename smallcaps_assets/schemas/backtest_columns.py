@@ -165,7 +165,8 @@ class BacktestDays(dy.Schema):
     equity = number("at the session's end, positions still open at cost", _USD)
     drawdown = number("equity below its highest so far, at the session's end", "fraction", min=0)
     marked_drawdown = number(
-        "furthest below it within the session, open positions at the price to close them",
+        "furthest below the highest equity before the session, within it, open positions at the"
+        " price to close them",
         "fraction",
         min=0,
     )

@@ -52,7 +52,7 @@ class Account:
         self.days: list[dict[str, Any]] = []
         self._held: dict[int, Trade] = {}
         self._booked = 0
-        self._marked_peak = self._peak = self.equity
+        self._peak = self.equity
 
     def walk(
         self, hours: Sequence[SessionHours], wanted: Mapping[date, Sequence[Mapping[str, Any]]]
@@ -176,8 +176,7 @@ class Account:
     ) -> None:
         """The session's row; figures are of the positions closed in it."""
         book, rows = self.book, [self.trades[position.name] for position in closed]
-        peaks = np.maximum.accumulate(np.append(self._marked_peak, path))[1:]
-        self._marked_peak = float(peaks[-1])
+        marked = max(1 - float(path.min()) / self._peak, 0.0)
         self._peak = max(self._peak, book.equity)
         month = day.isoformat()[:7]
         self.days.append(
@@ -194,7 +193,7 @@ class Account:
                 "net_profit": sum(row["net_profit"] for row in rows),
                 "equity": book.equity,
                 "drawdown": max(1 - book.equity / self._peak, 0.0),
-                "marked_drawdown": float(np.max(1 - path / peaks)),
+                "marked_drawdown": marked,
                 "open_positions": len(book.open),
                 "is_killed": book.killed_at is not None,
             }
