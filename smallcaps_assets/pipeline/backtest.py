@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.evidence.summary import report_rows
+from smallcaps_assets.domain.evidence.summary import WHOLE
 from smallcaps_assets.domain.evidence.trials import trial_of
 from smallcaps_assets.domain.execution.account import Account, with_candidates
 from smallcaps_assets.domain.execution.candidates import candidate_rows
@@ -27,7 +27,8 @@ from smallcaps_assets.domain.execution.strategies import (
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.models.events import BARS, SAMPLES
 from smallcaps_assets.domain.models.extra import INSTALL, is_installed
-from smallcaps_assets.lake.trials import record_trial, trials
+from smallcaps_assets.lake.trials import record_trial
+from smallcaps_assets.pipeline import evidence
 from smallcaps_assets.pipeline.backtest_inputs import month_sessions
 from smallcaps_assets.pipeline.fold_digests import test_months
 from smallcaps_assets.pipeline.late_exits import late_exits
@@ -36,8 +37,8 @@ from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.ticks import Job, TickerDay, chain_of, start_workers
 from smallcaps_assets.pipeline.workspace import Workspace
+from smallcaps_assets.reports.backtest_words import strategy_metadata
 from smallcaps_assets.reports.markdown import preview
-from smallcaps_assets.reports.sparkline import equity_sparkline
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Strategy, TradingRules
 
@@ -201,19 +202,10 @@ class _Run:
 
 def told_of_strategy(trades: pl.DataFrame, days: pl.DataFrame) -> dict[str, Any]:
     """What a materialization shows: equity, trades, why others were refused, costs."""
-    made = trades.filter(pl.col("refused_by").is_null())
-    gross, net = made["gross_profit"].sum(), made["net_profit"].sum()
-    told: dict[str, Any] = {
-        "trades": made.height,
-        "refused": trades.height - made.height,
-        "net profit, USD": round(net, 2),
-        "gross profit at mid, USD": round(gross, 2),
-    }
-    if days.height:
-        told["equity"] = equity_sparkline(days)
-    if trades.height > made.height:
-        counts = trades["refused_by"].drop_nulls().value_counts(sort=True)
-        told["refused by"] = preview(counts, 32)
+    told: dict[str, Any] = dict(strategy_metadata(trades, days))
+    refused = trades["refused_by"].drop_nulls()
+    if refused.len():
+        told["refused by"] = preview(refused.value_counts(sort=True), 32)
     notes = days.filter(pl.col("note").is_not_null()).select("month", "note").unique()
     if notes.height:
         told["months without events"] = preview(notes.sort("month"), 32)
@@ -228,12 +220,9 @@ def report(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 def build_report(work: Workspace) -> BuildResult:
     """The figures of all stored strategies, with their errors and the number of trials."""
-    lake = work.lake
-    names = [s.name for s in work.settings.backtest.chosen if lake.exists("backtest_days", s.name)]
-    trades, days = (lake.read_many(name, names) for name in ("backtest_trades", "backtest_days"))
-    if days.is_empty():
-        return BuildResult(TABLES["backtest_report"].empty(), {"strategies": 0})
-    rows = report_rows(trades, days, trials(lake))
-    shown = rows.filter(pl.col("part") == "all", pl.col("figure") == "expectancy")
+    lake, settings = work.lake, work.settings.backtest
+    names = [s.name for s in settings.chosen if lake.exists("backtest_days", s.name)]
+    rows = evidence.report(lake, settings, names)
+    shown = rows.filter(pl.col("part") == WHOLE, pl.col("figure") == "expectancy")
     told = {"expectancy": preview(shown.select("strategy", "estimate", "error", "trades"), 32)}
-    return BuildResult(TABLES["backtest_report"].conform(rows), {"strategies": len(names), **told})
+    return BuildResult(rows, {"strategies": len(names), **(told if names else {})})
