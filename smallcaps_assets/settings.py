@@ -891,7 +891,9 @@ class Settings(Section, frozen=True):
     dataset: DatasetSettings = DatasetSettings()
     models: ModelSettings = ModelSettings()
     families: FamilySettings = FamilySettings()
+
     backtest: BacktestSettings = BacktestSettings()
+
     run: RunSettings = RunSettings()
 
     def digest(self, sections: Iterable[str]) -> str:

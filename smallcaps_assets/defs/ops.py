@@ -57,10 +57,10 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("ticker_history", dataset.histories),
         op("folds", models.folds),
         op("walk_forward", models.walk_forward),
-        op("day_families", day_families.day_families),
         op("backtest_candidates", backtest.candidates),
         op("backtest", backtest.backtests),
         op("backtest_report", backtest.report),
+        op("day_families", day_families.day_families),
     ]
 
 

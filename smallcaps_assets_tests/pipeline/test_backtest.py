@@ -47,13 +47,17 @@ def work_on(root: Path, only: tuple[str, ...] = NAMES, **more: object) -> Worksp
 
 
 def registry(keys: pl.DataFrame) -> pl.DataFrame:
-    table, told = TABLES["ticker_sessions"], {"selection_rule": "info_rich", "is_qualified": True}
-    known = keys.with_columns(
-        partition_key=pl.format("{}_{}", "ticker", "date"),
-        **{name: pl.lit(value) for name, value in told.items()},
+    """Every ticker-session, admitted before its first event."""
+    return TABLES["ticker_sessions"].conform(
+        keys.with_columns(
+            partition_key=pl.format("{}_{}", "ticker", "date"),
+            identity=pl.col("ticker"),
+            rules=pl.lit("info_rich"),
+            selection_rule=pl.lit("info_rich"),
+            eligible_from=pl.col("date").cast(pl.Datetime("ns", "UTC")),
+            is_qualified=pl.lit(True),
+        )
     )
-    others = [pl.lit(None).alias(n) for n in table.columns if n not in known.columns]
-    return table.conform(known.with_columns(others))
 
 
 def put_ticks(work: Workspace, ticker: str, day: date) -> None:
