@@ -562,7 +562,7 @@ class DatasetSettings(Section, frozen=True):
 
 
 MODEL_TARGETS = ("sign_5m", "sign_15m", "touch", "meta")
-MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic")
+MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic", "convolution")
 
 
 class ModelSettings(Section, frozen=True):
@@ -570,7 +570,9 @@ class ModelSettings(Section, frozen=True):
         default=MODEL_TARGETS, min_length=1, description="what is foretold"
     )
     algorithms: Annotated[Names, _one_of("algorithm", MODEL_ALGORITHMS)] = Field(
-        default=MODEL_ALGORITHMS, min_length=1, description="what foretells it"
+        default=MODEL_ALGORITHMS[:3],
+        min_length=1,
+        description="what foretells it; convolution, of the last 64 bars, only where it is named",
     )
     train_months: int = Field(
         default=6, ge=1, le=120, description="months to train on; fewer where a lake is short"
@@ -596,6 +598,12 @@ class ModelSettings(Section, frozen=True):
         description="parameters tried for the first test month of each year; 0: the defaults",
     )
     seed: int = Field(default=0, ge=0, description="seed of boosting and tuning")
+
+
+class FamilySettings(Section, frozen=True):
+    share: float = Field(
+        default=0.04, gt=0, lt=0.5, description="share of the selected days a family has at least"
+    )
 
 
 PATTERN_NAMES = (
@@ -656,6 +664,15 @@ class TradingRules(Section, frozen=True):
     borrow_rate: float = Field(default=0.30, ge=0, description="a year, for nights short")
 
 
+def _pairs(value: Any) -> Any:
+    """A mapping as pairs in the order of the names: settings can't be changed."""
+    return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
+
+
+Limits = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs)]
+Values = Annotated[tuple[tuple[str, bool | int | float | str], ...], BeforeValidator(_pairs)]
+
+
 class Strategy(Section, frozen=True):
     """What a strategy trades: events that a signal chooses, by the backtest's rules or others."""
 
@@ -681,11 +698,9 @@ class Strategy(Section, frozen=True):
     has_meta: bool = Field(
         default=False, description="the meta-model must score a pattern above the quantile, too"
     )
-    at_least: Mapping[str, float] = Field(default={}, description="least values of features")
-    at_most: Mapping[str, float] = Field(default={}, description="greatest values of features")
-    rules: Mapping[str, Any] = Field(
-        default={}, description="trading rules that differ from the backtest's"
-    )
+    at_least: Limits = Field(default=(), description="least values of features, by name")
+    at_most: Limits = Field(default=(), description="greatest values of features, by name")
+    rules: Values = Field(default=(), description="trading rules that differ from the backtest's")
 
     @property
     def asks_models(self) -> bool:
@@ -788,7 +803,7 @@ class BacktestSettings(TradingRules, frozen=True):
     def rules_of(self, strategy: Strategy) -> TradingRules:
         """The rules by which a strategy trades. Raises ValueError for a wrong one."""
         fields = TradingRules.model_fields
-        unknown = [name for name in strategy.rules if name not in fields]
+        unknown = [name for name, _ in strategy.rules if name not in fields]
         if unknown:
             raise ValueError(
                 f"strategy {strategy.name!r}: unknown rule {unknown[0]!r}; choose from"
@@ -796,7 +811,7 @@ class BacktestSettings(TradingRules, frozen=True):
             )
         values = {name: getattr(self, name) for name in fields}
         try:
-            return TradingRules.model_validate({**values, **strategy.rules})
+            return TradingRules.model_validate({**values, **dict(strategy.rules)})
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(
@@ -875,7 +890,10 @@ class Settings(Section, frozen=True):
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
     models: ModelSettings = ModelSettings()
+    families: FamilySettings = FamilySettings()
+
     backtest: BacktestSettings = BacktestSettings()
+
     run: RunSettings = RunSettings()
 
     def digest(self, sections: Iterable[str]) -> str:

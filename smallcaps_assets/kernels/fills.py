@@ -240,6 +240,16 @@ def meet_prints(tape, o, live, until, reason, out, count):
     return count
 
 
+@compiled
+def work_order(tape, orders, live, until, max_age, is_passive, out):
+    """Work the one order of `orders` from its live instant until a time; as `take_quotes`."""
+    o = orders[0]
+    if is_passive:
+        set_queue(tape, o, live, max_age)
+        return meet_prints(tape, o, live, until, 0, out, 0)
+    return take_quotes(tape, o, live, until, max_age, 0, out, 0)
+
+
 # Trades ------------------------------------------------------------------------------------------
 @compiled
 def tick_of(price):
@@ -458,12 +468,13 @@ def mark(tape, r, c, first, last, out):
 
 
 @compiled
-def fill_candidates(tape, r, candidates, first, entries, ranges, exits, marks, counts):
+def fill_candidates(tape, rules, candidates, first, entries, ranges, exits, marks, counts):
     """Fill candidates from `first` on until some output is full; the next one to take.
 
-    `counts` has how much of the four outputs is used.
+    `rules` has one record; `counts` how much of the four outputs is used.
     """
     counts[:] = 0
+    r = rules[0]
     for k in range(first, candidates.size):
         c = candidates[k]
         c["entries"] = c["ranges"] = c["exits"] = c["marks"] = c["most_shares"] = 0

@@ -108,7 +108,7 @@ def backtests(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
         yield from run.make(tables, key, known.get(key))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Run:
     """Some strategies on one lake; what they share of a month is read once."""
 
@@ -136,9 +136,18 @@ class _Run:
             raise StrategyError(f"no strategy {key!r} is declared; choose from {names}")
         if strategy.asks_models and not self._is_predicted:
             raise StrategyError(self._unpredicted(key))
-        rules, notes, rows = settings.rules_of(strategy), {}, {}
         if not self.months:
             raise StrategyError("the lake has no test month; take more sessions, see `folds`")
+        trades, days = self.walk(strategy, settings.rules_of(strategy))
+        told = told_of_strategy(trades, days)
+        return {
+            "backtest_trades": BuildResult(trades, told),
+            "backtest_days": BuildResult(days, told),
+        }
+
+    def walk(self, strategy: Strategy, rules: TradingRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Trades and days of a strategy by some rules, over all test months."""
+        settings, notes, rows = self.work.settings.backtest, {}, {}
         for month in self.months:
             if not self.work.lake.exists("backtest_candidates", month):
                 notes[month] = "no candidates are stored"
@@ -148,13 +157,7 @@ class _Run:
                 notes[month] = note
             rows |= with_candidates(chosen, self._candidates(month, rules))
         account = Account(strategy, rules, settings.equity, settings.locate_shares, notes)
-        hours = [session_hours(day) for day in self.sessions]
-        trades, days = account.walk(hours, rows)
-        told = told_of_strategy(trades, days)
-        return {
-            "backtest_trades": BuildResult(trades, told),
-            "backtest_days": BuildResult(days, told),
-        }
+        return account.walk([session_hours(day) for day in self.sessions], rows)
 
     @cached_property
     def months(self) -> list[str]:

@@ -148,7 +148,7 @@ class BacktestTrades(dy.Schema):
     max_favourable = number("furthest in its favour", "fraction", min=0)
     participation = number("shares / volume of the minute before the entry", "fraction", min=0)
     has_halt = flag("a halt lay between entry and exit")
-    fill_source = _one_of(FILL_SOURCES, "what it was filled on")
+    fill_source = _one_of(FILL_SOURCES, "what it was filled on; null: no_ticks", nullable=True)
 
 
 class BacktestDays(dy.Schema):
@@ -165,7 +165,8 @@ class BacktestDays(dy.Schema):
     equity = number("at the session's end, positions still open at cost", _USD)
     drawdown = number("equity below its highest so far, at the session's end", "fraction", min=0)
     marked_drawdown = number(
-        "furthest below it within the session, open positions at the price to close them",
+        "furthest below the highest equity before the session, within it, open positions at the"
+        " price to close them",
         "fraction",
         min=0,
     )

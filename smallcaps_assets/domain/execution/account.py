@@ -7,9 +7,10 @@ session. The result is the tables `backtest_trades` and `backtest_days`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from smallcaps_assets.domain.execution.sizing import position_size
 from smallcaps_assets.domain.execution.trades import STEP, Trade, trade_of
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import Strategy, TradingRules
 
 _WANTED = ("t0", "ticker", "event_id", "date", "month", "pattern", "rule", "score", "side")
@@ -30,6 +32,7 @@ _NOTHING = {
     "max_adverse": 0.0, "max_favourable": 0.0, "participation": 0.0, "has_halt": False,
     "shares": 0,
 }  # fmt: skip
+_KEY = ("ticker", "date", "sample", "event_id", "side")
 FEES = ("fee_sec", "fee_taf", "fee_ecn", "commission", "locate", "borrow")
 
 
@@ -49,7 +52,7 @@ class Account:
         self.days: list[dict[str, Any]] = []
         self._held: dict[int, Trade] = {}
         self._booked = 0
-        self._marked_peak = self._peak = self.equity
+        self._peak = self.equity
 
     def walk(
         self, hours: Sequence[SessionHours], wanted: Mapping[date, Sequence[Mapping[str, Any]]]
@@ -102,7 +105,7 @@ class Account:
             size, refused = self._size(row, located)
         if refused is None:
             shares = min(size, row["most_shares"])
-            self._open(trade_of(row, shares, self.rules), located)
+            self._open(trade_of({**row, **row["fills"]()}, shares, self.rules), located)
         known = {name: row[name] for name in _WANTED}
         self.trades.append(
             {
@@ -157,21 +160,15 @@ class Account:
 
     def _marked_path(self, hours: SessionHours, start: float, numbers: Sequence[int]) -> np.ndarray:
         """Equity at each step of the session's clock, open positions at what closing brings."""
-        first = hours.premarket_open // STEP * STEP
-        count = (hours.postmarket_close - first) // STEP + 2
-        path = np.full(count, start)
+        clock = np.arange(hours.premarket_open, hours.postmarket_close + STEP, STEP)
+        path = np.full(clock.size, start)
         for number in numbers:
             trade = self._held[number]
             times, marks = trade.marks()
-            end = trade.exit.times[-1]
-            places = [(time - first) // STEP for time in times if first <= time < end]
-            if places and places[-1] < count:
-                path[places] += marks[-len(places) :]
-            closed = -(-(end - first) // STEP)
-            if places and places[-1] + 1 < min(closed, count):
-                path[places[-1] + 1 : closed] += marks[-1]
-            if 0 <= closed < count:
-                path[closed:] += trade.net
+            place = np.searchsorted(np.array(times, np.int64), clock, "right")
+            path += np.where(
+                clock >= trade.exit.times[-1], trade.net, np.array([0.0, *marks])[place]
+            )
         return path
 
     def _add_day(
@@ -179,8 +176,7 @@ class Account:
     ) -> None:
         """The session's row; figures are of the positions closed in it."""
         book, rows = self.book, [self.trades[position.name] for position in closed]
-        peaks = np.maximum.accumulate(np.append(self._marked_peak, path))[1:]
-        self._marked_peak = float(peaks[-1])
+        marked = max(1 - float(path.min()) / self._peak, 0.0)
         self._peak = max(self._peak, book.equity)
         month = day.isoformat()[:7]
         self.days.append(
@@ -197,7 +193,7 @@ class Account:
                 "net_profit": sum(row["net_profit"] for row in rows),
                 "equity": book.equity,
                 "drawdown": max(1 - book.equity / self._peak, 0.0),
-                "marked_drawdown": float(np.max(1 - path / peaks)),
+                "marked_drawdown": marked,
                 "open_positions": len(book.open),
                 "is_killed": book.killed_at is not None,
             }
@@ -218,27 +214,27 @@ def with_candidates(
     """The wanted events by session in order of t0, each with its candidate's columns.
 
     `wanted` has ticker, date, event_id, sample, t0, side, score, pattern, rule, source; an event
-    without a candidate is refused as `no_ticks`. Instants become integers.
+    without a candidate is refused as `no_ticks`. Instants become integers. Lists of fills, which
+    only a trade needs, are what `fills` gives when it is called.
     """
-    key = ["ticker", "date", "sample", "event_id", "side"]
-    held = candidates.drop("t0", "month").with_columns(is_held=pl.lit(True))
-    joined = wanted.join(held, on=key, how="left").with_columns(
+    plain = [name for name, kind in candidates.schema.items() if not isinstance(kind, pl.List)]
+    lists = as_integers(candidates.select(pl.exclude(*plain)))
+    held = candidates.select(plain).drop("t0", "month").with_row_index("place")
+    joined = wanted.join(held, on=_KEY, how="left").with_columns(
         month=pl.col("date").dt.strftime("%Y-%m"),
-        refusal=pl.when("is_held").then("refusal").otherwise(pl.lit("no_ticks")),
-        fill_source=pl.col("fill_source").fill_null("modelled"),
+        refusal=pl.when(pl.col("place").is_not_null())
+        .then(pl.col("refusal"))
+        .otherwise(pl.lit("no_ticks")),
     )
     found: dict[date, list[dict[str, Any]]] = {}
-    for row in _as_integers(joined.sort("t0", "ticker", "event_id")).iter_rows(named=True):
+    for row in as_integers(joined.sort("t0", "ticker", "event_id")).iter_rows(named=True):
+        row["fills"] = partial(lists.row, row["place"], named=True)
         found.setdefault(row["date"], []).append(row)
     return found
 
 
-def _as_integers(frame: pl.DataFrame) -> pl.DataFrame:
-    def columns() -> Iterator[pl.Expr]:
-        for name, kind in frame.schema.items():
-            if isinstance(kind, pl.Datetime):
-                yield pl.col(name).to_physical()
-            elif isinstance(kind, pl.List) and isinstance(kind.inner, pl.Datetime):
-                yield pl.col(name).cast(pl.List(pl.Int64))
-
-    return frame.with_columns(columns())
+def as_integers(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with instants as integers, in lists too."""
+    times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+    listed = [name for name, kind in frame.schema.items() if kind == pl.List(INSTANT)]
+    return frame.with_columns(pl.col(times).to_physical(), pl.col(listed).cast(pl.List(pl.Int64)))

@@ -10,7 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.features import SessionContext
 from smallcaps_assets.domain.bars.quote_features import Quotes
-from smallcaps_assets.domain.columns import floats, integers
+from smallcaps_assets.domain.columns import floats, integers, where_known
 from smallcaps_assets.domain.execution.fills import (
     KINDS,
     OUTCOMES,
@@ -139,15 +139,15 @@ def _columns(found: CandidateFills, tape: FillTape) -> list[pl.Series]:
     trapped = np.where(is_trapped, tape.end if halted is None else halted, 0)
     values: Mapping[str, Any] = {
         "t0": _instants(rows["t0"]),
-        "side": pl.Series(rows["side"]),
+        "side": _whole(rows["side"]),
         "live": _instants(rows["live"]),
         "refusal": pl.Series(OUTCOMES, dtype=pl.String).gather(rows["outcome"]),
         "price": _known(rows["price"]),
         "mid": _known(rows["mid"]),
         "trailing_volume": pl.Series(np.maximum(rows["volume"], 0.0)),
-        "most_shares": pl.Series(rows["most_shares"]),
-        "trapped_from": _instants(trapped).set(pl.Series(~is_trapped), None),
-        "marks_from": _instants(rows["marks_from"]).set(pl.Series(rows["marks"] == 0), None),
+        "most_shares": _whole(rows["most_shares"]),
+        "trapped_from": where_known(is_trapped, trapped, INSTANT),
+        "marks_from": where_known(rows["marks"] > 0, _packed(rows["marks_from"]), INSTANT),
         "marks": _lists(_known(found.marks), rows["marks"]),
     }
     columns = [series.alias(name) for name, series in values.items()]
@@ -156,8 +156,8 @@ def _columns(found: CandidateFills, tape: FillTape) -> list[pl.Series]:
     reasons = pl.Series(REASONS, dtype=pl.String).gather(exits["reason"])
     of_exit = (_instants(exits["time"]), *_fill_columns(exits), reasons)
     of_range = (
-        pl.Series(ranges["size"]), _known(ranges["take_profit"]), _known(ranges["stop"]),
-        pl.Series(ranges["fills"]), _known(ranges["low"]), _known(ranges["high"]),
+        _whole(ranges["size"]), _known(ranges["take_profit"]), _known(ranges["stop"]),
+        _whole(ranges["fills"]), _known(ranges["low"]), _known(ranges["high"]),
         pl.Series(ranges["is_halted"] > 0),
     )  # fmt: skip
     parts = (
@@ -172,16 +172,25 @@ def _columns(found: CandidateFills, tape: FillTape) -> list[pl.Series]:
 
 
 def _fill_columns(fills: np.ndarray) -> tuple[pl.Series, ...]:
-    return pl.Series(fills["shares"]), _known(fills["price"]), _known(fills["mid"])
+    return _whole(fills["shares"]), _known(fills["price"]), _known(fills["mid"])
+
+
+def _packed(values: np.ndarray) -> np.ndarray:
+    """A field of records as an array in one piece."""
+    return np.ascontiguousarray(values)
+
+
+def _whole(values: np.ndarray) -> pl.Series:
+    return pl.Series(_packed(values), dtype=pl.Int64)
 
 
 def _instants(values: np.ndarray) -> pl.Series:
-    return pl.Series(np.ascontiguousarray(values)).cast(pl.Int64).cast(INSTANT)
+    return _whole(values).cast(INSTANT)
 
 
 def _known(values: np.ndarray) -> pl.Series:
     """Numbers, null for NaN."""
-    return pl.Series(np.ascontiguousarray(values), dtype=pl.Float64, nan_to_null=True)
+    return pl.Series(_packed(values), dtype=pl.Float64, nan_to_null=True)
 
 
 def _lists(values: pl.Series, counts: np.ndarray) -> pl.Series:

@@ -156,7 +156,7 @@ def marketable_fill(
     """
     order = _order(side, shares, np.inf * side if limit is None else limit)
     until = kernel.NEVER if window is None else live + window
-    return _worked(kernel.take_quotes, tape, order, live, until, max_age)
+    return _worked(tape, order, live, until, max_age, is_passive=False)
 
 
 def passive_fill(
@@ -174,13 +174,8 @@ def passive_fill(
     when it arrived. Where no usable quote stood then, only prints beyond it fill.
     """
     order = _order(side, shares, limit)
-    kernel.set_queue(tape.arrays, order[0], live, max_age)
     until = kernel.NEVER if window is None else live + window
-
-    def work(arrays: Any, one: Any, live: int, until: int, age: int, *rest: Any) -> int:
-        return kernel.meet_prints(arrays, one, live, until, *rest)
-
-    return _worked(work, tape, order, live, until, max_age)
+    return _worked(tape, order, live, until, max_age, is_passive=True)
 
 
 def _order(side: int, shares: int, limit: float) -> np.ndarray:
@@ -193,15 +188,15 @@ def _order(side: int, shares: int, limit: float) -> np.ndarray:
 
 
 def _worked(
-    work: Any, tape: FillTape, order: np.ndarray, live: int, until: int, max_age: int
+    tape: FillTape, order: np.ndarray, live: int, until: int, max_age: int, is_passive: bool
 ) -> Filled:
-    """An order worked by a kernel, with room for its fills."""
+    """An order worked by the kernel, with room for its fills."""
     room, count = _ROOM, kernel.FULL
     out, start = np.empty(0, kernel.FILL), order.copy()
     while count == kernel.FULL:
         out = np.zeros(room, kernel.FILL)
         order[:] = start
-        count = work(tape.arrays, order[0], live, until, max_age, 0, out, 0)
+        count = kernel.work_order(tape.arrays, order, live, until, max_age, is_passive, out)
         room *= 2
     told = out[:count]
     shares = np.diff(told["shares"], prepend=0)
@@ -312,7 +307,7 @@ def _filled(tape: FillTape, rules: np.ndarray, candidates: np.ndarray) -> Candid
     kinds = (kernel.FILL, kernel.RANGE, kernel.FILL, np.dtype(np.float64))
     outputs = [np.zeros(room, kind) for kind in kinds]
     while done < candidates.size:
-        reached = kernel.fill_candidates(tape.arrays, rules[0], candidates, done, *outputs, counts)
+        reached = kernel.fill_candidates(tape.arrays, rules, candidates, done, *outputs, counts)
         for part, output, count in zip(parts, outputs, counts, strict=True):
             part.append(output[:count].copy())
         if reached == done:

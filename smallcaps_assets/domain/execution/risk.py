@@ -53,6 +53,10 @@ class Position:
     trapped_from: int | None = None
     close_at: Callable[[int], float] | None = None
     reason: str = OWN
+    worst: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self.worst = min(0.0, self.profit, *self.marks)
 
     def mark(self, time: int) -> float:
         """What closing it would bring at a time; 0 before the first mark."""
@@ -118,7 +122,7 @@ class Book:
     @property
     def _is_watched(self) -> bool:
         """Whether a limit could be reached."""
-        worst = sum(min(0.0, p.profit, *p.marks) for p in self.open)
+        worst = sum(position.worst for position in self.open)
         return self._is_drawn_down(worst) or self._is_day_lost(worst)
 
     def _is_day_lost(self, marked: float) -> bool:

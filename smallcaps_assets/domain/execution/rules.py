@@ -93,7 +93,8 @@ def band_arrays(
         return np.empty(0, np.int64), np.empty(0), np.empty(0)
     close, is_amended = previous_close or float(references[0]), hours.date >= AMENDED
     turns = (hours.open + EARLY_MINUTES * MINUTE, hours.close - LATE_MINUTES * MINUTE)
-    at = np.unique(np.concatenate([moments, [t for t in turns if t > moments[0]]]))
+    later = np.array([t for t in turns if t > moments[0]], np.int64)
+    at = np.unique(np.concatenate([moments, later]))
     held = references[np.searchsorted(moments, at, "right") - 1]
     bands = [
         luld_band(float(reference), close, int(t), tier, span, is_amended)

@@ -94,13 +94,14 @@ def wanted(strategy: Strategy, month: Month, seed: int) -> tuple[pl.DataFrame, s
     """
     sample = sample_of(strategy)
     rows = month.rows[sample]
-    note = None
     if strategy.signal == "prediction":
         chosen, note = _predicted(strategy, month, rows)
     elif strategy.signal in ("pattern", "every_pattern"):
         chosen, note = _of_patterns(strategy, month, rows)
     else:
         chosen, note = _of_bars(strategy, month, rows, seed)
+    if rows.is_empty():
+        note = f"no events of {sample}: no usable fold"
     is_given = strategy.signal in ("prediction", "pattern")
     pattern = "event_pattern" if sample == PATTERNS else pl.lit(None, pl.String)
     told = _filtered(strategy, chosen).select(
@@ -125,7 +126,7 @@ def sample_of(strategy: Strategy) -> str:
 def check_columns(strategy: Strategy, columns: Iterable[str]) -> None:
     """Raises StrategyError for a column that a strategy names and the events have not."""
     held = sorted(columns)
-    for name in (*strategy.at_least, *strategy.at_most):
+    for name, _ in (*strategy.at_least, *strategy.at_most):
         if name not in held:
             near = [column for column in held if name.split("_", maxsplit=1)[0] in column]
             raise StrategyError(
@@ -136,8 +137,8 @@ def check_columns(strategy: Strategy, columns: Iterable[str]) -> None:
 
 def _filtered(strategy: Strategy, rows: pl.DataFrame) -> pl.DataFrame:
     check_columns(strategy, rows.columns)
-    least = [pl.col(name) >= value for name, value in strategy.at_least.items()]
-    most = [pl.col(name) <= value for name, value in strategy.at_most.items()]
+    least = [pl.col(name) >= value for name, value in strategy.at_least]
+    most = [pl.col(name) <= value for name, value in strategy.at_most]
     return rows.filter(*least, *most) if least or most else rows
 
 

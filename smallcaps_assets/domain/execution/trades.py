@@ -151,8 +151,9 @@ class Trade:
 
         Its mid is as far from the mark as that of the entry's quote was from its price.
         """
-        done, n = self.exit.until(time), (time - self.row["marks_from"]) // STEP
-        marks = [m for m in self.row["marks"][: max(n + 1, 0)] if m is not None]
+        done, since = self.exit.until(time), self.row["marks_from"]
+        count = 0 if since is None else max((time - since) // STEP + 1, 0)
+        marks = [mark for mark in self.row["marks"][:count] if mark is not None]
         mark = marks[-1] if marks else self.entry.prices[-1]
         mid = mark + self.side * abs(self.row["price"] - self.row["mid"])
         rest = self.shares - done.total

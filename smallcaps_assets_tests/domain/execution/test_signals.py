@@ -130,6 +130,7 @@ def test_an_account_of_0_is_refused():
 def test_equal_orders_are_filled_once_and_a_name_is_no_trial():
     own = Strategy(name="late", signal="pattern", rules={"latency_ms": 1000})
     settings = BacktestSettings(strategies=(own,))
+    assert hash(settings) == hash(BacktestSettings.model_validate(settings.model_dump(mode="json")))
     (found,) = executions(settings, settings.chosen)
     assert found.latencies_ms == (250, 1000) and found.sides == (1,)
     other = own.model_copy(update={"name": "other"})

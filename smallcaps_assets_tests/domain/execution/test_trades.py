@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.execution.account import as_integers
 from smallcaps_assets.domain.execution.fees import FeeError, fees
 from smallcaps_assets.domain.execution.sizing import SizeError, position_size
 from smallcaps_assets.domain.execution.trades import trade_of
@@ -55,7 +56,7 @@ def test_a_long_and_a_short_of_one_decision_lose_exactly_both_spreads_and_fees()
     rows = candidates(tape, events, chosen, quotes_around(tape, half=0.02, size=900))
     long, short = (
         trade_of(row, 300, chosen.rules_of(chosen.chosen[0]))
-        for row in rows.cast({"t0": pl.Int64}).sort("side", descending=True).iter_rows(named=True)
+        for row in as_integers(rows.sort("side", descending=True)).iter_rows(named=True)
     )
     assert long.exit.reasons == short.exit.reasons == ("time",)
     fee = sum(long.costs.values()) + sum(short.costs.values())
