@@ -244,10 +244,10 @@ def standing_grid(standings: pl.DataFrame) -> Grid:
         ]
         for row in standings.iter_rows(named=True)
     ]
-    columns = ["strategy", "after costs", "trades", "net USD", "USD a trade", "costs / gross"]
+    columns = ["strategy", "after costs", "trades", "net USD", "USD a trade", "costs"]
     more = ["best baseline", "less it", "beats it"]
     note = (
-        "± is a standard error over ticker-sessions; less it: USD a ticker-session beyond the best"
+        "± is a standard error over ticker-sessions; costs are a share of the gross; less it: USD a ticker-session beyond the best"
         " baseline. Survives: two errors above 0; loses: two below; undecided: between."
     )
     named = ["after costs", "best baseline"]
