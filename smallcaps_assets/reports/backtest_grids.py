@@ -247,8 +247,9 @@ def standing_grid(standings: pl.DataFrame) -> Grid:
     columns = ["strategy", "after costs", "trades", "net USD", "USD a trade", "costs"]
     more = ["best baseline", "less it", "beats it"]
     note = (
-        "± is a standard error over ticker-sessions; costs are a share of the gross; less it: USD a ticker-session beyond the best"
-        " baseline. Survives: two errors above 0; loses: two below; undecided: between."
+        "± is a standard error over ticker-sessions; costs are a share of the gross; less it: USD a"
+        " ticker-session beyond the best baseline. Survives: two errors above 0; loses: two below;"
+        " undecided: between."
     )
     named = ["after costs", "best baseline"]
     return Grid([*columns, *more], rows, "All strategies", note, names=named)

@@ -29,9 +29,9 @@ class RunReport:
 
     `summary` holds (table, partitions, rows, bytes, seconds, failed). `watchlist`, `metrics`
     (daily_metrics) and `dataset` (ml_dataset) are frames of the lake, None where there are none;
-    `meta` is the dataset's meta.json, `patterns` the `hit_rates` by pattern, `standings` those of the backtested strategies with `outcomes` in
-    words. `losses` are lines on
-    what was selected and is not in the dataset. `dataset_path` is what the reading example reads.
+    `meta` is the dataset's meta.json, `patterns` the `hit_rates` by pattern, `standings` those of
+    the backtested strategies, with `outcomes` in words. `losses` are lines on what was selected and
+    is not in the dataset. `dataset_path` is what the reading example reads.
     """
 
     title: str
