@@ -3,6 +3,7 @@
     python benchmarks/placebo.py            # 4,000 ticker-sessions, standard error below 0.004
     python benchmarks/placebo.py --quick    # 1,100 ticker-sessions
     python benchmarks/placebo.py --features # every feature alone, on the default view
+    python benchmarks/placebo.py --trades   # what trades earn, placebo_trades.py
     python benchmarks/placebo.py --models --markets 18   # the package's models, placebo_models.py
 
 Several placebo markets (the tape statistics of wild small caps on a driftless martingale) are run
@@ -41,6 +42,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -420,6 +422,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few markets only")
     parser.add_argument("--markets", type=int, help="how many markets")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first market")
+    parser.add_argument("--trades", action="store_true", help="what trades earn, instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--features", action="store_true", help="every feature alone")
     parser.add_argument("--models", action="store_true", help="the package's models too")
@@ -427,8 +430,25 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def prove_trades(options: argparse.Namespace, began: float) -> None:
+    """The lines of placebo_trades.py. Exits with 1 when one is not as expected."""
+    import placebo_trades  # which imports this module
+
+    base = placebo_trades.QUICK if options.quick else placebo_trades.FULL
+    size = Size(options.markets or base.markets, base.tickers, base.pump_days)
+    lines, pairs = placebo_trades.simulate(size, options.seed, options.workers)
+    if options.json:
+        print(json.dumps([*map(asdict, lines), asdict(pairs)]))
+    else:
+        placebo_trades.print_lines(lines, pairs, began)
+    sys.exit(not all(one.is_as_expected for one in (*lines, pairs)))
+
+
 def main() -> None:
     options, began = arguments(), time.perf_counter()
+    if options.trades:
+        prove_trades(options, began)
+        return
     base = QUICK if options.quick else FULL
     size = Size(options.markets or base.markets, base.tickers, base.pump_days)
     rows = simulate(size, options.seed, options.workers)

@@ -730,7 +730,7 @@ USUAL_STRATEGIES = (
 class BacktestSettings(TradingRules, frozen=True):
     """The account, the rules that all strategies share, and the strategies."""
 
-    equity: float = Field(default=50_000, gt=0, description="USD at the start of the first month")
+    equity: float = Field(default=50_000.0, gt=0, description="USD at the start of the first month")
     capacity: float = Field(
         default=0.20,
         gt=0,

@@ -80,7 +80,7 @@ def _show_all(
     from smallcaps_assets.domain.evidence.trials import trial_count
     from smallcaps_assets.lake.trials import trials
     from smallcaps_assets.reports.backtest_grids import standing_grid
-    from smallcaps_assets.reports.backtest_words import backtest_lines
+    from smallcaps_assets.reports.backtest_words import outcome_lines
     from smallcaps_assets.reports.sections import terminal_table
 
     trades, days = _backtests(lake)
@@ -93,7 +93,7 @@ def _show_all(
         return 0
     console = wide_console()
     console.print(terminal_table(standing_grid(table)))
-    for line in backtest_lines(trades, days, count):
+    for line in outcome_lines(trades, days, count):
         console.print(line, soft_wrap=True, markup=False)
     return 0
 

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from smallcaps_assets.domain.evidence.trials import trial_count
 from smallcaps_assets.domain.models.extra import INSTALL, is_installed
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.trials import trials
+from smallcaps_assets.pipeline.evidence import backtests
 from smallcaps_assets.pipeline.fold_digests import test_months
+from smallcaps_assets.reports.backtest_words import outcome_lines
 from smallcaps_assets.settings import BacktestSettings
 
 
 def backtest_lines(lake: Lake, settings: BacktestSettings) -> Iterator[str]:
-    """A line each: how many strategies earned what, what was left out, what had no quotes."""
+    """A line each: what was left out, which strategies survive their costs, empty months."""
     names = [name for name in settings.names if lake.exists("backtest_days", name)]
     if not test_months(lake):
         return
@@ -23,14 +27,8 @@ def backtest_lines(lake: Lake, settings: BacktestSettings) -> Iterator[str]:
     if not names:
         yield "backtest none: no strategy could be tried"
         return
-    days = lake.read_many("backtest_days", names)
-    totals = days.group_by("strategy").agg(pl.col("net_profit", "trades").sum())
-    best = totals.sort("net_profit", "strategy", descending=[True, False]).row(0, named=True)
-    won = totals.filter(pl.col("net_profit") > 0).height
-    yield (
-        f"backtest {len(names)} strategies, of which {won} ended with a profit after costs; the"
-        f" best, {best['strategy']}, with {best['net_profit']:,.2f} USD in {best['trades']} trades"
-    )
+    trades, days = backtests(lake, names)
+    yield from outcome_lines(trades, days, trial_count(trials(lake)))
     yield from _notes(days)
 
 

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.evidence.costs import cost_breakdown, slippage_agai
 from smallcaps_assets.domain.evidence.figures import Figure
 from smallcaps_assets.domain.evidence.trades import by_group
 from smallcaps_assets.reports import human
-from smallcaps_assets.reports.backtest_words import signed_usd, tried_text
+from smallcaps_assets.reports.backtest_words import error_bars, signed, tried_text
 from smallcaps_assets.reports.days import DayView
 from smallcaps_assets.reports.sections import Grid
 
@@ -104,7 +104,7 @@ def month_grid(days: pl.DataFrame) -> Grid:
         [
             row["month"],
             *(human.count(row[name]) for name in ("sessions", "trades", "refused")),
-            *(signed_usd(row[name]) for name in ("gross_profit", "costs", "net_profit")),
+            *(signed(row[name]) for name in ("gross_profit", "costs", "net_profit")),
             human.percent(row["share"], 2, signed=True),
         ]
         for row in monthly(days).iter_rows(named=True)
@@ -122,10 +122,10 @@ def group_grid(trades: pl.DataFrame, group: str) -> Grid:
             human.percent(row["hit_rate"]),
             human.percent(row["hit_rate_error"]),
             human.decimal(row["profit_factor"]),
-            signed_usd(row["expectancy"]),
-            signed_usd(row["expectancy_error"]).lstrip("+"),
-            signed_usd(row["gross_profit"]),
-            signed_usd(row["net_profit"]),
+            signed(row["expectancy"]),
+            signed(row["expectancy_error"]).lstrip("+"),
+            signed(row["gross_profit"]),
+            signed(row["net_profit"]),
         ]
         for row in (by_group(trades, group).iter_rows(named=True) if trades.height else ())
     ]
@@ -138,8 +138,8 @@ def cost_grid(trades: pl.DataFrame) -> Grid:
     rows = [
         [
             row["item"],
-            signed_usd(row["usd"]),
-            signed_usd(row["per_trade"]),
+            signed(row["usd"]),
+            signed(row["per_trade"]),
             human.MISSING if row["turnover_bp"] is None else f"{row['turnover_bp']:+,.1f}",
         ]
         for row in (cost_breakdown(trades).iter_rows(named=True) if trades.height else ())
@@ -174,8 +174,8 @@ def capacity_grid(table: pl.DataFrame) -> Grid:
             human.percent(row["participation"], 0),
             human.count(row["trades"]),
             human.dollars(row["value"]),
-            signed_usd(row["net_profit"]),
-            signed_usd(row["net_after_impact"]),
+            signed(row["net_profit"]),
+            signed(row["net_after_impact"]),
             human.count(row["without_impact_data"]),
         ]
         for row in table.iter_rows(named=True)
@@ -198,7 +198,7 @@ def large_grid(trades: pl.DataFrame) -> Grid:
             human.new_york_clock(row["t0"], seconds=True),
             human.percent(row["participation"]),
             human.count(row["shares"]),
-            signed_usd(row["net_profit"]),
+            signed(row["net_profit"]),
         ]
         for row in large.head(_LARGEST).iter_rows(named=True)
     ]
@@ -214,9 +214,9 @@ def variant_grid(variants: pl.DataFrame) -> Grid:
             row["part"],
             row["value"],
             human.count(row["trades"]),
-            signed_usd(row["expectancy"]),
-            signed_usd(row["error"]).lstrip("+"),
-            signed_usd(row["net_profit"]),
+            signed(row["expectancy"]),
+            signed(row["error"]).lstrip("+"),
+            signed(row["net_profit"]),
         ]
         for row in variants.iter_rows(named=True)
     ]
@@ -233,24 +233,26 @@ def standing_grid(standings: pl.DataFrame) -> Grid:
     rows = [
         [
             row["strategy"],
-            row["source"] or human.MISSING,
             row["outcome"],
             human.count(row["trades"]),
-            signed_usd(row["net_profit"]),
-            signed_usd(row["expectancy"]),
-            signed_usd(row["expectancy_error"]).lstrip("+"),
-            human.percent(row["cost_share"]),
+            human.count(row["net_profit"]),
+            error_bars(row["expectancy"], row["expectancy_error"]),
+            human.percent(row["cost_share"], 0),
             row["baseline"] or human.MISSING,
-            signed_usd(row["difference"]),
-            signed_usd(row["difference_error"]).lstrip("+"),
+            error_bars(row["difference"], row["difference_error"]),
             "yes" if row["beats"] else "no",
         ]
         for row in standings.iter_rows(named=True)
     ]
-    columns = ["strategy", "source", "after costs", "trades", "net", "expectancy", "its error"]
-    more = ["costs / gross", "best baseline", "difference", "error of it", "beats it"]
-    named = ["source", "after costs", "best baseline"]
-    return Grid([*columns, *more], rows, "All strategies", names=named)
+    columns = ["strategy", "after costs", "trades", "net USD", "USD a trade", "costs"]
+    more = ["best baseline", "less it", "beats it"]
+    note = (
+        "± is a standard error over ticker-sessions; costs are a share of the gross; less it: USD a"
+        " ticker-session beyond the best baseline. Survives: two errors above 0; loses: two below;"
+        " undecided: between."
+    )
+    named = ["after costs", "best baseline"]
+    return Grid([*columns, *more], rows, "All strategies", note, names=named)
 
 
 def refusal_grid(refused: pl.DataFrame) -> Grid:
@@ -268,7 +270,7 @@ def worst_grid(worst: Sequence[WorstDay]) -> Grid:
         [
             f"{day.view.ticker} {day.view.date}",
             human.count(day.trades),
-            signed_usd(day.net_profit),
+            signed(day.net_profit),
             day.command,
         ]
         for day in worst

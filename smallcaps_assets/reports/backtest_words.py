@@ -74,13 +74,23 @@ def plus_minus(value: float | None, error: float | None) -> str:
     return human.MISSING if value is None else f"{value:+,.2f}{spread} USD"
 
 
+def error_bars(value: float | None, error: float | None) -> str:
+    """A mean with its standard error, in a column that names the unit: +0.31 ± 0.20."""
+    return plus_minus(value, error).removesuffix(" USD")
+
+
+def signed(value: float | None) -> str:
+    """USD with their sign and cents, in a column that names the unit."""
+    return signed_usd(value).removesuffix(" USD")
+
+
 def signed_usd(value: float | None) -> str:
     """USD with its sign and cents."""
     return human.MISSING if value is None else f"{value:+,.2f} USD"
 
 
 # A run's last lines ------------------------------------------------------------------------------
-def backtest_lines(trades: pl.DataFrame, days: pl.DataFrame, trials: int) -> Iterator[str]:
+def outcome_lines(trades: pl.DataFrame, days: pl.DataFrame, trials: int) -> Iterator[str]:
     """Which strategies survive their costs, which don't, and whether one beats the baselines."""
     if days.is_empty():
         yield "backtest none: it needs a test month with predictions or pattern events"

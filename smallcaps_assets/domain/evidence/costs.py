@@ -30,7 +30,7 @@ def cost_breakdown(trades: pl.DataFrame) -> pl.DataFrame:
         (pl.col("shares") * (pl.col("entry_price") + pl.col("exit_price").fill_null(0))).sum()
     ).item()
     gross, net = (float(trades[name].sum()) for name in ("gross_profit", "net_profit"))
-    costs = {name: -float(trades[column].sum()) for column, name in KINDS.items()}
+    costs = {name: 0.0 - float(trades[column].sum()) for column, name in KINDS.items()}
     rest = net - gross - sum(costs.values())
     items = {"gross, at the mids": gross, **costs}
     if abs(rest) >= _CENT:
