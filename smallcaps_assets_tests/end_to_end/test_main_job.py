@@ -105,6 +105,10 @@ def test_run_prints_summary_place_of_dataset_and_report(small_lake: Path) -> Non
     assert "models   none: a fold needs a month to train, one to validate and one" in output
 
 
+def lake_frame(root: Path, table: str) -> pl.DataFrame:
+    return Lake(root).read_many(table, Lake(root).keys(table))
+
+
 def lake_rows(root: Path, table: str) -> int:
     lake = Lake(root)
     return sum(lake.read(table, key).height for key in lake.keys(table))
@@ -130,6 +134,11 @@ def test_report_is_one_self_contained_page_with_pictures(small_lake: Path) -> No
     linked = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert {link.partition(":")[0] for link in linked if not link.startswith("#")} == {"data"}
     assert len(re.findall(r'src="data:image', page)) >= 4
+    known = lake_frame(small_lake, "pattern_events").filter("is_selection_known")
+    patterns = page.partition('id="patterns"')[2].partition("</section>")[0]
+    assert {name.replace("_", " ") for name in known["pattern"].unique()} <= {
+        *re.findall(r"<td[^>]*>([^<]+)</td>", patterns)
+    }
 
 
 # The dataset -------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from smallcaps_assets.settings import ModelSettings, Settings
 from smallcaps_assets_tests.domain.ticks import test_recorded_tape as ibm
 from smallcaps_assets_tests.end_to_end.test_quality import workspace_of
 
-ROWS = 5
+ROWS = 3
 QUICK = ModelSettings(
     targets=("sign_15m",), algorithms=("lightgbm", "logistic"), min_rows=50, rounds=20
 )
@@ -149,17 +149,17 @@ def dataset(work: Workspace) -> pl.DataFrame:
     return work.lake.read("ml_dataset", "union")
 
 
-def busiest(dataset: pl.DataFrame, count: int) -> list[str]:
+@pytest.fixture(scope="module")
+def busiest(work: Workspace, dataset: pl.DataFrame) -> list[Known]:
+    """The two ticker-sessions with the most rows, the first one first."""
     rows = dataset.group_by("ticker", "date").len().sort("len", "ticker", descending=True)
-    return [f"{ticker}_{day}" for ticker, day, _ in rows.head(count).iter_rows()]
+    return [stored(work, f"{ticker}_{day}") for ticker, day, _ in rows.head(2).iter_rows()]
 
 
-def test_rows_of_the_dataset_expected_from_what_was_known_at_t0(work, dataset) -> None:
+def test_rows_of_the_dataset_expected_from_what_was_known_at_t0(work, dataset, busiest) -> None:
     told: set[str] = set()
-    for key in busiest(dataset, 2):
-        known = stored(work, key)
-        ticker, _, day = key.rpartition("_")
-        rows = dataset.filter(ticker=ticker, date=date.fromisoformat(day)).sort("bar_id")
+    for known in busiest:
+        rows = dataset.filter(ticker=known.context.ticker, date=known.day).sort("bar_id")
         assert differing(known, work.settings, rows, ROWS) == {}
         told |= {name for name in CATALOGUE if rows[name].null_count() < rows.height}
     assert len(told) > 0.8 * len(CATALOGUE), sorted(CATALOGUE.keys() - told)
@@ -237,12 +237,10 @@ def of_the_session_itself(patch: pytest.MonkeyPatch) -> str:
     "plant",
     [of_the_next_bar, of_the_whole_day, of_quotes_after_the_close, of_the_session_itself],
 )
-def test_planted_look_ahead_expected_to_be_caught(plant, work, dataset, monkeypatch) -> None:
-    (key,) = busiest(dataset, 1)
-    known = stored(work, key)
-    name = plant(monkeypatch)
+def test_planted_look_ahead_expected_to_be_caught(plant, work, busiest, monkeypatch) -> None:
+    name, known = plant(monkeypatch), busiest[0]
     whole = features(known, work.settings)
-    assert set(differing(known, work.settings, whole, 4)) >= {name}
+    assert set(differing(known, work.settings, whole, 1)) >= {name}
 
 
 # Recorded ----------------------------------------------------------------------------------------
