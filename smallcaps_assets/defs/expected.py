@@ -10,8 +10,8 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import published_halves
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
-from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.partition_keys import date_of, month_keys, year_keys
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 

@@ -41,11 +41,11 @@ from smallcaps_assets.orchestration.launchers import (
 from smallcaps_assets.orchestration.maintenance import maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
-from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outdated import outdated
 from smallcaps_assets.pipeline.partition_keys import date_of, month_keys
 from smallcaps_assets.pipeline.publication_times import newest_begun
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets.settings import UNION, Settings

@@ -10,6 +10,7 @@ from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.fold_digests import month_digest, test_months
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
+from smallcaps_assets.pipeline.registered import ticker_sessions_of
 from smallcaps_assets.schemas import OPS, TABLES
 
 BACKTEST = ("backtest_candidates", *OPS["backtest"].tables, "backtest_report")
@@ -40,7 +41,6 @@ def digests_of(work: LakeContext, table: str, key: str | None) -> Iterator[str]:
 
 def _of_candidates(work: LakeContext, month: str) -> Iterator[str]:
     from smallcaps_assets.domain.execution.strategies import executions_digest  # loads the kernels
-    from smallcaps_assets.pipeline.inputs import ticker_sessions_of
 
     lake, settings = work.lake, work.settings.backtest
     yield executions_digest(settings, settings.chosen)

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 
-import polars as pl
-
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
 from smallcaps_assets.pipeline.backtest_inputs import BACKTEST, digests_of
@@ -24,6 +22,7 @@ from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, of_month
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
+from smallcaps_assets.pipeline.registered import registry_rows, ticker_sessions_of
 from smallcaps_assets.schemas import TABLES, Partitioning, Window
 from smallcaps_assets.schemas.tables import CURVE_WINDOW
 from smallcaps_assets.settings import UNION
@@ -170,28 +169,6 @@ def _of_period(work: LakeContext, key: str) -> Iterator[str]:
     yield from of_feeds(work, period, tickers)
 
 
-def registry_rows(lake: Lake) -> dict[str, dict]:
-    """Rows of the registry by partition key."""
-    return (_REGISTRY.get(lake) or ({}, {}))[0]
-
-
-def ticker_sessions_of(lake: Lake, day: date) -> dict[str, str]:
-    """Partition keys of a session's qualified ticker-sessions by ticker."""
-    return (_REGISTRY.get(lake) or ({}, {}))[1].get(day, {})
-
-
-def _registry(lake: Lake, key: str | None) -> tuple[dict[str, dict], dict[date, dict[str, str]]]:
-    """Rows by key, and qualified keys by session and ticker."""
-    frame: pl.DataFrame = lake.read("ticker_sessions")
-    rows = {row["partition_key"]: row for row in frame.iter_rows(named=True)}
-    by_day: dict[date, dict[str, str]] = {}
-    for name, row in rows.items():
-        if row["is_qualified"]:
-            by_day.setdefault(row["date"], {})[row["ticker"]] = name
-    return rows, by_day
-
-
-_REGISTRY = FileCache("ticker_sessions", _registry, most=4)
 _RUNNING = {
     table: FileCache(table, partial(_running_actions, table, column))
     for table, column in _ACTION_DATES.items()
