@@ -107,9 +107,9 @@ def oracle_shares(settings: Settings, predictions: pl.DataFrame) -> pl.DataFrame
 
 def _share(rows: pl.DataFrame) -> dict[str, Any]:
     clusters = rows.select(pl.struct("ticker", "date").rank("dense")).to_series().to_numpy()
-    columns = (rows[name].to_numpy() for name in ("rank", "p_up", "outcome"))
+    ranks, oracle, outcomes = (rows[name].to_numpy() for name in ("rank", "p_up", "outcome"))
     try:
-        return {"rows": rows.height, **asdict(share_of_oracle(*columns, clusters))}
+        return {"rows": rows.height, **asdict(share_of_oracle(ranks, oracle, outcomes, clusters))}
     except EvaluationError:  # too few rows to judge: shown as such
         return {"rows": rows.height}
 

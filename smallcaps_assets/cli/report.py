@@ -76,7 +76,7 @@ def _pattern_rates(lake: Lake, first: date, last: date) -> pl.DataFrame | None:
 
 def _backtests(settings: Settings, lake: Lake) -> dict[str, Any]:
     """Standings of the strategies of this lake, and in words which survive their costs."""
-    trades, days = backtests(lake, settings.backtest.names)
+    trades, days = backtests(lake, list(settings.backtest.names))
     if days.is_empty():
         return {}
     strategies = days["strategy"].unique().sort().to_list()

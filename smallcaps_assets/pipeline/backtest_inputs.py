@@ -51,8 +51,8 @@ def _of_candidates(work: LakeContext, month: str) -> Iterator[str]:
             yield from (lake.digest(name, key) for name in _OF_SESSION)
             yield halts_digest(lake, ticker, day, work.settings.ticks)
         yield lake.digest("daily_metrics", day.isoformat())
-    later = days[-1:] and work.span.session_keys(days[-1] + timedelta(1), work.span.end)
-    yield from (lake.digest("daily_bars", key) for key in (later or [])[:LATE_SESSIONS])
+    later = work.span.session_keys(days[-1] + timedelta(1), work.span.end) if days else []
+    yield from (lake.digest("daily_bars", key) for key in later[:LATE_SESSIONS])
     yield lake.digests("splits")
 
 

@@ -36,7 +36,8 @@ def _shortness(lake: Lake) -> str:
     rows = lake.read("folds").filter(pl.col("sample") == BARS)
     if rows.is_empty():
         return ""
-    days = (rows["validate_start"] - rows["train_start"]).dt.total_days().min()
+    span = pl.col("validate_start") - pl.col("train_start")
+    days = rows.select(span.dt.total_days().min()).item()
     return (
         ", trained on so few that they show the machinery, not an edge"
         if days < _SHORT_DAYS

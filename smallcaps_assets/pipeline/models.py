@@ -135,7 +135,8 @@ def no_rows(sample: str) -> pl.DataFrame:
     dataset = TABLES["ml_dataset"].empty()
     if sample == BARS:
         return events.bar_rows(dataset)
-    return events.pattern_rows(*(TABLES[name].empty() for name in _PATTERN_TABLES), dataset)
+    patterns, labels = (TABLES[name].empty() for name in _PATTERN_TABLES)
+    return events.pattern_rows(patterns, labels, dataset)
 
 
 def lengths_of(row: Mapping[str, Any]) -> Lengths:

@@ -16,7 +16,9 @@ def _list(meaning: str) -> dy.List:
 
 
 class Folds(dy.Schema):
-    sample = text("bars: events of the dataset; patterns: pattern events", primary_key=True)
+    sample = text(  # type: ignore[assignment]
+        "bars: events of the dataset; patterns: pattern events", primary_key=True
+    )
     month = text("test month, YYYY-MM", primary_key=True)
     train_start = day("first day of the training months")
     validate_start = day("first day of the validation months, the day after the training")
@@ -39,7 +41,7 @@ class Models(dy.Schema):
     month = text("test month, YYYY-MM", primary_key=True)
     target = text(_TARGET, primary_key=True)
     algorithm = text(_ALGORITHM, primary_key=True)
-    sample = text("rows that it is for: bars or patterns")
+    sample = text("rows that it is for: bars or patterns")  # type: ignore[assignment]
     refusal = text("why there is no model; null: there is one", nullable=True)
     train_rows = integer("rows it was trained on", "events", nullable=True)
     validate_rows = integer("rows of the validation month", "events", nullable=True)

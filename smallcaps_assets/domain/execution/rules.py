@@ -87,8 +87,9 @@ def band_arrays(
     after each halt. Without a previous close the first price says the tier.
     """
     span = (hours.open, hours.close)
-    given = [read_only(array) for array in (times, prices, reopenings)]
-    moments, references = kernel.follow_reference(*given, *span, WINDOW, PAUSE, MOVE)
+    moments, references = kernel.follow_reference(
+        read_only(times), read_only(prices), read_only(reopenings), *span, WINDOW, PAUSE, MOVE
+    )
     if not moments.size:
         return np.empty(0, np.int64), np.empty(0), np.empty(0)
     close, is_amended = previous_close or float(references[0]), hours.date >= AMENDED

@@ -49,8 +49,17 @@ class Leg:
     def until(self, time: int) -> Leg:
         """The executions up to a time, that included."""
         count = bisect_right(self.times, time)
-        parts = (self.times, self.shares, self.prices, self.mids, self.reasons)
-        return Leg(*(part[:count] for part in parts))
+        return self.chosen(range(count))
+
+    def chosen(self, places: Sequence[int]) -> Leg:
+        """Some of the executions, in order."""
+        return Leg(
+            tuple(self.times[k] for k in places),
+            tuple(self.shares[k] for k in places),
+            tuple(self.prices[k] for k in places),
+            tuple(self.mids[k] for k in places),
+            tuple(self.reasons[k] for k in places if self.reasons),
+        )
 
     def then(self, time: int, shares: int, price: float, mid: float, reason: str) -> Leg:
         """With one more."""
@@ -91,7 +100,8 @@ class Trade:
     @cached_property
     def costs(self) -> dict[str, float]:
         """Fees by kind in USD."""
-        found = dict.fromkeys(("fee_sec", "fee_taf", "fee_ecn", "commission"), 0.0)
+        kinds = ("fee_sec", "fee_taf", "fee_ecn", "commission")
+        found: dict[str, float] = dict.fromkeys(kinds, 0.0)
         is_adding = self.rules.entry == "passive"
         self._charge(found, self.row["date"], self.side, self.entry, is_adding)
         for is_adding in (False, True):
@@ -106,9 +116,8 @@ class Trade:
         return found
 
     def _exits(self, is_adding: bool) -> Leg:
-        kept = [k for k, why in enumerate(self.exit.reasons) if (why == TAKE_PROFIT) == is_adding]
-        parts = (self.exit.times, self.exit.shares, self.exit.prices, self.exit.mids)
-        return Leg(*(tuple(part[k] for k in kept) for part in parts))
+        reasons = enumerate(self.exit.reasons)
+        return self.exit.chosen([k for k, why in reasons if (why == TAKE_PROFIT) == is_adding])
 
     def _charge(
         self, found: dict[str, float], day: date, side: int, leg: Leg, is_adding: bool
