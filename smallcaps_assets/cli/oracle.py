@@ -50,7 +50,7 @@ def run_oracle(settings: Settings, is_json: bool) -> int:
     for row in told:
         click.echo("  ".join(f"{_text(value):>15}" for value in row.values()))
     click.echo(f"sign of the next 15 minutes, mid to mid; edge {settings.sandbox.edge:g}")
-    click.echo(f"{busy} ticker-sessions with 100,000 quotes or more")
+    click.echo(f"{busy} ticker-sessions of the market have 100,000 quotes or more")
     return 0
 
 

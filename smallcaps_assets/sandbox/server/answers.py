@@ -1,16 +1,14 @@
 """Answers in the vendor's envelope: JSON, CSV, errors and compression.
 
-Routes return an Answer and know nothing of HTTP libraries; server.py turns it into a response.
+Routes return an Answer and know nothing of HTTP libraries; app.py turns it into a response.
 Large tables are written by polars, small ones by msgspec.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,19 +88,9 @@ def rows_answer(rows: Sequence[Row], next_url: str | None, **fields: Any) -> Ans
     return json_answer(head)
 
 
-def csv_answer(text: str) -> Answer:
-    return Answer(text.encode(), media_type="text/csv")
-
-
-def rows_csv(rows: Iterable[Row], columns: Sequence[str]) -> Answer:
-    """A CSV table without an envelope; booleans in the vendor's lower case."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        cells = (row.get(c) for c in columns)
-        writer.writerow([str(x).lower() if isinstance(x, bool) else x for x in cells])
-    return csv_answer(out.getvalue())
+def csv_answer(frame: pl.DataFrame) -> Answer:
+    """A CSV table without an envelope, its columns by name."""
+    return Answer(frame.select(sorted(frame.columns)).write_csv().encode(), media_type="text/csv")
 
 
 def frame_json(frame: pl.DataFrame, texts: Sequence[str] = (), arrays: Sequence[str] = ()) -> bytes:
