@@ -243,7 +243,7 @@ def _most_liked(rows: pl.DataFrame) -> pl.DataFrame:
     moved = rows.filter(pl.col("gross") != 0)
     order = moved.select(pl.struct("market", "date").rank("dense")).to_series().to_numpy()
     values = moved.select(pl.col(FEATURES).cast(pl.Float64).fill_null(np.nan)).to_numpy()
-    folds = contiguous_folds(order, placebo.FOLDS)
+    folds = contiguous_folds(order, min(placebo.FOLDS, np.unique(order).size))
     scores = cross_fitted_scores(values, (moved["gross"] > 0).to_numpy(), folds)
     return moved.filter(pl.Series(scores >= TOP))
 
