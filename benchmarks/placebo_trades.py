@@ -110,12 +110,16 @@ def market_trades(size: placebo.Size, seed: int) -> tuple[pl.DataFrame, pl.DataF
     config = SandboxConfig(
         kind="placebo", seed=seed, tickers=size.tickers, pump_days=size.pump_days
     )
-    market = SimulatedMarket(config)
+    return trades_of(SimulatedMarket(config))
+
+
+def trades_of(market: SimulatedMarket) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Trades of a market, and its pairs."""
     days = placebo.session_tables(market)
     registry = placebo.registry(days, placebo.MIN_CHANGES[1])
     found = [session_trades(market, days, row) for row in registry.iter_rows(named=True)]
     trades, pairs = (pl.concat(frames) for frames in zip(*found, strict=True))
-    return trades.with_columns(market=pl.lit(seed)), pairs
+    return trades.with_columns(market=pl.lit(market.config.seed)), pairs
 
 
 def session_trades(
@@ -170,7 +174,7 @@ def _trades(
     for row in (r for rows in with_candidates(wanted, filled).values() for r in rows):
         shares = min(SHARES, row["most_shares"] or 0)
         if row["refusal"] is None and shares and row["trapped_from"] is None:
-            yield row, trade_of(row, shares, rules)
+            yield row, trade_of({**row, **row["fills"]()}, shares, rules)
 
 
 def _rows(made: Iterable[tuple[dict[str, Any], Trade]], name: str) -> Iterable[dict[str, Any]]:
@@ -239,7 +243,7 @@ def _most_liked(rows: pl.DataFrame) -> pl.DataFrame:
     moved = rows.filter(pl.col("gross") != 0)
     order = moved.select(pl.struct("market", "date").rank("dense")).to_series().to_numpy()
     values = moved.select(pl.col(FEATURES).cast(pl.Float64).fill_null(np.nan)).to_numpy()
-    folds = contiguous_folds(order, placebo.FOLDS)
+    folds = contiguous_folds(order, min(placebo.FOLDS, np.unique(order).size))
     scores = cross_fitted_scores(values, (moved["gross"] > 0).to_numpy(), folds)
     return moved.filter(pl.Series(scores >= TOP))
 

@@ -31,7 +31,7 @@ CONTEXT = (*CAPACITY_COLUMNS, *_DECISION.values())
 """Columns that `with_context` adds, each known at the trade's t0."""
 
 
-def backtests(lake: Lake, names: list[str] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def backtests(lake: Lake, names: Sequence[str] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """backtest_trades and backtest_days of strategies, by default of all that are stored."""
     keys = lake.keys("backtest_days") if names is None else names
     trades, days = (lake.read_many(table, keys) for table in ("backtest_trades", "backtest_days"))

@@ -79,23 +79,28 @@ def shown(name: str, value: float | None) -> str:
 def figure_grid(figures: Mapping[str, Figure], trials: int) -> Grid:
     """Every figure with error and interval, or why there is none."""
     rows = [
-        [
-            words,
-            *(shown(name, value) for value in _values(figures[name])),
-            figures[name].reason or "",
-        ]
+        [words, _with_error(name, figures[name]), _bounds(name, figures[name]),
+         figures[name].reason or ""]
         for name, words in FIGURES.items()
-    ]
-    columns = ["figure", "value", "error", "low", "high", "why not"]
+    ]  # fmt: skip
     note = (
-        "Errors take a ticker-session as one draw, of the Sharpe ratio a session; low and high hold"
-        f" 95 % of draws of whole ticker-sessions or sessions. {tried_text(trials)}"
+        "± is a standard error that takes a ticker-session as one draw, of the Sharpe ratio a"
+        " session; 95 % of draws of whole ticker-sessions or sessions lie in the range."
+        f" {tried_text(trials)}"
     )
+    columns = ["figure", "value", "95 % of draws", "why not"]
     return Grid(columns, rows, "Figures", note, words=["why not"], names=["figure"])
 
 
-def _values(figure: Figure) -> tuple[float | None, ...]:
-    return figure.value, figure.error, figure.low, figure.high
+def _with_error(name: str, figure: Figure) -> str:
+    value, error = (shown(name, number) for number in (figure.value, figure.error))
+    return value if figure.error is None else f"{value} ± {error.lstrip('+')}"
+
+
+def _bounds(name: str, figure: Figure) -> str:
+    if figure.low is None:
+        return human.MISSING
+    return f"{shown(name, figure.low)} to {shown(name, figure.high)}"
 
 
 def month_grid(days: pl.DataFrame) -> Grid:

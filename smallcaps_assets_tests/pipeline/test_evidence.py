@@ -12,6 +12,7 @@ import pytest
 
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.pipeline.evidence import CONTEXT, backtests, report, with_context
+from smallcaps_assets.settings import BacktestSettings
 from smallcaps_assets_tests.pipeline.backtest_lake import backtest_lake, write
 
 
@@ -49,9 +50,10 @@ def test_context_given_a_lake_cut_at_t0_is_the_same(lake: Lake, tmp_path: Path) 
 
 
 def test_report_has_every_strategy_the_trials_and_the_same_bytes(lake: Lake) -> None:
-    rows = report(lake)
+    names = lake.keys("backtest_days")
+    rows = report(lake, BacktestSettings(), names)
     assert set(rows["strategy"]) == {"model", "always_long", "random_side", "gap_and_go"}
     assert (rows["trials"] == 4).all()
-    assert rows.equals(report(lake))
+    assert rows.equals(report(lake, BacktestSettings(), names))
     impact = rows.filter(part="capacity", figure="net_after_impact", strategy="model")
     assert impact["estimate"].null_count() == 0

@@ -112,11 +112,14 @@ def account_figures(days: pl.DataFrame) -> dict[str, Figure]:
 def marked_path(days: pl.DataFrame) -> np.ndarray:
     """Equity at the start, then at each session's lowest mark and at its end, in turn.
 
-    A mark is below the highest equity before its session, which the row before tells.
+    A mark is below the highest equity before its session: that of the session's end, unless it was
+    made then.
     """
     start = start_equity(days)
-    highest = (pl.col("equity") / (1 - pl.col("drawdown"))).shift(1, fill_value=start)
-    lowest = pl.min_horizontal(highest * (1 - pl.col("marked_drawdown")), "equity")
+    highest = pl.col("equity") / (1 - pl.col("drawdown"))
+    is_older = pl.col("drawdown") > 0
+    before = pl.when(is_older).then(highest).otherwise(highest.shift(1, fill_value=start))
+    lowest = pl.min_horizontal(before * (1 - pl.col("marked_drawdown")), "equity")
     path = days.select(lowest, pl.col("equity").alias("end")).to_numpy()
     return np.concatenate([[start], path.ravel()])
 
