@@ -107,7 +107,9 @@ def _filings(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
 
 def _known(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     """Facts of a day that count as known on that day or later."""
-    return [feed_checks.known_not_before(frame, date_column(TABLES[table]))]
+    column = date_column(TABLES[table])
+    assert column is not None, table
+    return [feed_checks.known_not_before(frame, column)]
 
 
 def _trades(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:

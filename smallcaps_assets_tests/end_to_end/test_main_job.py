@@ -69,7 +69,7 @@ def meta(small_lake: Path) -> dict:
 def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> None:
     lake = Lake(small_lake)
     counts = {table: len(lake.keys(table)) for table in TABLES}
-    assert len(counts) == 44
+    assert len(counts) == 54
     optional = market_of(load_settings()).left_out
     by_session = {t for t in TABLES if TABLES[t].partitioning is Partitioning.SESSION} - optional
     chain = {t for t in TABLES if TABLES[t].partitioning is Partitioning.TICKER_SESSION}
@@ -295,7 +295,7 @@ def test_changed_setting_remakes_the_tables_that_depend_on_it(own_lake: Path) ->
     assert (done.status, done.error) == (0, "")
     dependent = {t for t in TABLES if "bars" in TABLES[t].settings}
     assert {"dollar_imbalance_bars", "sample_weights"} <= dependent
-    assert changed_tables(seen, own_lake) == dependent | {"ml_dataset"}
+    assert changed_tables(seen, own_lake) == dependent | {"ml_dataset", "folds"}
 
 
 # Fresh lakes -------------------------------------------------------------------------------------

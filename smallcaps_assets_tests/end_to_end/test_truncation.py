@@ -177,9 +177,8 @@ def test_scores_expected_from_what_was_known_at_t0(work, dataset) -> None:
             month=pl.lit("2024-12"), refusal=pl.lit(None, pl.String)
         )
     )
-    (key,) = busiest(dataset.filter("is_selection_known"), 1)
-    ticker, _, day = key.rpartition("_")
-    known, own = stored(work, key), rows.filter(ticker=ticker, date=date.fromisoformat(day))
+    ticker, day = rows.group_by("ticker", "date").len().sort("len", "ticker").row(-1)[:2]
+    known, own = stored(work, f"{ticker}_{day}"), rows.filter(ticker=ticker, date=day)
     batch = predict(own, models, ["sign_15m"])
     assert batch["algorithm"].unique().sort().to_list() == ["ensemble", "lightgbm", "logistic"]
     for n in (0, own.height // 2, own.height - 1):
