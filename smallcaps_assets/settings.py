@@ -620,7 +620,7 @@ BASELINES = ("always_long", "random_side", "momentum", "every_pattern", "logisti
 ECN_PROFILES = ("retail", "prop", "add_liquidity")
 
 
-class TradingRules(Section, frozen=True):
+class TradingRules(Section, frozen=True, validate_default=True):
     """How orders are sent, sized and limited; a strategy may have others than the backtest's."""
 
     entry: Literal["marketable", "passive"] = Field(
@@ -727,7 +727,7 @@ USUAL_STRATEGIES = (
 )
 
 
-class BacktestSettings(TradingRules, frozen=True):
+class BacktestSettings(TradingRules, frozen=True, validate_default=True):
     """The account, the rules that all strategies share, and the strategies."""
 
     equity: float = Field(default=50_000.0, gt=0, description="USD at the start of the first month")

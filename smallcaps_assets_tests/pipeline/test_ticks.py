@@ -161,7 +161,7 @@ def test_chain_given_a_plan_without_quotes_has_null_features_until_they_come(
         Failures(refused.lake).clear("quotes", name)
     again = ticks(replace(at(root, processes=1), skip_complete=True))
     made = {table for (table, k), o in again.items() if k == key and not o.is_reused}
-    assert made == {"quotes", "quote_features", "quote_quality", "pattern_labels"}
+    assert made == {"quotes", "quote_features", "quote_quality", "pattern_labels", "forward_mids"}
     spreads = refused.lake.read("quote_features", key)["spread_last"]
     assert spreads.null_count() < spreads.len() and spreads.min() > 0
     quality = refused.lake.read("quote_quality", key).row(0, named=True)
