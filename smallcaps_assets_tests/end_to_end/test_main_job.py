@@ -78,7 +78,10 @@ def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> 
     assert selected >= 4 and {counts[table] for table in chain} == {selected}
     assert lake.keys("ml_dataset") == ["after_christmas", "before_christmas", "union"]
     # The first half of December's fails is published on 3 January, after the market's end.
-    assert {t for t in TABLES if not counts[t]} == optional | {"fails_to_deliver"}
+    # Three weeks have no month to test models on.
+    tested = {t for t in TABLES if TABLES[t].group in ("models", "backtest")}
+    tested -= {"folds", "day_families"}
+    assert {t for t in TABLES if not counts[t]} == optional | tested | {"fails_to_deliver"}
 
 
 def test_latest_materialization_is_of_the_newest_date(small_lake: Path) -> None:
