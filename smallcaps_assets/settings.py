@@ -78,6 +78,20 @@ def _names(value: Any) -> Any:
         raise ValueError('give names with commas between, or a JSON list as ["A", "B"]') from None
 
 
+def _json_list(example: str) -> BeforeValidator:
+    """Reads a list that is given as JSON, in a variable or with --set."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f"give a JSON list, such as {example}") from None
+
+    return BeforeValidator(read)
+
+
 def _one_of(kind: str, valid: Sequence[str]) -> AfterValidator:
     """Refuses names that are not valid ones."""
 
@@ -507,7 +521,9 @@ class Period(Section, frozen=True):
 
 
 class DatasetSettings(Section, frozen=True):
-    periods: tuple[Period, ...] = Field(
+    periods: Annotated[
+        tuple[Period, ...], _json_list('[{"name": "recent", "start": "2024-01-01"}]')
+    ] = Field(
         default=(
             Period(
                 name="v2_2004_2019",
@@ -532,17 +548,6 @@ class DatasetSettings(Section, frozen=True):
         default=False,
         description="use the vendor's opinions of articles, which may have been added later",
     )
-
-    @field_validator("periods", mode="before")
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            example = '[{"name": "recent", "start": "2024-01-01"}]'
-            raise ValueError(f"give a JSON list, such as {example}") from None
 
     @field_validator("periods")
     @classmethod
@@ -754,20 +759,12 @@ class BacktestSettings(TradingRules, frozen=True, validate_default=True):
     )
     seed: int = Field(default=0, ge=0, description="seed of the random side")
     only: Names = Field(default=(), description="strategies to try; empty: all")
-    strategies: tuple[Strategy, ...] = Field(
+    strategies: Annotated[
+        tuple[Strategy, ...],
+        _json_list('[{"name": "gaps", "signal": "pattern", "patterns": ["gap_and_go"]}]'),
+    ] = Field(
         default=(), description="strategies beside the usual ones, or in place of one by its name"
     )
-
-    @field_validator("strategies", mode="before")
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            example = '[{"name": "gaps", "signal": "pattern", "patterns": ["gap_and_go"]}]'
-            raise ValueError(f"give a JSON list, such as {example}") from None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

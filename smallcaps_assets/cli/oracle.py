@@ -13,6 +13,7 @@ import polars as pl
 
 from smallcaps_assets.cli.output import echo_json
 from smallcaps_assets.cli.setup import UserError, check_lake
+from smallcaps_assets.domain.columns import group_numbers
 from smallcaps_assets.domain.evaluation import (
     EvaluationError,
     OracleShare,
@@ -106,7 +107,7 @@ def oracle_shares(settings: Settings, predictions: pl.DataFrame) -> pl.DataFrame
 
 
 def _share(rows: pl.DataFrame) -> dict[str, Any]:
-    clusters = rows.select(pl.struct("ticker", "date").rank("dense")).to_series().to_numpy()
+    clusters = group_numbers(rows, "ticker", "date")
     ranks, oracle, outcomes = (rows[name].to_numpy() for name in ("rank", "p_up", "outcome"))
     try:
         return {"rows": rows.height, **asdict(share_of_oracle(ranks, oracle, outcomes, clusters))}
@@ -123,7 +124,7 @@ _SHARES = {
 
 def _line(rule: str, rows: pl.DataFrame) -> dict[str, Any]:
     is_up = (rows["mid_return"] > 0).to_numpy()
-    clusters = rows.select(pl.struct("ticker", "date").rank("dense")).to_series().to_numpy()
+    clusters = group_numbers(rows, "ticker", "date")
     side = pl.when(pl.col("mean") > 0).then(1.0).otherwise(-1.0)
     earned = rows.select(pl.col("mean").abs().mean(), (side * pl.col("mid_return")).mean()).row(0)
     found: dict[str, Any] = {

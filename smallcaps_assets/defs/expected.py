@@ -21,9 +21,8 @@ def expected_keys(
     """Keys that a complete lake of this market would hold, in the order of the sessions."""
     start, end = partitions.start, partitions.end
     qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
-    is_tested = bool(test_months(lake))
     return {
-        Partitioning.NONE: lambda: [""] if is_tested or table != "backtest_report" else [],
+        Partitioning.NONE: lambda: [""] if table != "backtest_report" or test_months(lake) else [],
         Partitioning.SESSION: lambda: partitions.session_keys(start, end),
         Partitioning.HALF_MONTH: lambda: published_halves(table, start, end),
         Partitioning.MONTH: lambda: (
@@ -35,7 +34,7 @@ def expected_keys(
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
         Partitioning.PERIOD: lambda: partitions.datasets(start, end),
-        Partitioning.STRATEGY: lambda: list(partitions.strategies) if is_tested else [],
+        Partitioning.STRATEGY: lambda: list(partitions.strategies) if test_months(lake) else [],
     }[TABLES[table].partitioning]()
 
 

@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.kernels.minutes import MINUTE
 
 TAPE = (
     *("quote_times", "bids", "bid_sizes", "asks", "ask_sizes", "is_usable"),
@@ -31,7 +32,6 @@ FLOW, AUCTION, PRICE = 1, 2, 3
 """Kinds of prints: all have volume, the last two form prices, and only the last fills an order."""
 TOLERANCE = 1e-9
 NEVER = np.iinfo(np.int64).max
-MINUTE = 60_000_000_000
 FILLED, NO_QUOTE, STALE, HALTED, RESTRICTED, NO_VOLUME, BANDED, NO_FILL = range(8)
 """What became of an entry."""
 TAKE_PROFIT, STOP, TIME, SESSION = range(4)

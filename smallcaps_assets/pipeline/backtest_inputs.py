@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from smallcaps_assets.domain.feeds.publication import month_end
 from smallcaps_assets.lake.trials import trials_digest
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.fold_digests import month_digest, test_months
@@ -22,8 +23,7 @@ LATE_SESSIONS = 10
 def month_sessions(span: MarketSpan, month: str) -> list[date]:
     """The market's sessions of a month."""
     first = date.fromisoformat(f"{month}-01")
-    last = (first + timedelta(32)).replace(day=1) - timedelta(1)
-    return [date.fromisoformat(key) for key in span.session_keys(first, last)]
+    return [date.fromisoformat(key) for key in span.session_keys(first, month_end(first))]
 
 
 def digests_of(work: LakeContext, table: str, key: str | None) -> Iterator[str]:

@@ -37,7 +37,7 @@ from smallcaps_assets.reports.backtest_grids import (
     worst_grid,
 )
 from smallcaps_assets.reports.backtest_plots import capacity_plot, equity_plot
-from smallcaps_assets.reports.backtest_words import market_text, signed_usd, verdict
+from smallcaps_assets.reports.backtest_words import signed_usd, verdict
 from smallcaps_assets.reports.canvas import Plot
 from smallcaps_assets.reports.day_plot import day_plot
 from smallcaps_assets.reports.sections import (
@@ -72,7 +72,7 @@ class BacktestFigures:
         is_own = pl.col("strategy") == self.evidence.strategy
         own = self.standings.row(by_predicate=is_own, named=True)
         return " ".join(
-            filter(None, [verdict(own, self.evidence.trials), market_text(self.market)])
+            filter(None, [verdict(own, self.evidence.trials), human.market_text(self.market)])
         )
 
 

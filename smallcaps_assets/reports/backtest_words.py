@@ -25,7 +25,6 @@ _OUTCOMES = {
     UNDECIDED: f"within {ENOUGH:g} standard errors of 0, it can't be told from no edge",
     LOSES: "it does not survive its costs",
 }
-_MARKETS = "simulated", "placebo"
 
 
 def verdict(standing: Mapping[str, Any], trials: int) -> str:
@@ -61,11 +60,6 @@ def tried_text(trials: int) -> str:
     """The number of trials, which any best of them has to be read with."""
     what = "strategy was" if trials == 1 else "strategies were"
     return f"{human.count(trials)} {what} tried in this lake so far."
-
-
-def market_text(market: str) -> str:
-    """That a made-up market proves nothing; empty for a real one."""
-    return f"The {market} market is no place for research." if market in _MARKETS else ""
 
 
 def plus_minus(value: float | None, error: float | None) -> str:

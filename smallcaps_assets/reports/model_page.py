@@ -42,7 +42,6 @@ _WORDS = (
 _MACHINERY = (
     "Trained on {months} months a fold: this shows the machinery, not an edge. Take a longer lake."
 )
-_MARKETS = "simulated", "placebo"
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,7 @@ class ModelFigures:
         told = []
         if months is not None and months < _SHORT:
             told.append(_MACHINERY.format(months=int(months)))
-        if self.market in _MARKETS:
-            told.append(f"The {self.market} market is no place for research.")
-        return " ".join([_WORDS, *told])
+        return " ".join(filter(None, [_WORDS, *told, human.market_text(self.market)]))
 
     @property
     def leaks(self) -> list[str]:

@@ -16,6 +16,8 @@ REFUSALS = (
 EXIT_REASONS = ("take_profit", "stop", "time", "session", "trapped", "flattened")
 """Why a position was closed; a trapped one is closed on a later session, or written off."""
 SOURCES = ("prediction", "pattern", "baseline")
+FEES = ("fee_sec", "fee_taf", "fee_ecn", "commission", "locate", "borrow")
+"""Columns of what a trade costs beside the spread, USD."""
 
 _SHARES = "shares"
 _USD = "USD"

@@ -6,6 +6,9 @@ import dataframely as dy
 
 from smallcaps_assets.schemas.table import day, flag, instant, integer, number, text
 
+BARS, PATTERNS = SAMPLES = ("bars", "patterns")
+"""What models are made for: events of the dataset, and pattern events."""
+
 _TARGET = "what is foretold: sign_5m, sign_15m, touch or meta"
 _ALGORITHM = "lightgbm, xgboost, logistic, convolution, or ensemble: the mean of the others"
 _EVENT = "bar_id of a bar, event_id of a pattern event"

@@ -22,18 +22,18 @@ from smallcaps_assets.domain.execution.sizing import position_size
 from smallcaps_assets.domain.execution.trades import STEP, Trade, trade_of
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.backtest_columns import FEES
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import Strategy, TradingRules
 
 _WANTED = ("t0", "ticker", "event_id", "date", "month", "pattern", "rule", "score", "side")
 _NOTHING = {
-    "spread_cost": 0.0, "fee_sec": 0.0, "fee_taf": 0.0, "fee_ecn": 0.0, "commission": 0.0,
-    "locate": 0.0, "borrow": 0.0, "slippage": 0.0, "gross_profit": 0.0, "net_profit": 0.0,
-    "max_adverse": 0.0, "max_favourable": 0.0, "participation": 0.0, "has_halt": False,
+    **dict.fromkeys((*FEES, "spread_cost", "slippage", "gross_profit", "net_profit"), 0.0),
+    **dict.fromkeys(("max_adverse", "max_favourable", "participation"), 0.0),
+    "has_halt": False,
     "shares": 0,
-}  # fmt: skip
+}
 _KEY = ("ticker", "date", "sample", "event_id", "side")
-FEES = ("fee_sec", "fee_taf", "fee_ecn", "commission", "locate", "borrow")
 
 
 @dataclass

@@ -21,11 +21,11 @@ from smallcaps_assets.domain.patterns.costs import (
     WINDOW,
 )
 from smallcaps_assets.kernels import fills as kernel
+from smallcaps_assets.kernels.minutes import MINUTE
 
 ENDLESS = 1e9
 """Shares that a modelled quote shows."""
 MINUTES_OF_RANGE = 14
-MINUTE = 60_000_000_000
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.schemas.model_columns import BARS, PATTERNS
 from smallcaps_assets.settings import Strategy
 
-BARS, PATTERNS = "bars", "patterns"
 KEY = ("ticker", "date", "event_id")
 FEATURES = (*("return_5m", "running_return", "relative_volume", "imbalance_ratio_5", "volatility"),)
 """What the logistic baseline looks at."""

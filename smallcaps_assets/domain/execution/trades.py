@@ -15,6 +15,7 @@ from typing import Any
 
 from smallcaps_assets.domain.execution.fees import borrow_fee, fees
 from smallcaps_assets.domain.execution.fills import MARK_SECONDS, first_shares
+from smallcaps_assets.schemas.backtest_columns import FEES
 from smallcaps_assets.settings import TradingRules
 
 STEP = MARK_SECONDS * 1_000_000_000
@@ -100,8 +101,7 @@ class Trade:
     @cached_property
     def costs(self) -> dict[str, float]:
         """Fees by kind in USD."""
-        kinds = ("fee_sec", "fee_taf", "fee_ecn", "commission")
-        found: dict[str, float] = dict.fromkeys(kinds, 0.0)
+        found: dict[str, float] = dict.fromkeys(FEES, 0.0)
         is_adding = self.rules.entry == "passive"
         self._charge(found, self.row["date"], self.side, self.entry, is_adding)
         for is_adding in (False, True):

@@ -17,11 +17,10 @@ from smallcaps_assets.domain.bars.sequences import LENGTH, SEQUENCE_COLUMNS, bar
 from smallcaps_assets.domain.columns import integers
 from smallcaps_assets.domain.models.design import SEQUENCE
 from smallcaps_assets.schemas.features import CATALOGUE
+from smallcaps_assets.schemas.model_columns import BARS, PATTERNS
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.schemas.tables import TABLES
 
-BARS, PATTERNS = "bars", "patterns"
-SAMPLES = (BARS, PATTERNS)
 KEY = ("ticker", "date", "event_id")
 SESSION = ("ticker", "date")
 OWN_FEATURES = {

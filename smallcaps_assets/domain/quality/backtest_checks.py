@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from smallcaps_assets.domain.quality.checks import Finding
+from smallcaps_assets.schemas.backtest_columns import FEES
 
 TOLERANCE = 1e-6
-_FEES = ("fee_sec", "fee_taf", "fee_ecn", "commission", "locate", "borrow")
 
 
 def fills_recorded(candidates: pl.DataFrame) -> Finding:
@@ -23,11 +23,11 @@ def fills_recorded(candidates: pl.DataFrame) -> Finding:
 def cash_conserved(trades: pl.DataFrame) -> Finding:
     """Whether each net profit is the gross one less spread and fees, and what the prices say."""
     made = trades.filter(pl.col("refused_by").is_null())
-    costs = pl.col("spread_cost") + pl.sum_horizontal(_FEES)
+    costs = pl.col("spread_cost") + pl.sum_horizontal(FEES)
     cash = pl.col("side") * pl.col("shares") * (pl.col("exit_price") - pl.col("entry_price"))
     off = made.select(
         by_costs=(pl.col("gross_profit") - costs - pl.col("net_profit")).abs(),
-        by_prices=(cash - pl.sum_horizontal(_FEES) - pl.col("net_profit")).abs(),
+        by_prices=(cash - pl.sum_horizontal(FEES) - pl.col("net_profit")).abs(),
     )
     bad = off.filter(pl.max_horizontal("by_costs", "by_prices") > TOLERANCE).height
     figures = {"trades": made.height, "refused": trades.height - made.height}
