@@ -25,7 +25,6 @@ from smallcaps_assets.domain.execution.strategies import (
     strategy_digest,
 )
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.domain.models.events import BARS, SAMPLES
 from smallcaps_assets.domain.models.extra import INSTALL, is_installed
 from smallcaps_assets.lake.trials import record_trial
 from smallcaps_assets.pipeline import evidence
@@ -40,6 +39,7 @@ from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.backtest_words import strategy_metadata
 from smallcaps_assets.reports.markdown import preview
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.model_columns import BARS, SAMPLES
 from smallcaps_assets.settings import Strategy, TradingRules
 
 _EVENT = ("ticker", "date", "event_id", "t0")

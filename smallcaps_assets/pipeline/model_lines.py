@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from smallcaps_assets.domain.models.events import BARS
 from smallcaps_assets.domain.models.extra import INSTALL, missing
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.pipeline.fold_digests import OF_EXTRA, test_months
+from smallcaps_assets.schemas.model_columns import BARS
 
 _SHOWN = 5
 _SHORT_DAYS = 150

@@ -16,7 +16,7 @@ import polars as pl
 
 from smallcaps_assets.domain.models import events
 from smallcaps_assets.domain.models.algorithms import CONVOLUTION
-from smallcaps_assets.domain.models.events import BARS, SAMPLES, TARGETS, Target
+from smallcaps_assets.domain.models.events import TARGETS, Target
 from smallcaps_assets.domain.models.extra import INSTALL, ExtraError, is_installed, missing
 from smallcaps_assets.domain.models.fold_table import fold_table, folds_of
 from smallcaps_assets.domain.models.folds import FoldError, Lengths, check_split, day_digests
@@ -36,6 +36,7 @@ from smallcaps_assets.reports.markdown import preview
 from smallcaps_assets.reports.sparkline import areas_chart, share_bars
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.features import CATALOGUE
+from smallcaps_assets.schemas.model_columns import BARS, SAMPLES
 from smallcaps_assets.settings import UNION, ModelSettings, RunSettings, Settings
 
 _OF_ROWS = (

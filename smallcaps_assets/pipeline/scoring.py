@@ -7,10 +7,11 @@ from datetime import date, timedelta
 import polars as pl
 
 from smallcaps_assets.domain.models.algorithms import CONVOLUTION
-from smallcaps_assets.domain.models.events import KEY, SAMPLES
+from smallcaps_assets.domain.models.events import KEY
 from smallcaps_assets.domain.models.scoring import ModelError, score_event, scorers
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.pipeline.models import sample_rows
+from smallcaps_assets.schemas.model_columns import SAMPLES
 
 _ORDER = ("t0", "target", "algorithm")
 

@@ -20,7 +20,8 @@ import polars as pl
 from smallcaps_assets.domain.models import algorithms
 from smallcaps_assets.domain.models.calibration import Calibration, deciles, ranks
 from smallcaps_assets.domain.models.design import Design
-from smallcaps_assets.domain.models.events import BARS, TARGETS, event_types
+from smallcaps_assets.domain.models.events import TARGETS, event_types
+from smallcaps_assets.schemas.model_columns import BARS
 
 SEALED = ("algorithm", "features", "text", "calibration", "knots_x", "knots_y", "quantiles")
 """Columns of a model that its predictions follow from."""
