@@ -18,7 +18,12 @@ from smallcaps_assets.domain.evidence.summary import WHOLE
 from smallcaps_assets.domain.evidence.trials import trial_of
 from smallcaps_assets.domain.execution.account import Account, with_candidates
 from smallcaps_assets.domain.execution.candidates import candidate_rows
-from smallcaps_assets.domain.execution.signals import Month, StrategyError, fit_logistic, wanted
+from smallcaps_assets.domain.execution.signals import (
+    Month,
+    StrategyError,
+    logistic_baseline,
+    wanted,
+)
 from smallcaps_assets.domain.execution.strategies import (
     execution_of,
     executions,
@@ -190,7 +195,7 @@ class _Run:
         }
         bars = month_parts(lake, self.work.settings.models, BARS, month)
         predicted = lake.read("predictions", month) if lake.exists("predictions", month) else None
-        logistic = None if bars is None else fit_logistic(bars[0], bars[1], 0.9)
+        logistic = None if bars is None else logistic_baseline(bars[0], bars[1], 0.9)
         return Month(rows, predicted, logistic)
 
     @lru_cache(maxsize=64)  # noqa: B019 - lives as long as its run

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.evaluation import fit_logistic
 from smallcaps_assets.schemas.model_columns import BARS, PATTERNS
 from smallcaps_assets.settings import Strategy
 
@@ -21,7 +22,7 @@ FEATURES = (*("return_5m", "running_return", "relative_volume", "imbalance_ratio
 """What the logistic baseline looks at."""
 TARGET = "sign_15m"
 COLUMNS = (*KEY, "sample", "t0", "side", "score", "pattern", "rule", "source")
-_LARGEST, _RIDGE, _STEPS = 5.0, 1.0, 25
+_LARGEST = 5.0
 
 
 class StrategyError(ValueError):
@@ -40,13 +41,15 @@ class Logistic:
 
     def scores(self, rows: pl.DataFrame) -> np.ndarray:
         """Log odds of a rise, float64[rows]; a missing feature counts as its mean."""
-        return _design(rows, self.centres, self.scales) @ self.weights
+        return self.weights[0] + _standardised(rows, self.centres, self.scales) @ self.weights[1:]
 
 
-def fit_logistic(train: pl.DataFrame, validate: pl.DataFrame, quantile: float) -> Logistic | None:
+def logistic_baseline(
+    train: pl.DataFrame, validate: pl.DataFrame, quantile: float
+) -> Logistic | None:
     """The baseline of a test month; None without rows of both kinds, or none to validate on.
 
-    Newton's method with a weak ridge. `quantile` of the validation rows' scores is the least score.
+    Scales are of the training rows. `quantile` of the validation rows' scores is the least score.
     """
     known = train.filter(pl.col(TARGET).is_not_null())
     target = known[TARGET].cast(pl.Float64).to_numpy()
@@ -58,23 +61,15 @@ def fit_logistic(train: pl.DataFrame, validate: pl.DataFrame, quantile: float) -
     centres = np.nansum(held, axis=0) / counts
     scales = np.sqrt(np.nansum((held - centres) ** 2, axis=0) / counts)
     scales[scales == 0] = 1.0
-    design = _design(known, centres, scales)
-    ridge = _RIDGE * np.eye(design.shape[1])
-    weights = np.zeros(design.shape[1])
-    for _ in range(_STEPS):
-        chances = 1.0 / (1.0 + np.exp(-design @ weights))
-        slope = design.T @ (target - chances) - ridge @ weights
-        curve = (design * (chances * (1 - chances))[:, None]).T @ design + ridge
-        weights = weights + np.linalg.solve(curve, slope)
+    weights = fit_logistic(_standardised(known, centres, scales), target)
     found = Logistic(centres, scales, weights, 0.0)
     least = float(np.quantile(found.scores(validate), quantile))
     return Logistic(centres, scales, weights, least)
 
 
-def _design(rows: pl.DataFrame, centres: np.ndarray, scales: np.ndarray) -> np.ndarray:
+def _standardised(rows: pl.DataFrame, centres: np.ndarray, scales: np.ndarray) -> np.ndarray:
     values = (rows.select(FEATURES).cast(pl.Float64).to_numpy() - centres) / scales
-    clipped = np.clip(np.nan_to_num(values), -_LARGEST, _LARGEST)
-    return np.column_stack([np.ones(rows.height), clipped])
+    return np.clip(np.nan_to_num(values), -_LARGEST, _LARGEST)
 
 
 @dataclass(frozen=True)

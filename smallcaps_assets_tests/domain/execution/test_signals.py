@@ -12,7 +12,7 @@ from smallcaps_assets.domain.execution.signals import (
     FEATURES,
     Month,
     StrategyError,
-    fit_logistic,
+    logistic_baseline,
     random_side,
     wanted,
 )
@@ -95,7 +95,7 @@ def test_baselines_follow_nothing_but_what_was_known():
 
 
 def test_the_logistic_baseline_finds_what_foretells_and_takes_the_best_tenth():
-    model = fit_logistic(rows(), rows(), 0.9)
+    model = logistic_baseline(rows(), rows(), 0.9)
     assert model is not None and model.weights[1] == max(model.weights[1:])
     month = Month(MONTH.rows, None, model)
     found, _ = wanted(Strategy(name="s", signal="logistic"), month, 0)
