@@ -80,6 +80,7 @@ class Killer:
 
     def __init__(self, point: str, count: int) -> None:
         self._point, self._left = point, count
+        self.is_early = count % 2 == 0  # before a send, or after it
 
     def at(self, point: str) -> bool:
         """Whether it is now; the caller then calls `end`."""
@@ -111,7 +112,7 @@ class KilledBroker(DasBroker):
 
     def send(self, command: Line) -> None:
         is_now = isinstance(command, NewOrder) and self.killer.at("send")
-        if is_now and command.token % 2:
+        if is_now and self.killer.is_early:
             self.killer.end()
         super().send(command)
         if is_now:

@@ -7,6 +7,7 @@ which they are to be carried out; the same events give the same actions. Its rec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -65,10 +66,13 @@ class Desk:
         self.level, self.is_writable = Level.NONE, True
         self.now = self.skew = self.feed_at = self.swept = 0
         self.orders: dict[int, Order] = {}
+        self._open: dict[int, None] = {}
         self.by_signal: dict[str, int] = {}
         self.by_id: dict[int, int] = {}
         self.foreign: dict[int, e.OrderState] = {}
         self.fills: dict[int, e.Fill] = {}
+        self._fills_of: dict[int, list[e.Fill]] = {}
+        self._traded: Counter[str] = Counter()
         self.held: dict[str, int] = {}
         self.initial: dict[str, int] = {}
         self.paused: dict[str, str] = {}
@@ -116,7 +120,7 @@ class Desk:
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """Orders that may still be filled."""
-        found = (o for o in self.orders.values() if not o.is_done)
+        found = (self.orders[token] for token in self._open)
         return [o for o in found if symbol in (None, o.command.symbol)]
 
     def resting(self, symbol: str | None = None) -> list[int]:
@@ -133,8 +137,7 @@ class Desk:
 
     def net(self, symbol: str) -> int:
         """Shares by the fills, the desk's and others', from the position of days before."""
-        fills = (fill.signed for fill in self.fills.values() if fill.symbol == symbol)
-        return self.initial.get(symbol, 0) + sum(fills)
+        return self.initial.get(symbol, 0) + self._traded[symbol]
 
     def command_of(self, wanted: e.Wanted, token: int) -> NewOrder:
         return NewOrder(token, wanted.side, wanted.symbol, wanted.route, wanted.qty, wanted.price,
@@ -159,9 +162,17 @@ class Desk:
         yield Send(command, token)
         self.limits.note(command, self.now)
 
+    def _put(self, order: Order) -> None:
+        """The order as it is now."""
+        self.orders[order.token] = order
+        if order.is_done:
+            self._open.pop(order.token, None)
+        else:
+            self._open[order.token] = None
+
     def _keep(self, order: Order) -> Record:
         """Remember a new order, and its record."""
-        self.orders[order.token] = order
+        self._put(order)
         self.by_signal[order.signal] = order.token
         return Record("intent", {"token": order.token, "signal": order.signal,
                                  "purpose": order.purpose, "created": order.created,
@@ -174,11 +185,11 @@ class Desk:
 
     def _cancel(self, order: Order) -> Iterator[Action]:
         """Ask for a cancel; without an id as soon as it is known."""
-        self.orders[order.token] = msgspec.structs.replace(order, request="cancel")
+        self._put(msgspec.structs.replace(order, request="cancel"))
         if order.order_id is not None:
             command = Cancel(order.order_id)
             if self.limits.room(command, self.now, self.level >= Level.CANCEL) <= 0:
-                self.orders[order.token] = order
+                self._put(order)
                 yield _alert(f"too many cancels: order {order.token} is not cancelled yet")
                 return
             yield Record("cancel", {"token": order.token, "line": command.line()})
@@ -193,13 +204,13 @@ class Desk:
 
     def _on_sent(self, sent: e.Sent) -> Iterator[Action]:
         yield Record("sent", _plain(sent))
-        self.orders[sent.token] = self.orders[sent.token].with_sent(self.now, sent.error)
+        self._put(self.orders[sent.token].with_sent(self.now, sent.error))
         if sent.error:
             yield _alert(f"order {sent.token} may or may not have been sent: {sent.error}")
 
     def _on_not_sent(self, sent: e.NotSent) -> Iterator[Action]:
         yield Record("lost", {"token": sent.token, "reason": f"never sent: {sent.error}"})
-        self.orders[sent.token] = self.orders[sent.token].lost(f"never sent: {sent.error}")
+        self._put(self.orders[sent.token].lost(f"never sent: {sent.error}"))
         yield _alert(f"order {sent.token} was not sent: {sent.error}")
 
     def _on_order_state(self, state: e.OrderState) -> Iterator[Action]:
@@ -212,7 +223,7 @@ class Desk:
             return
         yield Record("order", _plain(state))
         self.by_id[state.order_id] = order.token
-        self.orders[order.token] = after
+        self._put(after)
         if order.stage == Stage.LOST and not after.is_done:
             yield _alert(f"order {order.token} was held for lost and is {state.status} after all")
         if after.stage == Stage.REJECTED and order.stage != Stage.REJECTED:
@@ -245,7 +256,7 @@ class Desk:
         yield Record("act" if order else "foreign_act", _plain(act))
         if order is None:
             return
-        self.orders[order.token] = order.with_action(act)
+        self._put(order.with_action(act))
         if act.order_id:
             self.by_id[act.order_id] = order.token
         if act.action in TO_READ:
@@ -258,6 +269,8 @@ class Desk:
             return
         yield Record("fill", _plain(fill))
         self.fills[fill.trade_id] = fill
+        self._fills_of.setdefault(fill.order_id, []).append(fill)
+        self._traded[fill.symbol] += fill.signed
         self._owner_due.setdefault(fill.order_id, self.now + self.rules.disagreement)
         self._sweep_due = self.now + self.rules.sweep_after_fill
         self._compare(fill.symbol)
@@ -269,13 +282,13 @@ class Desk:
         if order is None:
             return
         self._owner_due.pop(order_id, None)
-        for fill in self.fills.values():
-            if fill.order_id == order_id and fill.trade_id not in order.fills:
+        for fill in self._fills_of.get(order_id, ()):
+            if fill.trade_id not in order.fills:
                 was_done, order = order.is_done, order.with_fill(fill)
                 if was_done and order.canceled + order.filled > order.qty:
                     yield _alert(f"order {order.token} was filled beyond its {order.qty} shares")
                 yield from self._check_price(order, fill)
-        self.orders[order.token] = order
+        self._put(order)
 
     def _check_price(self, order: Order, fill: e.Fill) -> Iterator[Action]:
         """A fill worse than its limit throws the switch."""
@@ -300,20 +313,20 @@ class Desk:
             self._disagree.setdefault(symbol, self.now)
 
     def _on_snapshot(self, lists: e.Snapshot) -> Iterator[Action]:
-        """Complete lists: what they lack is gone. Orders and fills before the positions."""
+        """What complete lists lack is gone. Orders and fills before the positions."""
         for state in lists.orders or ():
             yield from self._on_order_state(state)
         for fill in lists.fills or ():
             yield from self._on_fill(fill)
         if lists.orders is not None:
             self._raise_tokens(lists.orders)
-            yield from self._absent({state.order_id for state in lists.orders},
-                                    {state.token for state in lists.orders})  # fmt: skip
+            if lists.is_complete:
+                yield from self._absent(lists.orders)
         if lists.holdings is not None:
             self.swept = self.now
             named = {holding.symbol for holding in lists.holdings}
-            gone = (e.Holding(symbol, 0) for symbol in self.held if symbol not in named)
-            for holding in (*lists.holdings, *gone):
+            gone = [e.Holding(symbol, 0) for symbol in self.held if symbol not in named]
+            for holding in (*lists.holdings, *(gone if lists.is_complete else ())):
                 yield from self._on_holding(holding)
 
     def _raise_tokens(self, orders: tuple[e.OrderState, ...]) -> None:
@@ -322,20 +335,21 @@ class Desk:
         highest = max((t for t in ours if 0 <= t - self._first < _SEQUENCE), default=-1)
         self._next = max(self._next, highest + 1)
 
-    def _absent(self, ids: set[int], tokens: set[int | None]) -> Iterator[Action]:
+    def _absent(self, listed: tuple[e.OrderState, ...]) -> Iterator[Action]:
         """Orders that the complete list lacks: an intent was never sent; one that was sent is lost
         if a second list lacks it too, as a list may have been on its way already."""
+        ids, tokens = {s.order_id for s in listed}, {s.token for s in listed}
         for order in self.open_orders():
             if order.token in tokens or order.order_id in ids:
                 continue
             if order.stage == Stage.INTENT or order.absences:
                 reason = "never sent" if order.stage == Stage.INTENT else "not at the broker"
-                self.orders[order.token] = order.lost(reason)
+                self._put(order.lost(reason))
                 yield Record("lost", {"token": order.token, "reason": reason})
                 yield _alert(f"order {order.token} ({order.command.line()}) is {reason}")
             elif order.is_unsure or self.now - order.sent > self.rules.silent_order:
                 doubted = order.doubted("missing in the broker's list")
-                self.orders[order.token] = msgspec.structs.replace(doubted, absences=1)
+                self._put(msgspec.structs.replace(doubted, absences=1))
                 self._sweep_due = self.now + self.rules.sweep_after_fill
 
     def _on_link(self, link: e.Link) -> Iterator[Action]:
@@ -345,7 +359,7 @@ class Desk:
         if not link.is_ready:
             for order in self.open_orders():
                 if order.stage > Stage.INTENT:
-                    self.orders[order.token] = order.doubted("connection lost")
+                    self._put(order.doubted("connection lost"))
         if link.is_refused:
             yield _alert(f"login refused, not tried again: {link.text}")
 
@@ -386,7 +400,7 @@ class Desk:
             if order.stage == Stage.SENT and not order.is_unsure and (
                 self.now - order.sent > self.rules.silent_order
             ):  # fmt: skip
-                self.orders[order.token] = order.doubted("no answer")
+                self._put(order.doubted("no answer"))
                 yield _alert(f"order {order.token} has no answer")
                 yield from self._sweep()
             elif order.is_unsure and self.now - order.sent > self.rules.unsettled:
@@ -397,7 +411,7 @@ class Desk:
         due = [order_id for order_id, at in self._owner_due.items() if at <= self.now]
         for order_id in due:
             del self._owner_due[order_id]
-            symbol = next(f.symbol for f in self.fills.values() if f.order_id == order_id)
+            symbol = self._fills_of[order_id][0].symbol
             yield from self._pause(symbol, f"fill of unknown order {order_id}")
 
     def _disagreements(self) -> Iterator[Action]:
@@ -459,7 +473,7 @@ class Desk:
                 o.request for o in resting
             ):
                 for order in resting:
-                    self.orders[order.token] = msgspec.structs.replace(order, request="cancel")
+                    self._put(msgspec.structs.replace(order, request="cancel"))
                 yield Send(CancelSymbol(symbol))
 
     def _close(self, symbol: str) -> Iterator[Action]:
@@ -501,12 +515,12 @@ class Desk:
                              data["created"], qty=command.qty))  # fmt: skip
             self._next = max(self._next, data["token"] + 1)
         elif kind == "lost":
-            self.orders[data["token"]] = self.orders[data["token"]].lost(data["reason"])
+            self._put(self.orders[data["token"]].lost(data["reason"]))
         elif kind == "mismatch":
             self.paused[data["symbol"]] = data["reason"]
         elif kind == "cancel":
             order = self.orders[data["token"]]
-            self.orders[order.token] = msgspec.structs.replace(order, request="cancel")
+            self._put(msgspec.structs.replace(order, request="cancel"))
         elif kind in _RESTORED:
             event = msgspec.convert({**data, "type": _RESTORED[kind].__name__}, _RESTORED[kind])
             list(self._handlers[type(event)](event))

@@ -121,11 +121,12 @@ class Holding(Event, frozen=True):
 
 
 class Snapshot(Event, frozen=True):
-    """Complete lists of the broker, each replacing what was held; None for one not told."""
+    """Lists of the broker, None for one not told. A complete one replaces what was held."""
 
     orders: tuple[OrderState, ...] | None = None
     fills: tuple[Fill, ...] | None = None
     holdings: tuple[Holding, ...] | None = None
+    is_complete: bool = True
 
 
 class Link(Event, frozen=True):

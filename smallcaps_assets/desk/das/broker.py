@@ -97,7 +97,7 @@ class DasBroker:
     def sweep(self) -> None:
         """As in Broker; a connection that is down has its lists sent anew when it is back."""
         session = self._session
-        for command in session.sweep() if session is not None else ():
+        for command in session.sweep(self._clock()) if session is not None else ():
             with contextlib.suppress(OSError):
                 self.send(command)
 

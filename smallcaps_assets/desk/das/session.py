@@ -1,8 +1,9 @@
 """A session with DAS as lines in, events and lines out: login, lists, heartbeat. Without a socket.
 
-A list (positions, orders, trades) is gathered and told as a whole at its end marker, or after half
-a second of silence where there is none. The session is ready once all three have come and neither
-DAS nor its order server has fallen silent.
+A list (positions, orders, trades) is gathered from its header, or from when it was asked for, and
+told as a whole at its end marker, or after half a second without a row where there is none. One
+that had neither header nor end is told as incomplete: what it lacks is not gone. The session is
+ready once all three have come and neither DAS nor its order server has fallen silent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from smallcaps_assets.desk.das import messages as m
 from smallcaps_assets.desk.das.words import Line, LineError
 from smallcaps_assets.desk.limits import SECOND
 
-QUIET = SECOND // 2
+QUIET, UNANSWERED = SECOND // 2, 5 * SECOND
 ECHO_EVERY, SILENT, LOGIN_AFTER = 3 * SECOND, 10 * SECOND, SECOND
 _LISTS = {"POS": ("holdings", "POSITIONS"), "Order": ("orders", "ORDERS"),
           "Trade": ("fills", "TRADES")}  # fmt: skip
@@ -28,6 +29,14 @@ _FACTS = (
 )
 
 
+class _List(msgspec.Struct):
+    """Rows of a list so far; `at` is when the last came, or the list was begun."""
+
+    at: int
+    rows: list[Line] = msgspec.field(default_factory=list)
+    has_header: bool = False
+
+
 class Session:
     """One connection from its first line to its last; `outbox` is what has to be sent."""
 
@@ -36,7 +45,7 @@ class Session:
         self.is_refused = False
         self._login: c.Login | None = login
         self._begun = self._heard = self._echoed = t
-        self._staged: dict[str, list[Line]] = {}
+        self._staged: dict[str, _List] = {}
         self._complete: set[str] = set()
         self._asked: int | None = None
         self._order_server, self._is_ready = True, False
@@ -57,12 +66,14 @@ class Session:
         if t - self._echoed >= ECHO_EVERY and self._login is None and not self.is_refused:
             self._echoed = t
             self.outbox.append(c.Echo())
-        found = list(self._quiet(t)) if t - self._heard >= QUIET else []
+        found = list(self._quiet(t))
         text = f"silent for {(t - self._heard) / SECOND:.0f} s" if t - self._heard > SILENT else ""
         return [*found, *self._readiness(text)]
 
-    def sweep(self) -> list[Line]:
-        """The commands that ask for all lists."""
+    def sweep(self, t: int) -> list[Line]:
+        """The commands that ask for all lists; what comes from here on is gathered."""
+        for kind in _LISTS:
+            self._staged.setdefault(kind, _List(t))
         return [c.Get(what) for _, what in _LISTS.values()]
 
     def _log_in(self) -> None:
@@ -73,13 +84,16 @@ class Session:
     def _take(self, message: Line, t: int) -> Iterator[e.Event]:
         kind = _KIND.get(type(message))
         if kind is not None and (kind in self._staged or not self._is_ready):
-            self._staged.setdefault(kind, []).append(message)
+            staged = self._staged.setdefault(kind, _List(t))
+            staged.rows.append(message)
+            staged.at = t
         elif kind is not None:
             yield _event(message)
         elif isinstance(message, m.BlockStart) and message.kind in _LISTS:
-            self._staged[message.kind] = []
+            self._staged[message.kind] = _List(t, has_header=True)
         elif isinstance(message, m.BlockEnd) and message.kind in _LISTS:
-            yield self._finish(message.kind)
+            if message.kind in self._staged or message.kind not in self._complete:
+                yield self._finish(message.kind, True)
         elif isinstance(message, m.LoginRefused):
             self.is_refused = True
             yield e.Link(False, message.text, is_refused=True)
@@ -118,21 +132,27 @@ class Session:
         self._quotes[patch.symbol] = e.Quoted(patch.symbol, bid, ask, t)
         yield self._quotes[patch.symbol]
 
-    def _finish(self, kind: str) -> e.Event:
-        """A list is complete: it replaces what was held."""
+    def _finish(self, kind: str, is_complete: bool) -> e.Event:
+        """A list has ended; a complete one replaces what was held."""
         self._complete.add(kind)
-        rows = tuple(_event(row) for row in self._staged.pop(kind, ()))
-        return msgspec.structs.replace(e.Snapshot(), **{_LISTS[kind][0]: rows})
+        staged = self._staged.pop(kind, None)
+        rows = tuple(_event(row) for row in staged.rows) if staged is not None else ()
+        lists = e.Snapshot(is_complete=is_complete)
+        return msgspec.structs.replace(lists, **{_LISTS[kind][0]: rows})
 
     def _quiet(self, t: int) -> Iterator[e.Event]:
         """Silence ends lists that have no end marker; those that never began are asked for once.
 
         A list that stays away is no empty one: the session does not become ready without it.
         """
-        for kind in [k for k in _LISTS if k in self._staged]:
-            yield self._finish(kind)
+        for kind, staged in list(self._staged.items()):
+            if t - staged.at >= QUIET and (staged.rows or staged.has_header):
+                yield self._finish(kind, staged.has_header)
+            elif t - staged.at >= UNANSWERED:
+                del self._staged[kind]
         missing = [what for kind, (_, what) in _LISTS.items() if kind not in self._complete]
-        if missing and self._asked is None and self._login is None and not self.is_refused:
+        may_ask = self._asked is None and self._login is None and not self.is_refused
+        if missing and may_ask and t - self._heard >= QUIET:
             self._asked = t
             self.outbox += [c.Get(what) for what in missing]
 

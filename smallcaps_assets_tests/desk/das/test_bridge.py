@@ -83,6 +83,9 @@ def _short_and_cover(runtime: Runtime, das: DasSimulator) -> None:
     runtime.put(wanted("b", 40, "B"))
     until(runtime, lambda: runtime.desk.held.get("ABCD") == -60)
     assert runtime.desk.net("ABCD") == -60 and "ABCD" not in runtime.desk.paused
+    before = runtime.desk.swept
+    until(runtime, lambda: runtime.desk.swept > before)  # lists that come later agree
+    assert runtime.desk.held == {"XYZ": 10, "ABCD": -60}
     assert of(runtime, "a").state == "FILLED" and of(runtime, "a").average == D("4.25")
     assert len(sent(das)) == 2
 
@@ -272,6 +275,21 @@ def test_lists_that_stay_away_are_no_empty_lists() -> None:
     session.receive("%POS ABCD 2 100 4.25 0 0 0 2026/11/20-09:41:09", 4 * 10**9)
     [snapshot] = session.tick(5 * 10**9)
     assert isinstance(snapshot, e.Snapshot) and snapshot.holdings and snapshot.orders is None
+    assert not snapshot.is_complete
+
+
+def test_an_end_without_a_list_takes_nothing_away() -> None:
+    from smallcaps_assets.desk.das.session import Session
+
+    session = Session(c.Login("T", "p", "A"), 0)
+    for line in ("#LOGIN SUCCESSED", "#POSEND", "#OrderEnd", "#TradeEnd"):
+        session.receive(line, 1)
+    [holding] = session.receive("%POS ABCD 2 100 4.25 0 0 0 2026/11/20-09:41:09", 2)
+    assert holding == e.Holding("ABCD", 100, D("4.25")) and session.receive("#POSEND", 3) == []
+    session.sweep(4)
+    session.receive("%POS ABCD 2 100 4.25 0 0 0 2026/11/20-09:41:09", 5)
+    [snapshot] = session.receive("#POSEND", 6)
+    assert isinstance(snapshot, e.Snapshot) and snapshot.holdings == (holding,)
 
 
 def test_locates_and_facts_are_asked_and_answered(tmp_path: Path, das: DasSimulator) -> None:
