@@ -86,6 +86,7 @@ class Desk:
         self._asked = 0
         self._rejects: list[int] = []
         self._subscribed: set[str] = set()
+        self._has_to_cancel = False
         self._handlers: dict[type, Callable[[Any], Iterator[Action]]] = {
             e.Wanted: self._on_wanted,
             e.CancelWanted: self._on_cancel_wanted,
@@ -356,6 +357,7 @@ class Desk:
         """Without a link nothing is known: what was under way is unsure until it is back."""
         yield Record("link", _plain(link))
         self.link = link
+        self._has_to_cancel |= link.is_ready and self.level >= Level.CANCEL
         if not link.is_ready:
             for order in self.open_orders():
                 if order.stage > Stage.INTENT:
@@ -392,8 +394,8 @@ class Desk:
         is_due = self._sweep_due is not None and self.now >= self._sweep_due
         if is_due or self.now - self._asked >= self.rules.sweep_every:
             yield from self._sweep()
-        if self.level >= Level.FLATTEN and self.link.is_ready and self.level != Level.HARD:
-            yield from self._flatten()
+        if self.link.is_ready and self.level != Level.HARD:
+            yield from self._protect()
 
     def _unanswered(self) -> Iterator[Action]:
         for order in self.open_orders():
@@ -457,9 +459,17 @@ class Desk:
         if killed.level != before:
             yield Record("kill", {"level": killed.level.name, "reason": killed.reason})
             yield _alert(f"kill switch at {killed.level.name}: {killed.reason}")
-        if before < Level.CANCEL <= killed.level < Level.HARD:
+        is_raised = before < Level.CANCEL <= killed.level
+        self._has_to_cancel = killed.level >= Level.CANCEL and (is_raised or self._has_to_cancel)
+
+    def _protect(self) -> Iterator[Action]:
+        """What the switch asks for, as soon as there is a connection."""
+        if self._has_to_cancel:
+            self._has_to_cancel = False
             yield Send(CancelAll())
-            yield from self._sweep()
+            self._sweep_due = self.now
+        if self.level >= Level.FLATTEN:
+            yield from self._flatten()
 
     def _flatten(self) -> Iterator[Action]:
         """Close what the broker holds, symbol by symbol, once nothing rests in it any more."""
