@@ -278,13 +278,21 @@ def export(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
-@click.argument("action", type=click.Choice(["serve", "oracle"]), default="serve")
+@click.argument("action", type=click.Choice(["serve", "stream", "oracle"]), default="serve")
 @click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
+@click.option("--day", metavar="DATE", help="session of the stream; default the market's last")
+@click.option("--tickers", help="tickers of the stream, comma-separated, or @FILE")
+@click.option("--speed", default=1.0, help="pace of the stream; 0: as fast as clients read")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="KIND@OBJECT[*COUNT]",
+    help="trouble in the stream, such as abnormal_close@500*20",
+)  # fmt: skip
 @as_json
 def sandbox(**parameters: Any) -> None:
     """Serve the embedded market on this machine, for your own clients.
 
-    With oracle: the best that any model can reach on the dataset of a simulated lake.
+    With stream: a session over the vendor's WebSocket, from the first subscription on. With
+    oracle: the best that any model can reach on the dataset of a simulated lake.
     """
     _exit("sandbox", "run_sandbox", parameters)
 
