@@ -133,6 +133,7 @@ def _line(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
 def _rate(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
     is_urgent = wanted.purpose == "flatten"
     room = desk.limits.room(desk.command_of(wanted, 0), desk.now, is_urgent)
+    room = min(room, desk.tokens_left)
     return room > 0, f"room for {room}"
 
 

@@ -130,6 +130,11 @@ class Desk:
         others = (s for s in self.foreign.values() if symbol in (None, s.symbol))
         return own + [s.order_id for s in others if _is_live(s)]
 
+    @property
+    def tokens_left(self) -> int:
+        """How many more orders this session may have."""
+        return self._first + _SEQUENCE - self._next
+
     def closing_shares(self, symbol: str) -> int:
         """Shares of open orders against the position, doubtful ones among them."""
         held = self.held.get(symbol, 0)
@@ -528,6 +533,9 @@ class Desk:
             self._put(self.orders[data["token"]].lost(data["reason"]))
         elif kind == "mismatch":
             self.paused[data["symbol"]] = data["reason"]
+            for order_id in list(self._owner_due):  # told already
+                if self._fills_of[order_id][0].symbol == data["symbol"]:
+                    del self._owner_due[order_id]
         elif kind == "cancel":
             order = self.orders[data["token"]]
             self._put(msgspec.structs.replace(order, request="cancel"))

@@ -13,9 +13,11 @@ import pytest
 from smallcaps_assets.desk import events as e
 from smallcaps_assets.desk.control import Control
 from smallcaps_assets.desk.core import Desk
+from smallcaps_assets.desk.das.commands import Cancel, CancelAll, Get
 from smallcaps_assets.desk.das.words import Line
 from smallcaps_assets.desk.events import Level
 from smallcaps_assets.desk.journal import Journal, JournalError, is_open, read
+from smallcaps_assets.desk.limits import RateLimits
 from smallcaps_assets.desk.runtime import Runtime
 from smallcaps_assets_tests.desk.scripted import quoted, wanted
 
@@ -222,6 +224,38 @@ def test_what_cannot_be_written_is_refused(order: e.Wanted, reason: str) -> None
         desk.handle(1, event)
     [refusal] = desk.handle(1, order)
     assert isinstance(refusal, e.Record) and refusal.data["refused"] == reason
+
+
+def test_an_accepted_mismatch_stays_accepted_after_a_restart(runtime: Runtime) -> None:
+    second = 10**9
+    t = runtime.desk.now
+    fill = e.Fill(9, 77, "ABCD", "B", 100, wanted("x").price.values[0])
+    for after, event in ((0, fill), (0, e.Holding("ABCD", 100)), (3, e.Beat()),
+                         (4, e.Accepted("ABCD"))):  # fmt: skip
+        runtime.step(t + after * second, event)
+    assert not runtime.desk.paused
+    again = Desk(325)
+    for entry in read(runtime.journal.path)[0]:
+        again.restore(entry.t, entry.kind, entry.data)
+    again.handle(t + 9 * second, e.Beat())
+    assert again.held == {"ABCD": 100} and not again.paused
+
+
+def test_commands_are_kept_below_the_limits_with_a_reserve_for_what_protects() -> None:
+    limits, order, cancel = RateLimits(), wanted("x"), Cancel(1)
+    command = Desk(1).command_of(order, 1)
+    assert [limits.room(c, 0) for c in (command, cancel, CancelAll())] == [36, 72, 72]
+    for _ in range(36):
+        limits.note(command, 5)
+    assert limits.room(command, 6) == 0 and limits.room(command, 6, is_urgent=True) == 9
+    assert limits.room(command, 5 + 10**9) == 36 and limits.room(Get("BP"), 0) > 1000
+
+
+def test_a_crossed_quote_is_passed_over() -> None:
+    desk = Desk(325)
+    desk.handle(1, quoted())
+    desk.handle(2, quoted(bid="4.30", ask="4.20"))
+    assert desk.quotes["ABCD"].bid == quoted().bid
 
 
 def test_same_events_same_actions() -> None:

@@ -92,7 +92,12 @@ class DasBroker:
         with self._writing:
             if self._socket is None or self._has_dropped:
                 raise NotConnectedError("no connection" if not self._has_dropped else "dropped")
-            self._socket.sendall(f"{line}\r\n".encode("ascii"))
+            try:
+                self._socket.sendall(f"{line}\r\n".encode("ascii"))
+            except OSError:  # half a line may be there, to which the next would be joined
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+                raise
 
     def sweep(self) -> None:
         """As in Broker; a connection that is down has its lists sent anew when it is back."""
@@ -153,7 +158,8 @@ class DasBroker:
                 if not data:
                     raise ConnectionError(f"closed by DAS{_cut(lines)}")
                 for text in lines.feed(data):
-                    self._hear(text)
+                    if not text.upper().startswith("LOGIN"):  # an echo, with the password in it
+                        self._hear(text)
                     was_ready |= self._tell(session.receive(text, self._clock()))
             was_ready |= self._tell(session.tick(self._clock()))
             while session.outbox:

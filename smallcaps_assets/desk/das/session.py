@@ -55,7 +55,7 @@ class Session:
         """What a line tells."""
         self._heard = t
         message = m.parse(text)
-        if self._login is not None and isinstance(message, m.Notice):
+        if self._login is not None and type(message) is m.Notice:
             self._log_in()
         return [*self._take(message, t), *self._readiness("")]
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.desk import events as e
+from smallcaps_assets.desk.core import Rules
 from smallcaps_assets.desk.das import commands as c
 from smallcaps_assets.desk.das import messages as m
 from smallcaps_assets.desk.das.broker import PermissionRefusedError, permit
 from smallcaps_assets.desk.das.dialect import Dialect
 from smallcaps_assets.desk.das.simulator import DasSimulator, Outcome
 from smallcaps_assets.desk.journal import read
+from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.orders import Order, Stage
 from smallcaps_assets.desk.runtime import Runtime
 from smallcaps_assets_tests.desk.scripted import Scripted, desk, quoted, until, wanted
@@ -73,7 +75,9 @@ DIALECTS = {
 def test_a_short_and_its_cover_whatever_the_dialect(tmp_path: Path, dialect: Dialect) -> None:
     with DasSimulator(Scripted(), dialect) as das:
         das.place_by_hand(c.NewOrder(1, "B", "XYZ", "ARCA", 10, c.Price.limit(D("1.5"))))
-        with desk(tmp_path, das) as runtime:
+        # lists without an end take half a second to be told, which the usual rules allow for
+        rules = Rules(sweep_after_fill=SECOND // 5)
+        with desk(tmp_path, das, rules=rules) as runtime:
             _short_and_cover(runtime, das)
 
 
