@@ -155,6 +155,19 @@ def predict(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
+@click.argument("strategy", required=False)
+@click.option("--from", "start", metavar="DATE", help="first session; default the first traded")
+@click.option("--to", "end", metavar="DATE", help="last session; default the last traded")
+@as_page
+@as_comparison
+@as_json
+def backtest(**parameters: Any) -> None:
+    """What STRATEGY would have earned after costs, and how sure that is; all without one."""
+    _exit("backtest", "show_backtest", parameters)
+
+
+@main.command()
+@lake_options
 @as_page
 @as_comparison
 @click.option(

@@ -26,12 +26,15 @@ def expected_keys(
         Partitioning.SESSION: lambda: partitions.session_keys(start, end),
         Partitioning.HALF_MONTH: lambda: published_halves(table, start, end),
         Partitioning.MONTH: lambda: (
-            test_months(lake) if table in MONTHLY else month_keys(start, end)
+            test_months(lake)
+            if table in (*MONTHLY, "backtest_candidates")
+            else month_keys(start, end)
         ),
         Partitioning.YEAR: lambda: year_keys(start, end, TABLES[table].years_before),
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
         Partitioning.PERIOD: lambda: partitions.datasets(start, end),
+        Partitioning.STRATEGY: lambda: list(partitions.strategies) if test_months(lake) else [],
     }[TABLES[table].partitioning]()
 
 

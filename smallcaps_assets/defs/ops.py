@@ -22,6 +22,7 @@ from smallcaps_assets.orchestration.runner import (
     selected_tables,
 )
 from smallcaps_assets.pipeline import (
+    backtest,
     coverage,
     dataset,
     feeds,
@@ -55,6 +56,9 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("ticker_history", dataset.histories),
         op("folds", models.folds),
         op("walk_forward", models.walk_forward),
+        op("backtest_candidates", backtest.candidates),
+        op("backtest", backtest.backtests),
+        op("backtest_report", backtest.report),
     ]
 
 

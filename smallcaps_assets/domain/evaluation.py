@@ -1,9 +1,9 @@
 """How well scores tell rises from falls, how sure that is, and what of an oracle's edge they reach.
 
-Holds the area under the ROC curve, its standard error over clusters, a model's share of an oracle,
-blocks of whole sessions, and a plain cross-fitted logistic regression: enough to ask whether rows
-hold an edge at all. Splitters that purge and embargo belong to the cross-validation, models to
-trade with are no part of this package.
+Holds the area under the ROC curve, its standard error over clusters and that of a mean, Brier score
+and reliability, a model's share of an oracle, blocks of whole sessions, and a plain cross-fitted
+logistic regression: enough to ask whether rows hold an edge at all. Splitters that purge and
+embargo belong to the cross-validation, models to trade with are no part of this module.
 """
 
 from __future__ import annotations
@@ -70,6 +70,47 @@ def clustered_standard_error(
     """
     values, positive = _judged(scores, is_positive)
     return _spread(_influence(values, positive, _members(clusters, values.size)))
+
+
+def clustered_mean(values: ArrayLike, clusters: ArrayLike) -> tuple[float, float | None]:
+    """Mean of values, and its standard error when those of one cluster may depend on each other.
+
+    Deviations from the mean are added up by cluster; the sum of their squares bears the factor
+    G / (G - 1) for G clusters. The error is None with a single cluster. Raises EvaluationError
+    without values, or where one is not finite.
+    """
+    found = np.asarray(values, np.float64)
+    names, members = np.unique(np.asarray(clusters), return_inverse=True)
+    if not found.size or found.shape != members.shape or not np.isfinite(found).all():
+        raise EvaluationError(
+            f"{found.size} values ({(~np.isfinite(found)).sum()} not finite) in {members.size} "
+            "clusters; give at least one finite value, and the name of its cluster for each"
+        )
+    mean = float(found.mean())
+    if names.size < 2:
+        return mean, None
+    return mean, _spread(np.bincount(members, (found - mean) / found.size))
+
+
+def brier_score(chances: ArrayLike, is_positive: ArrayLike) -> float:
+    """Mean squared difference of probabilities and outcomes (Brier 1950)."""
+    return float(((np.asarray(chances) - np.asarray(is_positive, bool)) ** 2).mean())
+
+
+def reliability_slope(chances: ArrayLike, is_positive: ArrayLike) -> float | None:
+    """Slope of a logistic regression of the outcome on the log odds of the probability.
+
+    1 is calibrated, below 1 too sure of itself (Cox 1958). None where it can't be had: outcomes of
+    one class only, or a single probability.
+    """
+    inside, positive = np.clip(np.asarray(chances), 1e-4, 1 - 1e-4), np.asarray(is_positive, bool)
+    odds = np.log(inside / (1 - inside))
+    if positive.all() or not positive.any() or np.ptp(odds) == 0:
+        return None
+    try:
+        return float(fit_logistic(odds[:, None], positive.astype(np.float64), ridge=1e-6)[1])
+    except EvaluationError:
+        return None
 
 
 def share_of_oracle(

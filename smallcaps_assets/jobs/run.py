@@ -242,6 +242,21 @@ class MainJob:
         yield Step("ticker histories", "ticker_history", ("ticker_history",), chosen, tickers)
         yield Step("folds", "folds", (), (), (), ("folds",))
         yield Step("models", "walk_forward", MONTHLY, *self._test_months())
+        yield from self._backtest_steps()
+
+    def _backtest_steps(self) -> Iterator[Step]:
+        """Candidates, then each strategy that can be tried, then the report."""
+        months, order = self._test_months()
+        names = self._strategies() if months else []
+        yield Step("candidates", "backtest_candidates", ("backtest_candidates",), months, order)
+        whole = ("backtest_report",) if names else ()
+        tables = OPS["backtest"].tables
+        yield Step("backtests", "backtest", tables, names, self.partitions.strategies, whole)
+
+    def _strategies(self) -> list[str]:
+        """Strategies that can be tried: without models, those that ask none."""
+        chosen = self.work.settings.backtest.chosen
+        return [s.name for s in chosen if is_installed() or not s.asks_models]
 
     def _test_months(self) -> tuple[list[str], list[str]]:
         """The test months of the request, and all months in order."""

@@ -106,7 +106,7 @@ def _holds(
         if tickers and ticker not in tickers:
             return False
         day = session.isoformat()
-    if cut in (Partitioning.NONE, Partitioning.PERIOD):
+    if not cut.is_dated:
         return True
     is_half = cut is Partitioning.HALF_MONTH
     first = start and (start.replace(day=1) if is_half else start).isoformat()

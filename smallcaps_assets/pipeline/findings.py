@@ -12,7 +12,13 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.domain.quality import checks, feed_checks, model_checks, quote_checks
+from smallcaps_assets.domain.quality import (
+    backtest_checks,
+    checks,
+    feed_checks,
+    model_checks,
+    quote_checks,
+)
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
@@ -153,6 +159,14 @@ def _predictions(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -
     return [model_checks.predicted_in_time(frame, key)]
 
 
+def _candidates(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [backtest_checks.fills_recorded(frame)]
+
+
+def _backtest(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [backtest_checks.cash_conserved(frame)]
+
+
 def _coverage(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.vendor_coverage(frame)]
 
@@ -227,4 +241,6 @@ _FINDS: dict[str, Find] = {
     "folds": _folds,
     "models": _models,
     "predictions": _predictions,
+    "backtest_candidates": _candidates,
+    "backtest_trades": _backtest,
 }

@@ -16,6 +16,7 @@ import polars as pl
 
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
+from smallcaps_assets.pipeline.backtest_inputs import BACKTEST, digests_of
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.feed_inputs import FEED_INPUTS, of_feeds
 from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds, is_tried
@@ -41,6 +42,9 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
     declared = TABLES[table]
     if table in FEED_INPUTS:
         yield from FEED_INPUTS[table](work, key or "")
+        return
+    if table in BACKTEST:
+        yield from digests_of(work, table, key)
         return
     if table in MONTHLY and key:
         yield from of_month(work, table, key)

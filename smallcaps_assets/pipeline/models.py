@@ -109,10 +109,11 @@ def _keys_and_digests(lake: Lake, sample: str) -> tuple[pl.DataFrame, dict[date,
         rows = sample_rows(lake, sample, start, end)
         days |= day_digests(rows)
         frames.append(rows.select(kept))
-    return pl.concat(frames) if frames else _no_rows(sample).select(kept), days
+    return pl.concat(frames) if frames else no_rows(sample).select(kept), days
 
 
-def _no_rows(sample: str) -> pl.DataFrame:
+def no_rows(sample: str) -> pl.DataFrame:
+    """A sample without rows."""
     dataset = TABLES["ml_dataset"].empty()
     if sample == BARS:
         return events.bar_rows(dataset)
@@ -284,6 +285,17 @@ def month_parts(
     check_split(train, test)
     check_split(validate, test, ("validation", "test"))
     return train, validate, test
+
+
+def test_rows(lake: Lake, sample: str, month: str) -> pl.DataFrame:
+    """The rows of a sample's test month, of which none is ever dropped; none without a fold."""
+    stored = lake.read("folds").filter(
+        pl.col("sample") == sample, pl.col("month") == month, pl.col("refusal").is_null()
+    )
+    if stored.is_empty():
+        return no_rows(sample)
+    row = stored.row(0, named=True)
+    return sample_rows(lake, sample, row["test_start"], row["test_end"])
 
 
 def predict_month(settings: Settings, root: str, key: str, models: pl.DataFrame) -> pl.DataFrame:

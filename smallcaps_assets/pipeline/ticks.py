@@ -178,13 +178,14 @@ class Job:
 
 def make_of_trades(job: Job, tables: list[str], key: str, done: list[str]) -> list[Outcome]:
     """The tables of a ticker-session that are made of its stored trades; `done` are left."""
-    chain = _chain(job, tuple(tables))
+    chain = chain_of(job, tuple(tables))
     chain.work.done.update((table, key) for table in done)
     return chain.make(tables, key)
 
 
 @lru_cache(maxsize=1)
-def _chain(job: Job, tables: tuple[str, ...]) -> Chain:
+def chain_of(job: Job, tables: tuple[str, ...]) -> Chain:
+    """The chain of a run's job, kept while the job is the same."""
     work = Workspace(
         job.settings,
         Lake(job.root),

@@ -44,6 +44,15 @@ def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> st
     return _markdown(words, _svg(HEIGHT, _line(places) + _dots(bars, labels, places)))
 
 
+def equity_sparkline(days: pl.DataFrame) -> str:
+    """The equity of an account by session, USD; takes backtest_days of one strategy."""
+    equity = days.sort("date")["equity"].to_list()
+    if not equity:
+        return _markdown("no sessions", _svg(16, _text(4, 12, "no sessions")))
+    words = f"{len(equity)} sessions, {equity[0]:,.0f} to {equity[-1]:,.0f} USD"
+    return _markdown(words, _svg(HEIGHT, _line(_places(range(len(equity)), equity))))
+
+
 def label_strip(counts: Mapping[int, int]) -> str:
     """A strip divided in proportion to the counts of labels +1, 0, -1, with their numbers."""
     parts = [(_NAMES[value], counts.get(value, 0), COLOURS[value]) for value in (1, 0, -1)]
@@ -154,4 +163,11 @@ def _markdown(words: str, svg: str) -> str:
     return f"![{words}](data:image/svg+xml,{quote(svg, safe=_PLAIN)})"
 
 
-__all__ = ["MOST_CHARACTERS", "bars_sparkline", "columns_of", "coverage_strip", "label_strip"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "bars_sparkline",
+    "columns_of",
+    "coverage_strip",
+    "equity_sparkline",
+    "label_strip",
+]

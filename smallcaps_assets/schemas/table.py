@@ -39,6 +39,17 @@ class Partitioning(StrEnum):
     TICKER = "ticker"
     TICKER_SESSION = "ticker_session"
     PERIOD = "period"
+    STRATEGY = "strategy"
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether a partition's key says which days it is of."""
+        return self not in (
+            Partitioning.NONE,
+            Partitioning.TICKER,
+            Partitioning.PERIOD,
+            Partitioning.STRATEGY,
+        )
 
 
 def _marked(options: dict[str, Any], **marks: str) -> dict[str, Any]:
@@ -107,7 +118,7 @@ VENDOR, TICKS = "vendor", "ticks"
 
 GROUPS = (
     *("reference", "market", "short_data", "events", "fundamentals", "metrics"),
-    *("selection", "ticks", "bars", "labels", "dataset", "models", "quality"),
+    *("selection", "ticks", "bars", "labels", "dataset", "models", "backtest", "quality"),
 )
 """What tables are shown together, in the order of the data flow."""
 

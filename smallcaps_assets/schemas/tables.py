@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from smallcaps_assets.schemas import backtest_columns as backtest
 from smallcaps_assets.schemas import columns
 from smallcaps_assets.schemas import feed_columns as feeds
 from smallcaps_assets.schemas import model_columns as models
@@ -73,6 +74,9 @@ _of_month = partial(
     partitioning=Partitioning.MONTH,
     op="walk_forward",
     settings=("models",),
+)
+_of_strategy = partial(
+    Table, group="backtest", partitioning=Partitioning.STRATEGY, op="backtest", keys_per_run=0
 )
 _BARS = ("ticks", "bars")
 _PATTERNS = ("ticks", "metrics", "patterns")
@@ -703,6 +707,56 @@ _DECLARED = (
         ),
         known="`t0`; outcomes at `known`",
         upstream=("models", "folds", "ml_dataset", "pattern_events", "pattern_labels"),
+    ),
+    Table(
+        name="backtest_candidates",
+        group="backtest",
+        partitioning=Partitioning.MONTH,
+        schema=backtest.BacktestCandidates,
+        meaning="How each event of a test month could have been traded, order by order.",
+        detail=(
+            "An event is filled on the quotes and prints that were recorded, which its orders did"
+            " not move: of each the fills of entry and exit up to the largest size, of which a"
+            " trade of any size takes the first. Without quotes fills are modelled, and marked."
+        ),
+        known="end of the session, or of the one on which a trapped position is closed",
+        upstream=(
+            *("folds", "ml_dataset", "pattern_events", "pattern_labels"),
+            *("trades", "quotes", "halts", "dollar_imbalance_bars"),
+            *("daily_metrics", "daily_bars", "splits"),
+        ),
+        settings=("ticks",),
+        row_group_rows=4_096,
+    ),
+    _of_strategy(
+        name="backtest_trades",
+        schema=backtest.BacktestTrades,
+        meaning="What a strategy wanted to trade, and what became of it.",
+        detail=(
+            "In the order of the decisions over all test months: sizes follow the equity, and a"
+            " refusal names the first rule that forbids the trade."
+        ),
+        known="`exit_time`",
+        upstream=(
+            *("backtest_candidates", "folds", "models", "predictions"),
+            *("ml_dataset", "pattern_events", "pattern_labels"),
+        ),
+    ),
+    _of_strategy(
+        name="backtest_days",
+        schema=backtest.BacktestDays,
+        meaning="A strategy's account by session, days without a trade included.",
+        known="end of the session",
+        upstream=("backtest_trades",),
+    ),
+    Table(
+        name="backtest_report",
+        group="backtest",
+        partitioning=Partitioning.NONE,
+        schema=backtest.BacktestReport,
+        meaning="What the backtests say, each figure with its error.",
+        known="no fact of the market",
+        upstream=("backtest_trades", "backtest_days"),
     ),
 )
 

@@ -83,10 +83,9 @@ def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> 
 
 def test_latest_materialization_is_of_the_newest_date(small_lake: Path) -> None:
     cuts = {table: TABLES[table].partitioning for table in TABLES}
-    undated = (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD)
     latest, newest = {}, {}
     with instance_of(small_lake) as instance:
-        for table in (t for t in TABLES if cuts[t] not in undated and Lake(small_lake).keys(t)):
+        for table in (t for t in TABLES if cuts[t].is_dated and Lake(small_lake).keys(t)):
             event = instance.get_latest_materialization_event(dg.AssetKey(table))
             latest[table] = date_of(str(event and event.asset_materialization.partition))  # type: ignore[union-attr]
             newest[table] = max(map(date_of, Lake(small_lake).keys(table)))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.columns import group_numbers
 from smallcaps_assets.domain.evaluation import (
     EvaluationError,
     auc,
+    brier_score,
+    clustered_mean,
     clustered_standard_error,
-    fit_logistic,
+    reliability_slope,
 )
 
 BINS = 10
@@ -42,16 +44,17 @@ def judged(predictions: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
 
 def _figures(rows: pl.DataFrame) -> dict[str, float | int | None]:
     positive = rows["outcome"].to_numpy().astype(bool)
-    clusters = rows.select(pl.struct("ticker", "date").rank("dense")).to_series().to_numpy()
+    clusters = group_numbers(rows, "ticker", "date")
     chances, ranks = rows["probability"].to_numpy(), rows["rank"].to_numpy()
     top = rows.filter(pl.col("decile") == 10, pl.col("outcome_return").is_not_null())
-    mean, error = clustered_mean(top)
+    returns = top["outcome_return"], group_numbers(top, "ticker", "date")
+    mean, error = clustered_mean(*returns) if top.height else (None, None)
     told: dict[str, float | int | None] = {
         "rows": rows.height,
         "ticker_sessions": int(clusters.max()),
         "share": float(positive.mean()),
-        "brier": float(((chances - positive) ** 2).mean()),
-        "reliability": _slope(chances, positive),
+        "brier": brier_score(chances, positive),
+        "reliability": reliability_slope(chances, positive),
         "top_rows": top.height,
         "top_return": mean,
         "top_error": error,
@@ -69,31 +72,6 @@ _FIGURES: dict[str, type[pl.DataType]] = {
     **{"auc_error": pl.Float64, "brier": pl.Float64, "reliability": pl.Float64},
     **{"top_rows": pl.Int64, "top_return": pl.Float64, "top_error": pl.Float64},
 }
-
-
-def clustered_mean(rows: pl.DataFrame) -> tuple[float | None, float | None]:
-    """Mean of outcome_return, and its standard error over ticker-sessions, G / (G - 1)."""
-    if rows.is_empty():
-        return None, None
-    mean = float(rows["outcome_return"].mean())  # type: ignore[arg-type]
-    sums = rows.group_by("ticker", "date").agg((pl.col("outcome_return") - mean).sum())
-    count = sums.height
-    if count < 2:
-        return mean, None
-    total = float((sums["outcome_return"] ** 2).sum()) * count / (count - 1)
-    return mean, float(np.sqrt(total)) / rows.height
-
-
-def _slope(chances: np.ndarray, positive: np.ndarray) -> float | None:
-    """Slope of a logistic regression of the outcome on the log odds of the probability."""
-    inside = np.clip(chances, 1e-4, 1 - 1e-4)
-    odds = np.log(inside / (1 - inside))
-    if positive.all() or not positive.any() or np.ptp(odds) == 0:
-        return None
-    try:
-        return float(fit_logistic(odds[:, None], positive.astype(np.float64), ridge=1e-6)[1])
-    except EvaluationError:
-        return None
 
 
 def reliability(predictions: pl.DataFrame) -> pl.DataFrame:
