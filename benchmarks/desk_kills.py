@@ -43,7 +43,8 @@ from smallcaps_assets.desk.runtime import Runtime  # noqa: E402
 POINTS = ("write", "flush", "send", "acknowledgement", "fill", "reconnect")
 SYMBOLS = ("ABCD", "EFGH", "IJKL")
 RULES = Rules(silent_order=SECOND // 4, sweep_after_fill=SECOND // 8, sweep_every=SECOND // 2,
-              disagreement=SECOND, unsettled=60 * SECOND, oldest_feed=2**63)  # fmt: skip
+              disagreement=SECOND, unsettled=60 * SECOND, most_rejects=10**6,
+              oldest_feed=2**63)  # fmt: skip
 PRICE = Decimal("4.25")
 
 
@@ -193,10 +194,9 @@ def _wanted(desk: Desk, wish: int) -> e.Wanted:
 # The one who kills
 
 
-def run(folder: Path, kills: int, seed: int, flushes_late: bool = False) -> list[str]:
-    """What went wrong; nothing when all is well."""
+def run(folder: Path, points: list[str], seed: int, flushes_late: bool = False) -> list[str]:
+    """What went wrong after a kill at each of some points; nothing when all is well."""
     dice, market = random.Random(seed), Market(seed)
-    points = [POINTS[i % len(POINTS)] for i in range(kills)]
     dice.shuffle(points)
     wishes = 0
     struck: Counter[str] = Counter()
@@ -252,7 +252,8 @@ def main() -> int:
         killer = Killer(point, int(count))
         return not trade(Path(folder), int(port), int(wishes), killer, is_late == "1")
     with tempfile.TemporaryDirectory() as folder:
-        problems = run(Path(folder), options.kills, options.seed, options.flush_late)
+        points = [POINTS[i % len(POINTS)] for i in range(options.kills)]
+        problems = run(Path(folder), points, options.seed, options.flush_late)
     print("\n".join(problems) or "no order twice, none forgotten, journal whole, positions equal")
     return bool(problems)
 

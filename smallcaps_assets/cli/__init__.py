@@ -331,6 +331,17 @@ def automation(**parameters: Any) -> None:
     _exit("automation", "run_automation", parameters)
 
 
+@main.command()
+@lake_options
+@click.argument("day", metavar="DATE")
+@click.option("--strategy", default="model", show_default=True, help="one that has a backtest")
+@click.option("--speed", default=0.0, help="factor on the session's pace; 0: as fast as it goes")
+@as_json
+def replay(**parameters: Any) -> None:
+    """A stored session through the desk: the same signals, fills and trades as the backtest?"""
+    _exit("replay", "run_replay", parameters)
+
+
 @main.group()
 def desk() -> None:
     """The trading desk: its kill switch, what stands, and what the broker says of a day."""

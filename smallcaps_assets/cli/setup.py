@@ -59,6 +59,7 @@ _DAMAGED_TEXTS = (
 
 
 _LATE_ERRORS = {
+    "smallcaps_assets.domain.execution.signals": "StrategyError",
     "smallcaps_assets.desk.das.broker": "PermissionRefusedError",
     "smallcaps_assets.desk.drop_copy": "DropCopyError",
     "smallcaps_assets.desk.journal": "JournalError",

@@ -31,12 +31,11 @@ from smallcaps_assets.desk.events import Action, Level, Record, Send
 from smallcaps_assets.desk.limits import SECOND, RateLimits
 from smallcaps_assets.desk.orders import STATUS, TO_READ, Order, OrderAction, Stage
 
-_BURST = 5
 _SEQUENCE = 100_000
 
 
 class Rules(Struct, frozen=True):
-    """Times in ns, shares of one, of a desk."""
+    """Times in ns, shares of one, and how many rejects in a minute stop entries."""
 
     most_skew: int = 2 * SECOND
     oldest_signal: int = 2 * SECOND
@@ -49,6 +48,7 @@ class Rules(Struct, frozen=True):
     sweep_every: int = 10 * SECOND
     sweep_after_fill: int = 2 * SECOND
     close_again: int = 5 * SECOND
+    most_rejects: int = 5
     collar: Decimal = Decimal("0.05")
 
 
@@ -446,8 +446,8 @@ class Desk:
 
     def _count_reject(self) -> Iterator[Action]:
         self._rejects = [t for t in self._rejects if t > self.now - 60 * SECOND] + [self.now]
-        if len(self._rejects) >= _BURST:
-            yield from self._throw(f"{_BURST} rejects in a minute")
+        if len(self._rejects) >= self.rules.most_rejects:
+            yield from self._throw(f"{len(self._rejects)} rejects in a minute")
 
     def _throw(self, reason: str) -> Iterator[Action]:
         """Stop entries; more than that is for a person."""

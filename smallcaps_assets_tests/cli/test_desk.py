@@ -97,7 +97,10 @@ time.sleep(100)
 """
 
 
-def test_kill_acts_by_itself_when_the_desk_hangs(tmp_path: Path, das: DasSimulator) -> None:
+def test_kill_acts_by_itself_when_the_desk_hangs(
+    tmp_path: Path, das: DasSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallcaps_assets.cli.desk._HEARING", 0.3)
     path = tmp_path / "desk" / TODAY / "journal.jsonl"
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as hanging:

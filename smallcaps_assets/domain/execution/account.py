@@ -161,7 +161,7 @@ class Account:
     def _marked_path(self, hours: SessionHours, start: float, numbers: Sequence[int]) -> np.ndarray:
         """Equity at each step of the session's clock, open positions at what closing brings."""
         clock = np.arange(hours.premarket_open, hours.postmarket_close + STEP, STEP)
-        path = np.full(clock.size, start)
+        path = np.full(clock.size, float(start))
         for number in numbers:
             trade = self._held[number]
             times, marks = trade.marks()
