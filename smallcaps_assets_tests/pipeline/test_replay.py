@@ -1,4 +1,4 @@
-"""A stored session through the desk comes to the backtest's decisions, fills and trades."""
+"""A stored session through the desk comes to the backtest's trades."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_differs_is_named_and_what_has_no_backtest_refused(tmp_path: Path) 
         refused_by=pl.when(~is_taken).then(pl.lit("kill")),
     )
     put(work, "backtest_trades", "always_long", bent)
-    found = [line for day in DAYS
-             for line in replay_session(work, "always_long", day, tmp_path).differences]  # fmt: skip
+    replays = [replay_session(work, "always_long", day, tmp_path) for day in DAYS]
+    found = [line for replayed in replays for line in replayed.differences]
     assert len(found) == trades.height
     assert sum("exit_price is" in line for line in found) == trades.filter(is_taken).height
