@@ -868,10 +868,7 @@ class DeskSettings(Section, frozen=True):
     trader: str = Field(default="", description="login name; the password is in DAS_PASSWORD")
     account: str = Field(default="", description="account to log in with")
     accounts: Names = Field(default=(), description="accounts for which orders may be sent at all")
-    route: str = Field(default="SMAT", description="route of orders that name none")
-    origin: int = Field(
-        default=1, ge=1, le=8, description="first digit of order tokens; one per desk and account"
-    )
+    route: str = Field(default="SMAT", description="route of closing and probing orders")
     collar: float = Field(
         default=0.05, gt=0, le=0.5, description="a closing order's limit, as a share of the quote"
     )

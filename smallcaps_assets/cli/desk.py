@@ -231,6 +231,7 @@ def _rules(settings: Settings) -> Rules:
         oldest_signal=int(desk.oldest_signal_seconds * SECOND),
         unsettled=int(desk.unsettled_seconds * SECOND),
         collar=Decimal(str(desk.collar)),
+        route=desk.route,
     )
 
 

@@ -35,7 +35,8 @@ _SEQUENCE = 100_000
 
 
 class Rules(Struct, frozen=True):
-    """Times in ns, shares of one, and how many rejects in a minute stop entries."""
+    """Times in ns, shares of one, and how many rejects in a minute stop entries; `route` of
+    orders that close by the kill switch."""
 
     most_skew: int = 2 * SECOND
     oldest_signal: int = 2 * SECOND
@@ -49,6 +50,7 @@ class Rules(Struct, frozen=True):
     sweep_after_fill: int = 2 * SECOND
     close_again: int = 5 * SECOND
     most_rejects: int = 5
+    route: str = "SMAT"
     collar: Decimal = Decimal("0.05")
 
 
@@ -87,6 +89,7 @@ class Desk:
         self._rejects: list[int] = []
         self._subscribed: set[str] = set()
         self._has_to_cancel = False
+        self._cancelled: dict[str, int] = {}
         self._handlers: dict[type, Callable[[Any], Iterator[Action]]] = {
             e.Wanted: self._on_wanted,
             e.CancelWanted: self._on_cancel_wanted,
@@ -471,7 +474,7 @@ class Desk:
         """What the switch asks for, as soon as there is a connection."""
         if self._has_to_cancel:
             self._has_to_cancel = False
-            yield Send(CancelAll())
+            yield from self._send_cancel(CancelAll(), "")
             self._sweep_due = self.now
         if self.level >= Level.FLATTEN:
             yield from self._flatten()
@@ -479,17 +482,19 @@ class Desk:
     def _flatten(self) -> Iterator[Action]:
         """Close what the broker holds, symbol by symbol, once nothing rests in it any more."""
         for symbol in [s for s, net in self.held.items() if net]:
-            resting = self.open_orders(symbol)
             if not self.resting(symbol):
                 yield from self._close(symbol)
-            elif not resting:
-                yield from self._sweep()  # others' orders were cancelled along; see them go
-            elif self.now - max(o.created for o in resting) > self.rules.close_again and not all(
-                o.request for o in resting
-            ):
-                for order in resting:
-                    self._put(msgspec.structs.replace(order, request="cancel"))
-                yield Send(CancelSymbol(symbol))
+                continue
+            yield from self._sweep()
+            newest = max((order.created for order in self.open_orders(symbol)), default=0)
+            last = max(newest, self._cancelled.get(symbol, 0), self._cancelled.get("", 0))
+            if self.now - last > self.rules.close_again:
+                yield from self._send_cancel(CancelSymbol(symbol), symbol)
+
+    def _send_cancel(self, command: CancelAll | CancelSymbol, symbol: str) -> Iterator[Action]:
+        self._cancelled[symbol] = self.now
+        self.limits.note(command, self.now)
+        yield Send(command)
 
     def _close(self, symbol: str) -> Iterator[Action]:
         net, quote = self.held[symbol], self.quotes.get(symbol)
@@ -506,8 +511,9 @@ class Desk:
             return
         signal = f"flatten-{symbol}-{self._next}"
         side = "S" if net > 0 else "B"
-        yield from self._on_wanted(e.Wanted(signal, symbol, side, abs(net), Price.limit(price),
-                                            self.now, purpose="flatten"))  # fmt: skip
+        wanted = e.Wanted(signal, symbol, side, abs(net), Price.limit(price), self.now,
+                          self.rules.route, purpose="flatten")  # fmt: skip
+        yield from self._on_wanted(wanted)
 
     def _collared(self, quote: e.Quoted, net: int) -> Decimal | None:
         """A marketable limit at most the collar beyond the quote, on its tick."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from smallcaps_assets.desk import events as e
@@ -194,6 +195,23 @@ def test_flatten_closes_what_the_broker_holds(runtime: Runtime) -> None:
     runtime.beat()
     assert any(" B SHRT SMAT 70 1.01 " in line for line in runtime.broker.sent)
     assert len([line for line in runtime.broker.sent if line.startswith("NEWORDER")]) == 2
+
+
+def test_flatten_asks_again_for_what_still_rests(runtime: Runtime) -> None:
+    assert isinstance(runtime.broker, Collector)
+    t, second = runtime.desk.now, 10**9
+    runtime.step(t, e.Holding("ABCD", 300, initial=300))
+    by_hand = e.OrderState(7, 0, "ABCD", "S", 300, 300, 0, "Accepted", is_from_api=False)
+    runtime.step(t, by_hand)
+    runtime.step(t, e.Killed(Level.FLATTEN, "done"))
+    for after in range(8):
+        runtime.step(t + after * second, e.Beat())
+    sent = [line for line in runtime.broker.sent if not line.startswith("GET")]
+    assert sent == ["CANCEL ALL", "CANCEL ALLSYMB ABCD"]  # nothing is closed beside a resting order
+    gone = msgspec.structs.replace(by_hand, status="Canceled", left=0, canceled=300)
+    runtime.step(t + 8 * second, gone)
+    runtime.step(t + 9 * second, e.Beat())
+    assert " S ABCD SMAT 300 " in runtime.broker.sent[-1]
 
 
 def test_the_clock_going_back_and_an_old_signal() -> None:
