@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from smallcaps_assets.desk.das.messages import SymbolStatus
 from smallcaps_assets.desk.das.words import LineError
 from smallcaps_assets.desk.events import SIGN, Level, Wanted
 from smallcaps_assets.desk.limits import SECOND
@@ -105,6 +106,14 @@ def _feed(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
     return age <= desk.rules.oldest_feed, f"{age / SECOND:.1f} s"
 
 
+def _halt(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+    """Whether the broker says that the symbol trades."""
+    status = desk.facts.get((SymbolStatus.__name__, wanted.symbol))
+    if isinstance(status, SymbolStatus):
+        return not status.is_halted, status.line()
+    return True, "nothing said"
+
+
 def _reconciled(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
     """Position known and equal to ours, lists fresh, no doubtful order in the symbol.
 
@@ -144,6 +153,7 @@ CHECKS = (
     Check(4, "signal_age", _age),
     Check(5, "duplicate", _duplicate),
     Check(7, "feed", _feed),
+    Check(8, "halt", _halt),
     Check(9, "reconciled", _reconciled),
     Check(10, "line", _line),
     Check(15, "rate", _rate),

@@ -26,6 +26,7 @@ from smallcaps_assets.desk.das.commands import (
     Subscribe,
     parse_command,
 )
+from smallcaps_assets.desk.das.messages import SymbolStatus
 from smallcaps_assets.desk.das.words import Line, tick_of
 from smallcaps_assets.desk.events import Action, Level, Record, Send
 from smallcaps_assets.desk.limits import SECOND, RateLimits
@@ -381,10 +382,15 @@ class Desk:
         yield from ()
 
     def _on_told(self, told: e.Told) -> Iterator[Action]:
-        """The newest fact of its kind, by symbol where it has one."""
+        """The newest fact of its kind, by symbol where it has one. In a halt entries are taken
+        back, what protects stays."""
         message = told.message
         self.facts[type(message).__name__, getattr(message, "symbol", "")] = message
         yield Record("told", {"line": message.line()})
+        if isinstance(message, SymbolStatus) and message.is_halted:
+            for order in self.open_orders(message.symbol):
+                if order.purpose == "entry" and not order.request:
+                    yield from self._cancel(order)
 
     def _on_shown(self, shown: e.Shown) -> Iterator[Action]:
         yield Record("shown", _plain(shown))

@@ -15,6 +15,7 @@ from smallcaps_assets.desk import events as e
 from smallcaps_assets.desk.control import Control
 from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.commands import Cancel, CancelAll, Get
+from smallcaps_assets.desk.das.messages import SymbolStatus
 from smallcaps_assets.desk.das.words import Line
 from smallcaps_assets.desk.events import Level
 from smallcaps_assets.desk.journal import Journal, JournalError, is_open, read
@@ -267,6 +268,26 @@ def test_commands_are_kept_below_the_limits_with_a_reserve_for_what_protects() -
         limits.note(command, 5)
     assert limits.room(command, 6) == 0 and limits.room(command, 6, is_urgent=True) == 9
     assert limits.room(command, 5 + 10**9) == 36 and limits.room(Get("BP"), 0) > 1000
+
+
+def test_in_a_halt_entries_are_taken_back_and_what_protects_stays(runtime: Runtime) -> None:
+    assert isinstance(runtime.broker, Collector)
+    t = runtime.desk.now
+    runtime.step(t, e.Holding("ABCD", 300, initial=300))
+    stop = msgspec.structs.replace(wanted("stop", 100, "S", t=t), purpose="stop")
+    for number, order in enumerate((wanted("in", 50, t=t), stop)):
+        runtime.step(t, order)
+        token = runtime.desk.by_signal[order.signal]
+        runtime.step(t, e.OrderState(number + 1, token, "ABCD", order.side, order.qty, order.qty,
+                                     0, "Accepted"))  # fmt: skip
+    runtime.step(t, e.Told(SymbolStatus("ABCD", {"SSR": "Y", "TA": "P"})))
+    runtime.step(t, wanted("late", 60, t=t))
+    runtime.step(t, wanted("out", 70, "S", t=t))
+    assert "CANCEL 1" in runtime.broker.sent and "CANCEL 2" not in runtime.broker.sent
+    assert runtime.desk.by_signal.keys() == {"in", "stop", "out"}
+    runtime.step(t, e.Told(SymbolStatus("ABCD", {"TA": "T"})))
+    runtime.step(t, wanted("again", 80, t=t))
+    assert "again" in runtime.desk.by_signal
 
 
 def test_a_crossed_quote_is_passed_over() -> None:

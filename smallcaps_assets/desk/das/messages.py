@@ -286,9 +286,9 @@ class SymbolStatus(_Pairs, frozen=True):
         return self.values.get("SSR", "").upper() == "Y"
 
     @property
-    def trading(self) -> str:
-        """H halt, P pause, Q quotation only, T trading, as which nothing counts."""
-        return self.values.get("TA") or "T"
+    def is_halted(self) -> bool:
+        """Whether it is in a halt, a pause, or quoted only; nothing said is trading."""
+        return (self.values.get("TA") or "T") != "T"
 
 
 class TimeSale(Line, frozen=True):

@@ -85,13 +85,13 @@ def _short_and_cover(runtime: Runtime, das: DasSimulator) -> None:
     trade(runtime, wanted("a", 100, "SS"))
     until(runtime, lambda: runtime.desk.held.get("ABCD") == -100)
     runtime.put(wanted("b", 40, "B"))
-    until(runtime, lambda: runtime.desk.held.get("ABCD") == -60)
-    assert runtime.desk.net("ABCD") == -60 and "ABCD" not in runtime.desk.paused
+    until(runtime, lambda: runtime.desk.held.get("ABCD") == runtime.desk.net("ABCD") == -60)
+    assert "ABCD" not in runtime.desk.paused
+    assert of(runtime, "a").state == "FILLED" and of(runtime, "a").average == D("4.25")
+    assert len(sent(das)) == 2
     before = runtime.desk.swept
     until(runtime, lambda: runtime.desk.swept > before)  # lists that come later agree
     assert runtime.desk.held == {"XYZ": 10, "ABCD": -60}
-    assert of(runtime, "a").state == "FILLED" and of(runtime, "a").average == D("4.25")
-    assert len(sent(das)) == 2
 
 
 @pytest.mark.parametrize(
