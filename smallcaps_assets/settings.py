@@ -563,7 +563,7 @@ class DatasetSettings(Section, frozen=True):
 
 
 MODEL_TARGETS = ("sign_5m", "sign_15m", "touch", "meta")
-MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic")
+MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic", "convolution")
 
 
 class ModelSettings(Section, frozen=True):
@@ -571,7 +571,9 @@ class ModelSettings(Section, frozen=True):
         default=MODEL_TARGETS, min_length=1, description="what is foretold"
     )
     algorithms: Annotated[Names, _one_of("algorithm", MODEL_ALGORITHMS)] = Field(
-        default=MODEL_ALGORITHMS, min_length=1, description="what foretells it"
+        default=MODEL_ALGORITHMS[:3],
+        min_length=1,
+        description="what foretells it; convolution, of the last 64 bars, only where it is named",
     )
     train_months: int = Field(
         default=6, ge=1, le=120, description="months to train on; fewer where a lake is short"
@@ -597,6 +599,12 @@ class ModelSettings(Section, frozen=True):
         description="parameters tried for the first test month of each year; 0: the defaults",
     )
     seed: int = Field(default=0, ge=0, description="seed of boosting and tuning")
+
+
+class FamilySettings(Section, frozen=True):
+    share: float = Field(
+        default=0.04, gt=0, lt=0.5, description="share of the selected days a family has at least"
+    )
 
 
 PATTERN_NAMES = (
@@ -904,7 +912,10 @@ class Settings(Section, frozen=True):
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
     models: ModelSettings = ModelSettings()
+    families: FamilySettings = FamilySettings()
+
     backtest: BacktestSettings = BacktestSettings()
+
     run: RunSettings = RunSettings()
     desk: DeskSettings = DeskSettings()
 

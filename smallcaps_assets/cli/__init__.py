@@ -144,6 +144,15 @@ def models(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
+@as_page
+@as_json
+def families(**parameters: Any) -> None:
+    """Families of selected days that look alike, and how stable they are over the years."""
+    _exit("families", "show_families", parameters)
+
+
+@main.command()
+@lake_options
 @click.argument("ticker")
 @click.argument("day", metavar="DATE")
 @as_json

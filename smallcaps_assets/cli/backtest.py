@@ -158,22 +158,20 @@ def _figures(
         market=settings.market.name,
         evidence=evidence_of(strategy, trades, days, trials(lake)),
         standings=standings(trades, names),
-        variants=_variants(lake, strategy),
+        variants=_variants(settings, lake, strategy, span),
     )
 
 
-def _variants(lake: Lake, strategy: str) -> pl.DataFrame:
-    """Expectancy of the strategy under other settings, from the stored report."""
-    rows = lake.read_many("backtest_report", lake.keys("backtest_report"))
-    own = rows.filter(
-        pl.col("strategy") == strategy, pl.col("part").is_in(["latency", "parameter"])
-    )
-    net = own.filter(figure="net_profit").select(
-        "part", "value", pl.col("estimate").alias("net_profit")
-    )
-    means = own.filter(figure="expectancy")
-    told = means.select("part", "value", "trades", pl.col("estimate").alias("expectancy"), "error")
-    return told.join(net, on=["part", "value"], how="left").sort("part", "value")
+def _variants(settings: Settings, lake: Lake, strategy: str, span: Span) -> pl.DataFrame:
+    """Expectancy of the strategy under other latencies and sizes."""
+    from smallcaps_assets.domain.evidence.summary import variant_figures
+    from smallcaps_assets.pipeline.evidence import latencies, other_sizes, variants
+
+    rules = settings.backtest
+    declared = next((one for one in rules.every if one.name == strategy), None)
+    sizes = [] if declared is None else other_sizes(rules.rules_of(declared))
+    walked = variants(lake, rules, strategy, [*latencies(rules), *sizes])
+    return variant_figures(_within(walked, span))
 
 
 # Worst days --------------------------------------------------------------------------------------

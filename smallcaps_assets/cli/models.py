@@ -40,6 +40,7 @@ def show_models(options: LakeOptions, html: str | None, is_json: bool) -> int:
     if is_json:
         told = {"folds": figures.folds, "scores": figures.judged, "by_month": figures.monthly}
         told |= {"by_company": figures.seen, "reliability": figures.reliability}
+        told |= {"against_oracle": figures.oracle}
         told |= {f"features_of_{target}": rows for target, rows in figures.features.items()}
         rows = {name: plain_rows(frame) for name, frame in told.items()}
         echo_json({**rows, "words": figures.words, "missing": figures.refused})
@@ -48,6 +49,8 @@ def show_models(options: LakeOptions, html: str | None, is_json: bool) -> int:
     console.print(figures.words, soft_wrap=True)
     for grid in grids(figures):
         console.print(terminal_table(grid))
+    for line in figures.leaks:
+        console.print(line, style="bold red", soft_wrap=True, markup=False)
     for line in figures.refused:
         console.print(f"no model: {line}", style="yellow", soft_wrap=True, markup=False)
     if html is not None:
@@ -56,6 +59,7 @@ def show_models(options: LakeOptions, html: str | None, is_json: bool) -> int:
 
 
 def _figures(settings: Settings, lake: Lake) -> ModelFigures:
+    from smallcaps_assets.cli.oracle import has_oracle, oracle_shares
     from smallcaps_assets.domain.models.importance import most_looked_at
     from smallcaps_assets.domain.models.judgement import judged, reliability
     from smallcaps_assets.reports.model_page import ModelFigures
@@ -78,6 +82,7 @@ def _figures(settings: Settings, lake: Lake) -> ModelFigures:
         monthly=judged(predictions, ["month"]),
         seen=judged(predictions, ["is_unseen"]),
         reliability=reliability(predictions),
+        oracle=oracle_shares(settings, predictions) if has_oracle(settings) else pl.DataFrame(),
         features={
             t: most_looked_at(rows, _FEATURES) for t, rows in of_target.items() if rows.height
         },

@@ -25,6 +25,7 @@ from smallcaps_assets.pipeline import (
     backtest,
     coverage,
     dataset,
+    day_families,
     feeds,
     models,
     reference,
@@ -59,6 +60,7 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("backtest_candidates", backtest.candidates),
         op("backtest", backtest.backtests),
         op("backtest_report", backtest.report),
+        op("day_families", day_families.day_families),
     ]
 
 

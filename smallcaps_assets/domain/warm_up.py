@@ -14,6 +14,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars.build import build_bars
+from smallcaps_assets.domain.bars.convolutions import convolved, fitted_biases, fixed_kernels
 from smallcaps_assets.domain.bars.features import SessionContext, bar_features
 from smallcaps_assets.domain.bars.quote_features import no_quotes, quote_features
 from smallcaps_assets.domain.bars.series import cusum_events
@@ -60,6 +61,8 @@ def _arrays() -> None:
     sequential_bootstrap(*spans, np.random.default_rng(1))
     sequential_bootstrap_probabilities(*spans, [0])
     cusum_events([0.1], 1.0)
+    series, kernels = np.zeros((1, 9, 1)), fixed_kernels(1, 9)
+    convolved(series, kernels, fitted_biases(series, kernels))
 
 
 def _chain() -> None:

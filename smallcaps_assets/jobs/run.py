@@ -28,7 +28,7 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
-from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, OF_EXTRA, test_months
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once
@@ -178,7 +178,7 @@ class MainJob:
     @property
     def left_out(self) -> set[str]:
         """Tables that are not made, whatever the steps name."""
-        absent = set() if is_installed() else {*MONTHLY}
+        absent = set() if is_installed() else {*OF_EXTRA}
         return market_of(self.work.settings).left_out | absent
 
     def survey(self) -> Iterator[Survey]:
@@ -242,6 +242,7 @@ class MainJob:
         yield Step("ticker histories", "ticker_history", ("ticker_history",), chosen, tickers)
         yield Step("folds", "folds", (), (), (), ("folds",))
         yield Step("models", "walk_forward", MONTHLY, *self._test_months())
+        yield Step("day families", "day_families", (), (), (), ("day_families",))
         yield from self._backtest_steps()
 
     def _backtest_steps(self) -> Iterator[Step]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.evidence.figures import Figure
-from smallcaps_assets.domain.evidence.trades import taken, trade_figures
+from smallcaps_assets.domain.evidence.summary import WHOLE
 from smallcaps_assets.domain.evidence.trials import trial_of
 from smallcaps_assets.domain.execution.account import Account, with_candidates
 from smallcaps_assets.domain.execution.candidates import candidate_rows
@@ -38,8 +37,8 @@ from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.ticks import Job, TickerDay, chain_of, start_workers
 from smallcaps_assets.pipeline.workspace import Workspace
+from smallcaps_assets.reports.backtest_words import strategy_metadata
 from smallcaps_assets.reports.markdown import preview
-from smallcaps_assets.reports.sparkline import equity_sparkline
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Strategy, TradingRules
 
@@ -169,16 +168,6 @@ class Run:
             rows |= with_candidates(chosen, self._candidates(month, rules))
         return notes, rows
 
-    def at_other_latencies(self, strategy: Strategy) -> Iterator[pl.DataFrame]:
-        """A strategy's trades at each latency that its candidates are filled with beside its own;
-        columns `part` and `value` say which."""
-        settings = self.work.settings.backtest
-        rules = settings.rules_of(strategy)
-        for latency in settings.latencies_ms:
-            if latency != rules.latency_ms:
-                trades, _ = self.walk(strategy, rules.model_copy(update={"latency_ms": latency}))
-                yield trades.with_columns(part=pl.lit("latency"), value=pl.lit(f"{latency} ms"))
-
     @cached_property
     def months(self) -> list[str]:
         """Test months of the lake, in order."""
@@ -225,38 +214,14 @@ class Run:
 
 def told_of_strategy(trades: pl.DataFrame, days: pl.DataFrame) -> dict[str, Any]:
     """What a materialization shows: equity, trades, why others were refused, costs."""
-    made, figure = taken(trades), trade_figures(taken(trades))["expectancy"]
-    gross, net = made["gross_profit"].sum(), made["net_profit"].sum()
-    told: dict[str, Any] = {
-        "trades": made.height,
-        "refused": trades.height - made.height,
-        "net profit, USD": round(net, 2),
-        "gross profit at mid, USD": round(gross, 2),
-        "expectancy, USD a trade": _with_error(figure),
-        "costs, share of turnover": _costs_share(made, gross - net),
-    }
-    if days.height:
-        told["equity"] = equity_sparkline(days)
-    if trades.height > made.height:
-        counts = trades["refused_by"].drop_nulls().value_counts(sort=True)
-        told["refused by"] = preview(counts, 32)
+    told: dict[str, Any] = dict(strategy_metadata(trades, days))
+    refused = trades["refused_by"].drop_nulls()
+    if refused.len():
+        told["refused by"] = preview(refused.value_counts(sort=True), 32)
     notes = days.filter(pl.col("note").is_not_null()).select("month", "note").unique()
     if notes.height:
         told["months without events"] = preview(notes.sort("month"), 32)
     return told
-
-
-def _with_error(figure: Figure) -> str:
-    """A figure and its standard error, or why there is none."""
-    if figure.value is None:
-        return str(figure.reason)
-    return f"{figure.value:.2f}" + ("" if figure.error is None else f" ± {figure.error:.2f}")
-
-
-def _costs_share(made: pl.DataFrame, costs: float) -> str:
-    """Costs of what was bought and sold."""
-    both = made["shares"] * (made["entry_price"] + made["exit_price"])
-    return f"{costs / both.sum():.2%}" if made.height else "no trade was taken"
 
 
 # Report ------------------------------------------------------------------------------------------
@@ -267,13 +232,9 @@ def report(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 def build_report(work: Workspace) -> BuildResult:
     """The figures of all stored strategies, with their errors and the number of trials."""
-    names = work.lake.keys("backtest_days")
-    if not names:
-        return BuildResult(TABLES["backtest_report"].empty(), {"strategies": 0})
-    run = Run(work)
-    known = [one for one in work.settings.backtest.chosen if one.name in names]
-    variants = [other for strategy in known for other in run.at_other_latencies(strategy)]
-    rows = evidence.report(work.lake, pl.concat(variants) if variants else None)
-    shown = rows.filter(pl.col("part") == "all", pl.col("figure") == "expectancy")
+    lake, settings = work.lake, work.settings.backtest
+    names = [s.name for s in settings.chosen if lake.exists("backtest_days", s.name)]
+    rows = evidence.report(lake, settings, names)
+    shown = rows.filter(pl.col("part") == WHOLE, pl.col("figure") == "expectancy")
     told = {"expectancy": preview(shown.select("strategy", "estimate", "error", "trades"), 32)}
-    return BuildResult(rows, {"strategies": len(names), **told})
+    return BuildResult(rows, {"strategies": len(names), **(told if names else {})})

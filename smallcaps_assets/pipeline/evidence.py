@@ -6,15 +6,23 @@ The figures are those of `domain/evidence`; walking the strategies belongs to an
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from smallcaps_assets.domain.evidence.capacity import CAPACITY_COLUMNS
 from smallcaps_assets.domain.evidence.summary import report_rows
+from smallcaps_assets.domain.execution.account import Account, with_candidates
+from smallcaps_assets.domain.execution.signals import COLUMNS, sample_of
+from smallcaps_assets.domain.execution.strategies import execution_of
+from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.scanning import scan_keys
 from smallcaps_assets.lake.trials import trials
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.settings import BacktestSettings, TradingRules
 
 _WINDOW, _LEAST = 20, 5
 _MINUTE = pl.duration(minutes=1)
@@ -30,11 +38,77 @@ def backtests(lake: Lake, names: list[str] | None = None) -> tuple[pl.DataFrame,
     return trades, days.sort("strategy", "date")
 
 
-def report(lake: Lake, variants: pl.DataFrame | None = None) -> pl.DataFrame:
-    """The rows of backtest_report of all strategies, with the lake's number of trials."""
-    trades, days = backtests(lake)
-    rows = report_rows(with_context(lake, trades), days, trials(lake), variants)
+def report(lake: Lake, settings: BacktestSettings, names: list[str]) -> pl.DataFrame:
+    """The rows of backtest_report of some strategies, with the lake's number of trials.
+
+    Other latencies are those of `backtest.latencies_ms`.
+    """
+    trades, days = backtests(lake, names)
+    if days.is_empty():
+        return TABLES["backtest_report"].empty()
+    others = [variants(lake, settings, name, latencies(settings)) for name in names]
+    rows = report_rows(with_context(lake, trades), days, trials(lake), pl.concat(others))
     return TABLES["backtest_report"].conform(rows)
+
+
+# Other settings ----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Variant:
+    """A rule in place of the strategy's own."""
+
+    part: str
+    value: str
+    rules: Mapping[str, Any]
+
+
+def latencies(settings: BacktestSettings) -> list[Variant]:
+    """The latencies that all candidates are filled with."""
+    every = sorted({*settings.latencies_ms, settings.latency_ms})
+    return [Variant("latency", f"{ms} ms", {"latency_ms": ms}) for ms in every]
+
+
+def other_sizes(rules: TradingRules) -> list[Variant]:
+    """Half and twice the rules of size and number, which need no other fills."""
+    found = []
+    for name in ("risk", "participation", "account_share", "max_positions"):
+        value = getattr(rules, name)
+        for other in (value / 2, value * 2):
+            given = max(1, round(other)) if name == "max_positions" else min(other, 1.0)
+            if given != value:
+                found.append(Variant(name.replace("_", " "), f"{given:g}", {name: given}))
+    return found
+
+
+def variants(
+    lake: Lake, settings: BacktestSettings, name: str, others: Sequence[Variant]
+) -> pl.DataFrame:
+    """backtest_trades of a stored strategy under other rules, with the columns part and value.
+
+    The events that it wanted are those of its stored trades. Nothing for a strategy that is not
+    declared any more, and for a latency that no candidate is filled with.
+    """
+    strategy = next((one for one in settings.every if one.name == name), None)
+    stored, days = backtests(lake, [name])
+    columns = {"part": pl.String(), "value": pl.String()}
+    parts = [
+        stored.clear().with_columns(pl.lit(None, kind).alias(n) for n, kind in columns.items())
+    ]
+    if strategy is None or stored.is_empty():
+        return parts[0]
+    wanted = stored.with_columns(sample=pl.lit(sample_of(strategy))).select(COLUMNS)
+    hours = [session_hours(day) for day in days["date"]]
+    candidates = lake.read_many("backtest_candidates", stored["month"].unique().sort())
+    for other in others:
+        rules = settings.rules_of(strategy).model_copy(update=dict(other.rules))
+        filled = candidates.filter(
+            pl.col("execution") == execution_of(rules), pl.col("latency_ms") == rules.latency_ms
+        )
+        if filled.is_empty():
+            continue
+        account = Account(strategy, rules, settings.equity, settings.locate_shares)
+        trades, _ = account.walk(hours, with_candidates(wanted, filled))
+        parts.append(trades.with_columns(part=pl.lit(other.part), value=pl.lit(other.value)))
+    return pl.concat(parts)
 
 
 # Beside the trades -------------------------------------------------------------------------------

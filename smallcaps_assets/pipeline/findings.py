@@ -156,7 +156,8 @@ def _folds(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list
 
 
 def _predictions(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-    return [model_checks.predicted_in_time(frame, key)]
+    in_time = model_checks.predicted_in_time(frame, key)
+    return [in_time, model_checks.categories_seen(frame)]
 
 
 def _candidates(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:

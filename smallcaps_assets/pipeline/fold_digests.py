@@ -13,6 +13,8 @@ from smallcaps_assets.schemas import OPS
 
 MONTHLY = OPS["walk_forward"].tables
 """Tables by test month."""
+OF_EXTRA = (*MONTHLY, "day_families")
+"""Tables that the extra `models` is needed for."""
 
 
 def _by_month(lake: Lake, key: str | None) -> dict[str, list[str]]:

@@ -61,6 +61,8 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
         yield from _of_period(work, key)
     else:
         yield from filter(None, (work.lake.digests(upstream) for upstream in declared.upstream))
+    if table == "folds":
+        yield f"{work.span.end:%Y-%m}"  # a month that begins has a fold
 
 
 def _of_session(work: LakeContext, table: str, day: date) -> Iterator[str]:

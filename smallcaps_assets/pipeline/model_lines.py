@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.models.events import BARS
 from smallcaps_assets.domain.models.extra import INSTALL, missing
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
+from smallcaps_assets.pipeline.fold_digests import OF_EXTRA, test_months
 
 _SHOWN = 5
 _SHORT_DAYS = 150
@@ -19,7 +19,7 @@ def model_lines(lake: Lake) -> Iterator[str]:
     """A line each: test months, what there is no model of, and what is left out and why."""
     absent = missing()
     if absent:
-        names, packages = ", ".join(MONTHLY), ", ".join(absent)
+        names, packages = ", ".join(OF_EXTRA), ", ".join(absent)
         yield f"left out: {names}, since {packages} is not installed; get them with `{INSTALL}`"
         return
     stored = sorted(set(lake.keys("predictions")) & set(test_months(lake)))
@@ -28,6 +28,7 @@ def model_lines(lake: Lake) -> Iterator[str]:
         return
     yield f"models   test months {', '.join(stored)}{_shortness(lake)}; see `smallcaps models`"
     yield from _refusals(lake, stored)
+    yield from _unseen(lake, stored)
 
 
 def _shortness(lake: Lake) -> str:
@@ -59,3 +60,13 @@ def _refusals(lake: Lake, months: list[str]) -> Iterator[str]:
     yield from (f"no model {line}" for line in found[:_SHOWN])
     if len(found) > _SHOWN:
         yield f"and {len(found) - _SHOWN} more; `smallcaps models` names them all"
+
+
+def _unseen(lake: Lake, months: list[str]) -> Iterator[str]:
+    flagged = ["month", "ticker", "date", "event_id", "has_unseen_category"]
+    rows = lake.read_many("predictions", months, flagged).filter("has_unseen_category")
+    for (month,), events in rows.unique().group_by("month", maintain_order=True):
+        yield (
+            f"{month}: {events.height:,} events have a category that its models were not trained on"
+            " and are scored as of none; train on more months"
+        )

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.domain.models import events
+from smallcaps_assets.domain.models.algorithms import CONVOLUTION
 from smallcaps_assets.domain.models.events import BARS, SAMPLES, TARGETS, Target
 from smallcaps_assets.domain.models.extra import INSTALL, ExtraError, is_installed, missing
 from smallcaps_assets.domain.models.fold_table import fold_table, folds_of
@@ -32,6 +33,7 @@ from smallcaps_assets.pipeline.processes import Workers, allowed
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.markdown import preview
+from smallcaps_assets.reports.sparkline import areas_chart, share_bars
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.features import CATALOGUE
 from smallcaps_assets.settings import UNION, ModelSettings, RunSettings, Settings
@@ -46,15 +48,20 @@ _PATTERN_TABLES = ("pattern_events", "pattern_labels")
 
 
 # Rows --------------------------------------------------------------------------------------------
-def sample_rows(lake: Lake, sample: str, start: date, end: date) -> pl.DataFrame:
-    """The rows of a sample from a day on until before another.
+def sample_rows(
+    lake: Lake, sample: str, start: date, end: date, has_sequences: bool = False
+) -> pl.DataFrame:
+    """The rows of a sample from a day on until before another, with their sequences if asked for.
 
     Raises LakeError for a dataset of another contract, older than the features of today.
     """
     days = pl.col("date").is_between(start, end, closed="left")
-    wanted = days & pl.col("is_selection_known") if sample == BARS else days
+    is_part = sample == BARS and not has_sequences  # else of all bars of the sessions
+    wanted = days & pl.col("is_selection_known") if is_part else days
     found = scan_keys(lake, "ml_dataset", [UNION], wanted, list(_OF_ROWS))
     dataset = pl.concat([TABLES["ml_dataset"].empty().select(_OF_ROWS), *found])
+    if has_sequences:
+        dataset = events.with_sequences(dataset)
     if sample == BARS:
         return events.bar_rows(dataset)
     sessions = dataset.select(pl.format("{}_{}", "ticker", "date")).to_series().unique().sort()
@@ -73,16 +80,20 @@ def _years(lake: Lake) -> Iterator[tuple[date, date]]:
 # Folds -------------------------------------------------------------------------------------------
 def folds(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """The outcome of `folds`, which is made whole."""
-    yield work.make("folds", None, lambda: build_folds(work.lake, work.settings.models))
+    until = work.span.end
+    yield work.make("folds", None, lambda: build_folds(work.lake, work.settings.models, until))
 
 
-def build_folds(lake: Lake, settings: ModelSettings) -> BuildResult:
-    """The folds of both samples; the metadata says why a sample has none."""
+def build_folds(lake: Lake, settings: ModelSettings, until: date) -> BuildResult:
+    """The folds of both samples; the metadata says why a sample has none.
+
+    A month that has begun by `until`, the last session of the market so far, has one too.
+    """
     frames, told = [TABLES["folds"].empty()], {}
     for sample in SAMPLES:
-        rows, days = _keys_and_digests(lake, sample)
+        rows, days = _keys_and_digests(lake, sample, takes_sequences(settings))
         try:
-            found = fold_table(sample, rows, days, settings)
+            found = fold_table(sample, rows, days, settings, until)
         except FoldError as error:
             told[f"no folds of {sample}"] = str(error)
             continue
@@ -100,13 +111,20 @@ def _lengths_told(sample: str, found: pl.DataFrame) -> dict[str, str]:
     return {f"months of {sample}": f"{lengths.train} to train, {lengths.validate} to validate"}
 
 
-def _keys_and_digests(lake: Lake, sample: str) -> tuple[pl.DataFrame, dict[date, str]]:
+def takes_sequences(settings: ModelSettings) -> bool:
+    """Whether some algorithm takes the last bars of an event."""
+    return CONVOLUTION in settings.algorithms
+
+
+def _keys_and_digests(
+    lake: Lake, sample: str, has_sequences: bool
+) -> tuple[pl.DataFrame, dict[date, str]]:
     """Keys and instants of all rows, and what tells their days apart; a year in memory at once."""
     kept = ["ticker", "date", "event_id", "t0", "known_by"]
     kept += [target.decided for target in TARGETS.values() if target.sample == sample]
     frames, days = [], {}
     for start, end in _years(lake):
-        rows = sample_rows(lake, sample, start, end)
+        rows = sample_rows(lake, sample, start, end, has_sequences)
         days |= day_digests(rows)
         frames.append(rows.select(kept))
     return pl.concat(frames) if frames else no_rows(sample).select(kept), days
@@ -199,12 +217,29 @@ class _Month:
 
 def told_of(table: str, frame: pl.DataFrame) -> dict[str, Any]:
     """What a materialization shows: figures by model, the features that count most."""
+    if frame.is_empty():
+        return {"rows": "none: no event of this month could be scored yet"}
     if table == "predictions":
-        return {"by model": preview(judged(frame), 32, 12)} if frame.height else {}
+        return _areas_told(judged(frame))
     if table == "model_importance":
-        return {"most looked at": preview(most_looked_at(frame, 10), 10)} if frame.height else {}
+        most = most_looked_at(frame, 10)
+        bars = share_bars([(name, share) for name, share in most["feature", "share"].rows()[:5]])
+        return {"share of |SHAP|": bars, "most looked at": preview(most, 10)}
     shown = ["target", "algorithm", "train_rows", "rounds", "validate_auc", "refusal"]
     return {"models": preview(frame.select(shown), 32)}
+
+
+def _areas_told(figures: pl.DataFrame) -> dict[str, Any]:
+    """A picture and a table of the areas under the curve, and each as a number to be plotted."""
+    known = figures.filter(pl.col("auc").is_not_null())
+    areas = [
+        (f"{target} {algorithm}", area, error or 0.0)
+        for target, algorithm, area, error in known[
+            "target", "algorithm", "auc", "auc_error"
+        ].iter_rows()
+    ]
+    numbers = {f"AUC {name}": area for name, area, _ in areas}
+    return {"areas": areas_chart(areas), "by model": preview(figures, 32, 12), **numbers}
 
 
 def train(settings: Settings, root: str, key: str, anchor: str) -> dict[str, pl.DataFrame]:
@@ -277,7 +312,8 @@ def month_parts(
     if stored.is_empty():
         return None
     row = stored.row(0, named=True)
-    rows = sample_rows(lake, sample, row["train_start"], row["test_end"])
+    span = row["train_start"], row["test_end"]
+    rows = sample_rows(lake, sample, *span, takes_sequences(settings))
     (fold,) = folds_of(rows, lengths_of(row), settings, key)
     train, validate, test = (
         rows[part] for part in (fold.train_rows, fold.validate_rows, fold.test_rows)
@@ -305,7 +341,7 @@ def predict_month(settings: Settings, root: str, key: str, models: pl.DataFrame)
     for sample in SAMPLES:
         parts = month_parts(lake, settings.models, sample, key)
         targets = [t for t in TARGETS.values() if t.sample == sample]
-        if parts is None:
+        if parts is None or parts[2].is_empty():
             continue
         train, _, test = parts
         for target in targets:

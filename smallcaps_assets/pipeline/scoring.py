@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from smallcaps_assets.domain.models.events import SAMPLES, TARGETS
-from smallcaps_assets.domain.models.scoring import ModelError, predict, scorers
+from smallcaps_assets.domain.models.algorithms import CONVOLUTION
+from smallcaps_assets.domain.models.events import KEY, SAMPLES
+from smallcaps_assets.domain.models.scoring import ModelError, score_event, scorers
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.pipeline.models import sample_rows
 
@@ -35,12 +36,11 @@ def day_scores(lake: Lake, ticker: str, day: date) -> pl.DataFrame:
     Every event is scored alone, with nothing of those beside it, and gets what `predictions` has.
     """
     models, found = scorers(models_of(lake, day)), []
+    has_sequences = any(algorithm == CONVOLUTION for _, algorithm in models)
     for sample in SAMPLES:
-        rows = sample_rows(lake, sample, day, day + timedelta(1)).filter(pl.col("ticker") == ticker)
-        targets = [t.name for t in TARGETS.values() if t.sample == sample]
-        for place in range(rows.height):
-            event = rows[place]
-            told = predict(event, models, targets)
-            moment = event.select("ticker", "date", "event_id", "t0", "price_at_t0")
-            found.append(moment.join(told, on=["ticker", "date", "event_id"]))
+        rows = sample_rows(lake, sample, day, day + timedelta(1), has_sequences)
+        rows = rows.filter(pl.col("ticker") == ticker)
+        moments = rows.select(*KEY, "t0", "price_at_t0")
+        for event in rows.iter_rows(named=True):
+            found.append(moments.join(score_event(event, models, sample), on=KEY))
     return pl.concat(found).sort(_ORDER) if found else pl.DataFrame()

@@ -221,7 +221,11 @@ def variant_grid(variants: pl.DataFrame) -> Grid:
         for row in variants.iter_rows(named=True)
     ]
     columns = ["setting", "value", "trades", "expectancy", "its error", "after costs"]
-    return Grid(columns, rows, "Other settings", names=["value"])
+    note = (
+        "The same events by other latencies and sizes; not trials of the ledger. Candidates are"
+        " filled by the latencies that backtest.latencies_ms names, such as [50, 1000]."
+    )
+    return Grid(columns, rows, "Other settings", note, names=["value"])
 
 
 def standing_grid(standings: pl.DataFrame) -> Grid:

@@ -189,7 +189,7 @@ def _sizes(figures: Sequence[BacktestFigures]) -> Section:
     return Section(
         "sizes",
         "Other sizes and settings",
-        "Each other setting is a trial of its own; the best of them is not what to expect.",
+        "Of several settings one is the best by luck: it is not what to expect.",
         small=[capacity_plot(table) for table in tables],
         grids=[
             *([_named(capacity_grid(t), o, figures)] for t, o in zip(tables, figures, strict=True)),

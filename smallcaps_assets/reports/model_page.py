@@ -18,6 +18,7 @@ from smallcaps_assets.reports.canvas import (
     GREEN,
     GREY,
     MUTED,
+    RED,
     Plot,
     Size,
     draw_plot,
@@ -27,7 +28,10 @@ from smallcaps_assets.reports.canvas import (
 from smallcaps_assets.reports.sections import Grid, Section, render_page
 from smallcaps_assets.reports.spans import Span
 
-_COLOURS = {"lightgbm": BLUE, "xgboost": AMBER, "logistic": GREY, "ensemble": GREEN}
+_COLOURS = {
+    **{"lightgbm": BLUE, "xgboost": AMBER, "logistic": GREY, "convolution": RED},
+    "ensemble": GREEN,
+}
 _WIDE, _NARROW = Size(5.2, 3.0), Size(4.3, 3.0)
 _SHORT = 6
 _WORDS = (
@@ -46,7 +50,8 @@ class ModelFigures:
     """What the page shows: folds, models, figures of predictions, and features by target.
 
     `judged` has the figures of all months, `monthly` those of each, `seen` those of companies with
-    and without a row in the training months.
+    and without a row in the training months, `oracle` how they compare with the market's own
+    forecast: nothing where it has none.
     """
 
     span: Span
@@ -58,6 +63,7 @@ class ModelFigures:
     seen: pl.DataFrame
     reliability: pl.DataFrame
     features: dict[str, pl.DataFrame]
+    oracle: pl.DataFrame
 
     @property
     def words(self) -> str:
@@ -73,6 +79,17 @@ class ModelFigures:
         if self.market in _MARKETS:
             told.append(f"The {self.market} market is no place for research.")
         return " ".join([_WORDS, *told])
+
+    @property
+    def leaks(self) -> list[str]:
+        """A line for each model that knows what nobody could."""
+        if self.oracle.is_empty():
+            return []
+        return [
+            f"leak: {r['target']} {r['algorithm']} is {r['difference']:.3f} above the oracle, more"
+            f" than three standard errors of {r['difference_error']:.3f}; look for what was unknown"
+            for r in self.oracle.filter("is_leak").iter_rows(named=True)
+        ]
 
     @property
     def refused(self) -> list[str]:
@@ -127,6 +144,25 @@ def score_grid(judged: pl.DataFrame, title: str, by: str = "") -> Grid:
     ]
     more = ["Brier", "reliability", "top decile", "its error"]
     return Grid([*columns, *more], rows, title, names=["model", *([by] if by else [])])
+
+
+def oracle_grid(shares: pl.DataFrame) -> Grid:
+    """What of the oracle's edge the models reach."""
+    rows = [
+        [
+            *(row["target"], row["algorithm"], human.count(row["rows"])),
+            *(_number(row[name]) for name in ("auc", "oracle_auc", "share", "low", "high")),
+            *(_number(row[name]) for name in ("difference", "difference_error")),
+            {True: "yes", False: "no"}.get(row["is_leak"], human.MISSING),
+        ]
+        for row in shares.iter_rows(named=True)
+    ]
+    columns = ["target", "model", "rows", "AUC", "oracle", "share", "from", "to", "difference"]
+    note = (
+        "One row a quarter of an hour. The oracle knows the law of the simulated market and what is"
+        " public; no share where its own edge is under three standard errors."
+    )
+    return Grid([*columns, "its error", "leak"], rows, "Against the oracle", note, names=["model"])
 
 
 def feature_grid(features: pl.DataFrame, target: str) -> Grid:
@@ -224,18 +260,25 @@ def feature_plot(features: pl.DataFrame, target: str) -> Plot | None:
 def grids(figures: ModelFigures) -> Iterator[Grid]:
     """The tables of the report, in order."""
     yield fold_grid(figures.folds)
+    yield from score_grids(figures)
+    yield from (feature_grid(rows, target) for target, rows in figures.features.items())
+
+
+def score_grids(figures: ModelFigures) -> Iterator[Grid]:
+    """How good the predictions were: over all, by month, by company, and beside the oracle."""
     yield score_grid(figures.judged, "All test months")
     yield score_grid(figures.monthly, "By test month", "month")
     yield score_grid(figures.seen, "Companies with and without a row in the training", "is_unseen")
-    yield from (feature_grid(rows, target) for target, rows in figures.features.items())
+    if not figures.oracle.is_empty():
+        yield oracle_grid(figures.oracle)
 
 
 def model_page(figures: ModelFigures) -> str:
     """The HTML of the report."""
-    folds, whole, monthly, seen, *features = grids(figures)
     targets = figures.judged["target"].unique(maintain_order=True).to_list()
     sections = [
-        Section("scores", "Out of sample", figures.words, grids=[[whole], [monthly], [seen]],
+        Section("scores", "Out of sample", figures.words,
+                grids=[[grid] for grid in score_grids(figures)],
                 small=[p for t in targets for p in (auc_plot(figures.monthly, t),
                                                     reliability_plot(figures.reliability, t))],
                 empty="There are no predictions."),
@@ -244,8 +287,9 @@ def model_page(figures: ModelFigures) -> str:
                 " over months and algorithms; by how much the log loss grows when a cluster of"
                 " features is permuted. A share says that a feature is used, not that it pays.",
                 small=[feature_plot(rows, t) for t, rows in figures.features.items()],
-                grids=[[grid] for grid in features]),
-        Section("folds", "Folds", "Test rows are never dropped.", grids=[[folds]]),
+                grids=[[feature_grid(rows, t)] for t, rows in figures.features.items()]),
+        Section("folds", "Folds", "Test rows are never dropped.",
+                grids=[[fold_grid(figures.folds)]]),
         Section("missing", "What there is no model of", "",
                 grids=[[_refusals(figures.refused)]], empty="Every fold has all its models."),
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import dataframely as dy
 from smallcaps_assets.schemas.table import day, flag, instant, integer, number, text
 
 _TARGET = "what is foretold: sign_5m, sign_15m, touch or meta"
-_ALGORITHM = "lightgbm, xgboost, logistic, or ensemble: the mean of their probabilities"
+_ALGORITHM = "lightgbm, xgboost, logistic, convolution, or ensemble: the mean of the others"
 _EVENT = "bar_id of a bar, event_id of a pattern event"
 
 
@@ -83,6 +83,30 @@ class Predictions(dy.Schema):
     outcome_return = number("the return that goes with it", "fraction", nullable=True)
     known = instant("when the outcome is known", nullable=True)
     model = text("sha256 of the model that gave the score")
+    has_unseen_category = flag(
+        "a text among the features, such as the sector, is one that no training row had; the model"
+        " takes it as none of those it knows"
+    )
+
+
+class DayFamilies(dy.Schema):
+    date = day("session", primary_key=True)
+    ticker = text("symbol", primary_key=True)
+    family = dy.Int32(description="number of the family, 0 the largest; -1: none", min=-1)
+    name = text("what such days are called, by their medians; none: of no family")
+    strength = number("how surely the day belongs to it", min=0, max=1)
+    gap = number("as of daily_metrics", "fraction", nullable=True)
+    log_relative_volume = number("ln(rvol30)", nullable=True)
+    day_return = number("ln(close / open) of the regular hours", nullable=True)
+    rise = number("ln(high / open)", nullable=True)
+    fall = number("ln(low / open)", nullable=True)
+    fade = number("ln(close / high)", nullable=True)
+    close_position = number("(close - low) / (high - low)", nullable=True, min=0, max=1)
+    high_at = number("share of the session at which the high began", nullable=True)
+    low_at = number("the same of the low", nullable=True)
+    first_hour_volume = number("share of the volume up to the close", "fraction", nullable=True)
+    premarket_volume = number("share of the volume up to the close", "fraction", nullable=True)
+    steadiness = number("|day_return| / sum of the |returns| of all minutes", nullable=True)
 
 
 class ModelImportance(dy.Schema):

@@ -709,6 +709,20 @@ _DECLARED = (
         upstream=("models", "folds", "ml_dataset", "pattern_events", "pattern_labels"),
     ),
     Table(
+        name="day_families",
+        group="models",
+        partitioning=Partitioning.NONE,
+        schema=models.DayFamilies,
+        meaning="Families of selected days that look alike.",
+        detail=(
+            "HDBSCAN on descriptors of each ticker-session of the registry from its minutes; a"
+            " family has at least {families.share} of the days. Never a feature."
+        ),
+        known="close of the session; the families, once all sessions are",
+        upstream=("ticker_sessions", "minute_bars", "daily_metrics"),
+        settings=("families",),
+    ),
+    Table(
         name="backtest_candidates",
         group="backtest",
         partitioning=Partitioning.MONTH,

@@ -102,6 +102,7 @@ def test_run_prints_summary_place_of_dataset_and_report(small_lake: Path) -> Non
         assert int(printed[2].replace(",", "")) == rows[table], table
     assert f"dataset  {small_lake}/processed/ml_dataset/period=union/ml_dataset.parquet" in output
     assert f"report   {small_lake}/reports/run_report.html" in output
+    assert "models   none: a fold needs a month to train, one to validate and one" in output
 
 
 def lake_rows(root: Path, table: str) -> int:

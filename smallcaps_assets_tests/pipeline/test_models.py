@@ -11,20 +11,21 @@ import pytest
 
 from smallcaps_assets.domain.models import extra
 from smallcaps_assets.pipeline import models as stages
+from smallcaps_assets.pipeline.findings import find
 from smallcaps_assets.pipeline.fold_digests import test_months as months_of
 from smallcaps_assets.pipeline.model_lines import model_lines
 from smallcaps_assets.pipeline.models import folds, walk_forward
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.scoring import day_scores
 from smallcaps_assets.pipeline.workspace import Workspace
-from smallcaps_assets.schemas import OPS
+from smallcaps_assets.schemas import OPS, TABLES
 from smallcaps_assets_tests.domain.models.rows import INFORMED, dataset_rows
 from smallcaps_assets_tests.pipeline.bench import workspace
 from smallcaps_assets_tests.pipeline.small_dataset import put
 
 pytest.importorskip("lightgbm")
 pytest.importorskip("xgboost")
-TABLES = list(OPS["walk_forward"].tables)
+MONTHLY = list(OPS["walk_forward"].tables)
 SETTINGS = {
     "targets": ["sign_15m", "meta"],
     "algorithms": ["lightgbm", "logistic"],
@@ -46,14 +47,14 @@ def work_on(root: Path, rows: pl.DataFrame = ROWS, **more: object) -> Workspace:
 def made(work: Workspace, *months: str) -> dict[tuple[str, str | None], Outcome]:
     """Outcomes of some months' tables, of all usable ones without a name."""
     keys = list(months) or months_of(work.lake)
-    return {(o.table, o.key): o for o in walk_forward(work, TABLES, keys)}
+    return {(o.table, o.key): o for o in walk_forward(work, MONTHLY, keys)}
 
 
 def content(work: Workspace) -> dict[tuple[str, str], bytes]:
     """Bytes of all files of the models."""
     return {
         (table, key): Path(str(work.lake.path(table, key))).read_bytes()
-        for table in TABLES
+        for table in MONTHLY
         for key in work.lake.keys(table)
     }
 
@@ -126,7 +127,7 @@ def test_a_changed_day_puts_just_the_months_out_of_date_whose_fold_it_is_in(
     assert stale == ["2024-03", "2024-04"]
     outcomes = made(replace(work, skip_complete=True))
     assert {key for (_, key), o in outcomes.items() if not o.is_reused} == {"2024-03", "2024-04"}
-    assert all(work.is_complete(table, m) for table in TABLES for m in months_of(work.lake))
+    assert all(work.is_complete(table, m) for table in MONTHLY for m in months_of(work.lake))
 
 
 def test_one_class_in_a_month_leaves_the_other_months_alone(tmp_path: Path) -> None:
@@ -151,6 +152,88 @@ def test_one_class_in_a_month_leaves_the_other_months_alone(tmp_path: Path) -> N
     assert work.lake.read("predictions", "2024-04").is_empty()
     lines = list(model_lines(work.lake))
     assert lines[1].startswith("no model 2024-04 sign_15m (lightgbm, logistic): one class only")
+
+
+QUICK = {"algorithms": ["logistic"], "targets": ["sign_15m"]}
+
+
+def in_month(month: int) -> pl.Expr:
+    return pl.col("date").dt.month() == month
+
+
+def test_too_few_rows_in_a_month_leave_the_others_alone(tmp_path: Path) -> None:
+    work = work_on(
+        tmp_path, ROWS.filter(~in_month(2) | (pl.col("date") < date(2024, 2, 6))), **QUICK
+    )
+    assert not any(o.is_failed for o in made(work).values())
+    refusals = [work.lake.read("models", m)["refusal"].to_list() for m in months_of(work.lake)]
+    assert refusals[0] == refusals[2] == [None]
+    assert refusals[1] == [
+        "36 rows to train on, 50 are needed; take more sessions, or lower models.min_rows"
+    ]
+
+
+def test_a_column_without_values_in_a_month_is_left_out_there_alone(tmp_path: Path) -> None:
+    name = INFORMED[1]
+    empty = pl.when(~in_month(2)).then(pl.col(name)).alias(name)
+    work = work_on(tmp_path, ROWS.with_columns(empty), **QUICK)
+    assert not any(o.is_failed for o in made(work).values())
+    features = [work.lake.read("models", m)["features"].item() for m in months_of(work.lake)]
+    assert [f'"{name}": "null in 100% of the rows"' in text for text in features] == [
+        *(False, True, False)
+    ]
+    assert work.lake.read("predictions", "2024-04").height == ROWS.filter(in_month(4)).height
+
+
+def test_an_unseen_category_is_scored_as_none_and_told(tmp_path: Path) -> None:
+    sector = pl.when(pl.col("ticker") == "T1").then(pl.lit("Mining")).otherwise(pl.lit("Drugs"))
+    is_new = in_month(5) & (pl.col("ticker") == "T0")
+    named = pl.when(is_new).then(pl.lit("Space")).otherwise(sector).alias("sector")
+    work = work_on(tmp_path, ROWS.with_columns(named), **QUICK)
+    outcomes = made(work)
+    assert not any(o.is_failed for o in outcomes.values())
+    told = work.lake.read("predictions", "2024-05")
+    assert (told["has_unseen_category"] == (told["ticker"] == "T0")).all()
+    assert not work.lake.read("predictions", "2024-04")["has_unseen_category"].any()
+    events = ROWS.filter(is_new).height
+    assert list(model_lines(work.lake))[1:] == [
+        f"2024-05: {events} events have a category that its models were not trained on and are"
+        " scored as of none; train on more months"
+    ]
+    (_, _, finding) = find(work, "predictions", "2024-05", told)
+    assert (finding.name, finding.is_good, finding.is_error) == ("categories seen", False, False)
+    assert finding.found.startswith(f"{events} events have a category")
+    (_, _, good) = find(work, "predictions", "2024-04", work.lake.read("predictions", "2024-04"))
+    assert good.is_good
+
+
+def test_a_dataset_older_than_the_features_is_refused_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = work_on(tmp_path, **QUICK)
+    made(work)
+    before = content(work)
+    table = TABLES["ml_dataset"]
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "ml_dataset", replace(table, version=table.version - 1))
+        put(work, "ml_dataset", "union", ROWS)
+    (outcome,) = folds(work, ["folds"], [])
+    failed = [outcome, *made(work, "2024-03").values()]
+    assert len(failed) == 2
+    for one in failed:
+        text = str(one.error)
+        assert "of the contract ml_dataset" in text and text.endswith("run `smallcaps migrate`")
+        assert "\n" not in text
+    assert content(work) == before
+
+
+def test_there_are_models_of_a_month_before_its_first_row(whole: Workspace, tmp_path: Path) -> None:
+    early = work_on(tmp_path, ROWS.filter(pl.col("date") < date(2024, 5, 1)))
+    assert months_of(early.lake) == ["2024-03", "2024-04", "2024-05"]
+    assert not any(o.is_failed for o in made(early, "2024-05").values())
+    assert early.lake.read("predictions", "2024-05").is_empty()
+    sealed = [work.lake.read("models", "2024-05")["sha256"] for work in (early, whole)]
+    assert sealed[0].equals(sealed[1])
 
 
 def test_a_gap_of_months_is_told_and_the_others_are_made(tmp_path: Path) -> None:
@@ -186,6 +269,38 @@ def test_events_scored_one_by_one_are_those_of_the_month(whole: Workspace) -> No
     assert alone.equals(month.select(alone.columns).sort(keys))
 
 
+def test_a_model_of_sequences_is_one_more_algorithm(tmp_path: Path) -> None:
+    settings = {**QUICK, "algorithms": ["convolution", "logistic"]}
+    work = work_on(tmp_path, **settings)
+    assert not any(o.is_failed for o in made(work, "2024-03").values())
+    models = work.lake.read("models", "2024-03")
+    assert models["algorithm"].to_list() == ["convolution", "ensemble", "logistic"]
+    assert models["features"][0] == '{"categories": {}, "dropped": {}, "features": ["sequence"]}'
+    explained = work.lake.read("model_importance", "2024-03")["algorithm"].unique()
+    assert explained.to_list() == ["logistic"]
+    day = date(2024, 3, 12)
+    alone = day_scores(work.lake, "T1", day).drop("price_at_t0")
+    month = work.lake.read("predictions", "2024-03").filter(ticker="T1", date=day)
+    assert alone.equals(month.select(alone.columns).sort("t0", "target", "algorithm"))
+
+
+def test_bars_before_the_day_was_admitted_count_where_sequences_are_taken(tmp_path: Path) -> None:
+    is_early = (pl.col("date") == date(2024, 2, 6)) & (pl.col("bar_id") == 0)
+    late = pl.when(is_early).then(pl.col("t0").dt.offset_by("1s")).otherwise("eligible_from")
+    early = ROWS.filter(pl.col("date") < date(2024, 4, 1))
+    rows = early.with_columns(is_selection_known=~is_early, eligible_from=late)
+    changed = rows.with_columns(
+        pl.when(is_early).then(9.0).otherwise(pl.col("bar_return")).alias("bar_return")
+    )
+    for algorithm, months in (("convolution", ["2024-03", "2024-04"]), ("logistic", [])):
+        digests = [
+            work_on(tmp_path / f"{algorithm}{n}", some, algorithms=[algorithm]).lake.read("folds")
+            for n, some in enumerate((rows, changed))
+        ]
+        differ = digests[0].filter(digests[0]["digest"] != digests[1]["digest"])
+        assert differ["month"].to_list() == months
+
+
 def test_tuned_parameters_come_from_the_first_month_of_the_year(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     settings = {"trials": 3, "algorithms": ["logistic"], "targets": ["sign_15m"]}
@@ -206,21 +321,25 @@ def test_without_the_extra_there_is_one_line_with_the_command(
 ) -> None:
     monkeypatch.setattr(extra, "PACKAGES", ("lightgbm", "no_such_package"))
     assert list(model_lines(whole.lake)) == [
-        "left out: models, model_importance, predictions, since no_such_package is not installed;"
-        ' get them with `pip install -c constraints.txt -e ".[models]"`'
+        "left out: models, model_importance, predictions, day_families, since no_such_package is"
+        ' not installed; get them with `pip install -c constraints.txt -e ".[models]"`'
     ]
-    (outcome,) = stages.walk_forward(whole, TABLES, ["2024-03"])
+    (outcome,) = stages.walk_forward(whole, MONTHLY, ["2024-03"])
     assert str(outcome.error).startswith("models need no_such_package; install them with `pip")
     with pytest.raises(extra.ExtraError, match="models need no_such_package, which is not"):
         extra.require("no_such_package")
 
 
 def test_a_missing_openmp_library_is_named_with_its_package(
-    monkeypatch: pytest.MonkeyPatch,
+    whole: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(name: str) -> None:
         raise OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
 
+    before = content(whole)
     monkeypatch.setattr(extra, "import_module", fails)
+    (outcome,) = made(whole, "2024-03").values()
+    assert outcome.is_failed and "`apt-get install libgomp1`" in str(outcome.error)
+    assert content(whole) == before
     with pytest.raises(extra.ExtraError, match=r"lightgbm needs .* `apt-get install libgomp1`"):
         extra.require("lightgbm")

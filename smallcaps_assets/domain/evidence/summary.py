@@ -202,11 +202,27 @@ def _capacity_rows(found: Evidence) -> Iterator[dict[str, Any]]:
             yield _row(where, figure, row["trades"], found.trials)
 
 
+def variant_figures(variants: pl.DataFrame) -> pl.DataFrame:
+    """Of a strategy under each other setting: part, value, trades, expectancy, error, net_profit.
+
+    `variants` has the columns of backtest_trades, and `part` and `value` that name the setting.
+    """
+    rows = []
+    for (part, value), group in variants.group_by("part", "value", maintain_order=True):
+        made = taken(group)
+        found = trade_figures(made)["expectancy"]
+        row = {"part": part, "value": value, "trades": made.height, "expectancy": found.value}
+        rows.append(row | {"error": found.error, "net_profit": float(made["net_profit"].sum())})
+    texts, numbers = ("part", "value"), ("expectancy", "error", "net_profit")
+    types = dict.fromkeys(texts, pl.String) | {"trades": pl.Int64}
+    return pl.DataFrame(rows, schema=types | dict.fromkeys(numbers, pl.Float64))
+
+
 def _variant_rows(variants: pl.DataFrame, trials: int) -> Iterator[dict[str, Any]]:
-    groups = variants.group_by("strategy", "part", "value", maintain_order=True)
-    for (strategy, part, value), rows in groups:
-        made = taken(rows)
-        net = Figure(float(made["net_profit"].sum()))
-        for name, figure in {**trade_figures(made), "net_profit": net}.items():
-            where = str(strategy), str(part), str(value), name
-            yield _row(where, figure, made.height, trials)
+    for (strategy,), own in variants.group_by("strategy", maintain_order=True):
+        for row in variant_figures(own).iter_rows(named=True):
+            expectancy = Figure(row["expectancy"], row["error"], reason="no trade was taken")
+            figures = {"expectancy": expectancy, "net_profit": Figure(row["net_profit"])}
+            for name, figure in figures.items():
+                where = str(strategy), row["part"], row["value"], name
+                yield _row(where, figure, row["trades"], trials)

@@ -235,6 +235,7 @@ def with_candidates(
 
 def as_integers(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with instants as integers, in lists too."""
-    times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
-    listed = [name for name, kind in frame.schema.items() if kind == pl.List(INSTANT)]
-    return frame.with_columns(pl.col(times).to_physical(), pl.col(listed).cast(pl.List(pl.Int64)))
+    kinds = {INSTANT: pl.Int64, pl.List(INSTANT): pl.List(pl.Int64)}
+    return frame.with_columns(
+        pl.col(name).cast(kinds[kind]) for name, kind in frame.schema.items() if kind in kinds
+    )

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from smallcaps_assets.domain.bars.convolutions import convolved, fitted_biases, fixed_kernels
+from smallcaps_assets.domain.bars.sequences import LENGTH
 from smallcaps_assets.domain.evaluation import ridge_logistic, scaled, standardised
 from smallcaps_assets.domain.models.extra import require
 
 LIGHTGBM, XGBOOST, LOGISTIC, ENSEMBLE = "lightgbm", "xgboost", "logistic", "ensemble"
-ALGORITHMS = (LIGHTGBM, XGBOOST, LOGISTIC)
+CONVOLUTION = "convolution"
 Parameters = Mapping[str, float | int]
 DEFAULTS: dict[str, dict[str, float | int]] = {
     LIGHTGBM: {
@@ -29,6 +31,7 @@ DEFAULTS: dict[str, dict[str, float | int]] = {
         **{"colsample_bytree": 0.8, "reg_lambda": 1.0},
     },
     LOGISTIC: {"ridge": 1.0},
+    CONVOLUTION: {"ridge": 300.0},
 }
 """What is fitted with unless it is tuned."""
 
@@ -59,6 +62,11 @@ class Fitted(Protocol):
         """Raw scores, float64[rows]."""
         ...
 
+
+@runtime_checkable
+class Explained(Protocol):
+    """A model that says what its columns contribute."""
+
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """What each column adds to each score, exactly; float64[rows, columns]."""
         ...
@@ -75,13 +83,16 @@ def fit(
     """A model of the training part; the validation part ends its rounds."""
     if algorithm == LOGISTIC:
         return Logistic.fit(train, parameters)
+    if algorithm == CONVOLUTION:
+        return Convolution.fit(train, parameters)
     kind = LightGbm if algorithm == LIGHTGBM else XgBoost
     return kind.fit(train, validate, parameters, stopping, seed)
 
 
 def load(algorithm: str, text: str) -> Fitted:
     """The model of a text, which gives the scores that it gave when it was made."""
-    return {LIGHTGBM: LightGbm, XGBOOST: XgBoost, LOGISTIC: Logistic}[algorithm](text)
+    kinds = {LIGHTGBM: LightGbm, XGBOOST: XgBoost, LOGISTIC: Logistic, CONVOLUTION: Convolution}
+    return kinds[algorithm](text)
 
 
 def log_loss(scores: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
@@ -202,3 +213,40 @@ class Logistic:
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Slope times standardised value."""
         return scaled(matrix, self._means, self._deviations) * self._slopes
+
+
+class Convolution:
+    """Ridge logistic regression on fixed convolutions of the last bars; the text is JSON.
+
+    Takes float64[rows, LENGTH * channels]; channels are standardised, NaN is their mean.
+    """
+
+    rounds = 0
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        told = json.loads(text)
+        names = ("biases", "means", "deviations")
+        self._biases, self._means, self._deviations = (np.array(told[name]) for name in names)
+        self._kernels = fixed_kernels(self._means.size)
+        self._linear = Logistic(told["linear"])
+
+    @classmethod
+    def fit(cls, train: Part, parameters: Parameters) -> Convolution:
+        """Biases are quantiles of the training part's responses."""
+        channels = train.matrix.shape[1] // LENGTH
+        kernels = fixed_kernels(channels)
+        flat, means, deviations = standardised(train.matrix.reshape(-1, channels))
+        series = flat.reshape(-1, LENGTH, channels)
+        biases = fitted_biases(series, kernels)
+        shares = convolved(series, kernels, biases)
+        linear = Logistic.fit(train._replace(matrix=shares), parameters)
+        told = {"biases": biases, "means": means, "deviations": deviations}
+        words = {name: values.tolist() for name, values in told.items()}
+        return cls(json.dumps({**words, "linear": linear.text}, sort_keys=True))
+
+    def scores(self, matrix: np.ndarray) -> np.ndarray:
+        """Raw scores."""
+        series = matrix.reshape(len(matrix), LENGTH, self._means.size)
+        known = scaled(series, self._means, self._deviations)
+        return self._linear.scores(convolved(known, self._kernels, self._biases))

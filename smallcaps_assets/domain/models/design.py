@@ -14,6 +14,8 @@ from typing import Self
 import numpy as np
 import polars as pl
 
+SEQUENCE = "sequence"
+"""Column of rows: the last bars up to each, one place after the other; null without a bar."""
 MOST_NULL = 0.5
 MOST_ALIKE = 0.98
 
@@ -51,15 +53,18 @@ class Design:
                 f"{len(absent)} features of the model, the first {absent[0]}, are not in the rows;"
                 " make the dataset again with `smallcaps run`"
             )
+        if self.features == (SEQUENCE,):
+            return sequence_matrix(rows)
         return expanded(rows, self.features, self.categories)
 
-    def unseen(self, rows: pl.DataFrame) -> int:
-        """Rows with a category that the training fold had not."""
+    def unseen(self, rows: pl.DataFrame) -> pl.Series:
+        """Whether a row has a category that the training fold had not."""
         tests = [
             pl.col(name).is_not_null() & ~pl.col(name).is_in(list(known))
             for name, known in self.categories.items()
         ]
-        return rows.select(pl.any_horizontal(tests).sum()).item() if tests else 0
+        found = pl.any_horizontal(*tests) if tests else pl.repeat(False, rows.height)
+        return rows.select(found.alias("unseen")).to_series()
 
     def as_text(self) -> str:
         """As JSON."""
@@ -72,6 +77,19 @@ class Design:
         told = json.loads(text)
         categories = {name: tuple(values) for name, values in told["categories"].items()}
         return cls(tuple(told["features"]), categories, told["dropped"])
+
+
+OF_SEQUENCES = Design((SEQUENCE,), {}, {})
+
+
+def sequence_matrix(rows: pl.DataFrame) -> np.ndarray:
+    """Sequences as float64[rows, length * channels], NaN without one."""
+    column = rows[SEQUENCE]
+    found = np.full((rows.height, column.dtype.shape[0]), np.nan)  # type: ignore[attr-defined]
+    is_known = column.is_not_null().to_numpy()
+    if is_known.any():
+        found[is_known] = column.drop_nulls().to_numpy()
+    return found
 
 
 def expanded(

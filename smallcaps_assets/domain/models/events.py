@@ -7,16 +7,18 @@ among them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.bars.sequences import LENGTH, SEQUENCE_COLUMNS, bar_sequences
 from smallcaps_assets.domain.columns import integers
+from smallcaps_assets.domain.models.design import SEQUENCE
 from smallcaps_assets.schemas.features import CATALOGUE
 from smallcaps_assets.schemas.table import INSTANT
+from smallcaps_assets.schemas.tables import TABLES
 
 BARS, PATTERNS = "bars", "patterns"
 SAMPLES = (BARS, PATTERNS)
@@ -73,9 +75,19 @@ TARGETS = {
 }
 
 
+def with_sequences(dataset: pl.DataFrame) -> pl.DataFrame:
+    """Rows of ml_dataset of whole ticker-sessions with the column SEQUENCE."""
+    found = bar_sequences(dataset, SEQUENCE_COLUMNS).reshape(dataset.height, -1)
+    return dataset.with_columns(pl.Series(SEQUENCE, found, dtype=_SEQUENCE_TYPE))
+
+
+_SEQUENCE_TYPE = pl.Array(pl.Float32, LENGTH * len(SEQUENCE_COLUMNS))
+
+
 def bar_rows(dataset: pl.DataFrame) -> pl.DataFrame:
     """The sample `bars` of rows of ml_dataset, in order of date, ticker and event.
 
+    A column SEQUENCE (`with_sequences`) is kept.
     The sign is that of the mid's return where the ticker-session has quotes, else of the print's.
     """
     rows = dataset.filter("is_selection_known").with_columns(event_id=pl.col("bar_id"))
@@ -114,12 +126,13 @@ def pattern_rows(events: pl.DataFrame, labels: pl.DataFrame, dataset: pl.DataFra
     """The sample `patterns` of rows of pattern_events, pattern_labels and ml_dataset.
 
     An event has the features of the last bar of `dataset` that closed by its t0, at most 15 minutes
-    before: null without one.
+    before: null without one; its SEQUENCE too, where the dataset has that column.
     """
     own = [pl.col(column).alias(name) for name, column in OWN_FEATURES.items()]
     known = events.filter("is_selection_known").select(*KEY, "t0", "price", "side", *own)
     told = labels.select(*KEY, "t1", "label_return", "meta_label")
-    bars = dataset.sort("t0").select(*SESSION, "t0", pl.col("t0").alias("closed"), *CATALOGUE)
+    told_at, more = pl.col("t0").alias("closed"), _sequence_of(dataset)
+    bars = dataset.sort("t0").select(*SESSION, "t0", told_at, *CATALOGUE, *more)
     joined = known.join(told, on=KEY).sort("t0").join_asof(
         bars, on="t0", by=SESSION, tolerance=LOOK_BACK, check_sortedness=False
     )  # fmt: skip
@@ -140,7 +153,12 @@ def _shaped(rows: pl.DataFrame, sample: str) -> pl.DataFrame:
     targets = [target for target in TARGETS.values() if target.sample == sample]
     columns = [name for t in targets for name in (t.name, t.outcome, t.decided)]
     keys = (*KEY, "identity", "t0", "known_by", "price_at_t0")
-    return rows.select(*keys, *columns, *FEATURES[sample]).sort("date", "ticker", "event_id")
+    shaped = rows.select(*keys, *columns, *FEATURES[sample], *_sequence_of(rows))
+    return shaped.sort("date", "ticker", "event_id")
+
+
+def _sequence_of(rows: pl.DataFrame) -> list[str]:
+    return [SEQUENCE] if SEQUENCE in rows.columns else []
 
 
 def target_spans(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
@@ -167,7 +185,11 @@ def target_spans(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     )
 
 
-def missing_features(columns: Sequence[str], sample: str = BARS) -> list[str]:
-    """The features of a sample that some columns lack."""
-    held = set(columns)
-    return [name for name in FEATURES[sample] if name not in held and name not in OWN_FEATURES]
+def event_types(sample: str, has_sequence: bool = False) -> dict[str, pl.DataType]:
+    """What an event of a sample must tell to be scored: its key and features, with their types, and
+    its sequence for models that take it."""
+    dataset, patterns = (TABLES[name].columns for name in ("ml_dataset", "pattern_events"))
+    own = {name: patterns[column] for name, column in OWN_FEATURES.items()}
+    known = {**dataset, **own, BAR_AGE: pl.Float64(), "event_id": pl.Int32()}
+    types = {name: known[name] for name in (*KEY, *FEATURES[sample])}
+    return {**types, SEQUENCE: _SEQUENCE_TYPE} if has_sequence else types

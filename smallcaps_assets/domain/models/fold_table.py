@@ -30,20 +30,29 @@ def spans_of(settings: ModelSettings, days: pl.Series) -> Lengths:
 
 
 def folds_of(
-    rows: pl.DataFrame, lengths: Lengths, settings: ModelSettings, month: str | None = None
+    rows: pl.DataFrame,
+    lengths: Lengths,
+    settings: ModelSettings,
+    month: str | None = None,
+    until: date | None = None,
 ) -> list[Fold]:
     """The folds of rows of a sample (columns t0 and known_by), or that of one test month."""
-    embargo = settings.embargo_sessions
-    return walk_forward_folds(rows["t0"], rows["known_by"], lengths, embargo, month=month)
+    embargo, spans = settings.embargo_sessions, (rows["t0"], rows["known_by"])
+    return walk_forward_folds(*spans, lengths, embargo, month=month, until=until)
 
 
 def fold_table(
-    sample: str, rows: pl.DataFrame, days: Mapping[date, str], settings: ModelSettings
+    sample: str,
+    rows: pl.DataFrame,
+    days: Mapping[date, str],
+    settings: ModelSettings,
+    until: date | None = None,
 ) -> pl.DataFrame:
     """The rows of the table `folds` of one sample.
 
     `rows` has the keys, t0, known_by and the instants at which targets are known, `days` the
-    `day_digests` of whole rows. Raises FoldError when not even a month of each part fits.
+    `day_digests` of whole rows; a month that has begun by `until` has a fold before its first row.
+    Raises FoldError when not even a month of each part fits.
     """
     lengths = spans_of(settings, rows["date"])
     main = next(t for t in reversed(TARGETS.values()) if t.sample == sample)
@@ -59,7 +68,7 @@ def fold_table(
             "digest": fold_digest(fold, days, settled),
             "refusal": fold.refusal or None,
         }
-        for fold in folds_of(rows, lengths, settings)
+        for fold in folds_of(rows, lengths, settings, until=until)
     ]
     return TABLES["folds"].conform(pl.DataFrame(found)) if found else TABLES["folds"].empty()
 

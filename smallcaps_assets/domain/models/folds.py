@@ -125,6 +125,7 @@ def walk_forward_folds(
     embargo: int = 1,
     unit: Literal["sessions", "days"] = "sessions",
     month: str | None = None,
+    until: date | None = None,
 ) -> list[Fold]:
     """A fold for every test month from the first that `lengths` leave room for, or of one month.
 
@@ -132,7 +133,9 @@ def walk_forward_folds(
     the New York date of t0. Training rows are purged where [t0, t1] overlaps the hull of the
     validation or of the test rows, both ends included, validation rows where it overlaps that of
     the test rows; `embargo` sessions, or calendar days, before and after each block are left out.
-    A month of which a block is empty has a fold with a `refusal`. Raises FoldError.
+    A month of which a block is empty has a fold with a `refusal`; the month after the last row has
+    one too if it is named, or has begun by `until`, so that there are models before its first row.
+    Raises FoldError.
     """
     if t0.len() != t1.len() or t0.null_count() or t1.null_count():
         raise FoldError(f"{t0.len()} t0 and {t1.len()} t1, expected one each, without nulls")
@@ -148,8 +151,10 @@ def walk_forward_folds(
     months = month_numbers(rows.first_days)
     held = np.unique(months)
     first = int(held[0]) + lengths.train + lengths.validate
-    wanted = [n for n in held.tolist() if n >= first] if month is None else [_number(month)]
-    numbers = [n for n in wanted if n in held]
+    named = _number(month) if month is not None else None
+    last = named if named is not None else _number(until.isoformat()[:7]) if until else 0
+    ready = [*held.tolist(), *([int(held[-1]) + 1] if last > held[-1] else [])]
+    numbers = [n for n in ready if n == named or (named is None and n >= first)]
     return [_fold(rows, months, n, lengths, embargo, unit) for n in numbers]
 
 
@@ -218,6 +223,8 @@ def check_split(
     begun.
     """
     one, other = names
+    if test.is_empty():
+        return
     shared = sorted(set(train["date"].unique()) & set(test["date"].unique()))
     if shared:
         raise FoldError(
@@ -237,7 +244,8 @@ def check_split(
 def day_digests(rows: pl.DataFrame) -> dict[date, str]:
     """A digest of every value of the rows of each date; rows are in order of date."""
     texts = [column.fill_null("\x00").to_list() for column in rows if column.dtype == pl.String]
-    plain = [column for column in rows if column.dtype != pl.String]
+    wide = [column for column in rows if isinstance(column.dtype, pl.Array)]
+    plain = [c for c in rows if c.dtype != pl.String and not isinstance(c.dtype, pl.Array)]
     values = np.column_stack([_as_words(column) for column in plain])
     nulls = np.column_stack([column.is_null().to_numpy() for column in plain])
     days = rows["date"].rle().struct.unnest()
@@ -247,6 +255,8 @@ def day_digests(rows: pl.DataFrame) -> dict[date, str]:
         words = "\x1f".join(text for column in texts for text in column[start:end])
         digest = hashlib.sha256(words.encode())
         digest.update(values[start:end].tobytes() + np.packbits(nulls[start:end]).tobytes())
+        for column in wide:
+            digest.update(column[start:end].drop_nulls().to_numpy().tobytes())
         found[day] = digest.hexdigest()
     return found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.models.algorithms import Fitted, Part, log_loss
+from smallcaps_assets.domain.models.algorithms import Explained, Fitted, Part, log_loss
 from smallcaps_assets.domain.models.design import Design, rank_correlation
 
 BINS = 32
@@ -47,9 +47,12 @@ def told_by(design: Design, validate: Part) -> Told:
 def importances(fitted: Fitted, design: Design, validate: Part, told: Told) -> pl.DataFrame:
     """A row per feature: mutual_information, shap (mean |log odds|), cluster, permutation.
 
+    None of a model that can't say what its columns contribute.
     `permutation` is how much the weighted log loss grows when the feature's cluster is permuted, on
     1,000 rows at most, evenly spread, as `shap` is; that of the cluster, alike for its features.
     """
+    if not isinstance(fitted, Explained):
+        return pl.DataFrame(schema=_COLUMNS)
     some = np.unique(np.linspace(0, validate.target.size - 1, MOST_ROWS).astype(np.int64))
     part = Part(*(values[some] for values in validate))
     shap = np.abs(fitted.contributions(part.matrix)).mean(axis=0)
@@ -63,6 +66,12 @@ def importances(fitted: Fitted, design: Design, validate: Part, told: Told) -> p
             "permutation": grown[told.cluster],
         }
     )
+
+
+_COLUMNS = {
+    **{"feature": pl.String, "mutual_information": pl.Float64, "shap": pl.Float64},
+    **{"cluster": pl.Int32, "permutation": pl.Float64},
+}
 
 
 def _owners(design: Design) -> np.ndarray:

@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ import polars as pl
 from smallcaps_assets.domain.models import algorithms
 from smallcaps_assets.domain.models.calibration import Calibration, deciles, ranks
 from smallcaps_assets.domain.models.design import Design
+from smallcaps_assets.domain.models.events import BARS, TARGETS, event_types
 
 SEALED = ("algorithm", "features", "text", "calibration", "knots_x", "knots_y", "quantiles")
 """Columns of a model that its predictions follow from."""
@@ -33,6 +35,10 @@ class Scorer(Protocol):
 
     def scored(self, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Raw scores and probabilities, float64[rows] each."""
+        ...
+
+    def unseen(self, rows: pl.DataFrame) -> pl.Series:
+        """Whether a row has a category that the training fold had not."""
         ...
 
 
@@ -55,6 +61,10 @@ class Single:
         scores = self.fitted.scores(self.design.matrix(rows))
         return scores, self.calibration.probabilities(scores)
 
+    def unseen(self, rows: pl.DataFrame) -> pl.Series:
+        """As in `Scorer`."""
+        return self.design.unseen(rows)
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -69,6 +79,10 @@ class Ensemble:
             mean += member.scored(rows)[1]
         mean /= len(self.members)
         return mean, mean
+
+    def unseen(self, rows: pl.DataFrame) -> pl.Series:
+        """As in `Scorer`, of some member."""
+        return reduce(or_, (member.unseen(rows) for member in self.members))
 
 
 def seal(row: Mapping[str, Any]) -> str:
@@ -113,7 +127,8 @@ def predict(rows: pl.DataFrame, models: Scorers, targets: Iterable[str]) -> pl.D
 
     `rows` are of the sample of the targets (`events.py`): many, or one event as it happens, which
     gets the same bits. `models` are the `scorers` of one test month. Columns beside the keys:
-    target, algorithm, score, probability, rank, decile, model.
+    target, algorithm, score, probability, rank, decile, model, and has_unseen_category, whether the
+    row has a category that the model's training fold had not.
     """
     wanted, frames = set(targets), []
     for (target, algorithm), (scorer, row) in models.items():
@@ -128,13 +143,33 @@ def predict(rows: pl.DataFrame, models: Scorers, targets: Iterable[str]) -> pl.D
                 rank=pl.Series(ranks(scores, quantiles), dtype=pl.Float64),
                 decile=pl.Series(deciles(scores, quantiles), dtype=pl.Int8),
                 model=pl.lit(row["sha256"]),
+                has_unseen_category=scorer.unseen(rows),
             )
             frames.append(told)
     return pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA)
+
+
+def score_event(event: Mapping[str, Any], models: Scorers, sample: str = BARS) -> pl.DataFrame:
+    """Scores of one event as it happens, by all models of its sample: as in `predictions`.
+
+    `event` has ticker, date, event_id and every feature of the sample (`events.FEATURES`) as it was
+    known at t0, None for what was not; more is let be. `models` are the `scorers` of its month.
+    Columns as of `predict`. Raises ModelError naming a feature that is not there.
+    """
+    types = event_types(sample, any(name == algorithms.CONVOLUTION for _, name in models))
+    absent = [name for name in types if name not in event]
+    if absent:
+        raise ModelError(
+            f"the event lacks {absent[0]}, and {len(absent) - 1} more of the {len(types)} values"
+            " that models may take; give None for what is not known"
+        )
+    row = pl.DataFrame([[event[name]] for name in types], schema=types, orient="col")
+    return predict(row, models, [t.name for t in TARGETS.values() if t.sample == sample])
 
 
 _SCHEMA = {
     **{"ticker": pl.String, "date": pl.Date, "event_id": pl.Int32, "target": pl.String},
     **{"algorithm": pl.String, "score": pl.Float64, "probability": pl.Float64},
     **{"rank": pl.Float64, "decile": pl.Int8, "model": pl.String},
+    "has_unseen_category": pl.Boolean,
 }

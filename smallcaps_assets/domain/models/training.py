@@ -20,7 +20,7 @@ from smallcaps_assets.domain.labels.folds import fold_weights
 from smallcaps_assets.domain.models import algorithms
 from smallcaps_assets.domain.models.algorithms import Fitted, Part
 from smallcaps_assets.domain.models.calibration import NONE, Calibration, calibrate, score_quantiles
-from smallcaps_assets.domain.models.design import Design, DesignError, choose
+from smallcaps_assets.domain.models.design import OF_SEQUENCES, Design, DesignError, choose
 from smallcaps_assets.domain.models.events import FEATURES, TARGETS, Target, target_spans
 from smallcaps_assets.domain.models.folds import check_split
 from smallcaps_assets.domain.models.importance import importances, told_by
@@ -90,6 +90,15 @@ def prepare(parts: Parts, settings: ModelSettings) -> Prepared:
     return Prepared(design, made[0], made[1], (effective[0], effective[1]))
 
 
+def of_sequences(parts: Parts, prepared: Prepared) -> Prepared:
+    """The same rows by their sequences."""
+    made = [
+        part._replace(matrix=OF_SEQUENCES.matrix(rows))
+        for part, rows in ((prepared.train, parts.train), (prepared.validate, parts.validate))
+    ]
+    return Prepared(OF_SEQUENCES, made[0], made[1], prepared.effective)
+
+
 def _weights(rows: pl.DataFrame, target: Target, settings: ModelSettings) -> pl.DataFrame:
     named = rows.select(
         "ticker", "date", "t0", bar_id="event_id", label=pl.col(target.name).cast(pl.Int8)
@@ -127,16 +136,18 @@ def train_target(
     known = told_by(prepared.design, prepared.validate)
     singles: dict[str, Single] = {}
     for algorithm in settings.algorithms:
+        is_of_sequences = algorithm == algorithms.CONVOLUTION
+        own = of_sequences(parts, prepared) if is_of_sequences else prepared
         try:
-            chosen = _chosen(algorithm, prepared, settings, tuned)
-            fitted = _fit(algorithm, prepared, chosen, settings)
+            chosen = _chosen(algorithm, own, settings, tuned)
+            fitted = _fit(algorithm, own, chosen, settings)
         except EvaluationError as error:
             rows += refused(target, [algorithm], str(error))
             continue
-        row, single = _row_of(parts, prepared, algorithm, fitted, chosen)
+        row, single = _row_of(parts, own, algorithm, fitted, chosen)
         rows.append(row)
         singles[algorithm] = single
-        told.append(importances(fitted, prepared.design, prepared.validate, known).with_columns(
+        told.append(importances(fitted, own.design, own.validate, known).with_columns(
             target=pl.lit(target.name), algorithm=pl.lit(algorithm)
         ))  # fmt: skip
     return Trained([*rows, *_ensemble(parts, prepared, singles, rows)], told)

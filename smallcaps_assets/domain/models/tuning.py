@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smallcaps_assets.domain.models import algorithms
-from smallcaps_assets.domain.models.algorithms import LIGHTGBM, LOGISTIC, XGBOOST, Part, Stopping
+from smallcaps_assets.domain.models.algorithms import (
+    CONVOLUTION,
+    LIGHTGBM,
+    LOGISTIC,
+    XGBOOST,
+    Part,
+    Stopping,
+)
 from smallcaps_assets.domain.models.extra import require
 from smallcaps_assets.settings import ModelSettings
 
@@ -26,6 +33,7 @@ _SPACE: dict[str, dict[str, tuple[float, float]]] = {
         "reg_lambda": (0.1, 100.0),
     },
     LOGISTIC: {"ridge": (0.1, 10_000.0)},
+    CONVOLUTION: {"ridge": (1.0, 100_000.0)},
 }
 """Lowest and highest value, on a scale of ratios; integers where both are."""
 

@@ -34,6 +34,22 @@ def models_made(models: pl.DataFrame) -> Finding:
     return Finding("models made", False, found, remedy, is_error=False, figures=figures)
 
 
+def categories_seen(predictions: pl.DataFrame) -> Finding:
+    """Whether the models knew every category of the events that they scored."""
+    bad = predictions.filter("has_unseen_category")
+    events = bad.select("ticker", "date", "event_id").n_unique()
+    figures = {"events of an unseen category": events}
+    if bad.is_empty():
+        return Finding("categories seen", True, "every category was trained on", figures=figures)
+    row = bad.row(0, named=True)
+    found = f"{events:,} events have a category that was not trained on"
+    remedy = (
+        f"the first, {row['ticker']} {row['date']} {row['event_id']}, is scored as of none of those"
+        " known; train on more months"
+    )
+    return Finding("categories seen", False, found, remedy, is_error=False, figures=figures)
+
+
 def predicted_in_time(predictions: pl.DataFrame, month: str) -> Finding:
     """Whether every scored event lies in the test month that its models are for."""
     outside = predictions.filter(pl.col("date").dt.strftime("%Y-%m") != month).height

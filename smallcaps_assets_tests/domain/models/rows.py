@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -30,16 +31,18 @@ def dataset_rows(
     events: int = 6,
     strength: float = 0.8,
     seed: int = 1,
+    names: Sequence[str] = (),
 ) -> pl.DataFrame:
     """A valid ml_dataset: some events of each ticker on every session between two days.
 
-    The first of INFORMED goes with the return of the next 15 minutes by the correlation `strength`.
+    Tickers are T0, T1 and so on unless `names` has others. The first of INFORMED goes with the
+    return of the next 15 minutes by the correlation `strength`.
     """
     random = np.random.default_rng(seed)
     days = sessions(start, end)
     keys = [
         {
-            "ticker": f"T{ticker}",
+            "ticker": names[ticker] if names else f"T{ticker}",
             "date": day,
             "bar_id": event,
             "t0": datetime(day.year, day.month, day.day, 15, 0, ticker, tzinfo=UTC)

@@ -82,6 +82,19 @@ def test_a_gap_of_months_refuses_the_folds_that_need_them_and_no_other() -> None
     assert folds["2024-03"] == folds["2024-07"] == ""
 
 
+def test_a_month_that_has_begun_has_a_fold_before_its_first_row() -> None:
+    t0 = instants("2024-01-10T10:00", "2024-02-12T10:00", "2024-02-29T10:00")
+    (fold,) = walk_forward_folds(t0, t0, ONE, until=date(2024, 3, 1))
+    assert (fold.month, fold.refusal) == ("2024-03", "")
+    assert fold.validate_rows.tolist() == [1]  # the last session is embargoed
+    assert fold.test_rows.size == 0
+    assert walk_forward_folds(t0, t0, ONE, until=date(2024, 2, 29)) == []
+    (named,) = walk_forward_folds(t0, t0, ONE, month="2024-03")
+    assert named.train_rows.tolist() == fold.train_rows.tolist()
+    (later,) = walk_forward_folds(t0, t0, ONE, until=date(2024, 9, 1))
+    assert later.month == "2024-03"
+
+
 @pytest.mark.parametrize(
     ("room", "wanted"),
     [(3, (1, 1)), (4, (1, 1)), (5, (2, 1)), (7, (4, 1)), (8, (6, 1)), (72, (6, 1))],

@@ -11,7 +11,7 @@ import pytest
 from smallcaps_assets.domain.models.events import FEATURES, TARGETS, bar_rows
 from smallcaps_assets.domain.models.folds import Lengths, walk_forward_folds
 from smallcaps_assets.domain.models.judgement import judged
-from smallcaps_assets.domain.models.scoring import ModelError, predict, scorers
+from smallcaps_assets.domain.models.scoring import ModelError, predict, score_event, scorers
 from smallcaps_assets.domain.models.training import Trained, train_target
 from smallcaps_assets.settings import ModelSettings
 from smallcaps_assets_tests.another_process import printed
@@ -92,8 +92,10 @@ def test_one_event_gets_the_bits_that_it_gets_among_others(
     parts: tuple[pl.DataFrame, ...], trained: Trained, scored: pl.DataFrame
 ) -> None:
     ready = scorers(frame_of(trained))
+    with pytest.raises(ModelError, match="the event lacks date, and 100 more of the 102 values"):
+        score_event({"ticker": "T0"}, ready)
     for place in (0, 17, parts[2].height - 1):
-        alone = predict(parts[2][place], ready, ["sign_15m"])
+        alone = score_event(parts[2].row(place, named=True), ready)
         key = alone.select("ticker", "date", "event_id").row(0)
         among = scored.filter(pl.struct("ticker", "date", "event_id") == pl.struct(
             ticker=pl.lit(key[0]), date=pl.lit(key[1]), event_id=pl.lit(key[2], pl.Int32)
