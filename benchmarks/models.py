@@ -107,7 +107,7 @@ def dataset(size: Size) -> pl.DataFrame:
     opened = pl.col("date").cast(pl.Datetime("ns")).dt.replace_time_zone("America/New_York")
     t0 = opened.dt.offset_by("9h30m").dt.convert_time_zone("UTC") + pl.duration(seconds="second")
     gain = random.standard_normal(size.rows)
-    informed = 0.1 * gain + random.standard_normal(size.rows)
+    informed = 1 / (1 + np.exp(-0.1 * gain - random.standard_normal(size.rows)))
     rows = keys.with_columns(
         bar_id=(pl.int_range(pl.len()).over("ticker", "date")).cast(pl.Int32),
         t0=t0,
@@ -121,16 +121,16 @@ def dataset(size: Size) -> pl.DataFrame:
         eligible_from=t0,
     ).drop("second")
     numbers = [n for n in CATALOGUE if TABLES["ml_dataset"].columns[n] == pl.Float64][:FEATURES]
-    values = {n: random.standard_normal(size.rows) for n in numbers[1:]}
+    values = {n: random.random(size.rows) for n in numbers[1:]}  # allowed for every feature
     found = rows.with_columns(pl.Series(n, v) for n, v in {numbers[0]: informed, **values}.items())
     filler: dict[pl.DataType, Any] = {
         **{pl.Float64(): 1.0, pl.Int64(): 1, pl.Int32(): 1, pl.Int8(): 1},
         **{pl.Boolean(): True, pl.String(): "x"},
     }
     absent = {n: k for n, k in TABLES["ml_dataset"].columns.items() if n not in found.columns}
-    is_unknown = {n: n in CATALOGUE or n.startswith("forward_mid") for n in absent}
     return found.with_columns(
-        pl.lit(None if is_unknown[n] else filler.get(k), k).alias(n) for n, k in absent.items()
+        pl.lit(None if n.startswith("forward_mid") else filler.get(k), k).alias(n)
+        for n, k in absent.items()
     )
 
 
