@@ -104,8 +104,9 @@ class TapeMatching:
         """When an order that comes now is live; None where trading does not begin again."""
         if symbol not in self._tapes:
             return None
-        halts = self._tapes[symbol].arrays[10:13]
-        live = int(kernel.after_halts(*halts, self._clock() + self._latency, self._latency))
+        starts, ends, reopenings = self._tapes[symbol].arrays[10:13]
+        asked = self._clock() + self._latency
+        live = int(kernel.after_halts(starts, ends, reopenings, asked, self._latency))
         return None if live == kernel.NEVER else live
 
     def _may_short(self, symbol: str, price: Price, live: int) -> bool:

@@ -254,7 +254,10 @@ class DasSimulator:
         return []
 
     def _look_up(self, command: c.Get | c.Refresh | c.Subscribe) -> list[str]:
-        what = {c.Refresh: "POSITIONS", c.Subscribe: "LV1"}.get(type(command)) or command.what
+        if isinstance(command, c.Get):
+            what = command.what
+        else:
+            what = "POSITIONS" if isinstance(command, c.Refresh) else "LV1"
         if kind := _LISTED.get(what.upper()):
             return self._list(kind)
         fact = self.facts.get((what.upper(), getattr(command, "symbol", None) or ""))
