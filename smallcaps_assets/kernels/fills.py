@@ -122,7 +122,14 @@ def meet(o, price, size, lower, upper):
 @compiled
 def place(times, time):
     """Index of the last that is at or before a time; -1: none."""
-    return np.searchsorted(times, time, side="right") - 1
+    low, high = 0, times.size
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] <= time:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
 
 
 @compiled
@@ -555,7 +562,7 @@ def insert(sorted_values, count, value):
 @compiled
 def remove(sorted_values, count, value):
     """Take a value out of the first `count`."""
-    i = np.searchsorted(sorted_values[:count], value)
+    i = place(sorted_values[:count], value)
     while i + 1 < count:
         sorted_values[i] = sorted_values[i + 1]
         i += 1

@@ -33,7 +33,7 @@ FEES = ["fee_sec", "fee_taf", "fee_ecn", "commission", "locate", "borrow"]
 
 
 def test_cash_is_conserved_to_a_billionth():
-    chosen = settings(**SHORTS, commission=0.004, ecn="prop")
+    chosen = settings(**SHORTS, commission=0.004, ecn="prop", timeout_seconds=20)
     tape = session(NOISE)
     events = events_at(*(T0 + k * 40 * SECOND for k in range(20)))
     rows = candidates(tape, events, chosen, quotes_around(tape))
