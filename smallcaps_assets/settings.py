@@ -34,6 +34,7 @@ from pydantic import (
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
+DAS_PASSWORD_VARIABLE = "DAS_PASSWORD"
 STORE_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 CONFIG_FILE = "smallcaps.toml"
 UNION = "union"
@@ -866,6 +867,27 @@ class RunSettings(Section, frozen=True):
     )
 
 
+class DeskSettings(Section, frozen=True):
+    host: str = Field(default="127.0.0.1", description="address of DAS Trader Pro's command API")
+    port: int = Field(default=9800, ge=1, le=65_535, description="its port, as in DAS's Config.cfg")
+    trader: str = Field(default="", description="login name; the password is in DAS_PASSWORD")
+    account: str = Field(default="", description="account to log in with")
+    accounts: Names = Field(default=(), description="accounts for which orders may be sent at all")
+    route: str = Field(default="SMAT", description="route of closing and probing orders")
+    collar: float = Field(
+        default=0.05, gt=0, le=0.5, description="a closing order's limit, as a share of the quote"
+    )
+    oldest_feed_seconds: float = Field(
+        default=30, gt=0, description="no entries once the feed has been silent for so long"
+    )
+    oldest_signal_seconds: float = Field(default=2, gt=0, description="an older signal is refused")
+    unsettled_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="an unknown order or a mismatch of this age stops entries for good",
+    )
+
+
 class Settings(Section, frozen=True):
     """All sections."""
 
@@ -892,6 +914,7 @@ class Settings(Section, frozen=True):
     backtest: BacktestSettings = BacktestSettings()
 
     run: RunSettings = RunSettings()
+    desk: DeskSettings = DeskSettings()
 
     def digest(self, sections: Iterable[str]) -> str:
         """A hash of the values of some sections; written into the files that depend on them."""

@@ -107,14 +107,14 @@ def told_of_candidates(frame: pl.DataFrame) -> dict[str, Any]:
 # Strategies --------------------------------------------------------------------------------------
 def backtests(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
     """Outcomes of the tables of some strategies."""
-    run = _Run(work)
+    run = Run(work)
     known = {strategy.name: strategy for strategy in work.settings.backtest.chosen}
     for key in keys:
         yield from run.make(tables, key, known.get(key))
 
 
 @dataclass(eq=False)
-class _Run:
+class Run:
     """Some strategies on one lake; what they share of a month is read once."""
 
     work: Workspace
@@ -152,6 +152,16 @@ class _Run:
 
     def walk(self, strategy: Strategy, rules: TradingRules) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Trades and days of a strategy by some rules, over all test months."""
+        notes, rows = self.wanted_by_session(strategy, rules)
+        settings = self.work.settings.backtest
+        account = Account(strategy, rules, settings.equity, settings.locate_shares, notes)
+        return account.walk([session_hours(day) for day in self.sessions], rows)
+
+    def wanted_by_session(
+        self, strategy: Strategy, rules: TradingRules
+    ) -> tuple[dict[str, str], dict[date, list[dict[str, Any]]]]:
+        """By month why there could be no trade, and by session the events that a strategy wants,
+        with their candidates, as `Account.walk` takes them."""
         settings, notes, rows = self.work.settings.backtest, {}, {}
         for month in self.months:
             if not self.work.lake.exists("backtest_candidates", month):
@@ -161,8 +171,7 @@ class _Run:
             if note is not None:
                 notes[month] = note
             rows |= with_candidates(chosen, self._candidates(month, rules))
-        account = Account(strategy, rules, settings.equity, settings.locate_shares, notes)
-        return account.walk([session_hours(day) for day in self.sessions], rows)
+        return notes, rows
 
     @cached_property
     def months(self) -> list[str]:

@@ -98,6 +98,12 @@ def frame_json(frame: pl.DataFrame, texts: Sequence[str] = (), arrays: Sequence[
 
     texts: columns to quote. arrays: columns of comma lists that become arrays of numbers.
     """
+    joined = json_rows(frame, texts, arrays).str.join(",").item() if frame.height else ""
+    return b"[" + (joined or "").encode() + b"]"
+
+
+def json_rows(frame: pl.DataFrame, texts: Sequence[str], arrays: Sequence[str]) -> pl.Series:
+    """Each row as the text of a JSON object; as `frame_json`."""
     pieces: list[pl.Expr] = []
     for i, name in enumerate(frame.columns):
         comma = "," if i else "{"
@@ -107,6 +113,5 @@ def frame_json(frame: pl.DataFrame, texts: Sequence[str] = (), arrays: Sequence[
         elif name in arrays:
             cell = pl.concat_str(pl.lit("["), cell, pl.lit("]"))
         pieces.append(pl.concat_str(pl.lit(f'{comma}"{name}":'), cell))
-    row = pl.concat_str(*pieces, pl.lit("}"), ignore_nulls=True).alias("row")
-    joined = frame.lazy().select(row.str.join(",")).collect().item()
-    return b"[" + (joined or "").encode() + b"]"
+    row = pl.concat_str(*pieces, pl.lit("}"), ignore_nulls=True)
+    return frame.select(row.alias("row")).to_series()
