@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from smallcaps_assets.desk import events as e  # noqa: E402
 from smallcaps_assets.desk.control import Control  # noqa: E402
-from smallcaps_assets.desk.core import Desk, Rules  # noqa: E402
+from smallcaps_assets.desk.core import Desk  # noqa: E402
 from smallcaps_assets.desk.das.broker import DasBroker, permit  # noqa: E402
 from smallcaps_assets.desk.das.commands import Login, NewOrder, Price  # noqa: E402
 from smallcaps_assets.desk.das.messages import Order  # noqa: E402
@@ -39,6 +39,7 @@ from smallcaps_assets.desk.das.words import Line  # noqa: E402
 from smallcaps_assets.desk.journal import Journal, read  # noqa: E402
 from smallcaps_assets.desk.limits import SECOND  # noqa: E402
 from smallcaps_assets.desk.runtime import Runtime  # noqa: E402
+from smallcaps_assets.desk.state import Rules  # noqa: E402
 
 POINTS = ("write", "flush", "send", "acknowledgement", "fill", "reconnect")
 SYMBOLS = ("ABCD", "EFGH", "IJKL")

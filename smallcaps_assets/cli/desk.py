@@ -21,7 +21,7 @@ from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json, write_file
 from smallcaps_assets.cli.setup import UserError, settings_of
 from smallcaps_assets.desk.control import Control
-from smallcaps_assets.desk.core import Desk, Rules
+from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.broker import DasBroker, Permission, permit
 from smallcaps_assets.desk.das.commands import Login
 from smallcaps_assets.desk.das.words import LineError, check_tick, number
@@ -29,6 +29,7 @@ from smallcaps_assets.desk.events import Fill, Level
 from smallcaps_assets.desk.journal import Journal, is_open, read
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.runtime import Runtime
+from smallcaps_assets.desk.state import Rules
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.settings import DAS_PASSWORD_VARIABLE, Settings, secret_of
 

@@ -8,20 +8,17 @@ that only makes a position smaller skips the checks 4 to 8 and 12 to 14.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from smallcaps_assets.desk.das.messages import SymbolStatus
 from smallcaps_assets.desk.das.words import LineError
-from smallcaps_assets.desk.events import SIGN, Level, Wanted
+from smallcaps_assets.desk.events import Level, Wanted
 from smallcaps_assets.desk.limits import SECOND
-
-if TYPE_CHECKING:
-    from smallcaps_assets.desk.core import Desk
+from smallcaps_assets.desk.state import DeskState
 
 ENTRIES_ONLY = (4, 5, 6, 7, 8, 12, 13, 14)
-Judge = Callable[["Desk", Wanted], tuple[bool, str]]
+Judge = Callable[[DeskState, Wanted], tuple[bool, str]]
 
 
 class Check(Struct, frozen=True):
@@ -46,10 +43,10 @@ class Chain:
     def __init__(self, others: Iterable[Check] = ()) -> None:
         self._checks = sorted([*CHECKS, *others], key=lambda check: check.number)
 
-    def judge(self, desk: Desk, wanted: Wanted) -> list[Verdict]:
+    def judge(self, desk: DeskState, wanted: Wanted) -> list[Verdict]:
         """The verdicts up to the first that is bad."""
         found: list[Verdict] = []
-        reduces = is_reducing(desk, wanted)
+        reduces = desk.is_reducing(wanted)
         for check in self._checks:
             if reduces and check.number in ENTRIES_ONLY:
                 continue
@@ -59,33 +56,28 @@ class Chain:
         return found
 
 
-def is_reducing(desk: Desk, wanted: Wanted) -> bool:
-    """Whether an order is against the position that the broker reports."""
-    return desk.held.get(wanted.symbol, 0) * SIGN.get(wanted.side, 0) < 0
-
-
-def _kill(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _kill(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """Soft and cancel stop entries, flatten all but what closes, hard everything."""
-    entries_stop = desk.level >= Level.SOFT and not is_reducing(desk, wanted)
+    entries_stop = desk.level >= Level.SOFT and not desk.is_reducing(wanted)
     strategy_stops = desk.level >= Level.FLATTEN and wanted.purpose != "flatten"
     is_good = not (entries_stop or strategy_stops or desk.level >= Level.HARD)
     return is_good and desk.is_writable, f"kill {desk.level.name}, journal {desk.is_writable}"
 
 
-def _link(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _link(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     return desk.link.is_ready, desk.link.text or "ready"
 
 
-def _clock(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _clock(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     return desk.skew <= desk.rules.most_skew, f"{desk.skew / SECOND:.3f} s"
 
 
-def _age(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _age(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     age = desk.now - wanted.known_at
     return age <= desk.rules.oldest_signal, f"{age / SECOND:.3f} s"
 
 
-def _duplicate(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _duplicate(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """The same signal again, or the same order within some seconds."""
     if wanted.signal in desk.by_signal:
         return False, f"signal {wanted.signal} has order {desk.by_signal[wanted.signal]}"
@@ -100,13 +92,13 @@ def _duplicate(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
     return True, "new"
 
 
-def _feed(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _feed(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """Whether anything has come from the feed of late."""
     age = desk.now - desk.feed_at
     return age <= desk.rules.oldest_feed, f"{age / SECOND:.1f} s"
 
 
-def _halt(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _halt(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """Whether the broker says that the symbol trades."""
     status = desk.facts.get((SymbolStatus.__name__, wanted.symbol))
     if isinstance(status, SymbolStatus):
@@ -114,13 +106,13 @@ def _halt(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
     return True, "nothing said"
 
 
-def _reconciled(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _reconciled(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """Position known and equal to ours, lists fresh, no doubtful order in the symbol.
 
     What closes is never more than the position less what is closing already.
     """
     symbol = wanted.symbol
-    if is_reducing(desk, wanted):
+    if desk.is_reducing(wanted):
         room = abs(desk.held[symbol]) - desk.closing_shares(symbol)
         return wanted.qty <= room, f"{wanted.qty} of {room} shares to close"
     if symbol in desk.paused:
@@ -131,7 +123,7 @@ def _reconciled(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
     return not doubtful, f"unknown order {doubtful[0]}" if doubtful else "agreed"
 
 
-def _line(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _line(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """Whether it can be written: one word per field, a price on its tick, a known side."""
     try:
         return True, desk.command_of(wanted, 0).line()
@@ -139,7 +131,7 @@ def _line(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
         return False, str(problem)
 
 
-def _rate(desk: Desk, wanted: Wanted) -> tuple[bool, str]:
+def _rate(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     is_urgent = wanted.purpose == "flatten"
     room = desk.limits.room(desk.command_of(wanted, 0), desk.now, is_urgent)
     room = min(room, desk.tokens_left)

@@ -7,13 +7,11 @@ which they are to be carried out; the same events give the same actions. Its rec
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from smallcaps_assets.desk import events as e
 from smallcaps_assets.desk.checks import Chain
@@ -27,62 +25,22 @@ from smallcaps_assets.desk.das.commands import (
     parse_command,
 )
 from smallcaps_assets.desk.das.messages import SymbolStatus
-from smallcaps_assets.desk.das.words import Line, tick_of
+from smallcaps_assets.desk.das.words import tick_of
 from smallcaps_assets.desk.events import Action, Level, Record, Send
-from smallcaps_assets.desk.limits import SECOND, RateLimits
-from smallcaps_assets.desk.orders import STATUS, TO_READ, Order, OrderAction, Stage
-
-_SEQUENCE = 100_000
-
-
-class Rules(Struct, frozen=True):
-    """Times in ns, shares of one, and how many rejects in a minute stop entries; `route` of
-    orders that close by the kill switch."""
-
-    most_skew: int = 2 * SECOND
-    oldest_signal: int = 2 * SECOND
-    oldest_feed: int = 30 * SECOND
-    oldest_sweep: int = 30 * SECOND
-    same_order: int = 2 * SECOND
-    silent_order: int = 5 * SECOND
-    unsettled: int = 30 * SECOND
-    disagreement: int = 2 * SECOND
-    sweep_every: int = 10 * SECOND
-    sweep_after_fill: int = 2 * SECOND
-    close_again: int = 5 * SECOND
-    most_rejects: int = 5
-    route: str = "SMAT"
-    collar: Decimal = Decimal("0.05")
+from smallcaps_assets.desk.limits import SECOND
+from smallcaps_assets.desk.orders import TO_READ, Order, OrderAction, Stage
+from smallcaps_assets.desk.state import SEQUENCE, DeskState, Rules, is_live
 
 
-class Desk:
-    """All that is known of one account on one session.
-
-    `origin` (1 to 9) is the first digit of its tokens, `day` the session's day of the year.
-    """
+class Desk(DeskState):
+    """The reducer over one account's state; see there for `day` and `origin`."""
 
     def __init__(
         self, day: int, origin: int = 1, rules: Rules | None = None, chain: Chain | None = None
     ) -> None:
-        self.rules, self.chain, self.limits = rules or Rules(), chain or Chain(), RateLimits()
-        self.link = e.Link(is_ready=False, text="not connected yet")
-        self.level, self.is_writable = Level.NONE, True
-        self.now = self.skew = self.feed_at = self.swept = 0
-        self.orders: dict[int, Order] = {}
-        self._open: dict[int, None] = {}
-        self.by_signal: dict[str, int] = {}
-        self.by_id: dict[int, int] = {}
-        self.foreign: dict[int, e.OrderState] = {}
-        self.fills: dict[int, e.Fill] = {}
+        super().__init__(day, origin, rules or Rules())
+        self.chain = chain or Chain()
         self._fills_of: dict[int, list[e.Fill]] = {}
-        self._traded: Counter[str] = Counter()
-        self.held: dict[str, int] = {}
-        self.initial: dict[str, int] = {}
-        self.paused: dict[str, str] = {}
-        self.quotes: dict[str, e.Quoted] = {}
-        self.facts: dict[tuple[str, str], Line] = {}
-        self._first = (origin * 1000 + day) * _SEQUENCE
-        self._next = self._first
         self._owner_due: dict[int, int] = {}
         self._disagree: dict[str, int] = {}
         self._sweep_due: int | None = None
@@ -122,36 +80,6 @@ class Desk:
         self.skew = max(self.now - t, 0)
         self.now = max(self.now, t)
         return actions + list(self._handlers[type(event)](event))
-
-    def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Orders that may still be filled."""
-        found = (self.orders[token] for token in self._open)
-        return [o for o in found if symbol in (None, o.command.symbol)]
-
-    def resting(self, symbol: str | None = None) -> list[int]:
-        """The broker's ids, or tokens, of all orders that may still be filled, others' too."""
-        own = [order.order_id or order.token for order in self.open_orders(symbol)]
-        others = (s for s in self.foreign.values() if symbol in (None, s.symbol))
-        return own + [s.order_id for s in others if _is_live(s)]
-
-    @property
-    def tokens_left(self) -> int:
-        """How many more orders this session may have."""
-        return self._first + _SEQUENCE - self._next
-
-    def closing_shares(self, symbol: str) -> int:
-        """Shares of open orders against the position, doubtful ones among them."""
-        held = self.held.get(symbol, 0)
-        lefts = (order.signed_left for order in self.open_orders(symbol))
-        return sum(abs(left) for left in lefts if left * held < 0)
-
-    def net(self, symbol: str) -> int:
-        """Shares by the fills, the desk's and others', from the position of days before."""
-        return self.initial.get(symbol, 0) + self._traded[symbol]
-
-    def command_of(self, wanted: e.Wanted, token: int) -> NewOrder:
-        return NewOrder(token, wanted.side, wanted.symbol, wanted.route, wanted.qty, wanted.price,
-                        wanted.options, wanted.tif)  # fmt: skip
 
     # What the strategy and people want
 
@@ -247,7 +175,7 @@ class Desk:
         if self.foreign.get(state.order_id) != state:
             self.foreign[state.order_id] = state
             yield Record("foreign_order", _plain(state))
-            if _is_live(state):
+            if is_live(state):
                 yield from self._pause(state.symbol, f"unknown order {state.order_id}")
 
     def _order_of(self, state: e.OrderState | OrderAction) -> Order | None:
@@ -342,7 +270,7 @@ class Desk:
     def _raise_tokens(self, orders: tuple[e.OrderState, ...]) -> None:
         """Go on after the highest token of the day, should the journal have been lost."""
         ours = (s.token for s in orders if s.token is not None)
-        highest = max((t for t in ours if 0 <= t - self._first < _SEQUENCE), default=-1)
+        highest = max((t for t in ours if 0 <= t - self._first < SEQUENCE), default=-1)
         self._next = max(self._next, highest + 1)
 
     def _absent(self, listed: tuple[e.OrderState, ...]) -> Iterator[Action]:
@@ -569,10 +497,6 @@ _RESTORED: dict[str, type[e.Event]] = {
 
 def _plain(event: e.Event) -> dict[str, Any]:
     return {k: v for k, v in msgspec.to_builtins(event).items() if k != "type"}
-
-
-def _is_live(state: e.OrderState) -> bool:
-    return STATUS.get(state.status, Stage.PENDING) < Stage.FILLED
 
 
 def _alert(text: str) -> Record:

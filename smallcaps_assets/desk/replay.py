@@ -18,12 +18,13 @@ from typing import Any
 from smallcaps_assets.desk import events as e
 from smallcaps_assets.desk.checks import Chain, Check
 from smallcaps_assets.desk.control import Control
-from smallcaps_assets.desk.core import Desk, Rules
+from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.commands import NewOrder, Price
 from smallcaps_assets.desk.das.words import Line, tick_of
 from smallcaps_assets.desk.journal import Journal, read
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.runtime import Runtime
+from smallcaps_assets.desk.state import DeskState, Rules
 from smallcaps_assets.domain.execution.account import Account
 from smallcaps_assets.domain.execution.trades import Leg, Trade
 from smallcaps_assets.domain.market.calendar import SessionHours
@@ -222,7 +223,7 @@ def replay(
     path.unlink(missing_ok=True)
     answers: dict[str, str] = {}
 
-    def ask(desk: Desk, wanted: e.Wanted) -> tuple[bool, str]:
+    def ask(desk: DeskState, wanted: e.Wanted) -> tuple[bool, str]:
         refused = answers.get(wanted.signal, "")
         return not refused, refused or "taken"
 

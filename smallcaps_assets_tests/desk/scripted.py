@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from smallcaps_assets.desk.control import Control
-from smallcaps_assets.desk.core import Desk, Rules
+from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.broker import DasBroker, Permission, permit
 from smallcaps_assets.desk.das.commands import Login, NewOrder, Price
 from smallcaps_assets.desk.das.messages import Order
@@ -18,6 +18,7 @@ from smallcaps_assets.desk.events import Quoted, Wanted
 from smallcaps_assets.desk.journal import Journal
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.runtime import Runtime
+from smallcaps_assets.desk.state import Rules
 
 D = Decimal
 PERMISSION = permit("SIM1", ("SIM1",), True, "SIM1")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.desk import events as e
-from smallcaps_assets.desk.core import Rules
 from smallcaps_assets.desk.das import commands as c
 from smallcaps_assets.desk.das import messages as m
 from smallcaps_assets.desk.das.broker import PermissionRefusedError, permit
@@ -21,6 +20,7 @@ from smallcaps_assets.desk.journal import read
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.orders import Order, Stage
 from smallcaps_assets.desk.runtime import Runtime
+from smallcaps_assets.desk.state import Rules
 from smallcaps_assets_tests.desk.scripted import Scripted, desk, quoted, until, wanted
 
 D = Decimal
