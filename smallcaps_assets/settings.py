@@ -752,6 +752,15 @@ class BacktestSettings(TradingRules, frozen=True, validate_default=True):
     tier_1: Names = Field(
         default=(), description="tickers whose price bands are those of tier 1; others: tier 2"
     )
+    cost_profile: bool = Field(
+        default=False,
+        description="charge what the desk's fills cost beyond the model, see desk_slippage",
+    )
+    cost_profile_orders: int = Field(
+        default=30,
+        ge=1,
+        description="with fewer orders a pattern is charged what all cost",
+    )
     spread_model: Literal["reversals", "quarter"] = Field(
         default="reversals", description="how fills are modelled without quotes"
     )
@@ -915,6 +924,11 @@ class Settings(Section, frozen=True):
 
     run: RunSettings = RunSettings()
     desk: DeskSettings = DeskSettings()
+
+    @property
+    def desk_folder(self) -> Path:
+        """Where the desk keeps its kill switch and, in a folder per session, its journals."""
+        return Path(self.lake.local) / "desk"
 
     def digest(self, sections: Iterable[str]) -> str:
         """A hash of the values of some sections; written into the files that depend on them."""

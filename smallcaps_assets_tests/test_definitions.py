@@ -113,6 +113,7 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
         "models",
         "ticker_history",
         "corrections",
+        "desk",
         "upkeep",
     }
     automation = (*repository.schedule_defs, *repository.sensor_defs)
@@ -141,7 +142,7 @@ def test_automation_is_described_with_what_it_waits_for():
     """In plain text; a name stands by itself, so that a reader finds it on the page."""
     every = [*(DEFINITIONS.schedules or ()), *(DEFINITIONS.sensors or ())]
     told = {item.name: item.description or "" for item in every}  # type: ignore[union-attr]
-    assert len(told) == 5 + len(OPS_SCHEDULED) + 7
+    assert len(told) == 5 + len(OPS_SCHEDULED) + 8
     for name, text in told.items():
         assert 80 < len(text) < 450 and text.endswith(".") and not re.search(r"[*`{}]", text), name
     for name, others in WAITS_FOR.items():

@@ -45,7 +45,7 @@ def throw(options: LakeOptions, level: str, reason: str, account: str | None, is
     """
     settings = settings_of(options)
     wanted = Level[level.upper()]
-    control = Control(_folder(settings))
+    control = Control(settings.desk_folder)
     state = control.throw(wanted, reason, time.time_ns())
     click.echo(f"kill switch at {state.level.name.lower()}: {state.reason}")
     if wanted not in (Level.CANCEL, Level.FLATTEN) or _is_heard(settings, control, wanted):
@@ -94,14 +94,14 @@ def _act(settings: Settings, control: Control, level: Level, permission: Permiss
 
 def reset(options: LakeOptions) -> int:
     """Lower the switch again."""
-    Control(_folder(settings_of(options))).reset(time.time_ns())
+    Control(settings_of(options).desk_folder).reset(time.time_ns())
     click.echo("kill switch reset")
     return 0
 
 
 def accept(options: LakeOptions, symbol: str) -> int:
     """Let a symbol be traded again after a mismatch."""
-    Control(_folder(settings_of(options))).accept(symbol, time.time_ns())
+    Control(settings_of(options).desk_folder).accept(symbol, time.time_ns())
     click.echo(f"{symbol}: accepted as it stands at the broker")
     return 0
 
@@ -109,7 +109,7 @@ def accept(options: LakeOptions, symbol: str) -> int:
 def status(options: LakeOptions, day: str | None, is_json: bool) -> int:
     """The switch, whether a desk runs, and orders and positions of a session's journal."""
     settings = settings_of(options)
-    state = Control(_folder(settings)).read()
+    state = Control(settings.desk_folder).read()
     path = _session(settings, day) / JOURNAL
     desk = restored(path)
     told = {
@@ -236,12 +236,8 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def _folder(settings: Settings) -> Path:
-    return Path(settings.lake.local) / "desk"
-
-
 def _today(settings: Settings) -> Path:
-    return _folder(settings) / str(datetime.now(NEW_YORK).date())
+    return settings.desk_folder / str(datetime.now(NEW_YORK).date())
 
 
 def _session(settings: Settings, day: str | None) -> Path:
@@ -249,7 +245,7 @@ def _session(settings: Settings, day: str | None) -> Path:
     if day is None:
         return _today(settings)
     try:
-        return _folder(settings) / str(date.fromisoformat(day))
+        return settings.desk_folder / str(date.fromisoformat(day))
     except ValueError:
         raise UserError(f"DATE {day!r} is not a date; write it as YYYY-MM-DD") from None
 
@@ -257,7 +253,9 @@ def _session(settings: Settings, day: str | None) -> Path:
 def _fills(settings: Settings, day: str | None) -> list[Fill]:
     path = _session(settings, day) / JOURNAL
     if not path.exists():
-        raise UserError(f"no journal of {path.parent.name} in {_folder(settings)}; name a session")
+        raise UserError(
+            f"no journal of {path.parent.name} in {settings.desk_folder}; name a session"
+        )
     return list(restored(path).fills.values())
 
 

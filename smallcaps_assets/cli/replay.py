@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import click
 
@@ -27,7 +26,7 @@ def run_replay(options: LakeOptions, day: str, strategy: str, speed: float, is_j
     assert session is not None
     from smallcaps_assets.pipeline.replay import replay_session
 
-    folder = Path(settings.lake.local) / "desk" / "replays" / f"{session}-{strategy}"
+    folder = settings.desk_folder / "replays" / f"{session}-{strategy}"
     found = replay_session(work, strategy, session, folder, speed)
     counts = Counter(found.refused.values())
     told = {

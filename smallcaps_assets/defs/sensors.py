@@ -12,6 +12,8 @@
   of the tickers that have sessions they don't hold.
 * `corrections`, when a split, a line of suspects.csv or the condition table has changed, a flat
   file was replaced, or halts and filings came late: the partitions touched, see `corrections.py`.
+* `desk`, when a session of the desk has ended: its records, and what is said of sessions between in
+  which no desk ran.
 * `upkeep`, once a day: maintains the instance (`orchestration/maintenance.py`, `pools.py`).
   Requests no run, and is on from the start.
 
@@ -40,6 +42,7 @@ from smallcaps_assets.orchestration.launchers import (
 )
 from smallcaps_assets.orchestration.maintenance import maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
+from smallcaps_assets.pipeline.desk_folder import DESK, ended_sessions
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outdated import outdated
@@ -65,6 +68,7 @@ def all_sensors(location: Location) -> list[dg.SensorDefinition]:
         models(location),
         histories(location),
         corrections_sensor(location),
+        desk(location),
         upkeep(location),
     ]
 
@@ -395,6 +399,46 @@ def corrections_sensor(location: Location) -> dg.SensorDefinition:
         return dg.SensorResult(requests, cursor=cursor.text)
 
     return _corrections
+
+
+def desk(location: Location) -> dg.SensorDefinition:
+    """Journals of sessions that have ended become the desk's tables."""
+
+    @dg.sensor(
+        name="desk",
+        job=JOBS["desk_records"],
+        minimum_interval_seconds=60,
+        required_resource_keys=RESOURCES,
+        description="When a session of the desk has ended, or its list of trades came from the"
+        " broker: makes the desk's tables of it, and of sessions between without a desk. Waits"
+        " for nothing.",
+    )
+    def _desk(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        cursor, settings = Cursor(context.cursor), location.settings
+        ended = ended_sessions(settings)
+        if not ended:
+            return dg.SkipReason("no session of the desk has ended")
+        mark = digest_of([f"{key} {source}" for key, source in ended.items()])
+        if mark == cursor.get("mark"):
+            return dg.SkipReason("no session of the desk has ended since")
+        work = location.workspace_of(context.resources)
+        order = location.partitions.session_keys(*map(date.fromisoformat, (min(ended), max(ended))))
+        stale = [key for key in order if key in ended or not work.lake.exists(DESK[0], key)]
+        stale = [key for key in stale if not all(work.is_complete(table, key) for table in DESK)]
+        cursor.set("mark", mark)
+        outside = len(ended.keys() - {*order})
+        told = f"the desk's records are current; {outside} sessions are outside of this market"
+        requests = [
+            run_request(
+                *("desk_records", DESK, launch, "sensor desk: a session has ended"),
+                f"desk {mark} {digest_of(launch.keys)}",
+                {"skip_complete": True},
+            )
+            for launch in plan(stale, order)
+        ]
+        return dg.SensorResult(requests, cursor=cursor.text, skip_reason=None if requests else told)
+
+    return _desk
 
 
 def upkeep(location: Location) -> dg.SensorDefinition:

@@ -41,6 +41,7 @@ class Desk(DeskState):
         super().__init__(day, origin, rules or Rules())
         self.chain = chain or Chain()
         self._fills_of: dict[int, list[e.Fill]] = {}
+        self._listed: dict[str, Any] = {}
         self._owner_due: dict[int, int] = {}
         self._disagree: dict[str, int] = {}
         self._sweep_due: int | None = None
@@ -88,9 +89,15 @@ class Desk(DeskState):
         is_good = verdicts[-1].is_good
         checks = {v.name: v.value for v in verdicts}
         refused = "" if is_good else verdicts[-1].name
-        yield Record("decision", {**_plain(wanted), "checks": checks, "refused": refused})
+        told = {**_plain(wanted), "checks": checks, "refused": refused}
+        yield Record("decision", {**told, **self._quote_of(wanted.symbol)})
         if is_good:
             yield from self._place(wanted)
+
+    def _quote_of(self, symbol: str) -> dict[str, str]:
+        """Bid and ask as they stand, for a record."""
+        quote = self.quotes.get(symbol)
+        return {} if quote is None else {"bid": str(quote.bid), "ask": str(quote.ask)}
 
     def _place(self, wanted: e.Wanted) -> Iterator[Action]:
         token, self._next = self._next, self._next + 1
@@ -205,7 +212,7 @@ class Desk(DeskState):
     def _on_fill(self, fill: e.Fill) -> Iterator[Action]:
         if fill.trade_id in self.fills:
             return
-        yield Record("fill", _plain(fill))
+        yield Record("fill", {**_plain(fill), **self._quote_of(fill.symbol)})
         self.fills[fill.trade_id] = fill
         self._fills_of.setdefault(fill.order_id, []).append(fill)
         self._traded[fill.symbol] += fill.signed
@@ -256,6 +263,8 @@ class Desk(DeskState):
             yield from self._on_order_state(state)
         for fill in lists.fills or ():
             yield from self._on_fill(fill)
+        if lists.fills is not None and lists.is_complete:
+            yield from self._note_list(lists.fills)
         if lists.orders is not None:
             self._raise_tokens(lists.orders)
             if lists.is_complete:
@@ -266,6 +275,20 @@ class Desk(DeskState):
             gone = [e.Holding(symbol, 0) for symbol in self.held if symbol not in named]
             for holding in (*lists.holdings, *(gone if lists.is_complete else ())):
                 yield from self._on_holding(holding)
+
+    def _note_list(self, listed: tuple[e.Fill, ...]) -> Iterator[Action]:
+        """What the broker's whole list of trades says of ours, for the reconciliation of the day;
+        written when it says something new."""
+        theirs = {fill.trade_id: fill for fill in listed}
+        told = {
+            "count": len(theirs),
+            "missing": [trade_id for trade_id in self.fills if trade_id not in theirs],
+            "differing": [_plain(f) for i, f in theirs.items()
+                          if _executed(f) != _executed(self.fills[i])],
+        }  # fmt: skip
+        if told != self._listed:
+            self._listed = told
+            yield Record("trades", told)
 
     def _raise_tokens(self, orders: tuple[e.OrderState, ...]) -> None:
         """Go on after the highest token of the day, should the journal have been lost."""
@@ -497,6 +520,10 @@ _RESTORED: dict[str, type[e.Event]] = {
 
 def _plain(event: e.Event) -> dict[str, Any]:
     return {k: v for k, v in msgspec.to_builtins(event).items() if k != "type"}
+
+
+def _executed(fill: e.Fill) -> tuple[str, int, Decimal]:
+    return fill.symbol, fill.signed, fill.price
 
 
 def _alert(text: str) -> Record:

@@ -34,7 +34,8 @@ class Event(Struct, frozen=True, tag=True):
 
 
 class Wanted(Event, frozen=True):
-    """An order that the strategy wants; `signal` is its id, `known_at` UTC ns of its decision."""
+    """An order that the strategy wants; `signal` is its id, `known_at` UTC ns of its decision,
+    `pattern` that of the event it is about, for the records."""
 
     signal: str
     symbol: str
@@ -46,6 +47,7 @@ class Wanted(Event, frozen=True):
     tif: str = "DAY+"
     options: tuple[str, ...] = ()
     purpose: str = "entry"
+    pattern: str = ""
 
 
 class CancelWanted(Event, frozen=True):

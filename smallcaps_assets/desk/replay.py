@@ -26,6 +26,7 @@ from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.runtime import Runtime
 from smallcaps_assets.desk.state import DeskState, Rules
 from smallcaps_assets.domain.execution.account import Account
+from smallcaps_assets.domain.execution.slippage import signal_of
 from smallcaps_assets.domain.execution.trades import Leg, Trade
 from smallcaps_assets.domain.market.calendar import SessionHours
 
@@ -132,7 +133,8 @@ class DeskAccount(Account):
         price = Price("MKT")
         if row["price"]:
             price = Price.limit(_beyond(row["price"], row["side"], self.rules.entry_slack))
-        return e.Wanted(signal, row["ticker"], side, shares, price, row["t0"])
+        return e.Wanted(signal, row["ticker"], side, shares, price, row["t0"],
+                        pattern=row["pattern"] or "")  # fmt: skip
 
     def _step(self, t: int, event: e.Event) -> int:
         """One event through the desk, with the broker's answers; the id of an order it sent."""
@@ -178,7 +180,8 @@ class DeskAccount(Account):
             side = "S" if trade.side > 0 else "B"
             purpose, signal = leg.reasons[k], f"{told.signal}-exit-{k}"
             symbol, price = trade.row["ticker"], Price("MKT")
-            wanted = e.Wanted(signal, symbol, side, leg.shares[k], price, t, purpose=purpose)
+            wanted = e.Wanted(signal, symbol, side, leg.shares[k], price, t, purpose=purpose,
+                              pattern=trade.row["pattern"] or "")  # fmt: skip
             order_id = self._step(t, wanted)
             told.exits += 1
         else:
@@ -186,11 +189,6 @@ class DeskAccount(Account):
         if order_id:
             for event in self._broker.fill(order_id, leg.shares[k], leg.prices[k]):
                 self._step(t, event)
-
-
-def signal_of(row: Mapping[str, Any]) -> str:
-    """The name of an event: ticker, sample, its id, side."""
-    return f"{row['ticker']}-{row['sample']}-{row['event_id']}-{row['side']}"
 
 
 def _beyond(price: float, side: int, slack: float) -> Decimal:

@@ -34,6 +34,7 @@ from smallcaps_assets.domain.models.extra import INSTALL, is_installed
 from smallcaps_assets.lake.trials import record_trial
 from smallcaps_assets.pipeline import evidence
 from smallcaps_assets.pipeline.backtest_inputs import month_sessions
+from smallcaps_assets.pipeline.desk_records import stored_profile
 from smallcaps_assets.pipeline.fold_digests import test_months
 from smallcaps_assets.pipeline.late_exits import late_exits
 from smallcaps_assets.pipeline.models import month_parts, test_rows
@@ -154,7 +155,9 @@ class Run:
         """Trades and days of a strategy by some rules, over all test months."""
         notes, rows = self.wanted_by_session(strategy, rules)
         settings = self.work.settings.backtest
-        account = Account(strategy, rules, settings.equity, settings.locate_shares, notes)
+        account = Account(
+            strategy, rules, settings.equity, settings.locate_shares, notes, self.profile
+        )
         return account.walk([session_hours(day) for day in self.sessions], rows)
 
     def wanted_by_session(
@@ -172,6 +175,11 @@ class Run:
                 notes[month] = note
             rows |= with_candidates(chosen, self._candidates(month, rules))
         return notes, rows
+
+    @cached_property
+    def profile(self) -> dict[str, float]:
+        """What executions are charged beyond the model, by pattern."""
+        return stored_profile(self.work.lake, self.work.settings.backtest)
 
     @cached_property
     def months(self) -> list[str]:

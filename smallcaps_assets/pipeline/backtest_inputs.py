@@ -64,6 +64,8 @@ def _of_trades(work: LakeContext, name: str) -> Iterator[str]:
     if strategy is None:
         return
     yield strategy_digest(settings, strategy)
+    if settings.cost_profile:
+        yield lake.digests("desk_slippage")
     for month in test_months(lake):
         yield lake.digest("backtest_candidates", month)
         yield month_digest(lake, month)

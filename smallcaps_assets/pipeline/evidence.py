@@ -21,6 +21,7 @@ from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.scanning import scan_keys
 from smallcaps_assets.lake.trials import trials
+from smallcaps_assets.pipeline.desk_records import stored_profile
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import BacktestSettings, TradingRules
 
@@ -98,6 +99,7 @@ def variants(
     wanted = stored.with_columns(sample=pl.lit(sample_of(strategy))).select(COLUMNS)
     hours = [session_hours(day) for day in days["date"]]
     candidates = lake.read_many("backtest_candidates", stored["month"].unique().sort())
+    profile = stored_profile(lake, settings)
     for other in others:
         rules = settings.rules_of(strategy).model_copy(update=dict(other.rules))
         filled = candidates.filter(
@@ -105,7 +107,7 @@ def variants(
         )
         if filled.is_empty():
             continue
-        account = Account(strategy, rules, settings.equity, settings.locate_shares)
+        account = Account(strategy, rules, settings.equity, settings.locate_shares, profile=profile)
         trades, _ = account.walk(hours, with_candidates(wanted, filled))
         parts.append(trades.with_columns(part=pl.lit(other.part), value=pl.lit(other.value)))
     return pl.concat(parts)

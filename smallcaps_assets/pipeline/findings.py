@@ -15,6 +15,7 @@ from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.quality import (
     backtest_checks,
     checks,
+    desk_checks,
     feed_checks,
     model_checks,
     quote_checks,
@@ -26,6 +27,7 @@ from smallcaps_assets.lake import Lake, Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.selection import date_column
 from smallcaps_assets.pipeline.context import LakeContext
+from smallcaps_assets.pipeline.desk_folder import session_folder, source_of
 from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.losses import stored_day
@@ -170,6 +172,16 @@ def _backtest(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> l
     return [backtest_checks.cash_conserved(frame)]
 
 
+def _desk(look: Callable[[pl.DataFrame], Finding] | None = None) -> Find:
+    """Whether a desk ran, and what its rows say."""
+
+    def find(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+        source = source_of(session_folder(work.settings, key))
+        return [desk_checks.journal_found(source), *([look(frame)] if look else [])]
+
+    return find
+
+
 def _coverage(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     return [checks.vendor_coverage(frame)]
 
@@ -246,4 +258,10 @@ _FINDS: dict[str, Find] = {
     "predictions": _predictions,
     "backtest_candidates": _candidates,
     "backtest_trades": _backtest,
+    "desk_decisions": _desk(),
+    "desk_orders": _desk(desk_checks.orders_settled),
+    "desk_fills": _desk(desk_checks.fills_owned),
+    "desk_positions": _desk(desk_checks.positions_agree),
+    "desk_reconciliation": _desk(desk_checks.reconciled),
+    "desk_slippage": _desk(),
 }

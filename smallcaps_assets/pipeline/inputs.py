@@ -16,6 +16,7 @@ from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
 from smallcaps_assets.pipeline.backtest_inputs import BACKTEST, digests_of
 from smallcaps_assets.pipeline.context import LakeContext
+from smallcaps_assets.pipeline.desk_folder import desk_digests
 from smallcaps_assets.pipeline.feed_inputs import FEED_INPUTS, of_feeds
 from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds, is_tried
 from smallcaps_assets.pipeline.file_cache import FileCache
@@ -41,6 +42,9 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
     declared = TABLES[table]
     if table in FEED_INPUTS:
         yield from FEED_INPUTS[table](work, key or "")
+        return
+    if TABLES[table].group == "desk":
+        yield from desk_digests(work, table, key or "")
         return
     if table in BACKTEST:
         yield from digests_of(work, table, key)

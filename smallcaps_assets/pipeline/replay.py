@@ -32,6 +32,8 @@ def replay_session(
     rules = settings.rules_of(strategy)
     notes, rows = run.wanted_by_session(strategy, rules)
     stored = work.lake.read("backtest_trades", name).filter(pl.col("date") == day)
-    account = DeskAccount(strategy, rules, settings.equity, settings.locate_shares, notes)
+    account = DeskAccount(
+        strategy, rules, settings.equity, settings.locate_shares, notes, run.profile
+    )
     sessions = [session_hours(one) for one in run.sessions if one <= day]
     return replay(account, sessions, rows, folder, as_integers(stored).to_dicts(), speed)

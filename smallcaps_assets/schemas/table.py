@@ -118,7 +118,7 @@ VENDOR, TICKS = "vendor", "ticks"
 
 GROUPS = (
     *("reference", "market", "short_data", "events", "fundamentals", "metrics"),
-    *("selection", "ticks", "bars", "labels", "dataset", "models", "backtest", "quality"),
+    *("selection", "ticks", "bars", "labels", "dataset", "models", "backtest", "quality", "desk"),
 )
 """What tables are shown together, in the order of the data flow."""
 
@@ -238,6 +238,11 @@ class Table:
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""
         return pl.DataFrame(schema=self.columns)
+
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """The frame of some rows, whose instants are integers. Raises ContractError."""
+        kinds = {n: pl.Int64() if t == INSTANT else t for n, t in self.columns.items()}
+        return self.conform(pl.DataFrame(rows, schema=kinds, orient="row"))
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of the contract, in its order and types, sorted by the primary key.

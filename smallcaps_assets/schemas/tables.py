@@ -10,6 +10,7 @@ from functools import partial
 
 from smallcaps_assets.schemas import backtest_columns as backtest
 from smallcaps_assets.schemas import columns
+from smallcaps_assets.schemas import desk_columns as desk
 from smallcaps_assets.schemas import feed_columns as feeds
 from smallcaps_assets.schemas import model_columns as models
 from smallcaps_assets.schemas.columns import (
@@ -78,6 +79,8 @@ _of_month = partial(
 _of_strategy = partial(
     Table, group="backtest", partitioning=Partitioning.STRATEGY, op="backtest", keys_per_run=0
 )
+_of_desk = partial(_session, group="desk", op="desk_records", is_optional=True, keys_per_run=250)
+_of_journal = partial(_of_desk, source="the desk's journals of the session, `desk/DATE/*.jsonl`")
 _BARS = ("ticks", "bars")
 _PATTERNS = ("ticks", "metrics", "patterns")
 _LABELS = ("ticks", "bars", "labels")
@@ -742,6 +745,56 @@ _DECLARED = (
         settings=("ticks",),
         row_group_rows=4_096,
     ),
+    _of_journal(
+        name="desk_decisions",
+        schema=desk.DeskDecisions,
+        meaning="What the desk was asked to do, and what each risk check said.",
+        detail="A session without a journal has no rows; its metadata and its check say so.",
+        known="`decided_at`",
+    ),
+    _of_journal(
+        name="desk_orders",
+        schema=desk.DeskOrders,
+        meaning="The desk's orders, what became of each, and how long it took.",
+        detail="Orders of others are not among them.",
+        known="`closed_at`",
+    ),
+    _of_journal(
+        name="desk_fills",
+        schema=desk.DeskFills,
+        meaning="Executions of the account that the desk heard of, others' too.",
+        known="`received_at`",
+    ),
+    _of_journal(
+        name="desk_positions",
+        schema=desk.DeskPositions,
+        meaning="What was traded and held by symbol, at the broker and by the fills.",
+        known="end of the journal",
+    ),
+    _of_desk(
+        name="desk_reconciliation",
+        schema=desk.DeskReconciliation,
+        meaning="The desk's fills beside the broker's own list of the session.",
+        detail=(
+            "The list is the file `drop_copy.csv` beside the journal, else the broker's last"
+            " complete answer to GET TRADES. Without either all fills are only ours. The check is"
+            " red unless everything matches."
+        ),
+        known="end of the journal, or when the file was put there",
+        upstream=("desk_fills",),
+    ),
+    _of_desk(
+        name="desk_slippage",
+        schema=desk.DeskSlippage,
+        meaning="What the desk's fills cost beside the mid, and what the model says they should.",
+        detail=(
+            "By pattern, entries and exits apart, of orders with a quote at their decision. The"
+            " model is the candidate of the order's signal where the backtest has it, else half"
+            " the spread. `backtest.cost_profile` charges the excess."
+        ),
+        known="end of the journal",
+        upstream=("desk_orders", "backtest_candidates"),
+    ),
     _of_strategy(
         name="backtest_trades",
         schema=backtest.BacktestTrades,
@@ -753,7 +806,7 @@ _DECLARED = (
         known="`exit_time`",
         upstream=(
             *("backtest_candidates", "folds", "models", "predictions"),
-            *("ml_dataset", "pattern_events", "pattern_labels"),
+            *("ml_dataset", "pattern_events", "pattern_labels", "desk_slippage"),
         ),
     ),
     _of_strategy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from smallcaps_assets.desk.journal import read
 from smallcaps_assets.domain.execution.signals import StrategyError
 from smallcaps_assets.domain.market.calendar import sessions
+from smallcaps_assets.domain.quality.backtest_checks import cash_conserved
 from smallcaps_assets.pipeline.replay import replay_session
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.pipeline.small_dataset import put
 from smallcaps_assets_tests.pipeline.test_backtest import END, made, work_on
 
@@ -64,3 +67,29 @@ def test_what_differs_is_named_and_what_has_no_backtest_refused(tmp_path: Path) 
     found = [line for replayed in replays for line in replayed.differences]
     assert len(found) == trades.height
     assert sum("exit_price is" in line for line in found) == trades.filter(is_taken).height
+
+
+def test_costs_beyond_the_model_are_charged_where_they_are_asked_for(tmp_path: Path) -> None:
+    """A fifth of a percent of each execution, in the backtest and in a replay of it alike."""
+    work = work_on(tmp_path / "lake", only=("random_side",), long_only=False)
+    made(work)
+    before = work.lake.read("backtest_trades", "random_side")
+    costs = {"date": END, "pattern": "none", "leg": "entry", "model": "quote", "orders": 50,
+             "shares": 1.0, "value": 1000.0, "realized": 3.0, "modelled": 1.0,
+             "excess": 0.002}  # fmt: skip
+    put(work, "desk_slippage", str(END), TABLES["desk_slippage"].of_rows([costs]))
+    assert work.is_complete("backtest_trades", "random_side")
+    chosen = work.settings.backtest.model_copy(update={"cost_profile": True})
+    work = replace(work, settings=work.settings.model_copy(update={"backtest": chosen}))
+    assert work.is_complete("backtest_candidates", "2024-03")
+    assert not work.is_complete("backtest_trades", "random_side")
+    made(work)
+    after = work.lake.read("backtest_trades", "random_side")
+    assert cash_conserved(after).is_good
+    first = pl.arg_where(pl.col("refused_by").is_null()).first()
+    row, charged = (frame.row(frame.select(first).item(), named=True) for frame in (before, after))
+    for name, sign in (("entry_price", 1), ("exit_price", -1)):
+        dearer = 1 + sign * row["side"] * 0.002
+        assert charged[name] == pytest.approx(row[name] * dearer)
+    for day in DAYS:
+        assert replay_session(work, "random_side", day, tmp_path / "desk").differences == []

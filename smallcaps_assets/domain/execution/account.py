@@ -19,6 +19,7 @@ import polars as pl
 from smallcaps_assets.domain.execution.fills import LAST_ENTRY, MILLISECOND
 from smallcaps_assets.domain.execution.risk import Book, Limits, Position
 from smallcaps_assets.domain.execution.sizing import position_size
+from smallcaps_assets.domain.execution.slippage import excess_of
 from smallcaps_assets.domain.execution.trades import STEP, Trade, trade_of
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.schemas import TABLES
@@ -38,13 +39,15 @@ _KEY = ("ticker", "date", "sample", "event_id", "side")
 
 @dataclass
 class Account:
-    """One strategy's account. `notes` has, by month, why there could be no trade in it."""
+    """One strategy's account. `notes` has, by month, why there could be no trade in it; `profile`
+    what executions are charged beyond the model, by pattern (`slippage.py`)."""
 
     strategy: Strategy
     rules: TradingRules
     equity: float
     locate_shares: int = 0
     notes: Mapping[str, str] = field(default_factory=dict)
+    profile: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.book = Book(self.equity, self._limits(self.equity, None))
@@ -64,12 +67,8 @@ class Account:
         """
         for session in hours:
             self._session(session, wanted.get(session.date, ()))
-        frames = []
-        for name, rows in (("backtest_trades", self.trades), ("backtest_days", self.days)):
-            table = TABLES[name]
-            given = pl.DataFrame(rows, schema=_physical(table.columns), orient="row")
-            frames.append(table.conform(given))
-        return frames[0], frames[1]
+        trades, days = TABLES["backtest_trades"], TABLES["backtest_days"]
+        return trades.of_rows(self.trades), days.of_rows(self.days)
 
     def _limits(self, equity: float, close: int | None) -> Limits:
         rules = self.rules
@@ -105,7 +104,9 @@ class Account:
             size, refused = self._size(row, located)
         if refused is None:
             shares = min(size, row["most_shares"])
-            self._open(trade_of({**row, **row["fills"]()}, shares, self.rules), located)
+            excess = excess_of(self.profile, row["pattern"])
+            trade = trade_of({**row, **row["fills"]()}, shares, self.rules, excess)
+            self._open(trade, located)
         known = {name: row[name] for name in _WANTED}
         self.trades.append(
             {
@@ -198,14 +199,6 @@ class Account:
                 "is_killed": book.killed_at is not None,
             }
         )
-
-
-def _physical(columns: Mapping[str, pl.DataType]) -> dict[str, Any]:
-    """Types with instants as integers, as rows have them."""
-    return {
-        name: pl.Int64() if isinstance(kind, pl.Datetime) else kind
-        for name, kind in columns.items()
-    }
 
 
 def with_candidates(

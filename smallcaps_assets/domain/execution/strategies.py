@@ -36,6 +36,8 @@ def strategy_digest(settings: BacktestSettings, strategy: Strategy) -> str:
     told |= {"rules": settings.rules_of(strategy).model_dump(mode="json")}
     names = ("equity", "seed", "locate_shares", "capacity", "most_value", "spread_model")
     told |= {name: getattr(settings, name) for name in names}
+    if settings.cost_profile:
+        told["cost_profile_orders"] = settings.cost_profile_orders
     return _sha256(told)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -62,6 +62,10 @@ class Leg:
             tuple(self.reasons[k] for k in places if self.reasons),
         )
 
+    def worse(self, side: int, excess: float) -> Leg:
+        """With prices worse by a share of them, for one who buys (side 1) or sells."""
+        return replace(self, prices=tuple(p * (1 + side * excess) for p in self.prices))
+
     def then(self, time: int, shares: int, price: float, mid: float, reason: str) -> Leg:
         """With one more."""
         return Leg(
@@ -72,7 +76,10 @@ class Leg:
 
 @dataclass(frozen=True)
 class Trade:
-    """A candidate in a size, entered and closed. Instants are int64 UTC nanoseconds."""
+    """A candidate in a size, entered and closed. Instants are int64 UTC nanoseconds.
+
+    `excess` is the share of its price that each execution is charged beyond the recorded one.
+    """
 
     row: Mapping[str, Any]
     shares: int
@@ -81,6 +88,7 @@ class Trade:
     place: int
     rules: TradingRules
     exit_day: date
+    excess: float = 0.0
 
     @property
     def side(self) -> int:
@@ -165,11 +173,9 @@ class Trade:
         marks = [mark for mark in self.row["marks"][:count] if mark is not None]
         mark = marks[-1] if marks else self.entry.prices[-1]
         mid = mark + self.side * abs(self.row["price"] - self.row["mid"])
-        rest = self.shares - done.total
-        exit = done.then(time, rest, mark, mid, FLATTENED) if rest else done
-        return Trade(
-            self.row, self.shares, self.entry, exit, self.place, self.rules, self.row["date"]
-        )
+        rest, price = self.shares - done.total, mark * (1 - self.side * self.excess)
+        exit = done.then(time, rest, price, mid, FLATTENED) if rest else done
+        return replace(self, exit=exit, exit_day=self.row["date"])
 
     def told(self) -> dict[str, Any]:
         """The columns of `backtest_trades` that follow from it."""
@@ -201,8 +207,10 @@ class Trade:
         }
 
 
-def trade_of(row: Mapping[str, Any], shares: int, rules: TradingRules) -> Trade:
-    """A candidate in a size of at most its `most_shares`, at least 1.
+def trade_of(
+    row: Mapping[str, Any], shares: int, rules: TradingRules, excess: float = 0.0
+) -> Trade:
+    """A candidate in a size of at most its `most_shares`, at least 1; `excess` as of Trade.
 
     What its own session did not close is closed later, at `late_price`: for None a long is worth
     nothing, and a short costs the higher of its last mark and twice its entry.
@@ -220,7 +228,10 @@ def trade_of(row: Mapping[str, Any], shares: int, rules: TradingRules) -> Trade:
             price = 0.0 if row["side"] > 0 else dear
         exit = exit.then(row["late_exit"], left, price, price, TRAPPED)
         day = row["late_date"]
-    return Trade(row, shares, entry, exit, place, rules, day)
+    if excess:
+        side = row["side"]
+        entry, exit = entry.worse(side, excess), exit.worse(-side, excess)
+    return Trade(row, shares, entry, exit, place, rules, day, excess)
 
 
 def _leg(row: Mapping[str, Any], name: str, part: slice, shares: int) -> Leg:
