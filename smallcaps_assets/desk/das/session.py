@@ -30,11 +30,13 @@ _FACTS = (
 
 
 class _List(msgspec.Struct):
-    """Rows of a list so far; `at` is when the last came, or the list was begun."""
+    """Rows of a list so far; `at` is when the last came, or the list was begun. One with a line
+    that can't be read is not whole."""
 
     at: int
     rows: list[Line] = msgspec.field(default_factory=list)
     has_header: bool = False
+    is_whole: bool = True
 
 
 class Session:
@@ -115,6 +117,8 @@ class Session:
         elif isinstance(message, _FACTS):
             yield e.Told(message)
         elif isinstance(message, m.Unreadable):
+            for staged in self._staged.values():
+                staged.is_whole = False
             yield e.Shown(f"unreadable ({message.reason}): {message.text}")
         elif isinstance(message, m.Refused | m.InternalMessage):
             yield e.Shown(message.line())
@@ -137,7 +141,8 @@ class Session:
         self._complete.add(kind)
         staged = self._staged.pop(kind, None)
         rows = tuple(_event(row) for row in staged.rows) if staged is not None else ()
-        lists = e.Snapshot(is_complete=is_complete)
+        is_whole = staged is None or staged.is_whole
+        lists = e.Snapshot(is_complete=is_complete and is_whole)
         return msgspec.structs.replace(lists, **{_LISTS[kind][0]: rows})
 
     def _quiet(self, t: int) -> Iterator[e.Event]:
