@@ -895,6 +895,50 @@ class DeskSettings(Section, frozen=True):
         gt=0,
         description="an unknown order or a mismatch of this age stops entries for good",
     )
+    blocked: Names = Field(default=(), description="tickers that are not traded")
+    min_price: float = Field(default=0.50, ge=0, description="USD per share: no entries below")
+    max_price: float = Field(default=20.0, gt=0, description="USD per share: no entries above")
+    oldest_quote_seconds: float = Field(default=5, gt=0, description="no entries on an older quote")
+    max_spread: float = Field(
+        default=0.05, gt=0, le=1, description="no entries with a wider one, as a share of the ask"
+    )
+    extended_collar: float = Field(
+        default=0.03, gt=0, le=0.5, description="the collar outside of regular hours"
+    )
+    max_order_shares: int = Field(default=10_000, ge=1, description="shares of an entry")
+    max_order_value: float = Field(default=10_000, gt=0, description="USD of an entry")
+    needs_short_info: bool = Field(
+        default=True, description="no short before the broker has told of shares to borrow"
+    )
+    max_symbol_value: float = Field(
+        default=10_000, gt=0, description="USD of a ticker: position and open entries"
+    )
+    max_symbol_entries: int = Field(default=10, ge=1, description="entries of a ticker in a day")
+    max_symbol_loss: float = Field(
+        default=500, gt=0, description="USD lost in a ticker, after which it is not entered again"
+    )
+    max_symbol_losses: int = Field(
+        default=3, ge=1, description="losing trips in a row after which it is not entered again"
+    )
+    max_gross_value: float = Field(
+        default=50_000, gt=0, description="USD of all positions and open entries"
+    )
+    max_open_orders: int = Field(default=20, ge=1, description="orders open at once")
+    pdt: Literal["legacy", "intraday_margin", "none"] = Field(
+        default="intraday_margin",
+        description="the broker's rule for day traders: three day trades in five sessions below"
+        " 25,000 USD, a quarter of what is held as equity, or none",
+    )
+    max_day_orders: int = Field(default=500, ge=1, description="orders of a day")
+    max_day_rejects: int = Field(default=20, ge=0, description="rejects of a day, then no entries")
+    max_day_cancels: int = Field(default=500, ge=0, description="cancels of a day, then no entries")
+    max_locate_cost: float = Field(
+        default=100, ge=0, description="USD for locates of a day, then no entries"
+    )
+    on_day_loss: Literal["soft", "cancel", "flatten"] = Field(
+        default="flatten",
+        description="the kill switch's level at backtest.max_day_loss or backtest.max_drawdown",
+    )
 
 
 class Settings(Section, frozen=True):

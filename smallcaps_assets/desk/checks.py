@@ -1,13 +1,13 @@
 """The risk chain: what must hold before an order is sent, in order, the first failure deciding.
 
-Here are the checks of connection, clock and reconciliation. Those of market and account state are
-the backtest's own functions and come in from outside, each with its number in the chain. An order
-that only makes a position smaller skips the checks 4 to 8 and 12 to 14.
+Checks of orders, symbols, account and day are in `risk_checks.py`; others come in from outside,
+each with its number in the chain. An order that only makes a position smaller skips the checks 4
+to 8 and 12 to 14.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -15,18 +15,11 @@ from smallcaps_assets.desk.das.messages import SymbolStatus
 from smallcaps_assets.desk.das.words import LineError
 from smallcaps_assets.desk.events import Level, Wanted
 from smallcaps_assets.desk.limits import SECOND
+from smallcaps_assets.desk.risk_checks import RISK_CHECKS, Check
 from smallcaps_assets.desk.state import DeskState
+from smallcaps_assets.domain.execution.risk import LAST_ENTRY
 
 ENTRIES_ONLY = (4, 5, 6, 7, 8, 12, 13, 14)
-Judge = Callable[[DeskState, Wanted], tuple[bool, str]]
-
-
-class Check(Struct, frozen=True):
-    """One check; `judge` tells whether it holds, and the value that it looked at."""
-
-    number: int
-    name: str
-    judge: Judge
 
 
 class Verdict(Struct, frozen=True):
@@ -69,7 +62,13 @@ def _link(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
 
 
 def _clock(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
-    return desk.skew <= desk.rules.most_skew, f"{desk.skew / SECOND:.3f} s"
+    """A clock that agrees, and for an entry a time at which positions are opened."""
+    told, hours = f"{desk.skew / SECOND:.3f} s", desk.rules.risk.hours
+    if desk.skew > desk.rules.most_skew or hours is None or desk.is_reducing(wanted):
+        return desk.skew <= desk.rules.most_skew, told
+    last = hours.close - LAST_ENTRY
+    told = f"{told}, entries for {(last - desk.now) / SECOND:.0f} s more"
+    return hours.premarket_open <= desk.now <= last, told
 
 
 def _age(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
@@ -148,5 +147,6 @@ CHECKS = (
     Check(8, "halt", _halt),
     Check(9, "reconciled", _reconciled),
     Check(10, "line", _line),
+    *RISK_CHECKS,
     Check(15, "rate", _rate),
 )

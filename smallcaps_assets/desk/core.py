@@ -24,12 +24,13 @@ from smallcaps_assets.desk.das.commands import (
     Subscribe,
     parse_command,
 )
-from smallcaps_assets.desk.das.messages import SymbolStatus
+from smallcaps_assets.desk.das.messages import LocateOrder, SymbolStatus
 from smallcaps_assets.desk.das.words import tick_of
 from smallcaps_assets.desk.events import Action, Level, Record, Send
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.orders import TO_READ, Order, OrderAction, Stage
 from smallcaps_assets.desk.state import SEQUENCE, DeskState, Rules, is_live
+from smallcaps_assets.domain.execution.risk import is_day_lost, is_drawn_down
 
 
 class Desk(DeskState):
@@ -62,6 +63,7 @@ class Desk(DeskState):
             e.Snapshot: self._on_snapshot,
             e.Link: self._on_link,
             e.Quoted: self._on_quoted,
+            e.Volume: self._on_volume,
             e.Beat: self._on_beat,
             e.Killed: self._on_killed,
             e.JournalState: self._on_journal,
@@ -119,6 +121,7 @@ class Desk(DeskState):
         """Remember a new order, and its record."""
         self._put(order)
         self.by_signal[order.signal] = order.token
+        self.entries[order.command.symbol] += order.purpose == "entry"
         return Record("intent", {"token": order.token, "signal": order.signal,
                                  "purpose": order.purpose, "created": order.created,
                                  "line": order.command.line()})  # fmt: skip
@@ -137,6 +140,7 @@ class Desk(DeskState):
                 self._put(order)
                 yield _alert(f"too many cancels: order {order.token} is not cancelled yet")
                 return
+            self.cancels += 1
             yield Record("cancel", {"token": order.token, "line": command.line()})
             yield Send(command)
             self.limits.note(command, self.now)
@@ -215,7 +219,7 @@ class Desk(DeskState):
         yield Record("fill", {**_plain(fill), **self._quote_of(fill.symbol)})
         self.fills[fill.trade_id] = fill
         self._fills_of.setdefault(fill.order_id, []).append(fill)
-        self._traded[fill.symbol] += fill.signed
+        self.ledger.add(fill)
         self._owner_due.setdefault(fill.order_id, self.now + self.rules.disagreement)
         self._sweep_due = self.now + self.rules.sweep_after_fill
         self._compare(fill.symbol)
@@ -332,11 +336,18 @@ class Desk(DeskState):
             self.quotes[quote.symbol] = quote
         yield from ()
 
+    def _on_volume(self, volume: e.Volume) -> Iterator[Action]:
+        self.volumes[volume.symbol] = volume
+        yield from ()
+
     def _on_told(self, told: e.Told) -> Iterator[Action]:
         """The newest fact of its kind, by symbol where it has one. In a halt entries are taken
         back, what protects stays."""
         message = told.message
-        self.facts[type(message).__name__, getattr(message, "symbol", "")] = message
+        key = type(message).__name__, getattr(message, "symbol", "")
+        self.facts[key], self.told_at[key] = message, self.now
+        if isinstance(message, LocateOrder):
+            self.locates[message.locate_id] = message
         yield Record("told", {"line": message.line()})
         if isinstance(message, SymbolStatus) and message.is_halted:
             for order in self.open_orders(message.symbol):
@@ -356,6 +367,7 @@ class Desk(DeskState):
         yield from self._unanswered()
         yield from self._unowned()
         yield from self._disagreements()
+        yield from self._losses()
         is_due = self._sweep_due is not None and self.now >= self._sweep_due
         if is_due or self.now - self._asked >= self.rules.sweep_every:
             yield from self._sweep()
@@ -393,6 +405,20 @@ class Desk(DeskState):
             if since > self.rules.unsettled:
                 yield from self._throw(f"position of {symbol} is not settled")
 
+    def _losses(self) -> Iterator[Action]:
+        """A loss that ends the day, or a drawdown that ends all, throws the switch."""
+        risk = self.rules.risk
+        if risk.account is None:
+            return
+        profit = self.profit
+        self.peak = max(self.peak, risk.peak, risk.equity + profit)
+        level = max(risk.on_loss, Level.SOFT)
+        if is_day_lost(float(profit), risk.account):
+            yield from self._throw(f"the session has lost {-profit:.2f} USD", level)
+        if is_drawn_down(float(risk.equity + profit), float(self.peak), risk.account):
+            told = f"equity is {risk.equity + profit:.2f} USD, its highest was {self.peak:.2f}"
+            yield from self._throw(told, level)
+
     def _sweep(self) -> Iterator[Action]:
         if self.link.is_ready and self.now - self._asked >= SECOND:
             self._asked, self._sweep_due = self.now, None
@@ -405,17 +431,20 @@ class Desk(DeskState):
             yield _alert(f"no entries in {symbol}: {reason}")
 
     def _count_reject(self) -> Iterator[Action]:
+        self.rejects += 1
         self._rejects = [t for t in self._rejects if t > self.now - 60 * SECOND] + [self.now]
         if len(self._rejects) >= self.rules.most_rejects:
             yield from self._throw(f"{len(self._rejects)} rejects in a minute")
 
-    def _throw(self, reason: str) -> Iterator[Action]:
-        """Stop entries; more than that is for a person."""
-        if self.level < Level.SOFT:
-            self.level = Level.SOFT
-            yield Record("kill", {"level": "SOFT", "reason": reason})
-            yield e.Raise(Level.SOFT, reason)
-            yield _alert(f"entries stopped: {reason}")
+    def _throw(self, reason: str, level: Level = Level.SOFT) -> Iterator[Action]:
+        """Stop entries; more than that is for a person, or for a loss that ends the day."""
+        if self.level < level:
+            self._has_to_cancel |= self.level < Level.CANCEL <= level
+            self.level = level
+            yield Record("kill", {"level": level.name, "reason": reason})
+            yield e.Raise(level, reason)
+            done = {Level.SOFT: "entries stopped", Level.CANCEL: "all cancelled"}
+            yield _alert(f"{done.get(level, 'all closed')}: {reason}")
 
     # The kill switch
 
@@ -433,14 +462,26 @@ class Desk(DeskState):
             self._has_to_cancel = False
             yield from self._send_cancel(CancelAll(), "")
             self._sweep_due = self.now
+        last_exit = self.rules.risk.last_exit
         if self.level >= Level.FLATTEN:
-            yield from self._flatten()
+            yield from self._flatten({s: net for s, net in self.held.items() if net})
+        elif last_exit is not None and self.now >= last_exit:
+            yield from self._flatten(self._own_positions())
 
-    def _flatten(self) -> Iterator[Action]:
-        """Close what the broker holds, symbol by symbol, once nothing rests in it any more."""
-        for symbol in [s for s, net in self.held.items() if net]:
+    def _own_positions(self) -> dict[str, int]:
+        """What is held of the session's own trades; others' shares and doubtful ones stay."""
+        found = {}
+        for symbol, net in self.ledger.net.items():
+            held = self.held.get(symbol, 0)
+            if net * held > 0 and symbol not in self.paused:
+                found[symbol] = net if abs(net) < abs(held) else held
+        return found
+
+    def _flatten(self, positions: Mapping[str, int]) -> Iterator[Action]:
+        """Close what is held, symbol by symbol, once nothing rests in it any more."""
+        for symbol, net in positions.items():
             if not self.resting(symbol):
-                yield from self._close(symbol)
+                yield from self._close(symbol, net)
                 continue
             yield from self._sweep()
             newest = max((order.created for order in self.open_orders(symbol)), default=0)
@@ -453,8 +494,8 @@ class Desk(DeskState):
         self.limits.note(command, self.now)
         yield Send(command)
 
-    def _close(self, symbol: str) -> Iterator[Action]:
-        net, quote = self.held[symbol], self.quotes.get(symbol)
+    def _close(self, symbol: str, net: int) -> Iterator[Action]:
+        quote = self.quotes.get(symbol)
         doubtful_until = self._disagree.get(symbol, -2 * SECOND) + self.rules.disagreement + SECOND
         if self.now < doubtful_until:  # a fill's position may still be on its way
             yield from self._sweep()
@@ -477,8 +518,9 @@ class Desk(DeskState):
         side = quote.bid if net > 0 else quote.ask
         if side <= 0:
             return None
-        raw = side * (1 - self.rules.collar if net > 0 else 1 + self.rules.collar)
-        tick, rounding = tick_of(raw), ROUND_FLOOR if net > 0 else ROUND_CEILING
+        collar = min(self.rules.collar, self.rules.risk.collar_at(self.now) or self.rules.collar)
+        raw = side * (1 - collar if net > 0 else 1 + collar)
+        tick, rounding = tick_of(raw), ROUND_CEILING if net > 0 else ROUND_FLOOR
         return max((raw / tick).to_integral_value(rounding) * tick, tick)
 
     # After a kill
@@ -501,6 +543,7 @@ class Desk(DeskState):
                     del self._owner_due[order_id]
         elif kind == "cancel":
             order = self.orders[data["token"]]
+            self.cancels += 1
             self._put(msgspec.structs.replace(order, request="cancel"))
         elif kind in _RESTORED:
             event = msgspec.convert({**data, "type": _RESTORED[kind].__name__}, _RESTORED[kind])

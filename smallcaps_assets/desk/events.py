@@ -151,6 +151,13 @@ class Quoted(Event, frozen=True):
     at: int
 
 
+class Volume(Event, frozen=True):
+    """Shares of a symbol that were traded in the minute up to now."""
+
+    symbol: str
+    shares: float
+
+
 class Beat(Event, frozen=True):
     """Time passes."""
 

@@ -26,7 +26,7 @@ from smallcaps_assets.domain.execution.fills import (
     passive_fill,
     stop_exit,
 )
-from smallcaps_assets.domain.execution.rules import may_sell_short
+from smallcaps_assets.domain.execution.risk import may_sell_short
 from smallcaps_assets.kernels import fills as kernel
 
 IMMEDIATE = ("IOC", "FOK")

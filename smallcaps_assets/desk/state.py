@@ -12,10 +12,13 @@ from msgspec import Struct
 
 from smallcaps_assets.desk import events as e
 from smallcaps_assets.desk.das.commands import NewOrder
+from smallcaps_assets.desk.das.messages import LocateOrder
 from smallcaps_assets.desk.das.words import Line
 from smallcaps_assets.desk.events import SIGN, Level
+from smallcaps_assets.desk.ledger import Ledger
 from smallcaps_assets.desk.limits import SECOND, RateLimits
 from smallcaps_assets.desk.orders import STATUS, Order, Stage
+from smallcaps_assets.desk.risk_limits import RiskLimits
 
 SEQUENCE = 100_000
 """Tokens of one session."""
@@ -23,7 +26,7 @@ SEQUENCE = 100_000
 
 class Rules(Struct, frozen=True):
     """Times in ns, shares of one, and how many rejects in a minute stop entries; `route` of
-    orders that close by the kill switch."""
+    orders that close by the kill switch; `risk` what orders may come to."""
 
     most_skew: int = 2 * SECOND
     oldest_signal: int = 2 * SECOND
@@ -39,6 +42,7 @@ class Rules(Struct, frozen=True):
     most_rejects: int = 5
     route: str = "SMAT"
     collar: Decimal = Decimal("0.05")
+    risk: RiskLimits = RiskLimits()
 
 
 class DeskState:
@@ -56,12 +60,18 @@ class DeskState:
         self.by_id: dict[int, int] = {}
         self.foreign: dict[int, e.OrderState] = {}
         self.fills: dict[int, e.Fill] = {}
-        self._traded: Counter[str] = Counter()
+        self.ledger = Ledger()
+        self.peak = Decimal(0)
         self.held: dict[str, int] = {}
         self.initial: dict[str, int] = {}
         self.paused: dict[str, str] = {}
         self.quotes: dict[str, e.Quoted] = {}
         self.facts: dict[tuple[str, str], Line] = {}
+        self.told_at: dict[tuple[str, str], int] = {}
+        self.locates: dict[int, LocateOrder] = {}
+        self.volumes: dict[str, e.Volume] = {}
+        self.entries: Counter[str] = Counter()
+        self.rejects = self.cancels = 0
         self._first = (origin * 1000 + day) * SEQUENCE
         self._next = self._first
 
@@ -89,7 +99,33 @@ class DeskState:
 
     def net(self, symbol: str) -> int:
         """Shares by the fills, the desk's and others', from the position of days before."""
-        return self.initial.get(symbol, 0) + self._traded[symbol]
+        return self.initial.get(symbol, 0) + self.ledger.net[symbol]
+
+    @property
+    def profit(self) -> Decimal:
+        """What the session's trades have made so far in USD, open shares at the quote."""
+        ledger = self.ledger
+        return sum((ledger.profit(s, self.quotes.get(s)) for s in ledger.symbols), Decimal(0))
+
+    def value_of(self, symbol: str) -> Decimal:
+        """The price that a share of a symbol counts for: the higher side of its quote, else 0."""
+        quote = self.quotes.get(symbol)
+        return Decimal(0) if quote is None else max(quote.bid, quote.ask)
+
+    def price_of(self, wanted: e.Wanted | NewOrder) -> Decimal:
+        """What a share of an order costs: its last price, else the quote's."""
+        return wanted.price.values[-1] if wanted.price.values else self.value_of(wanted.symbol)
+
+    def opening(self, symbol: str | None = None) -> list[Order]:
+        """Open orders that make a position larger, of one symbol or of all."""
+        return [o for o in self.open_orders(symbol)
+                if o.signed_left * self.held.get(o.command.symbol, 0) >= 0]  # fmt: skip
+
+    @property
+    def occupied(self) -> set[str]:
+        """Symbols with a position at the broker, or with an order that opens one."""
+        held = {symbol for symbol, net in self.held.items() if net}
+        return held | {order.command.symbol for order in self.opening()}
 
     def command_of(self, wanted: e.Wanted, token: int) -> NewOrder:
         return NewOrder(token, wanted.side, wanted.symbol, wanted.route, wanted.qty, wanted.price,

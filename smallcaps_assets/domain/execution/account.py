@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.execution.fills import LAST_ENTRY, MILLISECOND
-from smallcaps_assets.domain.execution.risk import Book, Limits, Position
+from smallcaps_assets.domain.execution.fills import MILLISECOND
+from smallcaps_assets.domain.execution.risk import LAST_ENTRY, Book, Limits, Position
 from smallcaps_assets.domain.execution.sizing import position_size
 from smallcaps_assets.domain.execution.slippage import excess_of
 from smallcaps_assets.domain.execution.trades import STEP, Trade, trade_of

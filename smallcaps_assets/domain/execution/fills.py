@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from smallcaps_assets.domain.execution.risk import LAST_EXIT
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.kernels import fills as kernel
 from smallcaps_assets.settings import TradingRules
@@ -28,10 +29,6 @@ OUTCOMES = (
 """Refusals by the kernel's outcome of an entry; None: filled."""
 REASONS = ("take_profit", "stop", "time", "session")
 MARK_SECONDS = 10
-LAST_EXIT = 300 * SECOND
-"""Before the scheduled close, all is closed: 15:55."""
-LAST_ENTRY = 900 * SECOND
-"""Before the scheduled close, after which nothing is opened: 15:45."""
 _ROOM = 4096
 
 

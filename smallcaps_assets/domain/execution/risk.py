@@ -7,7 +7,7 @@ position is worth at each moment comes in as marks, so that a backtest and a des
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ RULES = (KILL, DAY_LOSS, TIME, POSITIONS, OCCUPIED)
 time of day, the number of positions, one position per ticker."""
 OWN, FLATTENED = "own", "flattened"
 TOLERANCE = 1e-9
+LAST_EXIT, LAST_ENTRY = 300_000_000_000, 900_000_000_000
+"""Before the scheduled close, in ns: all is closed (15:55); nothing is opened any more (15:45)."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,45 @@ class Limits:
     latency: int
     max_drawdown: float = 1.0
     last_entry: int | None = None
+
+
+def refusal(
+    limits: Limits,
+    t0: int,
+    ticker: str,
+    held: Collection[str],
+    is_killed: bool = False,
+    is_stopped: bool = False,
+) -> str | None:
+    """The first rule that forbids a position in a ticker at an instant.
+
+    `held` are the tickers of the open positions; `is_killed` after a latched drawdown, `is_stopped`
+    after a loss that ended the day.
+    """
+    broken = {
+        KILL: is_killed,
+        DAY_LOSS: is_stopped,
+        TIME: limits.last_entry is not None and t0 > limits.last_entry,
+        POSITIONS: len(held) >= limits.max_positions,
+        OCCUPIED: bool(ticker) and ticker in held,
+    }
+    return next((rule for rule in RULES if broken[rule]), None)
+
+
+def is_day_lost(profit: float, limits: Limits) -> bool:
+    """Whether a session's profit, open positions included, is a loss that ends the day."""
+    return profit <= -limits.max_day_loss * (1 - TOLERANCE)
+
+
+def is_drawn_down(equity: float, peak: float, limits: Limits) -> bool:
+    """Whether an equity is so far below its highest that trading ends for good."""
+    least = peak * (1 - limits.max_drawdown)
+    return limits.max_drawdown < 1 and equity <= least * (1 + TOLERANCE)
+
+
+def may_sell_short(limit: float, bid: float, is_restricted: bool) -> bool:
+    """Whether a short sale at a limit is accepted: under the restriction above the best bid."""
+    return not is_restricted or limit > bid
 
 
 @dataclass
@@ -91,18 +132,9 @@ class Book:
 
     def refusal(self, t0: int, ticker: str = "") -> str | None:
         """The first rule that forbids a position at an instant to which the book has advanced."""
-        limits = self.limits
-        if self.killed_at is not None:
-            return KILL
-        if self.stopped_at is not None:
-            return DAY_LOSS
-        if limits.last_entry is not None and t0 > limits.last_entry:
-            return TIME
-        if len(self.open) >= limits.max_positions:
-            return POSITIONS
-        if ticker and any(position.ticker == ticker for position in self.open):
-            return OCCUPIED
-        return None
+        held = [position.ticker for position in self.open]
+        is_killed, is_stopped = self.killed_at is not None, self.stopped_at is not None
+        return refusal(self.limits, t0, ticker, held, is_killed, is_stopped)
 
     def add(self, position: Position) -> None:
         """Open a position, which no rule forbids."""
@@ -127,15 +159,12 @@ class Book:
 
     def _is_day_lost(self, marked: float) -> bool:
         """Whether open positions that are worth so much make a loss that ends the day."""
-        lost = self.day_profit + marked
-        return self.stopped_at is None and lost <= -self.limits.max_day_loss * (1 - TOLERANCE)
+        return self.stopped_at is None and is_day_lost(self.day_profit + marked, self.limits)
 
     def _is_drawn_down(self, marked: float) -> bool:
         """Whether they make the drawdown that ends all trading."""
-        if self.killed_at is not None or self.limits.max_drawdown >= 1:
-            return False
-        least = self.peak * (1 - self.limits.max_drawdown)
-        return self.equity + marked <= least * (1 + TOLERANCE)
+        equity = self.equity + marked
+        return self.killed_at is None and is_drawn_down(equity, self.peak, self.limits)
 
     def _watch(self, time: int) -> None:
         """Look at the marks up to a time, or up to the next exit, and flatten at a limit's loss."""

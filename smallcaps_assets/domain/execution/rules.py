@@ -121,11 +121,6 @@ def restricted_from(
     return int(times[is_down][0]) if is_down.any() else kernel.NEVER
 
 
-def may_sell_short(limit: float, bid: float, is_restricted: bool) -> bool:
-    """Whether a short sale at a limit is accepted: under the restriction above the best bid."""
-    return not is_restricted or limit > bid
-
-
 def restrictions(declines: Sequence[int], is_carried: bool = False) -> list[int]:
     """From when each of some sessions in a row is restricted, 0 for all of it; NEVER: not at all.
 

@@ -18,10 +18,9 @@ from smallcaps_assets.domain.execution.fills import (
     passive_fill,
     stop_exit,
 )
-from smallcaps_assets.domain.execution.risk import FLATTENED, risk_walk
+from smallcaps_assets.domain.execution.risk import FLATTENED, may_sell_short, risk_walk
 from smallcaps_assets.domain.execution.rules import (
     luld_band,
-    may_sell_short,
     restricted_from,
     restrictions,
 )
