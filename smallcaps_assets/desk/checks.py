@@ -62,10 +62,14 @@ def _link(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
 
 
 def _clock(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
-    """A clock that agrees, and for an entry a time at which positions are opened."""
+    """A clock that agrees; for an entry a desk that keeps up, and a time at which positions are
+    opened."""
     told, hours = f"{desk.skew / SECOND:.3f} s", desk.rules.risk.hours
-    if desk.skew > desk.rules.most_skew or hours is None or desk.is_reducing(wanted):
+    if desk.skew > desk.rules.most_skew or desk.is_reducing(wanted):
         return desk.skew <= desk.rules.most_skew, told
+    told += f", {desk.lag / SECOND:.1f} s behind"
+    if desk.lag > desk.rules.most_lag or hours is None:
+        return desk.lag <= desk.rules.most_lag, told
     last = hours.close - LAST_ENTRY
     told = f"{told}, entries for {(last - desk.now) / SECOND:.0f} s more"
     return hours.premarket_open <= desk.now <= last, told

@@ -64,6 +64,7 @@ class Desk(DeskState):
             e.Link: self._on_link,
             e.Quoted: self._on_quoted,
             e.Volume: self._on_volume,
+            e.Lag: self._on_lag,
             e.Beat: self._on_beat,
             e.Killed: self._on_killed,
             e.JournalState: self._on_journal,
@@ -334,6 +335,10 @@ class Desk(DeskState):
         self.feed_at = self.now
         if not (quote.bid and quote.ask and quote.bid > quote.ask):
             self.quotes[quote.symbol] = quote
+        yield from ()
+
+    def _on_lag(self, lag: e.Lag) -> Iterator[Action]:
+        self.lag = lag.ns
         yield from ()
 
     def _on_volume(self, volume: e.Volume) -> Iterator[Action]:

@@ -158,6 +158,12 @@ class Volume(Event, frozen=True):
     shares: float
 
 
+class Lag(Event, frozen=True):
+    """What is handled now has waited for so many ns; 0: hardly."""
+
+    ns: int
+
+
 class Beat(Event, frozen=True):
     """Time passes."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from smallcaps_assets.desk.control import Control
 from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.events import Action, Event, Level, Record, Send
 from smallcaps_assets.desk.journal import Journal
+from smallcaps_assets.desk.limits import SECOND
 
 BEAT = 0.25  # seconds between two looks at the clock and the kill switch
+SLOW = SECOND // 2  # ns that an event may wait before the desk is told
 
 
 class Runtime:
@@ -38,6 +41,8 @@ class Runtime:
         self.broker: Broker | None = None
         self._clock, self._tell = clock, tell
         self._inbox: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        self._stamping = threading.Lock()
+        self._handled = 0
         self._accepted: dict[str, int] = control.read().accepted
         self._beat_at = self._flushed_at = 0.0
         self._thrown_at = 0  # a switch read as lower counts only if it was reset after this
@@ -58,23 +63,37 @@ class Runtime:
 
     def put(self, event: Event) -> None:
         """Take an event, which came now."""
-        self._inbox.put((self._clock(), event))
+        with self._stamping:
+            self._inbox.put((self._clock(), event))
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Work until `is_over`, which is asked after each event and beat."""
         while not is_over():
             try:
                 t, event = self._inbox.get(timeout=BEAT / 2)
+                self._handled = t
+                self._tell_lag(t)
                 self.step(t, event)
             except queue.Empty:
                 pass
             if time.monotonic() - self._beat_at >= BEAT:
                 self.beat()
 
+    def _tell_lag(self, t: int) -> None:
+        """Tell the desk how long an event has waited, as long as it is long."""
+        lag = self._clock() - t
+        if lag > SLOW or self.desk.lag:
+            self.step(t, e.Lag(lag if lag > SLOW else 0))
+
+    def _time(self) -> int:
+        """The clock; while events wait, that of the last one, so that none comes from the past."""
+        with self._stamping:
+            return self._clock() if self._inbox.empty() else self._handled or self._clock()
+
     def beat(self) -> None:
         """Look at the switch, let time pass, and flush what acknowledgements have left."""
         self._beat_at = time.monotonic()
-        t = self._clock()
+        t = self._time()
         state = self.control.read()
         level = state.level if state.at >= self._thrown_at else max(state.level, self.desk.level)
         self._thrown_at = max(self._thrown_at, state.at)

@@ -29,6 +29,7 @@ class Rules(Struct, frozen=True):
     orders that close by the kill switch; `risk` what orders may come to."""
 
     most_skew: int = 2 * SECOND
+    most_lag: int = 5 * SECOND
     oldest_signal: int = 2 * SECOND
     oldest_feed: int = 30 * SECOND
     oldest_sweep: int = 30 * SECOND
@@ -53,7 +54,7 @@ class DeskState:
         self.rules, self.limits = rules, RateLimits()
         self.link = e.Link(is_ready=False, text="not connected yet")
         self.level, self.is_writable = Level.NONE, True
-        self.now = self.skew = self.feed_at = self.swept = 0
+        self.now = self.skew = self.lag = self.feed_at = self.swept = 0
         self.orders: dict[int, Order] = {}
         self._open: dict[int, None] = {}
         self.by_signal: dict[str, int] = {}

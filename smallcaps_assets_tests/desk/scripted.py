@@ -24,7 +24,8 @@ D = Decimal
 PERMISSION = permit("SIM1", ("SIM1",), True, "SIM1")
 LOGIN = Login("TRD1", "simulated", "SIM1")
 FAST = Rules(silent_order=SECOND // 2, sweep_after_fill=SECOND // 5, sweep_every=SECOND,
-             disagreement=SECOND, close_again=SECOND // 2)  # fmt: skip
+             disagreement=SECOND, close_again=SECOND // 2, most_lag=60 * SECOND,
+             oldest_signal=60 * SECOND)  # fmt: skip
 
 
 class Scripted:

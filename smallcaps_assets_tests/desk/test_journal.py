@@ -314,3 +314,26 @@ def test_the_desk_starts_without_heavy_modules() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_waited_in_the_queue_does_not_come_from_the_past(tmp_path: Path) -> None:
+    """A desk that could not run for three seconds: a beat between two events that waited."""
+    journal, told, now = Journal(tmp_path / "j.jsonl"), [], [10**18]
+    desk = Desk(325)
+    late = Runtime(desk, journal, Control(tmp_path), lambda: now[0], told.append)
+    late.broker = Collector(journal.path)
+    for event in (e.Link(True), e.Snapshot((), (), ()), quoted()):
+        late.put(event)
+    late.put(wanted("a", t=now[0]))
+    late.put(wanted("b", 20, t=now[0]))
+    now[0] += 3 * 10**9
+    late.run(late._inbox.empty)
+    assert told == [] and desk.skew == 0 and desk.by_signal.keys() == {"a", "b"}
+    late.put(wanted("c", 30, t=now[0]))
+    now[0] += 6 * 10**9
+    late.run(late._inbox.empty)  # what it knows of the market is as old
+    assert desk.by_signal.keys() == {"a", "b"}
+    late.put(wanted("d", 40, t=now[0]))
+    late.run(late._inbox.empty)
+    assert desk.by_signal.keys() == {"a", "b", "d"}
+    journal.close()

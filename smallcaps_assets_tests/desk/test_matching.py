@@ -136,7 +136,7 @@ def test_a_desk_trades_on_the_tape_over_tcp(tmp_path: Path) -> None:
         until(runtime, lambda: runtime.desk.link.is_ready)
         runtime.put(quoted())
         runtime.put(wanted("a", 700, price="4.05"))
-        until(runtime, lambda: len(market.das.orders) == 1)
+        until(runtime, lambda: [o.state for o in runtime.desk.orders.values()] == ["WORKING"])
         market.move(60)
         until(runtime, lambda: runtime.desk.held.get("ABCD") == 700)
         assert runtime.desk.orders[runtime.desk.by_signal["a"]].state == "FILLED"
