@@ -31,17 +31,19 @@ class RecordsError(ValueError):
 
 
 def journals(folder: Path) -> list[Path]:
-    """The journals of a session's folder: the desk's own, then those of commands that closed."""
+    """The journals of a run's folder: the desk's own, then those of commands that closed."""
     found = folder.glob(PATTERN) if folder.is_dir() else ()
     return sorted(found, key=lambda path: (path.name != MAIN, path.name))
 
 
 @dataclass
 class Records:
-    """Rows of one session. `listed` is what the broker's last complete list of trades held, None
-    without one; `torn` are journals whose last line a kill cut."""
+    """Rows of one run of a session: live, or one on paper. `listed` is what the broker's last
+    complete list of trades held, None without one; `torn` are journals whose last line a kill cut.
+    """
 
     day: date
+    run: str
     decisions: list[Row] = field(default_factory=list)
     orders: list[Row] = field(default_factory=list)
     fills: list[Row] = field(default_factory=list)
@@ -51,11 +53,11 @@ class Records:
     torn: list[str] = field(default_factory=list)
 
 
-def session_records(folder: Path, day: date) -> Records:
-    """The records of a session's journals. Raises JournalError for a damaged one, and RecordsError
+def session_records(folder: Path, day: date, run: str) -> Records:
+    """The records of a run's journals. Raises JournalError for a damaged one, and RecordsError
     while a desk writes one."""
     told = []
-    records = Records(day)
+    records = Records(day, run)
     for path in journals(folder):
         if is_open(path):
             raise RecordsError(f"{path} is in use: a desk runs this session; end it first")
@@ -75,7 +77,7 @@ def session_records(folder: Path, day: date) -> Records:
     records.positions = list(_positions(told, records.executed))
     records.listed = _listed(told, heard)
     for row in (*records.decisions, *records.orders, *records.fills, *records.positions):
-        row["date"] = day
+        row |= {"date": day, "run": run}
     return records
 
 
@@ -124,7 +126,8 @@ class _Told:
             "journal": self.name,
             "number": entry.seq,
             "decided_at": t,
-            **{name: data[name] for name in ("signal", "side", "purpose", "known_at")},
+            **{name: data[name] for name in ("signal", "side", "purpose")},
+            "signal_at": data["known_at"],
             "pattern": data.get("pattern") or None,
             "ticker": data["symbol"],
             "shares": data["qty"],
@@ -151,14 +154,14 @@ class _Told:
             {"first_fill_at": min(heard), "last_fill_at": max(heard)} if heard else {}
         )
         limit = command.price.values[-1] if "LMT" in command.price.kind else None
-        known = wanted.get("known_at")
+        known = wanted.get("signal_at")
         return {
             "token": order.token,
             "journal": self.name,
             **{name: getattr(order, name) for name in ("order_id", "signal", "purpose", "state")},
             **{name: getattr(order, name) for name in ("filled", "canceled")},
             **{name: getattr(command, name) for name in ("side", "route", "tif")},
-            **{name: wanted.get(name) for name in ("pattern", "known_at", "bid", "ask")},
+            **{name: wanted.get(name) for name in ("pattern", "signal_at", "bid", "ask")},
             "ticker": command.symbol,
             "shares": order.qty,
             "kind": command.price.kind,
@@ -211,7 +214,7 @@ def _listed(told: Sequence[_Told], heard: Mapping[int, tuple[int, Row]]) -> list
     return of_fills(map(_fill, theirs.values()))
 
 
-def match_rows(matches: Sequence[Match], source: str, day: date) -> list[Row]:
+def match_rows(matches: Sequence[Match], source: str, of: Records) -> list[Row]:
     """The rows of a reconciliation, in order of time."""
 
     def at(match: Match) -> tuple[int, str]:
@@ -219,9 +222,9 @@ def match_rows(matches: Sequence[Match], source: str, day: date) -> list[Row]:
         return (one.second, one.symbol) if one else (0, "")
 
     return [
-        {"date": day, "number": number, "outcome": match.outcome, "field": match.field or None,
-         "list": source, "ticker": at(match)[1], **_side("our", match.ours),
-         **_side("their", match.theirs)}
+        {"date": of.day, "run": of.run, "number": number, "outcome": match.outcome,
+         "field": match.field or None, "list": source, "ticker": at(match)[1],
+         **_side("our", match.ours), **_side("their", match.theirs)}
         for number, match in enumerate(sorted(matches, key=at), 1)
     ]  # fmt: skip
 

@@ -12,27 +12,37 @@ from smallcaps_assets.desk.journal import is_open
 from smallcaps_assets.desk.records import DROP_COPY, journals
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.schemas import OPS
+from smallcaps_assets.schemas.desk_columns import LIVE
 from smallcaps_assets.settings import Settings
 
 DESK = OPS["desk_records"].tables
+PAPER, _DATE = "paper", len("2026-11-20")
 
 
-def session_folder(settings: Settings, key: str) -> Path:
-    """Where a session's journals are."""
-    return settings.desk_folder / key
+def runs_of(settings: Settings, key: str) -> dict[str, Path]:
+    """Folders of a session by the name of the run: `live`, then sessions on paper by their folder's
+    name; of those that have a journal, or a list of the broker's."""
+    desk = settings.desk_folder
+    paper = {path.name: path for path in sorted((desk / PAPER).glob(f"{key}-*"))}
+    runs = {LIVE: desk / key, **paper}
+    return {name: folder for name, folder in runs.items() if _files(folder)}
 
 
 def ended_sessions(settings: Settings) -> dict[str, str]:
-    """Sessions with a journal that no desk writes any more, or with a list of the broker's, in
-    order; by their key names and digests of the files."""
-    folder = settings.desk_folder
-    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
-    found = {name: _files(folder / name) for name in sorted(filter(_is_day, names))}
+    """Sessions of which no desk writes a journal any more, in order: by their key names and digests
+    of the files."""
+    desk = settings.desk_folder
+    names = {path.name[:_DATE] for folder in (desk, desk / PAPER) for path in _children(folder)}
+    runs = {name: runs_of(settings, name) for name in sorted(filter(_is_day, names))}
     return {
-        name: source_of(folder / name)
-        for name, files in found.items()
-        if files and not any(map(is_open, files))
+        name: source_of(settings, name)
+        for name, folders in runs.items()
+        if folders and not any(is_open(path) for one in folders.values() for path in _files(one))
     }
+
+
+def _children(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _is_day(name: str) -> bool:
@@ -47,9 +57,12 @@ def _files(folder: Path) -> list[Path]:
     return [*journals(folder), *([listed] if listed.exists() else [])]
 
 
-def source_of(folder: Path) -> str:
+def source_of(settings: Settings, key: str) -> str:
     """Names and digests of a session's files; empty for none."""
-    return " ".join(f"{path.name} {_digest(path)}" for path in _files(folder))
+    runs = runs_of(settings, key).items()
+    return " ".join(
+        f"{run}/{path.name} {_digest(path)}" for run, folder in runs for path in _files(folder)
+    )
 
 
 def _digest(path: Path) -> str:
@@ -64,7 +77,7 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 
 def desk_digests(work: LakeContext, table: str, key: str) -> Iterator[str]:
     """What a partition of the desk's tables is made from: journals, the list, the model."""
-    yield source_of(session_folder(work.settings, key))
+    yield source_of(work.settings, key)
     if table == "desk_slippage":
         yield work.lake.digest("desk_orders", key)
         yield work.lake.digest("backtest_candidates", key[:7])

@@ -18,14 +18,13 @@ from smallcaps_assets.desk.records import (
     DROP_COPY,
     Records,
     RecordsError,
-    journals,
     match_rows,
     session_records,
 )
 from smallcaps_assets.domain.execution.slippage import cost_profile, desk_slippage, priced
 from smallcaps_assets.domain.execution.strategies import execution_of
 from smallcaps_assets.lake import Lake
-from smallcaps_assets.pipeline.desk_folder import DESK, session_folder, source_of
+from smallcaps_assets.pipeline.desk_folder import DESK, runs_of, source_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcomes
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.markdown import preview
@@ -44,42 +43,53 @@ def desk_records(work: Workspace, tables: list[str], keys: list[str]) -> Outcome
             yield work.make(table, key, partial(_build, work, table, key, told))
 
 
-def _records(work: Workspace, key: str) -> Records:
-    """What a session's journals say. Raises RecordsError for a running desk and for journals that
-    are gone since, JournalError for a damaged one."""
-    folder = session_folder(work.settings, key)
-    orphaned = [t for t in DESK if work.lake.exists(t, key) and work.lake.rows(t, key)]
-    if not journals(folder) and orphaned:
-        raise RecordsError(f"{folder} has no journal any more; what {orphaned[0]} has of it stays")
-    return session_records(folder, date.fromisoformat(key))
+def _records(work: Workspace, key: str) -> list[Records]:
+    """What a session's journals say, by run. Raises RecordsError for a running desk and for
+    journals that are gone since, JournalError for a damaged one."""
+    runs = runs_of(work.settings, key)
+    if gone := sorted(_stored_runs(work, key) - runs.keys()):
+        folder = work.settings.desk_folder / key
+        raise RecordsError(f"{folder} has no journal of {gone[0]} any more; its stored rows stay")
+    day = date.fromisoformat(key)
+    return [session_records(folder, day, run) for run, folder in runs.items()]
 
 
-def _build(work: Workspace, table: str, key: str, read: Callable[[], Records]) -> BuildResult:
-    told = read()
-    source = source_of(session_folder(work.settings, key))
+def _stored_runs(work: Workspace, key: str) -> set[str]:
+    """Runs of which a session's partitions have rows."""
+    stored = [table for table in DESK if work.lake.exists(table, key)]
+    return {run for table in stored for run in work.lake.read(table, key, ["run"])["run"]}
+
+
+def _build(work: Workspace, table: str, key: str, read: Callable[[], list[Records]]) -> BuildResult:
+    runs, source = read(), source_of(work.settings, key)
     metadata: dict[str, Any] = {"journals": source or NO_JOURNAL}
-    if told.torn:
-        metadata["cut by a kill"] = ", ".join(told.torn)
+    if torn := [f"{told.run}/{name}" for told in runs for name in told.torn]:
+        metadata["cut by a kill"] = ", ".join(torn)
     if table == "desk_slippage":
-        rows, more = _slippage(work, told.day)
+        frame, more = _slippage(work, date.fromisoformat(key))
     elif table == "desk_reconciliation":
-        rows, more = _reconciliation(work, told)
+        frame, more = _reconciliation(work, key, runs)
     else:
-        rows, more = getattr(told, table.removeprefix("desk_")), {}
-    frame = rows if isinstance(rows, pl.DataFrame) else TABLES[table].of_rows(rows)
+        rows = [row for told in runs for row in getattr(told, table.removeprefix("desk_"))]
+        frame, more = TABLES[table].of_rows(rows), {}
     return BuildResult(frame, metadata | more, source=source)
 
 
-def _reconciliation(work: Workspace, told: Records) -> tuple[pl.DataFrame, dict[str, Any]]:
+def _reconciliation(
+    work: Workspace, key: str, runs: list[Records]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Our executions beside the broker's. Raises DropCopyError for a file that can't be read."""
-    path = session_folder(work.settings, told.day.isoformat()) / DROP_COPY
-    theirs, source = told.listed, "GET TRADES" if told.listed is not None else NO_LIST
-    if path.exists():
-        theirs, source = read_drop_copy(path.read_text(encoding="utf-8-sig")), DROP_COPY
-    rows = match_rows(compare(of_fills(told.executed), theirs or ()), source, told.day)
+    rows, lists = [], {}
+    for told in runs:
+        path = runs_of(work.settings, key)[told.run] / DROP_COPY
+        theirs, source = told.listed, "GET TRADES" if told.listed is not None else NO_LIST
+        if path.exists():
+            theirs, source = read_drop_copy(path.read_text(encoding="utf-8-sig")), DROP_COPY
+        rows += match_rows(compare(of_fills(told.executed), theirs or ()), source, told)
+        lists[f"list of the broker, {told.run}"] = source
     frame = TABLES["desk_reconciliation"].of_rows(rows)
     counts = dict(frame["outcome"].value_counts(sort=True).iter_rows())
-    return frame, {"list of the broker": source, **counts}
+    return frame, lists | counts
 
 
 def _slippage(work: Workspace, day: date) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -95,7 +105,7 @@ def _slippage(work: Workspace, day: date) -> tuple[pl.DataFrame, dict[str, Any]]
     filled = orders.filter(pl.col("filled") > 0).height
     told: dict[str, Any] = {"without a quote at the decision": filled - priced(orders).height}
     if frame.height:
-        shown = ("pattern", "leg", "model", "orders", "excess")
+        shown = ("run", "pattern", "leg", "model", "orders", "excess")
         told["by pattern"] = preview(frame.select(shown), 32)
     return frame, told
 

@@ -27,7 +27,7 @@ from smallcaps_assets.lake import Lake, Scope, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.selection import date_column
 from smallcaps_assets.pipeline.context import LakeContext
-from smallcaps_assets.pipeline.desk_folder import session_folder, source_of
+from smallcaps_assets.pipeline.desk_folder import source_of
 from smallcaps_assets.pipeline.file_cache import FileCache
 from smallcaps_assets.pipeline.halt_feed import session_halts
 from smallcaps_assets.pipeline.losses import stored_day
@@ -176,7 +176,7 @@ def _desk(look: Callable[[pl.DataFrame], Finding] | None = None) -> Find:
     """Whether a desk ran, and what its rows say."""
 
     def find(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
-        source = source_of(session_folder(work.settings, key))
+        source = source_of(work.settings, key)
         return [desk_checks.journal_found(source), *([look(frame)] if look else [])]
 
     return find

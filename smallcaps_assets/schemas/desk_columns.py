@@ -11,6 +11,7 @@ from smallcaps_assets.schemas.table import day, instant, integer, number, shares
 
 OUTCOMES = ("matched", "only ours", "only theirs", "differs")
 LEGS = ("entry", "exit")
+LIVE = "live"
 SLIPPAGE_MODELS = ("backtest", "quote")
 _MARKET = "mid of the best bid and ask"
 
@@ -21,6 +22,10 @@ def _price(meaning: str, **options: bool) -> dy.Float64:
 
 def _token(**options: bool) -> dy.Int64:
     return integer("number that the desk gave the order; no other order has it", **options)
+
+
+def _run() -> dy.String:
+    return text("live, or the name of a session on paper", primary_key=True)
 
 
 def _count(meaning: str) -> dy.Int64:
@@ -34,6 +39,7 @@ def _text_of(values: tuple[str, ...], meaning: str, **options: bool) -> dy.Strin
 
 class DeskDecisions(dy.Schema):
     date = day("session")
+    run = _run()
     journal = text("file that has the record", primary_key=True)
     number = integer("of the record in its journal", primary_key=True, min=1)
     decided_at = instant("when the risk chain judged the order")
@@ -44,7 +50,7 @@ class DeskDecisions(dy.Schema):
     shares = integer("wanted, as it was asked for", "shares")
     price = text("limit, MKT, or the kind of the order and its prices")
     purpose = text("entry, why an exit is wanted, or flatten: the kill switch")
-    known_at = instant("when the strategy knew what it wanted")
+    signal_at = instant("when the strategy knew what it wanted")
     refused_by = text("first check that forbade it; null: it was placed", nullable=True)
     checks = text("what each check looked at, by its name in order: JSON")
     token = _token(nullable=True)
@@ -54,6 +60,7 @@ class DeskDecisions(dy.Schema):
 
 class DeskOrders(dy.Schema):
     date = day("session")
+    run = _run()
     token = _token(primary_key=True)
     journal = text("file that has its records")
     order_id = integer("the broker's number; null: it never gave one", nullable=True)
@@ -67,14 +74,14 @@ class DeskOrders(dy.Schema):
     limit_price = _price("limit; null: it had none", nullable=True)
     route = text("venue that it was sent to")
     tif = text("how long it lived: DAY, DAY+, IOC ...")
-    known_at = instant("when the strategy knew what it wanted; null: not told", nullable=True)
+    signal_at = instant("when the strategy knew what it wanted; null: not told", nullable=True)
     created_at = instant("when it was written to the journal")
     sent_at = instant("when its line had been handed to the broker; null: never", nullable=True)
     acknowledged_at = instant("of the broker's first word on it; null: none came", nullable=True)
     first_fill_at = instant("of its first fill; null: none came", nullable=True)
     last_fill_at = instant("of its last fill", nullable=True)
     closed_at = instant("when nothing of it rested any more; null: it still did", nullable=True)
-    signal_to_sent = number("sent_at less known_at", "ms", nullable=True)
+    signal_to_sent = number("sent_at less signal_at", "ms", nullable=True)
     sent_to_acknowledged = number("acknowledged_at less sent_at", "ms", nullable=True)
     sent_to_first_fill = number("first_fill_at less sent_at", "ms", nullable=True)
     state = text("state when the journal ends, in one word; UNKNOWN: nobody knew")
@@ -89,6 +96,7 @@ class DeskOrders(dy.Schema):
 
 class DeskFills(dy.Schema):
     date = day("session")
+    run = _run()
     trade_id = integer("the broker's number", primary_key=True)
     received_at = instant("when the desk heard of it")
     broker_time = text("the broker's clock, HH:MM:SS; empty: not told")
@@ -107,6 +115,7 @@ class DeskFills(dy.Schema):
 
 class DeskPositions(dy.Schema):
     date = day("session", primary_key=True)
+    run = _run()
     ticker = text("symbol", primary_key=True)
     initial = integer("held from sessions before, negative when short", "shares")
     held = integer("the broker's position when the journal ends, negative when short", "shares")
@@ -123,6 +132,7 @@ class DeskPositions(dy.Schema):
 
 class DeskReconciliation(dy.Schema):
     date = day("session", primary_key=True)
+    run = _run()
     number = integer("row, in order of time", primary_key=True, min=1)
     outcome = _text_of(OUTCOMES, "whether both sides have the execution")
     field = text("in what they differ; null: in nothing", nullable=True)
@@ -140,6 +150,7 @@ class DeskReconciliation(dy.Schema):
 
 class DeskSlippage(dy.Schema):
     date = day("session", primary_key=True)
+    run = _run()
     pattern = text("pattern of the event; none: another's, or not told", primary_key=True)
     leg = _text_of(LEGS, "entries, or exits", primary_key=True)
     model = _text_of(SLIPPAGE_MODELS, "what the model's cost is from", primary_key=True)

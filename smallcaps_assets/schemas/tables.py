@@ -80,7 +80,9 @@ _of_strategy = partial(
     Table, group="backtest", partitioning=Partitioning.STRATEGY, op="backtest", keys_per_run=0
 )
 _of_desk = partial(_session, group="desk", op="desk_records", is_optional=True, keys_per_run=250)
-_of_journal = partial(_of_desk, source="the desk's journals of the session, `desk/DATE/*.jsonl`")
+_of_journal = partial(
+    _of_desk, source="the desk's journals, `desk/DATE/*.jsonl` and `desk/paper/DATE-*/*.jsonl`"
+)
 _BARS = ("ticks", "bars")
 _PATTERNS = ("ticks", "metrics", "patterns")
 _LABELS = ("ticks", "bars", "labels")
@@ -776,7 +778,7 @@ _DECLARED = (
         schema=desk.DeskReconciliation,
         meaning="The desk's fills beside the broker's own list of the session.",
         detail=(
-            "The list is the file `drop_copy.csv` beside the journal, else the broker's last"
+            "The list is the file drop_copy.csv beside the journal, else the broker's last"
             " complete answer to GET TRADES. Without either all fills are only ours. The check is"
             " red unless everything matches."
         ),
@@ -790,7 +792,7 @@ _DECLARED = (
         detail=(
             "By pattern, entries and exits apart, of orders with a quote at their decision. The"
             " model is the candidate of the order's signal where the backtest has it, else half"
-            " the spread. `backtest.cost_profile` charges the excess."
+            " the spread. With backtest.cost_profile the backtest charges the excess."
         ),
         known="end of the journal",
         upstream=("desk_orders", "backtest_candidates"),

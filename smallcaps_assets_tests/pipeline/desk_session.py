@@ -34,11 +34,13 @@ class Silent:
 class DeskSession:
     """A desk's session with a clock of its own, an hour after the open; `close` ends it."""
 
-    def __init__(self, folder: Path, day: date, name: str = "journal.jsonl", origin: int = 1):
+    def __init__(
+        self, root: Path, day: date, name: str = "journal.jsonl", origin: int = 1, folder: str = ""
+    ) -> None:
         self.now = session_hours(day).open + 3600 * 1000 * MS
         self.desk = Desk(day.timetuple().tm_yday, origin)
-        journal = Journal(folder / str(day) / name)
-        self.runtime = Runtime(self.desk, journal, Control(folder), lambda: self.now)
+        journal = Journal(root / (folder or str(day)) / name)
+        self.runtime = Runtime(self.desk, journal, Control(root), lambda: self.now)
         self.runtime.recover()
         self.runtime.broker = Silent()
         self.hear(e.Link(True), e.Snapshot((), (), ()))

@@ -106,7 +106,7 @@ def test_a_session_without_a_desk_says_so_and_is_no_error(work: Workspace) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "outcome"),
+    ("change", "outcomes"),
     [
         ("missing", ["matched", "matched", "only ours"]),
         ("price", ["matched", "matched", "differs"]),
@@ -182,11 +182,14 @@ def test_running_damaged_and_lost_journals(work: Workspace, session: DeskSession
     path.write_bytes(whole + b'{"seq":')
     outcomes = made(work)
     assert set(good(outcomes).values()) == {True} and list(ended_sessions(work.settings)) == [KEY]
-    assert outcomes["desk_fills"].metadata["cut by a kill"] == "journal.jsonl"
+    assert outcomes["desk_fills"].metadata["cut by a kill"] == "live/journal.jsonl"
     path.write_bytes(whole.replace(b'"seq":3,', b'"seq":4,', 1))
     assert "line 3" in str(made(work)["desk_fills"].error)
     path.unlink()
-    assert "has no journal any more" in str(made(work)["desk_orders"].error)
+    assert "has no journal of live any more" in str(made(work)["desk_orders"].error)
+    paper = DeskSession(work.settings.desk_folder / "paper", DAY, folder=f"{KEY}-model")
+    paper.close(*traded(paper))
+    assert "has no journal of live any more" in str(made(work)["desk_orders"].error)
     assert work.lake.rows("desk_orders", KEY) == 2
 
 
@@ -238,21 +241,36 @@ def test_the_model_of_an_entry_is_its_candidate_for_as_many_shares(
     assert signal_of(candidate().row(0, named=True)) == orders["signal"][0]
 
 
-def slippage_row(pattern: str, orders: int, realized: float, value: float = 1000.0) -> dict:
-    return {"date": DAY, "pattern": pattern, "leg": "entry", "model": "quote", "orders": orders,
-            "shares": 1.0, "value": value, "realized": realized, "modelled": 1.0,
+def slippage_row(pattern: str, orders: int, realized: float, run: str = "live") -> dict:
+    return {"date": DAY, "run": run, "pattern": pattern, "leg": "entry", "model": "quote",
+            "orders": orders, "shares": 1.0, "value": 1000.0, "realized": realized, "modelled": 1.0,
             "excess": 0.0}  # fmt: skip
 
 
 def test_profile_by_pattern_needs_orders_and_is_never_a_gift() -> None:
     table = TABLES["desk_slippage"]
     rows = [slippage_row("gap_and_go", 20, 6.0), slippage_row("bounce", 3, 31.0),
-            slippage_row("flag", 50, 0.5)]  # fmt: skip
+            slippage_row("flag", 50, 0.5),
+            slippage_row("flag", 500, 99.0, run="2024-10-03-model")]  # fmt: skip
     found = cost_profile(table.of_rows(rows), 10)
     assert found == pytest.approx({"gap_and_go": 0.005, "flag": 0.0, "all": 34.5 / 3000})
     assert excess_of(found, "gap_and_go") == pytest.approx(0.005)
     assert excess_of(found, "bounce") == excess_of(found, None) == pytest.approx(34.5 / 3000)
     assert cost_profile(table.empty(), 1) == {} and excess_of({}, "flag") == 0.0
+
+
+def test_sessions_on_paper_are_told_apart_and_may_use_the_same_numbers(
+    work: Workspace, session: DeskSession
+) -> None:
+    session.close(*traded(session))
+    paper = work.settings.desk_folder / "paper"
+    other = DeskSession(paper, DAY, folder=f"{KEY}-model")
+    assert "in use" in str(made(work)["desk_orders"].error) and not ended_sessions(work.settings)
+    other.close(*traded(other))
+    assert set(good(made(work)).values()) == {True} and list(ended_sessions(work.settings)) == [KEY]
+    for table in DESK:
+        counts = dict(work.lake.read(table, KEY)["run"].value_counts().iter_rows())
+        assert counts["live"] == counts[f"{KEY}-model"] > 0, table
 
 
 def test_journals_are_only_those_of_sessions(work: Workspace) -> None:

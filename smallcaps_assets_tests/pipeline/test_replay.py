@@ -74,8 +74,8 @@ def test_costs_beyond_the_model_are_charged_where_they_are_asked_for(tmp_path: P
     work = work_on(tmp_path / "lake", only=("random_side",), long_only=False)
     made(work)
     before = work.lake.read("backtest_trades", "random_side")
-    costs = {"date": END, "pattern": "none", "leg": "entry", "model": "quote", "orders": 50,
-             "shares": 1.0, "value": 1000.0, "realized": 3.0, "modelled": 1.0,
+    costs = {"date": END, "run": "live", "pattern": "none", "leg": "entry", "model": "quote",
+             "orders": 50, "shares": 1.0, "value": 1000.0, "realized": 3.0, "modelled": 1.0,
              "excess": 0.002}  # fmt: skip
     put(work, "desk_slippage", str(END), TABLES["desk_slippage"].of_rows([costs]))
     assert work.is_complete("backtest_trades", "random_side")

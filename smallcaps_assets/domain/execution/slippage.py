@@ -14,6 +14,7 @@ import polars as pl
 
 from smallcaps_assets.domain.execution.fills import first_shares
 from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas.desk_columns import LIVE
 
 NO_PATTERN, ALL = "none", "all"
 _KEY = ("ticker", "sample", "event_id", "side")
@@ -29,11 +30,12 @@ def desk_slippage(day: date, orders: pl.DataFrame, candidates: pl.DataFrame) -> 
     `backtest_candidates` of one execution and latency, of any sessions."""
     known = {signal_of(row): row for row in candidates.filter(pl.col("date") == day).to_dicts()}
     costs = [_cost(row, known.get(row["signal"])) for row in priced(orders).to_dicts()]
-    kinds = {"pattern": pl.String, "leg": pl.String, "model": pl.String, "shares": pl.Int64}
+    by = ("run", "pattern", "leg", "model")
+    kinds = {**dict.fromkeys(by, pl.String), "shares": pl.Int64}
     money = dict.fromkeys(("value", "realized", "modelled"), pl.Float64)
     sums = (
         pl.DataFrame(costs, schema={**kinds, **money}, orient="row")
-        .group_by("pattern", "leg", "model", maintain_order=True)
+        .group_by(by, maintain_order=True)
         .agg(pl.len().alias("orders"), pl.sum("shares", *money))
         .with_columns(
             date=pl.lit(day),
@@ -53,10 +55,12 @@ def _cost(order: Mapping[str, Any], candidate: Mapping[str, Any] | None) -> dict
     filled, mid = order["filled"], (order["bid"] + order["ask"]) / 2
     sign = 1 if order["side"].startswith("B") else -1
     leg = "entry" if order["purpose"] == "entry" else "exit"
-    is_known = candidate is not None and leg == "entry"
-    modelled = _of_candidate(candidate, filled) if is_known else None
+    modelled = None
+    if candidate is not None and leg == "entry":
+        modelled = _of_candidate(candidate, filled)
     half_spread = (order["ask"] - order["bid"]) / 2
     return {
+        "run": order["run"],
         "pattern": order["pattern"] or NO_PATTERN,
         "leg": leg,
         "model": "quote" if modelled is None else "backtest",
@@ -80,12 +84,13 @@ def _of_candidate(row: Mapping[str, Any], shares: int) -> float | None:
 def cost_profile(slippage: pl.DataFrame, least_orders: int) -> dict[str, float]:
     """By pattern the share of its value that an execution cost beyond the model, never below 0.
 
-    `slippage` has rows of `desk_slippage`. `ALL` is that of all orders, for patterns with fewer
-    than `least_orders`; empty without an order.
+    `slippage` has rows of `desk_slippage`, of which those on paper, whose fills are a model's own,
+    don't count. `ALL` is that of all orders, for patterns with fewer than `least_orders`; empty
+    without an order.
     """
-    whole = slippage.with_columns(pattern=pl.lit(ALL))
+    live = slippage.filter(pl.col("run") == LIVE)
     totals = (
-        pl.concat([slippage, whole])
+        pl.concat([live, live.with_columns(pattern=pl.lit(ALL))])
         .group_by("pattern", maintain_order=True)
         .agg(pl.sum("orders", "value", "realized", "modelled"))
     )
