@@ -38,8 +38,6 @@ from dagster_shared.record import replace
 from dagster_shared.serdes import serialize_value
 
 _MOST = 1000
-# Without it Dagster hands over the plans of a run one by one. It is read at each event.
-os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_MOST))
 _PLAN = ("asset_key", "check_name", "run_id", "partition")
 _OF_ASSETS = (
     DagsterEventType.ASSET_MATERIALIZATION,
@@ -66,6 +64,11 @@ class Batches:
     A check's evaluation that names no materialization is about the one of the same partition that
     is stored in the same batch, if there is one.
     """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Without it Dagster hands over the plans of a run one by one. It is read at each event.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_MOST))
 
     @contextmanager
     def together(self) -> Iterator[None]:
