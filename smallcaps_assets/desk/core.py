@@ -221,6 +221,7 @@ class Desk(DeskState):
         self.fills[fill.trade_id] = fill
         self._fills_of.setdefault(fill.order_id, []).append(fill)
         self.ledger.add(fill)
+        self._note_peak()
         self._owner_due.setdefault(fill.order_id, self.now + self.rules.disagreement)
         self._sweep_due = self.now + self.rules.sweep_after_fill
         self._compare(fill.symbol)
@@ -410,13 +411,18 @@ class Desk(DeskState):
             if since > self.rules.unsettled:
                 yield from self._throw(f"position of {symbol} is not settled")
 
+    def _note_peak(self) -> None:
+        """The highest equity so far; after a restart that at the fills of before."""
+        risk = self.rules.risk
+        self.peak = max(self.peak, risk.peak, risk.equity + self.profit)
+
     def _losses(self) -> Iterator[Action]:
         """A loss that ends the day, or a drawdown that ends all, throws the switch."""
         risk = self.rules.risk
         if risk.account is None:
             return
         profit = self.profit
-        self.peak = max(self.peak, risk.peak, risk.equity + profit)
+        self._note_peak()
         level = max(risk.on_loss, Level.SOFT)
         if is_day_lost(float(profit), risk.account):
             yield from self._throw(f"the session has lost {-profit:.2f} USD", level)

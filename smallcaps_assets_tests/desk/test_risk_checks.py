@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -77,7 +78,7 @@ def traded(*legs: tuple[int, str], symbol: str = "ABCD") -> list[e.Event]:
     events: list[e.Event] = []
     for number, (shares, price) in enumerate(legs):
         side = "B" if shares > 0 else "S"
-        trade = hash((symbol, number)) % 10**6
+        trade = crc32(f"{symbol} {number}".encode()) % 10**6
         events.append(e.Fill(trade, 5000 + trade, symbol, side, abs(shares), D(price)))
     return [*events, e.Holding(symbol, sum(shares for shares, _ in legs))]
 
@@ -245,6 +246,20 @@ def test_a_loss_that_ends_the_day_throws_the_switch(limits: dict, level: Level |
     if level == Level.FLATTEN:
         lines = [a.command.line() for a in actions if isinstance(a, e.Send)]
         assert lines[0] == "CANCEL ALL" and " S ABCD SMAT 100 " in lines[1] and len(lines) == 2
+
+
+def test_a_drawdown_is_from_the_highest_equity_also_after_a_restart() -> None:
+    account = Limits(9, 1e9, 0, 0.02)
+    desk = limited(account=account, equity=D(1000))
+    up = hear(desk, TEN, *traded((100, "4.00"), (-100, "4.50")))
+    assert desk.peak == 1050
+    again = limited(account=account, equity=D(1000))
+    for action in up:
+        if isinstance(action, e.Record):
+            again.restore(TEN, action.kind, action.data)
+    assert again.peak == 1050
+    actions = hear(again, TEN, *traded((100, "4.00"), (-100, "3.79"), symbol="EFGH"), e.Beat())
+    assert [a.level for a in actions if isinstance(a, e.Raise)] == [Level.FLATTEN]
 
 
 def test_at_1555_what_the_desk_holds_of_its_session_is_closed() -> None:
