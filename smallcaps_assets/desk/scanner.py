@@ -27,24 +27,24 @@ from smallcaps_assets.domain.bars.features import (
     DROPPED_BARS,
     FeaturePass,
     SessionContext,
-    feature_columns,
-    halts_known,
+    feature_row,
 )
-from smallcaps_assets.domain.bars.quote_features import QuotePass, Quotes, measure_columns
+from smallcaps_assets.domain.bars.quote_features import QuotePass, Quotes, measure_row
 from smallcaps_assets.domain.columns import frame_of, integers
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.domain.patterns.events import PatternPass, event_columns, halt_arrays
+from smallcaps_assets.domain.ticks import quotes as quote_rules
 from smallcaps_assets.domain.ticks.conditions import AUCTION, Flag, condition_table
 from smallcaps_assets.domain.ticks.halts import PRIOR_WINDOW, find_halts, session_end_of
-from smallcaps_assets.domain.ticks.quotes import NOT_FIRM
 from smallcaps_assets.domain.ticks.tape import OFF_EXCHANGE
 from smallcaps_assets.kernels import bars as bar_kernel
 from smallcaps_assets.kernels import ticks as kernel
 from smallcaps_assets.kernels.minutes import MINUTE
+from smallcaps_assets.kernels.patterns import Bounds
 from smallcaps_assets.schemas.model_columns import BARS, PATTERNS
 from smallcaps_assets.schemas.table import INSTANT
-from smallcaps_assets.schemas.tables import FEATURE_COLUMNS, QUOTE_COLUMNS, TABLES
+from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.settings import Settings
 
 GRACE = 500_000_000
@@ -52,7 +52,10 @@ GRACE = 500_000_000
 PATIENCE = 60_000_000_000
 """ns: a print that is older than a quote of its ticker by more than this is late."""
 _ROOM = 1024
+_CLOSING, _REOPENING = int(Flag.CLOSING), int(Flag.REOPENING)
+_FLOW_ONLY, _AUCTION = int(Flag.FLOW_ONLY), int(AUCTION)
 _BITS = (np.uint16(Flag.UNKNOWN), np.uint16(Flag.FORM_T), np.uint16(Flag.CLOSING))
+NOT_FIRM = frozenset(quote_rules.NOT_FIRM)
 _EXCLUDING = np.uint16(Flag.UNKNOWN | Flag.EXCLUDED)
 _FIGURES = [
     getattr(bar_kernel, name)
@@ -122,9 +125,9 @@ class Columns:
         """The first so many rows."""
         return [array[:end] for array in self._arrays]
 
-    def last(self, count: int) -> list[np.ndarray]:
-        """The last so many rows."""
-        return [array[self.size - count : self.size] for array in self._arrays]
+    def after(self, start: int) -> list[np.ndarray]:
+        """The rows from a place on."""
+        return [array[start : self.size] for array in self._arrays]
 
     def drop(self, count: int) -> None:
         """Cut so many rows off the front; afterwards a quarter of the room is free at least."""
@@ -193,6 +196,10 @@ class TickerScan:
         self._feed: dict[int, int | None] = {}
         self._find_halts()
         self._last_bars: tuple[Decision | None, Decision | None] = (None, None)
+        # What is watched of each print, so that the kernels run only where something comes of it.
+        self._sign = self._cut = self._block = self._minute_end = 0
+        self._theta, self._before = 0.0, math.nan
+        self._threshold = self._bars.state.threshold
         self.newest = self.quoted_at = self._decided_at = 0
         self.volume = self.dollars = self.high = 0.0
         self.low, self.last = math.inf, math.nan
@@ -205,24 +212,54 @@ class TickerScan:
     ) -> list[Decision]:  # fmt: skip
         """A print; what is known with it."""
         flags, decisive = self._classes.of(conditions, tape)
-        code = kernel.NOTHING_TRADED
-        if math.isfinite(price) and math.isfinite(size):
-            code = kernel.exclusion_code(
-                time, float(price), float(size), correction, flags, decisive, _BITS, self._span
-            )
-        if code != kernel.KEPT:
+        if not self._is_counted(time, price, size, correction, flags, decisive):
             self.counts["left out"] += 1
             return []
         earliest = max(self.newest, self.quoted_at - PATIENCE)
-        is_late, time = time < earliest, max(time, earliest)
-        self.counts["late"] += is_late
-        is_silent = self.newest > 0 and time - self.newest >= self._silence
-        is_reopening = (flags & Flag.REOPENING) > 0
+        is_late = time < earliest
+        if is_late:
+            self.counts["late"] += 1
+            time = earliest
+        is_silent = 0 < self.newest <= time - self._silence
         self.newest = time
-        self._add(time, price, size, exchange, flags, is_late)
-        if not self.has_feed and (is_silent or is_reopening):
+        is_forming = not is_late and not flags & _FLOW_ONLY
+        self._add(time, price, size, exchange, flags, is_forming)
+        if not self.has_feed and (is_silent or flags & _REOPENING):
             self._find_halts()
-        return [*self._closed(), *self._seen()]
+        found = self._closed() if self._is_bar_due(time, price, size, flags) else []
+        if self._is_pattern_due(time, price, is_forming):
+            found += self._seen()
+        return found
+
+    def _is_counted(
+        self, time: int, price: float, size: float, correction: int, flags: int, decisive: int
+    ) -> bool:
+        """Whether a print is on the tape at all."""
+        if not (math.isfinite(price) and math.isfinite(size)):
+            return False
+        given = (time, float(price), float(size), correction, flags, decisive)
+        return kernel.exclusion_code(*given, _BITS, self._span) == kernel.KEPT
+
+    def _is_bar_due(self, time: int, price: float, size: float, flags: int) -> bool:
+        """Whether a bar ends with the last print, or before it in a halt: the kernel's own sum."""
+        move = (price > self._before) - (price < self._before)
+        self._sign, self._before = move or self._sign, price
+        self._theta += price * size * (0 if flags & _AUCTION else self._sign)
+        is_full = self._prints.size - self._cut >= kernel.CHUNK
+        return abs(self._theta) >= self._threshold or is_full or self._is_in_new_block(time)
+
+    def _is_in_new_block(self, time: int) -> bool:
+        return self._block < len(self._ends) and time >= self._ends[self._block]
+
+    def _is_pattern_due(self, time: int, price: float, is_forming: bool) -> bool:
+        """Whether something may come of the last print."""
+        bounds = self._bounds
+        if bounds is None or time >= self._minute_end:
+            return True
+        if not is_forming:
+            return False
+        is_outside = price <= bounds.above or price >= bounds.below or time > bounds.until
+        return is_outside or price < bounds.least or price > bounds.most
 
     def quote(
         self, time: int, bid: float, bid_size: float, ask: float, ask_size: float,
@@ -233,12 +270,16 @@ class TickerScan:
         One without a firm or finite side has no side; one older than the last decision counts from
         that on.
         """
-        if time < self.quoted_at or not self.hours.premarket_open <= time <= self._end:
-            self.counts["quotes late"] += time < self.quoted_at
+        if time < self.quoted_at:
+            self.counts["quotes late"] += 1
+            return False
+        if not self._span[0] <= time <= self._end:
             return False
         self.quoted_at = time
         sides = (bid, bid_size, ask, ask_size)
-        if not all(map(math.isfinite, sides)) or any(code in NOT_FIRM for code in conditions):
+        if not math.isfinite(bid + bid_size + ask + ask_size) or not NOT_FIRM.isdisjoint(
+            conditions
+        ):
             self.counts["quotes without a side"] += 1
             sides = (math.nan,) * 4
         if self._quotes.is_full:
@@ -261,10 +302,13 @@ class TickerScan:
 
     def reach(self, time: int) -> list[Decision]:
         """The clock has reached a time: minutes that have ended by then, though nothing printed."""
-        if time < self._patterns.minutes["end"][0] or not self._prints.size:
+        if time < self._minute_end or not self._prints.size:
             return []
+        found = self._seen()
         self.newest = max(self.newest, time // MINUTE * MINUTE)
-        return self._events_of(self._patterns.reach(time))
+        found += self._events_of(self._patterns.reach(time))
+        self._minute_end, self._bounds = self._patterns.minute_end, None
+        return found
 
     @property
     def is_halted(self) -> bool:
@@ -290,17 +334,16 @@ class TickerScan:
     # Steps
 
     def _add(
-        self, time: int, price: float, size: float, exchange: int, flags: int, is_late: bool
+        self, time: int, price: float, size: float, exchange: int, flags: int, is_forming: bool
     ) -> None:
         """A print joins the tape."""
         if self._prints.is_full:
             self._drop()
-        is_forming = not is_late and not flags & Flag.FLOW_ONLY
-        is_closing = time > self.hours.close and bool(flags & Flag.CLOSING)
-        is_regular = self.hours.open <= time <= self.hours.close or is_closing
+        is_closing = time > self._span[2] and flags & _CLOSING > 0
+        is_regular = self._span[1] <= time <= self._span[2] or is_closing
         self._prints.append(
             time, price, size, is_forming, is_regular, exchange == OFF_EXCHANGE,
-            (flags & AUCTION) != 0, (flags & Flag.REOPENING) > 0,
+            flags & _AUCTION > 0, flags & _REOPENING > 0,
         )  # fmt: skip
         self.volume += size
         self.dollars += price * size
@@ -309,10 +352,13 @@ class TickerScan:
             self.high, self.low = max(self.high, price), min(self.low, price)
 
     def _closed(self) -> list[Decision]:
-        """Bars that the last print has closed, itself among them or not."""
-        times, prices, sizes, forming, _, _, auctions, _ = self._prints.last(1)
-        block = np.array([bisect_right(self._ends, int(times[0]))], np.int64)
-        floats, whole = self._bars.follow((times, prices, sizes, forming), auctions, block)
+        """Bars that the prints since the last call have closed: the last of them, if any."""
+        times, prices, sizes, forming, _, _, auctions, _ = self._prints.after(self._cut)
+        blocks = np.searchsorted(self._ends, times, "right")
+        floats, whole = self._bars.follow((times, prices, sizes, forming), auctions, blocks)
+        self._cut, self._block = self._prints.size, int(blocks[-1])
+        state = self._bars.state
+        self._threshold, self._theta = state.threshold, float(state.floats[bar_kernel.THETA])
         is_decided = False
         for row, counts in zip(floats, whole, strict=True):
             if self._path.is_full:
@@ -333,11 +379,9 @@ class TickerScan:
         quotes = Quotes(*self._quotes.upto(self._quotes.size))
         told = self._quoted.follow(quotes, (times, prices, sizes, forming, auctions), lasts)
         self._decided_at = int(times[-1])
-        closes = times[-1:]
-        columns = feature_columns(rows[-1:]) | measure_columns(told[-1:])
-        columns |= halts_known(self._halts_frame, closes)
-        names = (*FEATURE_COLUMNS, "halt_source", *QUOTE_COLUMNS, "microprice", "null_reason")
-        row = {name: columns[name][0] for name in names if name in columns}
+        halts = bisect_right(self._known, self._decided_at)
+        row = feature_row(rows[-1]) | measure_row(told[-1])
+        row |= {"halts_so_far": halts, "halt_source": self._sources[halts]}
         number = self._path.size - 1 + self._dropped_bars
         found = Decision(self.context.ticker, BARS, number, self._decided_at, price, row)
         self._last_bars = (found, self._last_bars[0])
@@ -347,12 +391,14 @@ class TickerScan:
         """Patterns that are known with the last print."""
         times, prices, sizes, forming, *_ = self._prints.upto(self._prints.size)
         found = self._patterns.follow((times, prices, sizes, forming), self._halts)
+        self._bounds = self._patterns.bounds(int(times[-1]))
+        self._minute_end = self._patterns.minute_end
         return self._events_of(found) if found.size else []
 
     def _events_of(self, events: np.ndarray) -> list[Decision]:
         if not events.size:
             return []
-        known = integers(self._halts_frame["known_at"])
+        known = np.array(self._known, np.int64)
         given = (self.context, self.hours, known, self.eligible_from, self._events)
         columns = TABLES["pattern_events"].columns
         frame = frame_of(event_columns(events, *given), columns)
@@ -382,7 +428,11 @@ class TickerScan:
             new = found.filter(pl.col("halt_start").to_physical() > first)
             found = pl.concat([old, new])
         self._halts_frame, self._halts = found, halt_arrays(found)
-        self._ends = np.sort(integers(found["halt_end"].drop_nulls())).tolist()
+        self._ends = np.sort(integers(found["halt_end"].drop_nulls()))
+        ordered = found.sort("known_at", maintain_order=True)
+        self._known = integers(ordered["known_at"]).tolist()
+        self._sources = [None, *ordered["halt_source"]]
+        self._bounds: Bounds | None = None
 
     def _drop(self) -> None:
         """Forget prints, quotes and bars that no step looks back to, and make room."""
@@ -401,6 +451,7 @@ class TickerScan:
         for columns, count in ((self._prints, prints), (self._quotes, quoted), (self._path, bars)):
             columns.drop(count)
         self._path.upto(self._path.size)[0][:] -= prints
+        self._cut -= prints
         self._dropped += prints
         self._dropped_bars += bars
 

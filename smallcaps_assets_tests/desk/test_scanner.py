@@ -66,8 +66,8 @@ def random_quotes(seed: int, prints: pl.DataFrame) -> pl.DataFrame:
     codes = [[15] if x < 0.02 else [1] for x in rng.random(times.size)]
     frame = pl.DataFrame(
         {"ticker": "AAME", "date": DAY, "sip_timestamp": times,
-         "sequence_number": np.arange(times.size), "bid_price": mids - half, "bid_size": sizes[0], "ask_price": asks, "ask_size": sizes[1],
-         "conditions": codes}
+         "sequence_number": np.arange(times.size), "bid_price": mids - half, "bid_size": sizes[0],
+         "ask_price": asks, "ask_size": sizes[1], "conditions": codes}
     )  # fmt: skip
     return frame.with_columns(pl.col("sip_timestamp").cast(pl.Datetime("ns", "UTC")))
 

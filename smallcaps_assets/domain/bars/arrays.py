@@ -179,7 +179,8 @@ class BarPass:
         state = self.state
         if not state.integers[kernel.SEEN]:
             state.integers[kernel.BLOCK] = blocks[0]
-        edges = np.flatnonzero(np.diff(blocks, prepend=state.integers[kernel.BLOCK]))
+        before = np.append(state.integers[kernel.BLOCK], blocks[:-1])
+        edges = np.flatnonzero(blocks != before)
         given = [read_only(array) for array in (*ticks, auctions, edges, blocks[edges])]
         rows, end, sign, price = kernel.cut_ticks(
             kernel.Ticks(*given[:4]), kernel.Signing(_NO_SIGNS, given[4], _NO_PLACES),

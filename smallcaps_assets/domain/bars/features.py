@@ -8,6 +8,7 @@ same-day daily figure is used: days are selected by those. What quotes tell is i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -204,6 +205,17 @@ def feature_columns(rows: np.ndarray) -> dict[str, pl.Series]:
         for name, values in zip(kernel.COLUMNS, columns, strict=True)
     }
     return found | {"is_volume_burst": found["volume_burst"] > BURST}
+
+
+def feature_row(row: np.ndarray) -> dict[str, Any]:
+    """One row of the kernel as values: as `feature_columns`, without columns."""
+    values = zip(kernel.COLUMNS, row.tolist(), strict=True)
+    found: dict[str, Any] = {
+        name: value > 0 if name in FLAGS else value if math.isfinite(value) else None
+        for name, value in values
+    }
+    burst = found["volume_burst"]
+    return found | {"is_volume_burst": None if burst is None else burst > BURST}
 
 
 def halts_known(halts: pl.DataFrame, closes: np.ndarray) -> dict[str, pl.Series]:

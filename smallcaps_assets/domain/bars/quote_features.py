@@ -8,6 +8,7 @@ prints up to a bar's last tick and from quotes before its instant. What trades a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -206,6 +207,13 @@ def measure_columns(out: np.ndarray) -> dict[str, pl.Series]:
     }
     reasons = pl.Series(NULL_REASONS, dtype=pl.String)
     return found | {"null_reason": reasons.gather(columns[-1].astype(np.int64))}
+
+
+def measure_row(row: np.ndarray) -> dict[str, Any]:
+    """One row of the kernel as values: as `measure_columns`, without columns."""
+    *values, reason = row.tolist()
+    found = {n: None if v != v else v for n, v in zip(MEASURES, values, strict=True)}  # noqa: PLR0124
+    return found | {"null_reason": NULL_REASONS[int(reason)]}
 
 
 def quality_of(tape: TickTape, quotes: Quotes, whole: QuotePass) -> pl.DataFrame:

@@ -68,6 +68,16 @@ class PatternPass:
         count = kernel.reach(self.settings, self.state, self.minutes, time, self._out)
         return self._numbered(self._out[:count].copy())
 
+    def bounds(self, time: int) -> kernel.Bounds:
+        """Prints within these bounds before the end of the minute, after the last one, which was at
+        a time, bring nothing: they may be followed later."""
+        return kernel.bounds_at(self.settings, self.state, time)
+
+    @property
+    def minute_end(self) -> int:
+        """When the open minute ends."""
+        return int(self.minutes["end"][0])
+
     def _numbered(self, events: np.ndarray) -> np.ndarray:
         """Events with ticks counted from the tape's first."""
         if self.dropped:
