@@ -35,7 +35,6 @@ from smallcaps_assets.desk.das.messages import Order
 from smallcaps_assets.desk.das.simulator import Outcome
 from smallcaps_assets.desk.das.words import Line
 from smallcaps_assets.desk.events import SIGN
-from smallcaps_assets.desk.matching import IMMEDIATE
 from smallcaps_assets.domain.execution import rules as market_rules
 from smallcaps_assets.domain.execution.fills import MILLISECOND, SECOND
 from smallcaps_assets.domain.execution.modelled import MINUTES_OF_RANGE
@@ -323,7 +322,7 @@ class FeedMatching:
         for size, one in prints:
             for work in works:
                 if work.kind == PASSIVE and one.kind == kernel.PRICE and work.left:
-                    shares = kernel.meet_one(work.orders, one.price, size, *band)
+                    shares = int(kernel.meet_one(work.orders, one.price, size, *band))
                     self._fill(work, time, shares, float(work.orders["limit"][0]))
                 elif work.kind == STOP and one.kind > kernel.FLOW:
                     self._trigger(work, time, one.price)
@@ -422,7 +421,7 @@ class FeedMatching:
         is_buy = work.side > 0
         price, size = (quote.ask, quote.ask_size) if is_buy else (quote.bid, quote.bid_size)
         if work.left:
-            self._fill(work, time, kernel.take_one(work.orders, price, size, *band), price)
+            self._fill(work, time, int(kernel.take_one(work.orders, price, size, *band)), price)
 
     def _fill(self, work: _Work, time: int, shares: int, price: float) -> None:
         if shares > 0:
@@ -489,14 +488,10 @@ class PaperBroker:
             self._apply(time, order_id, outcome)
 
     def _terms_of(self, order: Order, command: NewOrder) -> Terms:
-        rules, held = self._rules, self.held.get(command.symbol, 0)
-        if held * SIGN[command.side] >= 0:
-            return rules.entry
-        return (
-            rules.resting
-            if command.price.kind == LIMIT and command.tif not in IMMEDIATE
-            else rules.exit
-        )
+        """An entry; what closes a position and only adds to the market; and what crosses it."""
+        if self.held.get(command.symbol, 0) * SIGN[command.side] >= 0:
+            return self._rules.entry
+        return self._rules.resting if "PostOnly" in command.options else self._rules.exit
 
     def _place(self, command: NewOrder) -> None:
         self._count += 1
@@ -518,7 +513,7 @@ class PaperBroker:
         if outcome.kind == "fill":
             self._fill(time, order, outcome)
         order.status = {
-            "accept": "Accepted", "reject": "Rejected", "cancel": "Canceled",
+            "accept": "Accepted", "reject": "Canceled", "cancel": "Canceled",
             "fill": "Partial" if order.left else "Executed",
         }[outcome.kind]  # fmt: skip
         if outcome.text:

@@ -15,6 +15,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from smallcaps_assets.domain.bars.features import (
 )
 from smallcaps_assets.domain.bars.quote_features import QuotePass, Quotes, measure_row
 from smallcaps_assets.domain.columns import frame_of, integers
+from smallcaps_assets.domain.execution.fills import KINDS
 from smallcaps_assets.domain.guards import read_only
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.domain.patterns.events import PatternPass, event_columns, halt_arrays
@@ -73,6 +75,7 @@ class Decision(Struct, frozen=True):
     """
 
     ticker: str
+    day: date
     sample: str
     event_id: int
     t0: int
@@ -200,6 +203,7 @@ class TickerScan:
         self._sign = self._cut = self._block = self._minute_end = 0
         self._theta, self._before = 0.0, math.nan
         self._threshold = self._bars.state.threshold
+        self.kind = 0  # of the last print, as of KINDS; 0: it does not count
         self.newest = self.quoted_at = self._decided_at = 0
         self.volume = self.dollars = self.high = 0.0
         self.low, self.last = math.inf, math.nan
@@ -212,6 +216,7 @@ class TickerScan:
     ) -> list[Decision]:  # fmt: skip
         """A print; what is known with it."""
         flags, decisive = self._classes.of(conditions, tape)
+        self.kind = 0
         if not self._is_counted(time, price, size, correction, flags, decisive):
             self.counts["left out"] += 1
             return []
@@ -223,6 +228,9 @@ class TickerScan:
         is_silent = 0 < self.newest <= time - self._silence
         self.newest = time
         is_forming = not is_late and not flags & _FLOW_ONLY
+        self.kind = (
+            KINDS["auction" if flags & _AUCTION else "price"] if is_forming else KINDS["flow"]
+        )
         self._add(time, price, size, exchange, flags, is_forming)
         if not self.has_feed and (is_silent or flags & _REOPENING):
             self._find_halts()
@@ -383,7 +391,9 @@ class TickerScan:
         row = feature_row(rows[-1]) | measure_row(told[-1])
         row |= {"halts_so_far": halts, "halt_source": self._sources[halts]}
         number = self._path.size - 1 + self._dropped_bars
-        found = Decision(self.context.ticker, BARS, number, self._decided_at, price, row)
+        found = Decision(
+            self.context.ticker, self.context.date, BARS, number, self._decided_at, price, row
+        )
         self._last_bars = (found, self._last_bars[0])
         return found
 
@@ -404,8 +414,8 @@ class TickerScan:
         frame = frame_of(event_columns(events, *given), columns)
         self._events += events.size
         return [
-            Decision(self.context.ticker, PATTERNS, row["event_id"], t0, row["price"], row,
-                     self._bar_by(t0))
+            Decision(self.context.ticker, self.context.date, PATTERNS, row["event_id"], t0,
+                     row["price"], row, self._bar_by(t0))
             for row, t0 in zip(frame.iter_rows(named=True), events["t0"].tolist(), strict=True)
         ]  # fmt: skip
 
