@@ -235,6 +235,10 @@ class _Work(Struct):
     """For a re-opening print."""
 
     @property
+    def due(self) -> int:
+        return self.until if self.kind else self.live
+
+    @property
     def left(self) -> int:
         return int(self.orders["shares"][0] - self.orders["filled"][0])
 
@@ -291,6 +295,12 @@ class FeedMatching:
                     self._go_live(work)
                 if work.kind and work.until < time:
                     self._end(work, work.until, Outcome("cancel"))
+
+    @property
+    def next_due(self) -> int:
+        """When the next order is live or ends by itself."""
+        works = [work for works in self._works.values() for work in works.values()]
+        return min((w.due for w in works if not w.is_waiting), default=kernel.NEVER)
 
     def meet(
         self, time: int, symbol: str, quotes: Sequence[Quote], prints: Sequence[Printed],
@@ -371,7 +381,8 @@ class FeedMatching:
         limit = float(work.price.values[-1]) if work.price.values else 0.0
         bid = book.usable.bid if book.usable else 0.0
         is_restricted = work.live >= book.restricted_from
-        if work.is_short and not may_sell_short(limit, bid, is_restricted):
+        is_lower = is_restricted and work.terms.kind == MARKETABLE
+        if work.is_short and (is_lower or not may_sell_short(limit, bid, is_restricted)):
             return "ssr"
         if work.terms.participation:
             most = whole(work.terms.participation * book.minute_volume(work.live))

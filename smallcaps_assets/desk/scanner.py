@@ -323,6 +323,14 @@ class TickerScan:
         """Whether the newest halt has not ended."""
         return bool(self._halts[1].size) and int(self._halts[1][-1]) > self.newest
 
+    @property
+    def told_halts(self) -> pl.DataFrame | None:
+        """Halts as the feed has told them; None where there is no such feed."""
+        if not self.has_feed:
+            return None
+        schema = {"halt_start": pl.Int64, "halt_end": pl.Int64}
+        return pl.DataFrame([*self._feed.items()], schema=schema, orient="row").cast(INSTANT)
+
     def so_far(self) -> SessionSoFar:
         """The session up to its last print."""
         context, nan = self.context, math.nan
@@ -426,12 +434,8 @@ class TickerScan:
     def _find_halts(self) -> None:
         """Halts as they are known now, by the rules of the tape."""
         times, *_, reopening = self._prints.upto(self._prints.size)
-        feed = None
-        if self.has_feed:
-            rows = [*self._feed.items()]
-            schema = {"halt_start": pl.Int64, "halt_end": pl.Int64}
-            feed = pl.DataFrame(rows, schema=schema, orient="row").cast(INSTANT)
-        found = find_halts(times, reopening, self._end, self.hours, self._settings, feed)
+        given = (self._end, self.hours, self._settings, self.told_halts)
+        found = find_halts(times, reopening, *given)
         if self._dropped and not self.has_feed:
             first = int(times[0])
             old = self._halts_frame.filter(pl.col("halt_start").to_physical() <= first)

@@ -146,6 +146,8 @@ class Trader:
         self.held: dict[str, Held] = {}
         self.trades: list[dict[str, Any]] = []
         self.refused: dict[str, str] = {}
+        self.wanted: list[tuple[Decision, int]] = []
+        self.is_stopping = False
         self.now = 0
         self._answers: dict[str, str] = {}
         self._owner: dict[str, tuple[Held, str]] = {}
@@ -180,9 +182,13 @@ class Trader:
         self._work_until(time)
 
     def _work_until(self, time: int) -> None:
+        """Orders that come to life or end before a time, each at its instant."""
+        matching = self.broker.matching
+        while (due := matching.next_due) < time:
+            self.now = max(self.now, due)
+            matching.advance(due + 1)
+            self.settle()
         self.now = max(self.now, time)
-        self.broker.matching.advance(time)
-        self.settle()
 
     def settle(self) -> None:
         """Hear what the broker has to say."""
@@ -207,6 +213,9 @@ class Trader:
         """Ask the strategy and the account, and send what they want."""
         self.account.book.advance(self.now)
         for chosen in self.chooser(decision):
+            self.wanted.append((decision, chosen["side"]))
+            if self.is_stopping:
+                continue
             row = {**chosen, "t0": decision.t0, "price": math.nan, "mid": math.nan}
             row |= {"ticker": decision.ticker, "sample": decision.sample, "date": self.hours.date}
             self._enter(row)
@@ -318,8 +327,12 @@ class Trader:
         held.covered = sum(x[1] for x in held.entry)
         self._take_back(held)
         if not held.closing:
-            price = Price.limit(Decimal(str(held.profit)))
-            held.resting = self._exit(held, price, "take_profit", PASSIVE)
+            self._rest(held)
+
+    def _rest(self, held: Held) -> None:
+        """The take profit."""
+        price = Price.limit(Decimal(str(held.profit)))
+        held.resting = self._exit(held, price, "take_profit", PASSIVE)
 
     def _take_back(self, held: Held) -> None:
         if held.resting:
@@ -428,6 +441,7 @@ class Trader:
         if self._marked:
             self._at(self._marked, self._mark)
         for held in list(self.held.values()):
+            self._mend(held)
             value = self.value(held)
             if held.position is not None and value is not None:
                 held.position.mark_times.append(time)  # type: ignore[attr-defined]
@@ -435,6 +449,16 @@ class Trader:
                 held.position.worst = min(held.position.worst, value)
         self.account.book.advance(time)
         self._keep_open()
+
+    def _mend(self, held: Held) -> None:
+        """Send an exit again that the risk chain refused, or that somebody has cancelled."""
+        desk = self.runtime.desk
+        if not held.shares or not held.covered or desk.open_orders(held.ticker) or desk.level:
+            return
+        if held.closing:
+            self._exit(held, Price("MKT"), held.closing)
+        else:
+            self._rest(held)
 
     def _keep_open(self) -> None:
         """What the book has flattened is open until it is filled."""
@@ -453,13 +477,17 @@ class Trader:
 
     # The end
 
-    def stop(self, is_flat: bool) -> None:
-        """No new positions; entries are cancelled, and for `is_flat` positions closed."""
+    def stop(self, how: str) -> None:
+        """Nothing more is opened: `keep` leaves all as it is, `cancel` cancels what rests, and
+        `flatten` closes what is open too."""
+        self.is_stopping = True
         for held in list(self.held.values()):
-            if is_flat:
+            if how == "flatten":
                 self._close(held, FLATTENED)
-            elif held.is_entering:
-                self.tell(e.CancelWanted(held.signal))
+            elif how == "cancel":
+                self._take_back(held)
+                if held.is_entering:
+                    self.tell(e.CancelWanted(held.signal))
 
     @property
     def is_flat(self) -> bool:

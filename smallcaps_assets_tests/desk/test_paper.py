@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from smallcaps_assets_tests.domain.tick_frames import DAY, SECOND, at
 HOURS = session_hours(DAY)
 LATENCY = SECOND // 4
 HALTS = (np.array([at("09:50:00")]), np.array([at("09:55:00")]))
-PREVIOUS = 4.4
+PREVIOUS = 4.1
 
 
 def tape(seed: int, count: int = 3000) -> FillTape:
@@ -51,6 +52,23 @@ def restriction(tape: FillTape) -> int:
     return restricted_from(times[forming], prices[forming], (HOURS.open, HOURS.close), PREVIOUS)
 
 
+@lru_cache(maxsize=4)
+def instants(tape: FillTape) -> dict[int, tuple[list, list, list]]:
+    """Quotes, prints and halts of each instant."""
+    groups: dict[int, tuple[list, list, list]] = defaultdict(lambda: ([], [], []))
+    times, bids, bid_sizes, asks, ask_sizes = tape.arrays[:5]
+    moments, prices, kinds, volumes = tape.arrays[6:10]
+    sizes = np.diff(volumes, prepend=0.0)
+    for row in zip(times, bids, bid_sizes, asks, ask_sizes, strict=True):
+        groups[int(row[0])][0].append(Quote(int(row[0]), *map(float, row[1:])))
+    for time, price, size, kind in zip(moments, prices, sizes, kinds, strict=True):
+        groups[int(time)][1].append(Printed(float(price), float(size), int(kind)))
+    for start, end in zip(*tape.arrays[10:12], strict=True):
+        groups[int(start)][2].append(True)
+        groups[int(end)][2].append(False)
+    return groups
+
+
 class Feed:
     """A tape instant by instant, into a matching core."""
 
@@ -58,17 +76,7 @@ class Feed:
         self.now = 0
         self.core = FeedMatching({"ABCD": Book(HOURS, PREVIOUS)}, lambda: self.now,
                                  lambda order, command: terms[command.tif])  # fmt: skip
-        times, bids, bid_sizes, asks, ask_sizes = tape.arrays[:5]
-        moments, prices, kinds, volumes = tape.arrays[6:10]
-        sizes = np.diff(volumes, prepend=0.0)
-        self.groups = defaultdict(lambda: ([], [], []))
-        for row in zip(times, bids, bid_sizes, asks, ask_sizes, strict=True):
-            self.groups[int(row[0])][0].append(Quote(int(row[0]), *map(float, row[1:])))
-        for time, price, size, kind in zip(moments, prices, sizes, kinds, strict=True):
-            self.groups[int(time)][1].append(Printed(float(price), float(size), int(kind)))
-        for start, end in zip(*tape.arrays[10:12], strict=True):
-            self.groups[int(start)][2].append(True)
-            self.groups[int(end)][2].append(False)
+        self.groups = instants(tape)
         self.due = sorted(self.groups)
         self.told: list[tuple] = []
 
