@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
-from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -52,7 +51,6 @@ def restriction(tape: FillTape) -> int:
     return restricted_from(times[forming], prices[forming], (HOURS.open, HOURS.close), PREVIOUS)
 
 
-@lru_cache(maxsize=4)
 def instants(tape: FillTape) -> dict[int, tuple[list, list, list]]:
     """Quotes, prints and halts of each instant."""
     groups: dict[int, tuple[list, list, list]] = defaultdict(lambda: ([], [], []))
@@ -72,11 +70,11 @@ def instants(tape: FillTape) -> dict[int, tuple[list, list, list]]:
 class Feed:
     """A tape instant by instant, into a matching core."""
 
-    def __init__(self, tape: FillTape, terms: dict[str, Terms]) -> None:
+    def __init__(self, groups: dict, terms: dict[str, Terms]) -> None:
         self.now = 0
         self.core = FeedMatching({"ABCD": Book(HOURS, PREVIOUS)}, lambda: self.now,
                                  lambda order, command: terms[command.tif])  # fmt: skip
-        self.groups = instants(tape)
+        self.groups = groups
         self.due = sorted(self.groups)
         self.told: list[tuple] = []
 
@@ -117,7 +115,7 @@ def random_commands(seed: int, tape: FillTape) -> list[tuple[int, NewOrder]]:
 def test_a_feed_fills_what_the_whole_tape_fills(seed: int) -> None:
     whole, kinds = tape(seed), set()
     terms = {"DAY+": Terms(LATENCY), "IOC": Terms(LATENCY, window=SECOND)}
-    feed = Feed(whole, terms)
+    feed = Feed(instants(whole), terms)
     clock = [0]
     known = TapeMatching({"ABCD": whole}, lambda: clock[0], LATENCY, {"ABCD": restriction(whole)})
     refused = set()
@@ -158,7 +156,7 @@ def test_entries_are_those_of_the_candidates(entry: str, side: int) -> None:
                             restricted_from=restriction(whole))  # fmt: skip
     end = LATENCY + 21 * SECOND
     terms = {"DAY+": PaperRules.of(rules).entry}
-    first, filled = 0, 0
+    first, filled, groups = 0, 0, instants(whole)
     for number, (c, time) in enumerate(zip(found.candidates, t0.tolist(), strict=True)):
         rows = found.entries[first : first + int(c["entries"])]
         first += int(c["entries"])
@@ -168,7 +166,7 @@ def test_entries_are_those_of_the_candidates(entry: str, side: int) -> None:
         command = NewOrder(1, "B" if side > 0 else "SS", "ABCD", "SMAT", 10**7,
                            Price("LMT", (Decimal(repr(far)),)))  # fmt: skip
         expected = [(int(t), float(p)) for t, p in zip(rows["time"], rows["price"], strict=True)]
-        later = Feed(whole, terms)
+        later = Feed(groups, terms)
         later.move(time)
         later.core.submit(order(number, command), command)
         later.move(time + end)
