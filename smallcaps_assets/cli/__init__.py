@@ -351,6 +351,35 @@ def replay(**parameters: Any) -> None:
     _exit("replay", "run_replay", parameters)
 
 
+@main.command(
+    epilog="""Examples:
+
+    \b
+    smallcaps paper --market simulated --date 2024-12-18 --strategy every_pattern --speed 600
+    smallcaps paper --market polygon --tickers ABCD,EFGH --strategy gap_and_go --on-exit flatten
+    """
+)
+@lake_options
+@click.option("--date", "day", metavar="DATE", help="session; default the market's last, or today")
+@click.option("--strategy", default="every_pattern", show_default=True, help="a declared one")
+@click.option("--tickers", help="comma-separated, or @FILE; default those selected, or most traded")
+@click.option("--feed", metavar="URL", help="the vendor's WebSocket; default the market's own")
+@click.option("--speed", default=1.0, show_default=True, help="pace of an embedded market; 0: full")
+@click.option(
+    "--on-exit", type=click.Choice(["flatten", "cancel", "keep"]), default="flatten",
+    show_default=True, help="what Ctrl-C does with orders and positions",
+)  # fmt: skip
+@click.option("--plain", "is_plain", is_flag=True, help="lines for a log instead of a dashboard")
+@as_json
+def paper(**parameters: Any) -> None:
+    """Trade a live feed, or a session of an embedded market, on paper.
+
+    Orders are filled by the backtest's rules as quotes and prints come. Afterwards the decisions
+    are compared with those of the whole tape.
+    """
+    _exit("paper", "run_paper", parameters)
+
+
 @main.group()
 def desk() -> None:
     """The trading desk: its kill switch, what stands, and what the broker says of a day."""

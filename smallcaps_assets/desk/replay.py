@@ -114,7 +114,7 @@ class DeskAccount(Account):
             super()._decide(row, located)
             return
         self._tell_until(row["t0"])
-        size = self._size(row, located)[0] if row["refusal"] in (None, NO_FILL) else 0
+        size = self.size(row, located)[0] if row["refusal"] in (None, NO_FILL) else 0
         super()._decide(row, located)
         number, refused = len(self.trades) - 1, self.trades[-1]["refused_by"]
         signal, trade = signal_of(row), self._held.get(number)

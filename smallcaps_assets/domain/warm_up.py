@@ -17,7 +17,7 @@ from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars.build import build_bars
 from smallcaps_assets.domain.bars.convolutions import convolved, fitted_biases, fixed_kernels
 from smallcaps_assets.domain.bars.features import SessionContext, bar_features
-from smallcaps_assets.domain.bars.quote_features import no_quotes, quote_features
+from smallcaps_assets.domain.bars.quote_features import QuotePass, no_quotes, quote_features
 from smallcaps_assets.domain.bars.series import cusum_events
 from smallcaps_assets.domain.bars.sweep import BarSetting, sweep_arrays
 from smallcaps_assets.domain.execution.candidates import candidate_rows, fills_tape
@@ -34,10 +34,11 @@ from smallcaps_assets.domain.labels.weights import (
 )
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import triple_barrier_on_bars
-from smallcaps_assets.domain.patterns.events import pattern_events
+from smallcaps_assets.domain.patterns.events import PatternPass, pattern_events
 from smallcaps_assets.domain.patterns.labels import pattern_labels
 from smallcaps_assets.domain.ticks.halts import NEVER
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
+from smallcaps_assets.kernels import fills as kernel
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import (
     BacktestSettings,
@@ -90,11 +91,13 @@ def _bars(tape: TickTape) -> None:
     sample_weights(labels, bars, None)
     bar_features(tape.ticks, bars, _CONTEXT, session_hours(_DAY), tape.halts)
     quote_features(tape, bars, no_quotes())
+    QuotePass(tape.hours).absorb(no_quotes(), 0)
 
 
 def _patterns(tape: TickTape) -> None:
     events = pattern_events(tape, _CONTEXT, PatternSettings())
     pattern_labels(tape, events, LabelSettings())
+    PatternPass(tape.hours, None, PatternSettings()).bounds(0)
 
 
 def _fills(tape: TickTape) -> None:
@@ -110,6 +113,8 @@ def _fills(tape: TickTape) -> None:
     marketable_fill(recorded, 1, 1, 0)
     passive_fill(recorded, 1, 1, 1.0, 0)
     stop_exit(recorded, 1, 1, 1.0, 0, 0)
+    for step in (kernel.take_one, kernel.meet_one):
+        step(np.zeros(1, kernel.ORDER), 1.0, 1.0, 0.0, np.inf)
 
 
 def _trades(start: int) -> pl.DataFrame:

@@ -47,6 +47,13 @@ ORDER = np.dtype(
         *((name, "f8") for name in ("limit", "seen_price", "seen_size", "queue")),
     ]
 )
+REFERENCE = np.dtype(
+    [
+        *((name, "i8") for name in ("next", "first", "halts", "moved")),
+        *((name, "f8") for name in ("total", "price")),
+    ]
+)
+"""What `follow_reference` goes on from: places of prints, the sum of the window, the last move."""
 RULES = np.dtype(
     [
         *((name, "i8") for name in ("latency", "entry_window", "timeout", "last_exit")),
@@ -119,6 +126,18 @@ def meet(o, price, size, lower, upper):
         shares = min(shares, np.int64(size - eaten + TOLERANCE))
     o["filled"] += shares
     return shares
+
+
+@compiled
+def take_one(orders, price, size, lower, upper):
+    """`take`, of the one order of `orders`."""
+    return take(orders[0], price, size, lower, upper)
+
+
+@compiled
+def meet_one(orders, price, size, lower, upper):
+    """`meet`, of the one order of `orders`."""
+    return meet(orders[0], price, size, lower, upper)
 
 
 # Places on a tape --------------------------------------------------------------------------------
@@ -574,17 +593,18 @@ def fill_candidates(tape, rules, candidates, first, entries, ranges, exits, mark
 
 # Price bands -------------------------------------------------------------------------------------
 @compiled
-def follow_reference(times, prices, reopenings, open_time, close_time, window, pause, move):
+def follow_reference(times, prices, reopenings, state, open_time, close_time, window, pause, move):
     """Reference prices of the bands: times and prices from each of which on one holds.
 
     Of the prices that form them: the first of regular hours, then the mean of a trailing window,
     once it is far enough away and the last move long enough ago; a re-opening print begins anew.
-    `reopenings` are its times, ascending.
+    `reopenings` are its times, ascending. Goes on from the record of REFERENCE in `state`.
     """
+    s = state[0]
     out_times, out_prices = np.empty(times.size, np.int64), np.empty(times.size)
-    count, first, total, h = 0, 0, 0.0, 0
-    reference, moved = np.nan, 0
-    for i in range(times.size):
+    count, first, total, h = 0, s["first"], s["total"], s["halts"]
+    reference, moved = s["price"], s["moved"]
+    for i in range(s["next"], times.size):
         time = times[i]
         if time < open_time or time >= close_time:
             continue
@@ -604,6 +624,8 @@ def follow_reference(times, prices, reopenings, open_time, close_time, window, p
             reference, moved = (prices[i] if is_new else mean), time
             out_times[count], out_prices[count] = time, reference
             count += 1
+    s["next"], s["first"], s["total"], s["halts"] = max(times.size, s["next"]), first, total, h
+    s["price"], s["moved"] = reference, moved
     return out_times[:count], out_prices[:count]
 
 

@@ -440,6 +440,12 @@ def find_events(
 
 
 @compiled
+def bounds_at(settings, state, time):
+    """Bounds of the prints after those that have been taken, the last of them at a time."""
+    return bounds_of(settings[0], state[0], time)
+
+
+@compiled
 def reach(settings, state, minutes, time, out):
     """The clock alone reaches `time`. Returns the number of events, the first rows of `out`."""
     s = state[0]

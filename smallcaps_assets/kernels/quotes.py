@@ -415,6 +415,21 @@ def follow(
 
 
 @compiled
+def absorb(quote_times, bids, bid_sizes, asks, ask_sizes, state, time):
+    """Take the quotes before a time up to which all prints have come. Returns the state."""
+    q, count = np.uint64(state.quotes), np.uint64(quote_times.size)
+    book, quoted, signed, tape, hours = state[4:]
+    while q < count and quote_times[q] < time:
+        book, quoted, hours = quote_step(
+            book, quoted, hours,
+            quote_times[q], bids[q], bid_sizes[q], asks[q], ask_sizes[q],
+        )  # fmt: skip
+        q += ONE
+    quotes: int = np.int64(q)  # type: ignore[assignment]
+    return State(state.ticks, quotes, state.bars, state.begin, book, quoted, signed, tape, hours)
+
+
+@compiled
 def finish(quote_times, bids, bid_sizes, asks, ask_sizes, state):
     """The hours with the quotes after the last print and the time up to the close."""
     hours, kind = state.hours, state.book.kind

@@ -60,33 +60,41 @@ def combine_flags(ids, offsets, tapes, table, unknown, excluding):
 
 
 @compiled
-def exclusion_codes(times, prices, sizes, corrections, flags, decisive, bits, hours):
-    """Why each trade is left out: KEPT, one of the codes above, or CONDITION + the id that says so.
+def exclusion_code(time, price, size, correction, flags, decisive, bits, hours):
+    """Why a trade is left out: KEPT, one of the codes above, or CONDITION + the id that says so.
 
-    `corrections` above `LAWFUL` (and below 0) exclude; `bits` are the flags of unknown conditions,
+    A correction above `LAWFUL` (or below 0) excludes; `bits` are the flags of unknown conditions,
     form T and closing prints; `hours` are premarket open, open, close, the end of the session and
     the last moment of a closing print. The first reason that holds counts.
     """
     unknown, form_t, closing = bits
     premarket_open, opening, close, session_end, closing_end = hours
+    code = np.int32(KEPT)
+    if time > session_end and not (flags & closing and time <= closing_end):
+        code = np.int32(AFTER_SESSION)
+    if time < premarket_open:
+        code = np.int32(BEFORE_SESSION)
+    if flags & form_t and opening <= time < close:
+        code = np.int32(FORM_T_IN_HOURS)
+    if decisive >= 0:
+        code = np.int32(CONDITION + decisive)
+    if flags & unknown:
+        code = np.int32(UNKNOWN_CONDITION)
+    if correction < 0 or correction > LAWFUL:
+        code = np.int32(CORRECTION)
+    if not (price > 0.0 and size > 0.0):
+        code = np.int32(NOTHING_TRADED)
+    return code
+
+
+@compiled
+def exclusion_codes(times, prices, sizes, corrections, flags, decisive, bits, hours):
+    """`exclusion_code` of each trade, int32."""
     codes = np.empty(times.size, np.int32)
     for i in range(times.size):
-        code = np.int32(KEPT)
-        if times[i] > session_end and not (flags[i] & closing and times[i] <= closing_end):
-            code = AFTER_SESSION
-        if times[i] < premarket_open:
-            code = BEFORE_SESSION
-        if flags[i] & form_t and opening <= times[i] < close:
-            code = FORM_T_IN_HOURS
-        if decisive[i] >= 0:
-            code = CONDITION + decisive[i]
-        if flags[i] & unknown:
-            code = UNKNOWN_CONDITION
-        if corrections[i] < 0 or corrections[i] > LAWFUL:
-            code = CORRECTION
-        if not (prices[i] > 0.0 and sizes[i] > 0.0):
-            code = NOTHING_TRADED
-        codes[i] = code
+        codes[i] = exclusion_code(
+            times[i], prices[i], sizes[i], corrections[i], flags[i], decisive[i], bits, hours
+        )
     return codes
 
 

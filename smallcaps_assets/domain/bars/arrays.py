@@ -29,6 +29,7 @@ from smallcaps_assets.domain.guards import (
 from smallcaps_assets.kernels import bars as kernel
 from smallcaps_assets.kernels.ticks import tick_signs
 from smallcaps_assets.schemas.tables import BAR_REASONS
+from smallcaps_assets.settings import BarSettings
 
 DISAGREEMENT = "the kernel and the guards judge a value differently"
 # Bars that one call of the kernel writes at most; a buffer for all would be as long as the ticks.
@@ -152,6 +153,61 @@ def bars_from_arrays(
     return _cut(arrays, kind, (target, alpha, gamma, kappa), before, final)
 
 
+class BarPass:
+    """A pass over a session's ticks that cuts its imbalance bars, resumed as they come.
+
+    However the ticks are cut into calls, the bars are the same bits as of `bars_from_arrays`.
+    """
+
+    def __init__(
+        self, target: float, settings: BarSettings, out: kernel.Rows | None = None
+    ) -> None:
+        check_parameters(target, settings.alpha, settings.gamma, settings.kappa)
+        self.rule = kernel.Rule(
+            True, True, float(target), settings.alpha, settings.gamma, settings.kappa
+        )
+        self.state, self.out = new_state(target), out or new_rows()
+
+    def follow(
+        self, ticks: tuple[np.ndarray, ...], auctions: np.ndarray, blocks: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bars that end with or before some more ticks: floats and integers as of `kernels.bars`.
+
+        `ticks` are times, prices, sizes and which form prices, at most `kernels.ticks.CHUNK` of
+        them; a bar ends where the block changes. Raises ArrayError.
+        """
+        state = self.state
+        if not state.integers[kernel.SEEN]:
+            state.integers[kernel.BLOCK] = blocks[0]
+        before = np.append(state.integers[kernel.BLOCK], blocks[:-1])
+        edges = np.flatnonzero(blocks != before)
+        given = [read_only(array) for array in (*ticks, auctions, edges, blocks[edges])]
+        rows, end, sign, price = kernel.cut_ticks(
+            kernel.Ticks(*given[:4]), kernel.Signing(_NO_SIGNS, given[4], _NO_PLACES),
+            state.sign, state.previous_price,
+            kernel.Edges(given[5], given[6], _zeros(edges.size)), self.rule,
+            kernel.State(state.floats, state.integers), 0, self.out,
+        )  # fmt: skip
+        if end < 0:
+            _raise_of(dict(zip(("timestamps", "prices", "sizes"), ticks, strict=False)))
+        self.state = replace(state, sign=int(sign), previous_price=float(price))
+        return self.out.floats[:rows].copy(), self.out.integers[:rows].copy()
+
+
+_NO_SIGNS, _NO_PLACES = (read_only(np.empty(0, kind)) for kind in (np.int8, np.int64))
+
+
+def _zeros(count: int) -> np.ndarray:
+    return read_only(np.zeros(count, np.int64)) if count else _NO_PLACES
+
+
+def new_rows() -> kernel.Rows:
+    """Room for the bars of one call of the kernel; passes of one thread may share it."""
+    return kernel.Rows(
+        np.empty((ROWS, kernel.FLOAT_COLUMNS)), np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
+    )
+
+
 def check_parameters(target: float, alpha: float, gamma: float, kappa: float) -> None:
     """Raise BarError, naming what is wrong, unless these parameters make bars."""
     for name, value, is_valid, expected in (
@@ -232,9 +288,7 @@ def _cut(
     final: bool,
 ) -> tuple[pl.DataFrame, BarState]:
     rule = kernel.Rule(kind.in_dollars, kind.is_imbalance, *map(float, parameters))
-    out = kernel.Rows(
-        np.empty((ROWS, kernel.FLOAT_COLUMNS)), np.empty((ROWS, kernel.INT_COLUMNS), np.int64)
-    )
+    out = new_rows()
     optional = {"signs": np.empty(0, np.int8), "auctions": np.empty(0, np.bool_)}
     given = {name: read_only(array) for name, array in (optional | arrays).items()}
     count, start, pieces = given["prices"].size, -1, []

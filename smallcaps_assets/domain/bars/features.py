@@ -8,6 +8,7 @@ same-day daily figure is used: days are selected by those. What quotes tell is i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +30,8 @@ ROUND_LOT = 100.0
 BURST = 3.0
 FLAGS = ("is_high_of_day_break", "is_premarket", "is_ssr", "is_exhaustion")
 CENTS = 1024
+DROPPED_BARS = kernel.LONG_BARS
+"""Bars are dropped in multiples of it: rings of bars, here and of quotes, are as long."""
 
 
 class FeatureError(ValueError):
@@ -114,6 +117,29 @@ class FeaturePass:
             self._cents = longer
         return out[done : int(self.state["bars"][0])]
 
+    @property
+    def needed(self) -> int:
+        """The first print that is still looked at."""
+        state = self.state[0]
+        return max(min(int(state["young"].min()), int(state["burst"].min()) - 1), 0)
+
+    @property
+    def followed(self) -> tuple[int, int]:
+        """How many prints and bars have been followed, of those still given."""
+        return int(self.state["ticks"][0]), int(self.state["bars"][0])
+
+    def drop(self, prints: int, bars: int) -> None:
+        """So many of the first prints and bars will not be given any more.
+
+        At most `needed` prints, fewer than have been followed; of more than `DROPPED_BARS` bars so
+        many that as many are left.
+        """
+        for name in ("ticks", "young", "burst"):
+            self.state[name] -= prints
+        self.state["bars"] -= bars
+        kept = self._volumes.size - prints
+        self._volumes[:kept] = self._volumes[prints:].copy()
+
 
 def _empty_cents(room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A table of so many cents, a power of two: cents, their shares, and slots by shares."""
@@ -155,8 +181,8 @@ def bar_features(
     figures = np.column_stack([floats(path[name]) for name in kernel.BAR_COLUMNS])
     rows = FeaturePass(context, hours).follow(print_columns(ticks), lasts, figures, curve)
     keys = {name: path[name] for name in ("ticker", "date", "bar_id")}
-    columns = keys | {"known_at": path["close_timestamp"]} | _features(rows)
-    columns |= _halts_known(halts, path)
+    columns = keys | {"known_at": path["close_timestamp"]} | feature_columns(rows)
+    columns |= halts_known(halts, integers(path["close_timestamp"]))
     closed = (path["reason"] == "threshold").to_numpy()
     wanted = TABLES["bar_features"].columns
     return TABLES["bar_features"].validate(frame_of(columns, wanted).filter(closed))
@@ -171,7 +197,7 @@ def _check_indices(ticks: pl.DataFrame, path: pl.DataFrame) -> None:
         )
 
 
-def _features(rows: np.ndarray) -> dict[str, pl.Series]:
+def feature_columns(rows: np.ndarray) -> dict[str, pl.Series]:
     """Rows of the kernel as columns: what is no number is null, flags are booleans."""
     columns = np.asfortranarray(np.where(np.isfinite(rows), rows, np.nan)).T
     found = {
@@ -181,10 +207,21 @@ def _features(rows: np.ndarray) -> dict[str, pl.Series]:
     return found | {"is_volume_burst": found["volume_burst"] > BURST}
 
 
-def _halts_known(halts: pl.DataFrame, path: pl.DataFrame) -> dict[str, pl.Series]:
+def feature_row(row: np.ndarray) -> dict[str, Any]:
+    """One row of the kernel as values: as `feature_columns`, without columns."""
+    values = zip(kernel.COLUMNS, row.tolist(), strict=True)
+    found: dict[str, Any] = {
+        name: value > 0 if name in FLAGS else value if math.isfinite(value) else None
+        for name, value in values
+    }
+    burst = found["volume_burst"]
+    return found | {"is_volume_burst": None if burst is None else burst > BURST}
+
+
+def halts_known(halts: pl.DataFrame, closes: np.ndarray) -> dict[str, pl.Series]:
     """How many halts were known at each close, and the source of the newest."""
     known = np.sort(integers(halts["known_at"].cast(INSTANT)))
-    counts = np.searchsorted(known, integers(path["close_timestamp"]), side="right")
+    counts = np.searchsorted(known, closes, side="right")
     ordered = halts.sort("known_at", maintain_order=True)
     unknown = pl.repeat(None, known.size, dtype=pl.String, eager=True)
     sources = [None, *ordered.get_column("halt_source", default=unknown)]

@@ -8,6 +8,7 @@ prints up to a bar's last tick and from quotes before its instant. What trades a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -123,6 +124,38 @@ class QuotePass:
         self.state = kernel.follow(*[*given, self.state, *kept, out])
         return out[done : self.state.bars]
 
+    @property
+    def needed(self) -> tuple[int, int]:
+        """The first print and the first quote that are still looked at."""
+        return int(self.horizons["next"].min()), max(int(self.horizons["quote"].min()) - 1, 0)
+
+    def absorb(self, quotes: Quotes, time: int) -> None:
+        """Take the quotes before an instant before which no more prints will come.
+
+        Changes no row; quotes that no print has met can then be dropped.
+        """
+        given = [read_only(array) for array in quotes.arrays]
+        self.state = kernel.absorb(*[*given, self.state, time])
+        for horizon in self.horizons:
+            is_due = horizon["next"] == self.state.ticks
+            least = self.state.quotes if is_due else 0
+            horizon["quote"] = max(horizon["quote"], least)
+
+    def drop(self, prints: int, quotes: int, bars: int) -> None:
+        """So many of the first prints, quotes and bars will not be given any more.
+
+        At most `needed` prints and quotes; bars as in `FeaturePass.drop`.
+        """
+        now = self.state
+        self.state = now._replace(
+            ticks=now.ticks - prints, quotes=now.quotes - quotes, bars=now.bars - bars
+        )
+        self.horizons["next"] -= prints
+        self.horizons["quote"] -= quotes
+        for column in (self._mids, self._signs):
+            kept = column.size - prints
+            column[:kept] = column[prints:].copy()
+
     def hours(self, quotes: Quotes) -> kernel.Hours:
         """Quality of the session's quotes up to its close, all of which are given."""
         given = [read_only(array) for array in quotes.arrays]
@@ -149,7 +182,7 @@ def quote_features(
     whole = QuotePass(tape.hours)
     out = whole.follow(quotes, print_arrays(tape), lasts)
     keys = {"ticker": tape.ticker, "date": tape.date, "bar_id": path["bar_id"]}
-    columns = keys | {"known_at": path["close_timestamp"]} | _measures(out)
+    columns = keys | {"known_at": path["close_timestamp"]} | measure_columns(out)
     is_closed = (path["reason"] == "threshold").to_numpy()
     table = TABLES["quote_features"]
     features = table.validate(frame_of(columns, table.columns).filter(is_closed))
@@ -165,7 +198,8 @@ def print_arrays(tape: TickTape) -> tuple[np.ndarray, ...]:
     )  # fmt: skip
 
 
-def _measures(out: np.ndarray) -> dict[str, pl.Series]:
+def measure_columns(out: np.ndarray) -> dict[str, pl.Series]:
+    """Rows of the kernel as columns."""
     columns = np.asfortranarray(out).T
     found = {
         name: pl.Series(name, values, nan_to_null=True)
@@ -173,6 +207,13 @@ def _measures(out: np.ndarray) -> dict[str, pl.Series]:
     }
     reasons = pl.Series(NULL_REASONS, dtype=pl.String)
     return found | {"null_reason": reasons.gather(columns[-1].astype(np.int64))}
+
+
+def measure_row(row: np.ndarray) -> dict[str, Any]:
+    """One row of the kernel as values: as `measure_columns`, without columns."""
+    *values, reason = row.tolist()
+    found = {n: None if v != v else v for n, v in zip(MEASURES, values, strict=True)}  # noqa: PLR0124
+    return found | {"null_reason": NULL_REASONS[int(reason)]}
 
 
 def quality_of(tape: TickTape, quotes: Quotes, whole: QuotePass) -> pl.DataFrame:

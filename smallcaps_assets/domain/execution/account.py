@@ -50,7 +50,7 @@ class Account:
     profile: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.book = Book(self.equity, self._limits(self.equity, None))
+        self.book = Book(self.equity, self.limits(self.equity, None))
         self.trades: list[dict[str, Any]] = []
         self.days: list[dict[str, Any]] = []
         self._held: dict[int, Trade] = {}
@@ -70,7 +70,8 @@ class Account:
         trades, days = TABLES["backtest_trades"], TABLES["backtest_days"]
         return trades.of_rows(self.trades), days.of_rows(self.days)
 
-    def _limits(self, equity: float, close: int | None) -> Limits:
+    def limits(self, equity: float, close: int | None) -> Limits:
+        """What may be lost and held in a session that begins with so much."""
         rules = self.rules
         last = None if close is None else close - LAST_ENTRY
         return Limits(
@@ -81,7 +82,7 @@ class Account:
     def _session(self, hours: SessionHours, rows: Sequence[Mapping[str, Any]]) -> None:
         book, first = self.book, len(self.trades)
         start, located = book.equity, {}
-        book.begin_session(self._limits(start, hours.close))
+        book.begin_session(self.limits(start, hours.close))
         opened = [position.name for position in book.open]
         for row in rows:
             book.advance(row["t0"])
@@ -97,11 +98,9 @@ class Account:
 
     def _decide(self, row: Mapping[str, Any], located: dict[str, int]) -> None:
         """Add the trade of an event, or why there is none."""
-        refused = "long_only" if self.rules.long_only and row["side"] < 0 else None
-        refused = refused or self.book.refusal(row["t0"], row["ticker"]) or row["refusal"]
-        shares, size = 0, 0
+        refused, shares, size = self.refusal(row), 0, 0
         if refused is None:
-            size, refused = self._size(row, located)
+            size, refused = self.size(row, located)
         if refused is None:
             shares = min(size, row["most_shares"])
             excess = excess_of(self.profile, row["pattern"])
@@ -120,7 +119,14 @@ class Account:
             }
         )
 
-    def _size(self, row: Mapping[str, Any], located: dict[str, int]) -> tuple[int, str | None]:
+    def refusal(self, row: Mapping[str, Any]) -> str | None:
+        """Why an event can't be traded, by the account's rules and then by the market."""
+        if self.rules.long_only and row["side"] < 0:
+            return "long_only"
+        return self.book.refusal(row["t0"], row["ticker"]) or row["refusal"]
+
+    def size(self, row: Mapping[str, Any], located: dict[str, int]) -> tuple[int, str | None]:
+        """The shares of a trade, or why there are none; `located` are those sold short so far."""
         rules, entry, side = self.rules, row["price"], row["side"]
         size = position_size(
             max(self.book.equity, 0.0), rules.risk, entry, entry * (1 - side * rules.stop_loss),

@@ -73,6 +73,25 @@ def is_doubled(
     return is_late or t < hours[0] + EARLY_MINUTES * MINUTE
 
 
+def new_reference() -> np.ndarray:
+    """Before the first print: nothing is the reference."""
+    state = np.zeros(1, kernel.REFERENCE)
+    state["price"] = np.nan
+    return state
+
+
+def follow_reference(
+    prints: Sequence[np.ndarray], state: np.ndarray, hours: SessionHours
+) -> tuple[np.ndarray, np.ndarray]:
+    """When the reference price moves with the prints not seen yet, and to what.
+
+    `prints` are times and prices of those that form prices, and the times of re-openings, all from
+    the session's start; `state` is as of `new_reference`, and goes on.
+    """
+    given = [*prints, state, hours.open, hours.close, WINDOW, PAUSE, MOVE]
+    return kernel.follow_reference(*given)
+
+
 def band_arrays(
     times: np.ndarray,
     prices: np.ndarray,
@@ -87,9 +106,8 @@ def band_arrays(
     after each halt. Without a previous close the first price says the tier.
     """
     span = (hours.open, hours.close)
-    moments, references = kernel.follow_reference(
-        read_only(times), read_only(prices), read_only(reopenings), *span, WINDOW, PAUSE, MOVE
-    )
+    given = [read_only(array) for array in (times, prices, reopenings)]
+    moments, references = follow_reference(given, new_reference(), hours)
     if not moments.size:
         return np.empty(0, np.int64), np.empty(0), np.empty(0)
     close, is_amended = previous_close or float(references[0]), hours.date >= AMENDED

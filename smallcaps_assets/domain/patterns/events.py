@@ -5,6 +5,8 @@ What a pattern is stands in `kernels.patterns`; what became of an event is in `l
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -34,6 +36,7 @@ class PatternPass:
         self, hours: SessionHours, previous_close: float | None, settings: PatternSettings
     ) -> None:
         self.settings = _kernel_settings(hours, previous_close, settings)
+        self.dropped = 0
         self.state, self.minutes = np.zeros(1, kernel.STATE), np.zeros(1, MINUTES)
         self.minutes["low_before"] = self.minutes["last_low"] = np.nan
         self.state["open_price"] = self.state["price"] = np.nan
@@ -58,12 +61,44 @@ class PatternPass:
         while self.state["ticks"][0] < prints[0].size:
             count = kernel.find_events(*given)
             found.append(self._out[:count].copy())
-        return np.concatenate(found) if found else self._out[:0]
+        return self._numbered(np.concatenate(found) if found else self._out[:0])
 
     def reach(self, time: int) -> np.ndarray:
         """Events that are known once the clock is at `time`, with no print since the last one."""
         count = kernel.reach(self.settings, self.state, self.minutes, time, self._out)
-        return self._out[:count].copy()
+        return self._numbered(self._out[:count].copy())
+
+    def bounds(self, time: int) -> kernel.Bounds:
+        """Prints within these bounds before the end of the minute, after the last one, which was at
+        a time, bring nothing: they may be followed later."""
+        return kernel.bounds_at(self.settings, self.state, time)
+
+    @property
+    def minute_end(self) -> int:
+        """When the open minute ends."""
+        return int(self.minutes["end"][0])
+
+    def _numbered(self, events: np.ndarray) -> np.ndarray:
+        """Events with ticks counted from the tape's first."""
+        if self.dropped:
+            events["tick"] += self.dropped
+        return events
+
+    @property
+    def needed(self) -> int:
+        """The first print that is still looked at."""
+        state = self.state[0]
+        return int(state["ticks"] if state["is_leg"] else state["window"])
+
+    def drop(self, prints: int) -> None:
+        """So many of the first prints, at most `needed`, will not be given any more."""
+        for name in ("ticks", "window", "older"):
+            self.state[name] -= prints
+        for name in ("tick", "last_tick"):
+            self.minutes[name] -= prints
+        kept = self._lows.size - prints
+        self._lows[:kept] = self._lows[prints:].copy()
+        self.dropped += prints
 
 
 def _kernel_settings(
@@ -118,7 +153,9 @@ def pattern_events(
     clock = search.reach(tape.hours.close if until is None else until)
     events = np.concatenate([last, clock])
     table = TABLES["pattern_events"]
-    columns = _columns(events, tape, context, eligible_from)
+    known = integers(tape.halts["known_at"])
+    given = replace(context, ticker=tape.ticker, date=tape.date)
+    columns = event_columns(events, given, tape.hours, known, eligible_from)
     return table.validate(frame_of(columns, table.columns))
 
 
@@ -137,19 +174,24 @@ def halt_arrays(halts: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
 
-def _columns(
-    events: np.ndarray, tape: TickTape, context: SessionContext, eligible_from: int | None
-) -> dict[str, object]:
+def event_columns(
+    events: np.ndarray, context: SessionContext, hours: SessionHours, halts: np.ndarray,
+    eligible_from: int | None, first: int = 0,
+) -> dict[str, object]:  # fmt: skip
+    """Columns of `pattern_events` of events as the pass gives them, numbered from `first` on.
+
+    `halts` has when each was known.
+    """
     times, count = np.ascontiguousarray(events["t0"]), events.size
     names = pl.Series(kernel.PATTERNS, dtype=pl.String)
     is_range = events["pattern"] == kernel.OPENING_RANGE
     mean, previous = context.mean_volume30 or np.nan, context.previous_close or np.nan
     threshold = (1 - SSR_DECLINE) * previous * (1 + RELATIVE_TOLERANCE)
-    known = np.sort(integers(tape.halts["known_at"]))
+    known = np.sort(halts)
     return {
-        "ticker": pl.Series([tape.ticker], dtype=pl.String).new_from_index(0, count),
-        "date": tape.date,
-        "event_id": np.arange(count),
+        "ticker": pl.Series([context.ticker], dtype=pl.String).new_from_index(0, count),
+        "date": context.date,
+        "event_id": np.arange(first, first + count),
         "pattern": names.gather(events["pattern"]),
         "range_minutes": where_known(is_range, events["minutes"], pl.Int32()),
         "side": events["side"],
@@ -160,7 +202,7 @@ def _columns(
         "price": events["price"],
         "gap": pl.Series(events["open_price"] / previous - 1, nan_to_null=True),
         "relative_volume": pl.Series(events["volume"] / mean, nan_to_null=True),
-        "minutes_from_open": (times - tape.hours.open) / MINUTE,
+        "minutes_from_open": (times - hours.open) / MINUTE,
         "halts_so_far": np.searchsorted(known, times, "right"),
         "is_ssr": (events["regular_low"] <= threshold) | context.is_ssr_carried,
         "eligible_from": eligible_from,

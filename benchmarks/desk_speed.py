@@ -1,0 +1,101 @@
+"""How fast the desk's scanner is: updates of its state, and from a bar's close to a decision.
+
+    python benchmarks/desk_speed.py --seconds 30      # 20,000 events a second, offered in time
+    python benchmarks/desk_speed.py --events 1000000    # a session as fast as it goes
+
+Prints and quotes of 300 made-up tickers, in one thread. An update is any event that decides
+nothing; a decision is a bar that has closed, its features, those of its quotes, and what a strategy
+of the backtest (momentum) wants of it. At a pace the time counts from the instant at which the
+event was offered, so that waiting behind others is part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from datetime import date
+
+import numpy as np
+
+from smallcaps_assets.desk.scanner import TickerScan
+from smallcaps_assets.desk.trading import Chooser, Company
+from smallcaps_assets.domain.bars.arrays import new_rows
+from smallcaps_assets.domain.bars.features import SessionContext
+from smallcaps_assets.domain.market.calendar import session_hours
+from smallcaps_assets.settings import Settings
+
+DAY = date(2024, 12, 18)
+TICKERS, QUOTES = 300, 0.6
+
+
+def events(count: int, seed: int) -> list[tuple]:
+    """Events of a session in order: ticker, time, and a price and size, or two sides."""
+    rng, hours = np.random.default_rng(seed), session_hours(DAY)
+    times = np.sort(rng.integers(hours.premarket_open, hours.close, count))
+    tickers = (TICKERS * rng.random(count) ** 3).astype(int)
+    prices = np.full(TICKERS, 5.0)
+    moves = 0.0005 * rng.standard_normal(count)
+    sizes = 100.0 * rng.integers(1, 9, count)
+    is_quote = rng.random(count) < QUOTES
+    found = []
+    for k, time_, size, quoted, move in zip(
+        tickers.tolist(), times.tolist(), sizes.tolist(), is_quote.tolist(), moves.tolist(),
+        strict=True,
+    ):  # fmt: skip
+        prices[k] *= 1 + move
+        price = round(float(prices[k]), 2)
+        found.append((k, time_, quoted, price, size))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=0, help="offered in time for so long")
+    parser.add_argument("--rate", type=int, default=20_000, help="events a second")
+    given = parser.parse_args()
+    settings, hours, room = Settings(), session_hours(DAY), new_rows()
+    (strategy,) = [one for one in settings.backtest.every if one.name == "momentum"]
+    chooser = Chooser(strategy, 0, {f"T{k}": Company("volatile") for k in range(TICKERS)})
+    scans = [
+        TickerScan(SessionContext(f"T{k}", DAY, 5.0, 1e6), hours, settings, None, True, room)
+        for k in range(TICKERS)
+    ]
+    count = int(given.rate * given.seconds) or given.events
+    warm = 20_000  # compiled, and each kernel called
+    offered = events(count + warm, 1)
+    updates, decisions, began = [], [], time.perf_counter()
+    for n, (k, at, is_quote, price, size) in enumerate(offered):
+        if n == warm:
+            began = time.perf_counter()
+        start = time.perf_counter()
+        if given.seconds and n >= warm:
+            due = began + (n - warm) / given.rate
+            while (start := time.perf_counter()) < due:
+                pass
+            start = due
+        found = []
+        if is_quote:
+            scans[k].quote(at, price - 0.01, size, price + 0.01, size)
+        else:
+            found = scans[k].trade(at, price, size, 12, (), 3)
+        for decision in found:
+            chooser(decision)
+        took = time.perf_counter() - start
+        if n >= warm:
+            (decisions if found else updates).append(took)
+    total = time.perf_counter() - began
+    print(f"{count:,} events of {TICKERS} tickers in {total:.1f} s, {count / total:,.0f} a second")
+    for name, values, unit, scale in (
+        ("update", updates, "us", 1e6),
+        ("decision", decisions, "ms", 1e3),
+    ):
+        if values:
+            shown = ", ".join(f"p{p} {np.percentile(values, p) * scale:.2f}" for p in (50, 99, 100))
+            print(f"{name}: {len(values):,}; {unit}: {shown}")
+    print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
