@@ -25,9 +25,8 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import SettingsError
+from smallcaps_assets.settings import POSTGRES_VARIABLE, SettingsError
 
-POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _DRIVER = "postgresql+psycopg2://"
