@@ -29,7 +29,7 @@ from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, 
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
-from smallcaps_assets.pipeline.outdated import at_once
+from smallcaps_assets.pipeline.outdated import at_once, keys_where
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
 from smallcaps_assets.pipeline.ticks import start_workers
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -188,11 +188,7 @@ class MainJob:
                 present = [key for key in keys if key in stored]
                 absent = [key for key in keys if key not in stored]
                 missing = [key for key in absent if not work.is_not_offered(table, key or None)]
-                stale = (
-                    present
-                    if self.is_forced
-                    else [key for key in present if not work.is_current(table, key or None)]
-                )
+                stale = present if self.is_forced else _stale(work, table, present)
                 yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
@@ -302,11 +298,11 @@ class MainJob:
 
     def _missing(self, step: Step, failed: set[str]) -> list[str]:
         work = at_once(self.work)
-        return [
-            key
-            for key in step.keys
-            if key not in failed and not all(_is_settled(work, table, key) for table in step.tables)
-        ]
+
+        def is_missing(key: str) -> bool:
+            return not all(_is_settled(work, table, key) for table in step.tables)
+
+        return keys_where(work, is_missing, (key for key in step.keys if key not in failed))
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
         """The runs that cover the keys; returns the keys that failed."""
@@ -321,9 +317,10 @@ class MainJob:
     def _outdated(self, step: Step, keys: list[str]) -> tuple[str, ...]:
         """Tables of a step with an incomplete key, and those made from them."""
         found: list[str] = []
+        work = at_once(self.work)
         for table in step.tables:
             is_below = any(name in found for name in TABLES[table].upstream)
-            if is_below or not all(self.work.is_current(table, key) for key in keys):
+            if is_below or _stale(work, table, keys):
                 found.append(table)
         return tuple(found)
 
@@ -360,6 +357,11 @@ class MainJob:
         self.report.observe(outcome)
         if self._watch is not None:
             self._watch(outcome)
+
+
+def _stale(work: Workspace, table: str, keys: Sequence[str]) -> list[str]:
+    """Those of some partitions that are not as they would be made now."""
+    return keys_where(work, lambda key: not work.is_current(table, key or None), keys)
 
 
 def _is_settled(work: Workspace, table: str, key: str | None) -> bool:

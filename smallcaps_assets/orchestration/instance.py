@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from smallcaps_assets.lake import UnknownContractError, files
 from smallcaps_assets.orchestration.storage.private import InstanceRef
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.outdated import at_once, keys_where
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
@@ -247,10 +248,10 @@ def report_unknown(
     """
     reported: list[Outcome] = []
     waiting: list[tuple[str, str]] = []
+    still = at_once(work)
     for table in TABLES:
-        for key in _unknown(instance, work, table):
-            if not work.is_complete(table, key or None):
-                continue
+        unknown = _unknown(instance, still, table)
+        for key in keys_where(still, lambda k, t=table: still.is_complete(t, k or None), unknown):
             try:
                 outcome = work.reuse(table, key or None)
             except UnknownContractError:
