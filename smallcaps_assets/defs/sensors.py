@@ -10,8 +10,8 @@
   of the tickers that have sessions they don't hold.
 * `corrections`, when a split, a line of suspects.csv or the condition table has changed, a flat
   file was replaced, or halts and filings came late: the partitions touched, see `corrections.py`.
-* `upkeep`, once a day: maintains the instance (`orchestration/maintenance.py`, `pools.py`).
-  Requests no run, and is on from the start.
+* `upkeep`, every few seconds: ends dead runs, and once a day maintains the instance
+  (`orchestration/maintenance.py`, `pools.py`). Requests no run, and is on from the start.
 
 All others are off until switched on. Runs skip what is complete, so asking twice costs little.
 """
@@ -34,7 +34,7 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.maintenance import maintain
+from smallcaps_assets.orchestration.maintenance import end_orphans, maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.market import market_of
@@ -48,7 +48,10 @@ from smallcaps_assets.settings import UNION, Settings
 MOST_RUNS = 10
 """Requests per evaluation; the ticks of a historical period come in batches."""
 HISTORIES_PER_RUN = 1000
+UPKEEP_SECONDS = 15
+"""With the age of a heartbeat that needs a second look, a dead run is noticed within a minute."""
 _NEVER = "9999-12-31"
+_DAY = 86_400.0
 
 
 def all_sensors(location: Location) -> list[dg.SensorDefinition]:
@@ -345,13 +348,19 @@ def upkeep(location: Location) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="upkeep",
-        minimum_interval_seconds=86_400,
+        minimum_interval_seconds=UPKEEP_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="On from the start, waits for nothing and requests no run: ends runs whose"
-        " process is gone, removes captured output after a month, sets the limits of the pools.",
+        " process is gone, wherever it was; once a day removes captured output after a month and"
+        " sets the limits of the pools.",
     )
     def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        cursor, now = Cursor(context.cursor), datetime.now(UTC).timestamp()
+        if cursor.waited("maintained", now, _DAY) is not None:
+            return dg.SkipReason(f"{end_orphans(context.instance)} dead runs ended")
         ended, removed = maintain(context.instance, location.settings.run)
+        cursor.set("maintained", now)
+        context.update_cursor(cursor.text)
         return dg.SkipReason(f"{ended} dead runs ended, captured output of {removed} runs removed")
 
     return _upkeep

@@ -21,10 +21,11 @@ from smallcaps_assets.orchestration.dynamic_partitions import (
     register_ticker_sessions,
     register_tickers,
 )
+from smallcaps_assets.orchestration.heartbeats import process_tag, start_beating, stop_beating
 from smallcaps_assets.orchestration.in_process import run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
-from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
+from smallcaps_assets.orchestration.maintenance import end_orphans
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
 from smallcaps_assets.pipeline.market import market_of
@@ -158,6 +159,13 @@ class MainJob:
     def run(self) -> Report:
         """Run every step; the report names what was made and what failed."""
         end_orphans(self.instance)
+        start_beating(self.instance)
+        try:
+            return self._run()
+        finally:
+            stop_beating(self.instance)
+
+    def _run(self) -> Report:
         self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
         self.work.clients.page_cache.sweep()
         waiting: list[tuple[str, str]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -69,13 +69,14 @@ class Workspace(LakeContext):
     """A lake to work on in one run: what is asked for, the sources, and how partitions are stored.
 
     `clients` are those of the settings unless others are given; `done` is what the run has
-    finished.
+    finished, `made_before` what earlier attempts at it have made, with the seals of the files.
     """
 
     clients: Clients = None  # type: ignore[assignment]
     skip_complete: bool = False
     today: Callable[[], date] = today_in_new_york
     done: set[tuple[str, str | None]] = field(default_factory=set)
+    made_before: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clients = self.clients or Clients(self.settings)
@@ -136,14 +137,20 @@ class Workspace(LakeContext):
     def make(self, table: str, key: str | None, build: Callable[[], BuildResult]) -> Outcome:
         """Build and store one partition, or find it complete when the run may skip those.
 
-        A retry of the run's op leaves what its first attempt has finished. A key that is none,
+        Another attempt at the run leaves what the ones before have finished. A key that is none,
         which somebody has added by hand, fails alone.
         """
         if key is not None and not is_key(TABLES[table], key):
             return Outcome(table, key, error=malformed(table, key))
-        if (table, key) in self.done or self.is_skipped(table, key):
+        if self.is_done(table, key) or self.is_skipped(table, key):
             return self.reuse(table, key)
         return self.store(table, key, build)
+
+    def is_done(self, table: str, key: str | None) -> bool:
+        """Whether an attempt at the run has finished a partition, and its file is still that."""
+        seal = self.made_before.get((table, key))
+        is_left = bool(seal) and seal == self.lake.seal(table, key)
+        return is_left or (table, key) in self.done
 
     def is_skipped(self, table: str, key: str | None) -> bool:
         """Whether the run leaves a partition as it is."""

@@ -179,3 +179,19 @@ def test_settings_that_another_process_has_changed_meanwhile_are_not_lost(
         open_lake(str(root), identity, {"labels": {"take_profit": 0.2}})
     found = lake_market.read_identity(str(root))
     assert found is not None and found[1] == {"bars": {"alpha": 0.3}}
+
+
+def test_another_attempt_leaves_what_the_first_has_made_and_makes_the_rest(
+    work: Workspace,
+) -> None:
+    def build() -> BuildResult:
+        built.append(1)
+        return BuildResult(bars("A"))
+
+    built: list[int] = []
+    assert work.make("daily_bars", KEY, build).error is None
+    seal = work.lake.seal("daily_bars", KEY)
+    again = replace(work, made_before={("daily_bars", KEY): seal}, done=set())
+    assert again.make("daily_bars", KEY, build).is_reused and len(built) == 1
+    other = replace(work, made_before={("daily_bars", KEY): "of another file"}, done=set())
+    assert not other.make("daily_bars", KEY, build).is_reused and len(built) == 2
