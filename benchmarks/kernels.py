@@ -5,7 +5,8 @@
 Runs anywhere, on one core; the input is synthetic and always the same, checks of the arrays are in
 the figures, compilation is not. Beside the dollar imbalance bars a C loop of the same recurrence is
 compiled with `cc` and run on the same ticks; beside the whole way from Parquet to weights stands
-the mere reading of the same columns; public libraries follow in `peers.py`.
+the mere reading of the same columns, beside the quote features an as-of join of polars. A day of
+a million quotes is timed in a process of its own; public libraries follow in `peers.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import ctypes
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,9 +34,10 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets import domain
-from smallcaps_assets.domain.bars.features import FeaturePass, SessionContext
-from smallcaps_assets.domain.bars.quote_features import QuotePass, Quotes
+from smallcaps_assets.domain.bars.features import FeaturePass, SessionContext, bar_features
+from smallcaps_assets.domain.bars.quote_features import SIDES, QuotePass, Quotes, quote_arrays
 from smallcaps_assets.domain.patterns.events import PatternPass
+from smallcaps_assets.domain.ticks.quotes import is_firm
 from smallcaps_assets.kernels.quotes import COLUMNS
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import PatternSettings, Settings
@@ -46,6 +49,7 @@ TARGET, ALPHA, GAMMA, KAPPA = 50_000.0, 0.2, 0.125, 2.0
 REPEATS = 7
 WINDOW_TICKS = 250_000
 SESSIONS = 8
+DAY_QUOTES, DAY_TRADES = 1_000_000, 200_000
 USED = [
     "ticker", "date", "sip_timestamp", "sequence_number", "price", "size", "conditions",
     "exchange", "trf_id", "id", "correction", "tape",
@@ -269,6 +273,56 @@ def bench_whole_way(count: int) -> None:
     print(f"  the whole way takes {whole / read:.2f} times as long as reading, target 2")
 
 
+def quotes_frame(count: int) -> pl.DataFrame:
+    """The synthetic quotes as rows of the quotes table."""
+    quotes = synthetic_quotes(count)
+    sides = dict(zip(SIDES, quotes.arrays[1:], strict=True))
+    frame = pl.DataFrame({"sip_timestamp": quotes.times, **sides}).with_columns(
+        ticker=pl.lit("SYNT"),
+        date=pl.lit(DAY),
+        sequence_number=pl.int_range(pl.len()),
+        bid_exchange=12,
+        ask_exchange=11,
+        size_unit=1,
+        conditions=pl.lit([1], pl.List(pl.Int16)),
+        indicators=pl.lit([], pl.List(pl.Int16)),
+        participant_timestamp=pl.lit(None),
+        trf_timestamp=pl.lit(None),
+        tape=3,
+    )
+    return TABLES["quotes"].conform(frame)
+
+
+def features_of(folder: Path) -> pl.DataFrame:
+    """Features of the trades and quotes of one ticker-session, as the assets make them."""
+    settings, context = Settings(), SessionContext("SYNT", DAY, 4.0, 1e6)
+    trades = pl.read_parquet(folder / "trades.parquet")
+    quotes = pl.read_parquet(folder / "quotes.parquet")
+    tape = domain.prepare_ticks(trades, HOURS, settings.ticks)
+    bars = domain.build_bars(tape, KIND, settings.bars)
+    firm = quotes.with_columns(is_firm=is_firm(quotes["conditions"]))
+    of_quotes, _ = domain.quote_features(tape, bars, quote_arrays(firm, HOURS, tape.session_end))
+    made = bar_features(tape.ticks, bars, context, HOURS, tape.halts, None)
+    return made.join(of_quotes, on=["ticker", "date", "bar_id"])
+
+
+def measure_day(folder: Path) -> None:
+    """Print the seconds of a busy day, and the most memory that the process has held."""
+    seconds = best(lambda: features_of(folder), 3)
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    events = f"{DAY_QUOTES:,} quotes, {DAY_TRADES:,} trades"
+    print(f"Parquet to features, {events:<25}{seconds:>12,.2f} s   target 3")
+    print(f"  the process holds {gigabytes:.2f} GB at most, target 1", flush=True)
+
+
+def bench_day() -> None:
+    """A busy day from its Parquet files to features, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        trades_frame(DAY_TRADES).write_parquet(Path(folder) / "trades.parquet")
+        quotes_frame(DAY_QUOTES).write_parquet(Path(folder) / "quotes.parquet")
+        subprocess.run([sys.executable, __file__, "--day", folder], check=True)
+
+
 def bench_cores() -> None:
     """Many ticker-sessions: kernels in threads, the way from trades to weights in processes."""
     if (os.cpu_count() or 1) < 2:
@@ -331,6 +385,9 @@ def bench_warm_up() -> None:
 
 
 def main() -> None:
+    if "--day" in sys.argv:
+        measure_day(Path(sys.argv[-1]))
+        return
     counts = [int(a) for a in sys.argv[1:] if not a.startswith("--")] or [1_000_000, 10_000_000]
     bench_warm_up()
     for count in counts:
@@ -340,6 +397,7 @@ def main() -> None:
         bench_passes(count)
         bench_whole_way(count)
     print()
+    bench_day()
     bench_weights()
     bench_cores()
     if "--no-peers" not in sys.argv:

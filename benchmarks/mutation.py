@@ -37,6 +37,9 @@ CONCERNED = {
     "bars": (GOLDEN, "kernels/test_bar_kernels.py", "domain/bars/test_build.py"),
     "checks": ("domain/test_guards.py", "domain/bars/test_build.py"),
     "features": ("kernels/test_feature_kernels.py", "domain/bars/test_features.py"),
+    "minutes": ("kernels/test_pattern_kernels.py", "kernels/test_feature_kernels.py"),
+    "patterns": ("kernels/test_pattern_kernels.py", "domain/patterns/test_events.py"),
+    "quotes": ("kernels/test_quote_kernels.py", "domain/bars/test_quote_features.py"),
     "series": (GOLDEN, "kernels/test_weight_kernels.py"),
     "sweep": ("domain/bars/test_sweep.py",),
     "ticks": (

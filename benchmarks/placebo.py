@@ -3,6 +3,8 @@
     python benchmarks/placebo.py            # 4,000 ticker-sessions, standard error below 0.004
     python benchmarks/placebo.py --quick    # 1,100 ticker-sessions
     python benchmarks/placebo.py --features # every feature alone, on the default view
+    python benchmarks/placebo.py --trades   # what trades earn, placebo_trades.py
+    python benchmarks/placebo.py --models --markets 18   # the package's models, placebo_models.py
 
 Several placebo markets (the tape statistics of wild small caps on a driftless martingale) are run
 through the project's own functions, from universe to ml_dataset, with default settings. Two views
@@ -24,6 +26,9 @@ The bias of the naive view depends on how selective the close is: the change of 
 has a standard deviation of 0.46, so most of them pass the default 0.15 anyway. The second pair of
 rows asks for 0.30, which is to these days what 0.15 is to days with a deviation of 0.23.
 
+With --models every algorithm of the package is put to the proof on the default view: rows as they
+are, with a planted feature, and dealt to training and test without regard for their day.
+
 With --features the AUC of each feature of trades, quotes and the session before is told, with its
 distance from 0.5 in standard errors: none should be beyond 4. Those of feeds are not made here.
 
@@ -37,6 +42,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -46,6 +52,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+import placebo_models
 import polars as pl
 
 from smallcaps_assets.domain.bars.build import build_bars
@@ -60,6 +67,7 @@ from smallcaps_assets.domain.evaluation import (
     cross_fitted_scores,
 )
 from smallcaps_assets.domain.feeds.asof import no_feeds
+from smallcaps_assets.domain.labels.forward_mids import forward_mids
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market import metrics
@@ -87,6 +95,11 @@ FOLDS = 5
 FEATURES = (*FEATURE_COLUMNS, *QUOTE_COLUMNS)
 BEFORE = tuple(name for name in CATALOGUE if name.startswith("previous_day"))
 TARGET = "forward_return_15m"
+KEPT = (
+    *("ticker", "date", "bar_id", "identity", "t0", "t1", "price_at_t0", "is_selection_known"),
+    *("label", "label_return", "forward_return_5m", TARGET),
+    *("forward_mid_return_5m", "forward_mid_return_15m", *CATALOGUE),
+)
 
 
 @dataclass(frozen=True)
@@ -144,8 +157,7 @@ def rows_of(market: SimulatedMarket) -> pl.DataFrame:
     for number, chosen in enumerate(registries):
         rows = with_view(rows, chosen, number)
     flags = [f"{name}_{number}" for number in range(len(MIN_CHANGES)) for name in ("known", "rich")]
-    named = rows.with_columns(market=pl.lit(market.config.seed))
-    return named.select("market", "ticker", "date", "t0", TARGET, *flags, *FEATURES, *BEFORE)
+    return rows.select(pl.lit(market.config.seed).alias("market"), *KEPT, *flags)
 
 
 def session_tables(market: SimulatedMarket) -> Days:
@@ -192,18 +204,18 @@ def registry(days: Days, min_change: float) -> pl.DataFrame:
 def dataset(market: SimulatedMarket, days: Days, registry: pl.DataFrame) -> pl.DataFrame:
     """ml_dataset over all sessions of the market."""
     parts = [session_parts(market, days, row) for row in registry.iter_rows(named=True)]
-    frames = (pl.concat(frames) for frames in zip(*parts, strict=True))
+    *frames, mids = (pl.concat(frames) for frames in zip(*parts, strict=True))
     period = Period(name="placebo", start=market.sessions[0], end=market.sessions[-1])
     past = pl.concat(days.metrics.values())
     feeds = replace(no_feeds(), daily_metrics=past, listings=listings(past))
-    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset, feeds=feeds)
+    frame, _ = ml_dataset(*frames, registry, period, SETTINGS.dataset, feeds=feeds, mids=mids)
     return frame
 
 
 def session_parts(
     market: SimulatedMarket, days: Days, row: dict[str, Any]
 ) -> tuple[pl.DataFrame, ...]:
-    """Features, those of quotes, labels and weights of one ticker-session."""
+    """Features, those of quotes, labels, weights and the mid's returns of one ticker-session."""
     ticker, day = row["ticker"], row["date"]
     hours = session_hours(day)
     known = days.metrics[day].filter(pl.col("ticker") == ticker).row(0, named=True)
@@ -214,8 +226,10 @@ def session_parts(
     labels = triple_barrier_labels(tape, bars, SETTINGS.labels)
     quoted = market.facts.quotes(ticker, day).select("ticker", *quotes.TYPES)
     firm = quotes.conform(quoted, day, day >= SETTINGS.polygon.quote_shares_since)
-    found, _ = quote_features(tape, bars, quote_arrays(firm, hours, tape.session_end))
-    return features, found, labels, sample_weights(labels, bars, row["eligible_from"])
+    arrays = quote_arrays(firm, hours, tape.session_end)
+    found, _ = quote_features(tape, bars, arrays)
+    weights = sample_weights(labels, bars, row["eligible_from"])
+    return features, found, labels, weights, forward_mids(labels, arrays, SETTINGS.labels)
 
 
 def with_view(rows: pl.DataFrame, registry: pl.DataFrame, number: int) -> pl.DataFrame:
@@ -408,26 +422,49 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few markets only")
     parser.add_argument("--markets", type=int, help="how many markets")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first market")
+    parser.add_argument("--trades", action="store_true", help="what trades earn, instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--features", action="store_true", help="every feature alone")
+    parser.add_argument("--models", action="store_true", help="the package's models too")
     parser.add_argument("--json", action="store_true", help="print the table as JSON only")
     return parser.parse_args()
 
 
+def prove_trades(options: argparse.Namespace, began: float) -> None:
+    """The lines of placebo_trades.py. Exits with 1 when one is not as expected."""
+    import placebo_trades  # which imports this module
+
+    base = placebo_trades.QUICK if options.quick else placebo_trades.FULL
+    size = Size(options.markets or base.markets, base.tickers, base.pump_days)
+    lines, pairs = placebo_trades.simulate(size, options.seed, options.workers)
+    if options.json:
+        print(json.dumps([*map(asdict, lines), asdict(pairs)]))
+    else:
+        placebo_trades.print_lines(lines, pairs, began)
+    sys.exit(not all(one.is_as_expected for one in (*lines, pairs)))
+
+
 def main() -> None:
     options, began = arguments(), time.perf_counter()
+    if options.trades:
+        prove_trades(options, began)
+        return
     base = QUICK if options.quick else FULL
     size = Size(options.markets or base.markets, base.tickers, base.pump_days)
     rows = simulate(size, options.seed, options.workers)
+    plan = placebo_models.QUICK if options.quick else placebo_models.Plan()
+    proofs = placebo_models.proofs(rows, plan, options.workers) if options.models else []
     if options.json:
         lines = alone(rows) if options.features else scores(rows)
-        print(json.dumps([asdict(line) for line in lines]))
+        print(json.dumps([asdict(line) for line in (*lines, *proofs)]))
         return
     print(f"{size}: {rows.height:,} rows in {time.perf_counter() - began:.0f} s")
     if options.features:
         print_features(alone(rows))
     else:
         print_table(scores(rows))
+    if proofs:
+        placebo_models.print_proofs(proofs)
     print(f"{time.perf_counter() - began:.0f} s; AUC with its standard error over ticker-sessions")
 
 

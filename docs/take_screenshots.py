@@ -26,7 +26,7 @@ from smallcaps_assets.lake import Lake
 IMAGES = Path(__file__).parent / "images"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
 SIZE = {"width": 1280, "height": 800}
-TICKER, DAY = "PUX", "2025-01-10"
+TICKER, DAY = "PUX", "2024-12-26"
 RUNS = "{ runsOrError { ... on Runs { results { runId assetSelection { path } } } } }"
 # A path tells of one machine; another one is shown in its place.
 HIDE = """([place, other]) => document.querySelectorAll(".CodeMirror span").forEach(
@@ -40,7 +40,7 @@ class Tour:
         self._page, self._url, self._root = page, url, Path(root).resolve()
 
     def lineage(self) -> None:
-        self._open("/asset-groups", "12_quality")
+        self._open("/asset-groups", "14_quality")
 
     def catalogue(self) -> None:
         self._open("/assets", "114 partitions")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -34,6 +34,7 @@ from pydantic import (
 ENV_PREFIX = "SMALLCAPS_"
 KEY_VARIABLE = "POLYGON_API_KEY"
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
+DAS_PASSWORD_VARIABLE = "DAS_PASSWORD"
 STORE_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
 FREE_CALLS = 5
@@ -79,6 +80,20 @@ def _names(value: Any) -> Any:
         return tuple(json.loads(value))
     except (ValueError, RecursionError):
         raise ValueError('give names with commas between, or a JSON list as ["A", "B"]') from None
+
+
+def _json_list(example: str) -> BeforeValidator:
+    """Reads a list that is given as JSON, in a variable or with --set."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f"give a JSON list, such as {example}") from None
+
+    return BeforeValidator(read)
 
 
 def _one_of(kind: str, valid: Sequence[str]) -> AfterValidator:
@@ -526,7 +541,9 @@ class Period(Section, frozen=True):
 
 
 class DatasetSettings(Section, frozen=True):
-    periods: tuple[Period, ...] = Field(
+    periods: Annotated[
+        tuple[Period, ...], _json_list('[{"name": "recent", "start": "2024-01-01"}]')
+    ] = Field(
         default=(
             Period(
                 name="v2_2004_2019",
@@ -552,17 +569,6 @@ class DatasetSettings(Section, frozen=True):
         description="use the vendor's opinions of articles, which may have been added later",
     )
 
-    @field_validator("periods", mode="before")
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            example = '[{"name": "recent", "start": "2024-01-01"}]'
-            raise ValueError(f"give a JSON list, such as {example}") from None
-
     @field_validator("periods")
     @classmethod
     def _are_apart(cls, value: tuple[Period, ...]) -> tuple[Period, ...]:
@@ -578,6 +584,257 @@ class DatasetSettings(Section, frozen=True):
                     " choose ranges that don't overlap"
                 )
         return value
+
+
+MODEL_TARGETS = ("sign_5m", "sign_15m", "touch", "meta")
+MODEL_ALGORITHMS = ("lightgbm", "xgboost", "logistic", "convolution")
+
+
+class ModelSettings(Section, frozen=True):
+    targets: Annotated[Names, _one_of("target", MODEL_TARGETS)] = Field(
+        default=MODEL_TARGETS, min_length=1, description="what is foretold"
+    )
+    algorithms: Annotated[Names, _one_of("algorithm", MODEL_ALGORITHMS)] = Field(
+        default=MODEL_ALGORITHMS[:3],
+        min_length=1,
+        description="what foretells it; convolution, of the last 64 bars, only where it is named",
+    )
+    train_months: int = Field(
+        default=6, ge=1, le=120, description="months to train on; fewer where a lake is short"
+    )
+    validate_months: int = Field(default=1, ge=1, le=12, description="months to validate on")
+    embargo_sessions: int = Field(
+        default=1, ge=0, le=20, description="sessions left out before and after each block"
+    )
+    min_rows: int = Field(
+        default=1000, ge=10, description="rows to train on, below which there is no model"
+    )
+    time_decay: float = Field(
+        default=0.5, gt=-1, le=1, description="weight of a fold's oldest row; 1 is no decay"
+    )
+    rounds: int = Field(default=400, ge=1, le=10_000, description="rounds of boosting at most")
+    patience: int = Field(
+        default=40, ge=1, description="rounds without a better validation that end it"
+    )
+    trials: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="parameters tried for the first test month of each year; 0: the defaults",
+    )
+    seed: int = Field(default=0, ge=0, description="seed of boosting and tuning")
+
+
+class FamilySettings(Section, frozen=True):
+    share: float = Field(
+        default=0.04, gt=0, lt=0.5, description="share of the selected days a family has at least"
+    )
+
+
+PATTERN_NAMES = (
+    "opening_range_breakout",
+    "gap_and_go",
+    "vwap_reclaim",
+    "vwap_reject",
+    "first_pullback",
+    "halt_resumption",
+    "high_of_day_breakout",
+    "parabolic_exhaustion",
+)
+BASELINES = ("always_long", "random_side", "momentum", "every_pattern", "logistic")
+ECN_PROFILES = ("retail", "prop", "add_liquidity")
+
+
+class TradingRules(Section, frozen=True, validate_default=True):
+    """How orders are sent, sized and limited; a strategy may have others than the backtest's."""
+
+    entry: Literal["marketable", "passive"] = Field(
+        default="marketable", description="a limit beyond the quote, or one at its own side"
+    )
+    latency_ms: int = Field(
+        default=250, ge=0, le=60_000, description="from a decision until its order is live"
+    )
+    entry_seconds: float = Field(
+        default=1, gt=0, le=3600, description="after which the rest of an entry is cancelled"
+    )
+    entry_slack: float = Field(
+        default=0.01, ge=0, le=0.2, description="limit of a marketable entry beyond the quote at t0"
+    )
+    take_profit: float = Field(default=0.15, gt=0, le=10, description="of the entry's average")
+    stop_loss: float = Field(default=0.10, gt=0, lt=1, description="of the entry's average")
+    timeout_seconds: float = Field(default=900, gt=0, description="after t0 a trade is closed")
+    entry_quote_age: float = Field(default=5, gt=0, description="seconds a quote may be old")
+    exit_quote_age: float = Field(default=60, gt=0, description="the same for exits")
+    long_only: bool = Field(default=True, description="no short sales")
+    risk: float = Field(default=0.005, gt=0, le=1, description="share of equity lost at the stop")
+    atr_multiple: float = Field(
+        default=2, ge=0, description="stop distance in average ranges, as far as size goes; 0: none"
+    )
+    account_share: float = Field(default=0.10, gt=0, le=10, description="of equity in a trade")
+    participation: float = Field(
+        default=0.10, gt=0, le=1, description="of the volume of the minute before"
+    )
+    max_positions: int = Field(default=3, ge=1, description="open at once")
+    max_day_loss: float = Field(
+        default=0.02, gt=0, le=1, description="of the day's first equity, which ends the day"
+    )
+    max_drawdown: float = Field(
+        default=0.20, gt=0, le=1, description="of the highest equity, which ends the strategy"
+    )
+    ecn: Literal["retail", "prop", "add_liquidity"] = Field(
+        default="retail", description="what venues charge, see fees.csv"
+    )
+    commission: float = Field(default=0, ge=0, description="USD per share")
+    locate: float = Field(default=0.02, ge=0, description="USD per share sold short")
+    borrow_rate: float = Field(default=0.30, ge=0, description="a year, for nights short")
+
+
+def _pairs(value: Any) -> Any:
+    """A mapping as pairs in the order of the names: settings can't be changed."""
+    return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
+
+
+Limits = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs)]
+Values = Annotated[tuple[tuple[str, bool | int | float | str], ...], BeforeValidator(_pairs)]
+
+
+class Strategy(Section, frozen=True):
+    """What a strategy trades: events that a signal chooses, by the backtest's rules or others."""
+
+    name: str = Field(description="partition key: letters, digits, - and _")
+    signal: Literal["prediction", "pattern", *BASELINES] = Field(  # type: ignore[valid-type]
+        description="what chooses its events: scores of a model, a pattern, or a baseline"
+    )
+    patterns: Annotated[Names, _one_of("pattern", PATTERN_NAMES)] = Field(
+        default=(), description="which patterns; empty: each"
+    )
+    target: Literal[*MODEL_TARGETS] = Field(  # type: ignore[valid-type]
+        default="sign_15m", description="what the model foretells"
+    )
+    algorithm: Literal[*MODEL_ALGORITHMS, "ensemble"] = Field(  # type: ignore[valid-type]
+        default="ensemble", description="which model"
+    )
+    threshold: float | None = Field(
+        default=None, ge=0, le=1, description="least probability; none: by the quantile"
+    )
+    quantile: float = Field(
+        default=0.9, ge=0, lt=1, description="of the validation months' scores: the least score"
+    )
+    has_meta: bool = Field(
+        default=False, description="the meta-model must score a pattern above the quantile, too"
+    )
+    at_least: Limits = Field(default=(), description="least values of features, by name")
+    at_most: Limits = Field(default=(), description="greatest values of features, by name")
+    rules: Values = Field(default=(), description="trading rules that differ from the backtest's")
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether it follows predictions."""
+        return self.signal == "prediction" or self.has_meta
+
+    @field_validator("name")
+    @classmethod
+    def _is_key(cls, value: str) -> str:
+        if not PERIOD_NAME.fullmatch(value):
+            raise ValueError("give 1 to 64 letters, digits, - and _, a letter or digit first")
+        return value
+
+
+USUAL_STRATEGIES = (
+    *(Strategy(name=name, signal=name) for name in BASELINES),
+    *(
+        Strategy(name=name, signal="pattern", patterns=(name,))
+        for name in PATTERN_NAMES
+        if not name.startswith("vwap")
+    ),
+    Strategy(name="vwap", signal="pattern", patterns=("vwap_reclaim", "vwap_reject")),
+    Strategy(name="model", signal="prediction"),
+)
+
+
+class BacktestSettings(TradingRules, frozen=True, validate_default=True):
+    """The account, the rules that all strategies share, and the strategies."""
+
+    equity: float = Field(default=50_000.0, gt=0, description="USD at the start of the first month")
+    capacity: float = Field(
+        default=0.20,
+        gt=0,
+        le=1,
+        description="of the volume of the minute before: fills are known up to that size",
+    )
+    most_value: float = Field(
+        default=50_000, gt=0, description="USD: fills are known up to a trade of that value"
+    )
+    latencies_ms: tuple[int, ...] = Field(
+        default=(), description="other latencies to fill all candidates with"
+    )
+    tier_1: Names = Field(
+        default=(), description="tickers whose price bands are those of tier 1; others: tier 2"
+    )
+    spread_model: Literal["reversals", "quarter"] = Field(
+        default="reversals", description="how fills are modelled without quotes"
+    )
+    locate_shares: int = Field(
+        default=0, ge=0, description="shares of a ticker that can be located a day; 0: no limit"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the random side")
+    only: Names = Field(default=(), description="strategies to try; empty: all")
+    strategies: Annotated[
+        tuple[Strategy, ...],
+        _json_list('[{"name": "gaps", "signal": "pattern", "patterns": ["gap_and_go"]}]'),
+    ] = Field(
+        default=(), description="strategies beside the usual ones, or in place of one by its name"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        names = [strategy.name for strategy in self.strategies]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two strategies are named {name!r}; rename one")
+        known = [strategy.name for strategy in self.every]
+        unknown = [name for name in self.only if name not in known]
+        if unknown:
+            raise ValueError(f"unknown strategy {unknown[0]!r}; choose from {', '.join(known)}")
+        for strategy in self.strategies:
+            self.rules_of(strategy)
+        return self
+
+    @property
+    def every(self) -> tuple[Strategy, ...]:
+        """The usual strategies and the others, each name once."""
+        own = {strategy.name: strategy for strategy in self.strategies}
+        usual = [own.pop(strategy.name, strategy) for strategy in USUAL_STRATEGIES]
+        return (*usual, *own.values())
+
+    @property
+    def chosen(self) -> tuple[Strategy, ...]:
+        """The strategies to try."""
+        return tuple(s for s in self.every if not self.only or s.name in self.only)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(strategy.name for strategy in self.chosen)
+
+    def rules_of(self, strategy: Strategy) -> TradingRules:
+        """The rules by which a strategy trades. Raises ValueError for a wrong one."""
+        fields = TradingRules.model_fields
+        unknown = [name for name, _ in strategy.rules if name not in fields]
+        if unknown:
+            raise ValueError(
+                f"strategy {strategy.name!r}: unknown rule {unknown[0]!r}; choose from"
+                f" {', '.join(fields)}"
+            )
+        values = {name: getattr(self, name) for name in fields}
+        try:
+            return TradingRules.model_validate({**values, **dict(strategy.rules)})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(
+                f"strategy {strategy.name!r}: rule {first['loc'][0]}={first['input']!r} is invalid:"
+                f" {first['msg']}"
+            ) from None
 
 
 class RunSettings(Section, frozen=True):
@@ -629,6 +886,27 @@ class RunSettings(Section, frozen=True):
     )
 
 
+class DeskSettings(Section, frozen=True):
+    host: str = Field(default="127.0.0.1", description="address of DAS Trader Pro's command API")
+    port: int = Field(default=9800, ge=1, le=65_535, description="its port, as in DAS's Config.cfg")
+    trader: str = Field(default="", description="login name; the password is in DAS_PASSWORD")
+    account: str = Field(default="", description="account to log in with")
+    accounts: Names = Field(default=(), description="accounts for which orders may be sent at all")
+    route: str = Field(default="SMAT", description="route of closing and probing orders")
+    collar: float = Field(
+        default=0.05, gt=0, le=0.5, description="a closing order's limit, as a share of the quote"
+    )
+    oldest_feed_seconds: float = Field(
+        default=30, gt=0, description="no entries once the feed has been silent for so long"
+    )
+    oldest_signal_seconds: float = Field(default=2, gt=0, description="an older signal is refused")
+    unsettled_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="an unknown order or a mismatch of this age stops entries for good",
+    )
+
+
 class Settings(Section, frozen=True):
     """All sections."""
 
@@ -649,7 +927,13 @@ class Settings(Section, frozen=True):
     patterns: PatternSettings = PatternSettings()
     labels: LabelSettings = LabelSettings()
     dataset: DatasetSettings = DatasetSettings()
+    models: ModelSettings = ModelSettings()
+    families: FamilySettings = FamilySettings()
+
+    backtest: BacktestSettings = BacktestSettings()
+
     run: RunSettings = RunSettings()
+    desk: DeskSettings = DeskSettings()
 
     def digest(self, sections: Iterable[str]) -> str:
         """A hash of the values of some sections; written into the files that depend on them."""

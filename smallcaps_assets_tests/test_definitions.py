@@ -11,7 +11,7 @@ from dagster._core.snap import JobSnap
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from smallcaps_assets.definitions import build_definitions
-from smallcaps_assets.defs.feed_schedules import TABLES_SCHEDULED
+from smallcaps_assets.defs.feed_schedules import OPS_SCHEDULED
 from smallcaps_assets.orchestration.launchers import job_name
 from smallcaps_assets.schemas import GROUPS, TABLES, Partitioning
 from smallcaps_assets.settings import Settings, load_settings
@@ -104,12 +104,13 @@ def test_every_job_schedule_and_sensor_loads_as_the_web_server_loads_them():
     repository.load_all_definitions()
     assert {s.name for s in repository.schedule_defs} == {
         *("daily", "daily_actions", "monthly_details", "daily_coverage", "daily_checks"),
-        *(f"daily_{table}" for table in TABLES_SCHEDULED),
+        *(f"daily_{op}" for op in OPS_SCHEDULED),
     }
     assert {s.name for s in repository.sensor_defs} == {
         "registry",
         "ticks",
         "dataset",
+        "models",
         "ticker_history",
         "corrections",
         "upkeep",
@@ -126,9 +127,12 @@ WAITS_FOR = {
     "daily_coverage": ("daily", "ticks", "daily_halts"),
     "daily_halts": ("daily", "corrections"),
     "daily_filings": ("monthly_details", "corrections"),
+    "daily_statements": ("corrections",),
+    "daily_ticker_events": ("registry", "corrections"),
     "registry": ("daily", "ticks", "ticker_history"),
     "ticks": ("registry", "dataset"),
     "dataset": ("ticks",),
+    "models": ("dataset",),
     "ticker_history": ("daily", "registry"),
 }
 
@@ -137,7 +141,7 @@ def test_automation_is_described_with_what_it_waits_for():
     """In plain text; a name stands by itself, so that a reader finds it on the page."""
     every = [*(DEFINITIONS.schedules or ()), *(DEFINITIONS.sensors or ())]
     told = {item.name: item.description or "" for item in every}  # type: ignore[union-attr]
-    assert len(told) == 5 + len(TABLES_SCHEDULED) + 6
+    assert len(told) == 5 + len(OPS_SCHEDULED) + 7
     for name, text in told.items():
         assert 80 < len(text) < 450 and text.endswith(".") and not re.search(r"[*`{}]", text), name
     for name, others in WAITS_FOR.items():

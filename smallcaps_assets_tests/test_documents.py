@@ -34,7 +34,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
-NO_FIELDS = ("py", "md", "json", "scan")  # of files and functions
+NO_FIELDS = ("py", "md", "json", "scan", "features", "sequences")  # of files and functions
 SETTING = re.compile(r"([a-z]+)\.([a-z_]+)(=.*)?")
 pages = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 

@@ -136,6 +136,48 @@ def patterns(**parameters: Any) -> None:
 @main.command()
 @lake_options
 @as_page
+@as_json
+def models(**parameters: Any) -> None:
+    """How good the models' predictions were, out of sample, and what they look at."""
+    _exit("models", "show_models", parameters)
+
+
+@main.command()
+@lake_options
+@as_page
+@as_json
+def families(**parameters: Any) -> None:
+    """Families of selected days that look alike, and how stable they are over the years."""
+    _exit("families", "show_families", parameters)
+
+
+@main.command()
+@lake_options
+@click.argument("ticker")
+@click.argument("day", metavar="DATE")
+@as_json
+@as_csv
+def predict(**parameters: Any) -> None:
+    """What the models say of each event of TICKER on DATE, as it came."""
+    _exit("models", "show_predictions", parameters)
+
+
+@main.command()
+@lake_options
+@click.argument("strategy", required=False)
+@click.option("--from", "start", metavar="DATE", help="first session; default the first traded")
+@click.option("--to", "end", metavar="DATE", help="last session; default the last traded")
+@as_page
+@as_comparison
+@as_json
+def backtest(**parameters: Any) -> None:
+    """What STRATEGY would have earned after costs, and how sure that is; all without one."""
+    _exit("backtest", "show_backtest", parameters)
+
+
+@main.command()
+@lake_options
+@as_page
 @as_comparison
 @click.option(
     "--tapes", default=40, show_default=True, type=click.IntRange(0),
@@ -258,13 +300,21 @@ def export(**parameters: Any) -> None:
 
 @main.command()
 @lake_options
-@click.argument("action", type=click.Choice(["serve", "oracle"]), default="serve")
+@click.argument("action", type=click.Choice(["serve", "stream", "oracle"]), default="serve")
 @click.option("--port", default=0, help="port on 127.0.0.1; default a free one")
+@click.option("--day", metavar="DATE", help="session of the stream; default the market's last")
+@click.option("--tickers", help="tickers of the stream, comma-separated, or @FILE")
+@click.option("--speed", default=1.0, help="pace of the stream; 0: as fast as clients read")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="KIND@OBJECT[*COUNT]",
+    help="trouble in the stream, such as abnormal_close@500*20",
+)  # fmt: skip
 @as_json
 def sandbox(**parameters: Any) -> None:
     """Serve the embedded market on this machine, for your own clients.
 
-    With oracle: the best that any model can reach on the dataset of a simulated lake.
+    With stream: a session over the vendor's WebSocket, from the first subscription on. With
+    oracle: the best that any model can reach on the dataset of a simulated lake.
     """
     _exit("sandbox", "run_sandbox", parameters)
 
@@ -288,6 +338,100 @@ def automation(**parameters: Any) -> None:
     `on` switches on all that make what `run` makes. They need a running daemon, as `ui` starts.
     """
     _exit("automation", "run_automation", parameters)
+
+
+@main.command()
+@lake_options
+@click.argument("day", metavar="DATE")
+@click.option("--strategy", default="model", show_default=True, help="one that has a backtest")
+@click.option("--speed", default=0.0, help="factor on the session's pace; 0: as fast as it goes")
+@as_json
+def replay(**parameters: Any) -> None:
+    """A stored session through the desk: the same signals, fills and trades as the backtest?"""
+    _exit("replay", "run_replay", parameters)
+
+
+@main.group()
+def desk() -> None:
+    """The trading desk: its kill switch, what stands, and what the broker says of a day."""
+
+
+_day = click.option("--day", metavar="DATE", help="session; default today in New York")
+_live = click.option("--live", "is_live", is_flag=True, help="send orders; without it none is")
+
+
+@desk.command()
+@lake_options
+@click.argument("level", type=click.Choice(["soft", "cancel", "flatten", "hard"]))
+@click.option("--reason", default="by hand", show_default=True, help="why, for the record")
+@click.option("--account", help="account to act on, where no desk is running")
+@_live
+def kill(**parameters: Any) -> None:
+    """Throw the kill switch: no entries, cancel all, close all, or send nothing more.
+
+    A running desk acts on it. Where none answers, cancel and flatten act from here, for which the
+    account and --live are needed. `cancel` also cancels orders that are not the desk's.
+    """
+    _exit("desk", "throw", parameters)
+
+
+@desk.command()
+@lake_options
+def reset(**parameters: Any) -> None:
+    """Lower the kill switch again."""
+    _exit("desk", "reset", parameters)
+
+
+@desk.command()
+@lake_options
+@click.argument("symbol")
+def accept(**parameters: Any) -> None:
+    """Let SYMBOL be traded again, as it stands at the broker, after a mismatch."""
+    _exit("desk", "accept", parameters)
+
+
+@desk.command("status")
+@lake_options
+@_day
+@as_json
+def desk_status(**parameters: Any) -> None:
+    """The kill switch, and orders, fills and positions of a session."""
+    _exit("desk", "status", parameters)
+
+
+@desk.command()
+@lake_options
+@click.argument("file")
+@_day
+@as_json
+def reconcile(**parameters: Any) -> None:
+    """Compare a session's fills with FILE, the broker's list of executions; - for stdin."""
+    _exit("desk", "reconcile", parameters)
+
+
+@desk.command("export")
+@lake_options
+@click.argument("layout", type=click.Choice(["tradervue", "tradersync"]))
+@click.argument("file", type=click.Path(dir_okay=False))
+@_day
+def desk_export(**parameters: Any) -> None:
+    """Write a session's fills to FILE for a trading journal."""
+    _exit("desk", "export", parameters)
+
+
+@desk.command()
+@lake_options
+@click.argument("symbol")
+@click.option("--price", required=True, help="a buying price far below the market")
+@click.option("--out", "file", default="probe.json", show_default=True, help="file of the answers")
+@click.option("--quiet", default=2.0, show_default=True, help="seconds that end an answer")
+@_live
+def probe(**parameters: Any) -> None:
+    """The first day with DAS: find out what no manual tells, each step confirmed.
+
+    With --live also what takes orders, of one or two shares of SYMBOL.
+    """
+    _exit("desk", "probe", parameters)
 
 
 def _exit(module: str, command: str, parameters: dict[str, Any]) -> None:

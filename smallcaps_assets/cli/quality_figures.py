@@ -28,7 +28,7 @@ from smallcaps_assets.pipeline.losses import losses
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.reports.quality_measures import QualityFigures
 from smallcaps_assets.reports.spans import Span
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import UNION, Settings
 
 BARS = "dollar_imbalance_bars"
@@ -133,10 +133,15 @@ def _gaps(source: Source, span: Span) -> pl.DataFrame:
     """Of each table cut by date: expected, missing, and the missing ones as runs of neighbours."""
     market = market_of(source.settings)
     start, end = market.span
-    partitions = Partitions(start, min(end, market.last_day), source.settings.dataset.periods)
+    partitions = Partitions(
+        start,
+        min(end, market.last_day),
+        source.settings.dataset.periods,
+        strategies=source.settings.backtest.names,
+    )
     found = []
     for name, table in TABLES.items():
-        if table.partitioning in (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD):
+        if not table.partitioning.is_dated:
             continue
         keys = expected_keys(source.lake, source.instance, partitions, name)
         wanted, stored = between_stored(source.lake, name, keys)

@@ -10,11 +10,16 @@ import polars as pl
 
 from smallcaps_assets.cli.day import day_view
 from smallcaps_assets.cli.patterns import labelled_events
+from smallcaps_assets.domain.evidence.comparison import standings
+from smallcaps_assets.domain.evidence.trials import trial_count
 from smallcaps_assets.domain.patterns.hit_rates import hit_rates
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.meta import read_meta
+from smallcaps_assets.lake.trials import trials
 from smallcaps_assets.orchestration.location import remembered_settings
 from smallcaps_assets.orchestration.runner import explain
+from smallcaps_assets.pipeline.evidence import backtests
+from smallcaps_assets.reports.backtest_words import outcome_lines
 from smallcaps_assets.reports.days import choose_days
 from smallcaps_assets.reports.run_report import RunReport, render
 from smallcaps_assets.settings import UNION, Settings
@@ -47,6 +52,7 @@ def write_report(
         dataset=lake.read("ml_dataset", UNION) if lake.exists("ml_dataset", UNION) else None,
         meta=read_meta(lake, "ml_dataset", UNION) or {},
         patterns=_pattern_rates(lake, first, last),
+        **_backtests(settings, lake),
         pump=day_view(settings, lake, pump),
         fader=day_view(settings, lake, fader),
         failures=[explain(outcome) for outcome in report.failed],
@@ -66,6 +72,16 @@ def _pattern_rates(lake: Lake, first: date, last: date) -> pl.DataFrame | None:
     events = labelled_events(lake, keys)
     in_range = pl.col("date").is_between(first, last)
     return hit_rates(events.filter(in_range, "is_selection_known"), "pattern")
+
+
+def _backtests(settings: Settings, lake: Lake) -> dict[str, Any]:
+    """Standings of the strategies of this lake, and in words which survive their costs."""
+    trades, days = backtests(lake, list(settings.backtest.names))
+    if days.is_empty():
+        return {}
+    strategies = days["strategy"].unique().sort().to_list()
+    words = outcome_lines(trades, days, trial_count(trials(lake)))
+    return {"standings": standings(trades, strategies), "outcomes": list(words)}
 
 
 def _between(lake: Lake, table: str, first: date, last: date) -> pl.DataFrame:

@@ -148,6 +148,8 @@ def _conclude(
     if not (report.done or report.failed or report.not_offered):
         took = time.perf_counter() - began
         console.print(f"everything is complete; nothing to do ({took:.1f} s)")
+        if until is None:
+            name_models(console, settings, store)
         name_losses(console, lost)
         return 0
     from smallcaps_assets.cli.report import write_report
@@ -162,9 +164,20 @@ def _conclude(
     if until is None and is_reported:
         place = write_report(settings, store, report, rows, days, lost.lines())
         console.print(f"report   {place}", soft_wrap=True)
+    if until is None:
+        name_models(console, settings, store)
     console.print(f"done in {time.perf_counter() - began:.1f} s")
     name_losses(console, lost)
     return name_failures(console, report)
+
+
+def name_models(console: Console, settings: Settings, store: Lake) -> None:
+    """Say which months were predicted and what there is no model of, and what strategies earned."""
+    from smallcaps_assets.pipeline.backtest_lines import backtest_lines
+    from smallcaps_assets.pipeline.model_lines import model_lines
+
+    for line in (*model_lines(store), *backtest_lines(store, settings.backtest)):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def name_absent(console: Console, settings: Settings) -> None:

@@ -59,6 +59,12 @@ _DAMAGED_TEXTS = (
 
 
 _LATE_ERRORS = {
+    "smallcaps_assets.domain.execution.signals": "StrategyError",
+    "smallcaps_assets.desk.das.broker": "PermissionRefusedError",
+    "smallcaps_assets.desk.drop_copy": "DropCopyError",
+    "smallcaps_assets.desk.journal": "JournalError",
+    "smallcaps_assets.domain.models.extra": "ExtraError",
+    "smallcaps_assets.domain.models.scoring": "ModelError",
     "smallcaps_assets.sandbox": "SandboxError",
     "smallcaps_assets.sources.errors": "SourceError",
 }

@@ -40,7 +40,7 @@ def show_day(
     console = wide_console()
     console.print(day_card(view))
     if has_chart:
-        console.print(f"chart  {_draw(store, view, out)}", soft_wrap=True, markup=False)
+        console.print(f"chart  {draw_day(store, view, out)}", soft_wrap=True, markup=False)
     return 0
 
 
@@ -52,7 +52,7 @@ def _session(lake: Lake, ticker: str, day: str) -> date:
     return session
 
 
-def _draw(lake: Lake, view: DayView, out: str | None) -> str:
+def draw_day(lake: Lake, view: DayView, out: str | None) -> str:
     """Write the chart; returns its path."""
     from smallcaps_assets.reports.day_card import day_page
     from smallcaps_assets.reports.day_plot import day_png

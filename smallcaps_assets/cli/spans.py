@@ -17,7 +17,6 @@ from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.settings import Settings
 
 Advance = Callable[[int], None]
-_UNDATED = (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD)
 
 
 def chosen_spans(
@@ -31,7 +30,7 @@ def chosen_spans(
     if not compare:
         first, last = date.fromisoformat(stored[0]), date.fromisoformat(stored[-1])
         return [Span(f"{first} to {last}", first, last)]
-    spans = [_span(settings, text, date.fromisoformat(stored[-1])) for text in compare]
+    spans = [span_of(settings, text, date.fromisoformat(stored[-1])) for text in compare]
     for span in spans:
         if not dated_keys(lake, table, span):
             raise RequestError(
@@ -40,7 +39,7 @@ def chosen_spans(
     return spans
 
 
-def _span(settings: Settings, text: str, newest: date) -> Span:
+def span_of(settings: Settings, text: str, newest: date) -> Span:
     """A period by its name or its regime, or START:END; an open-ended one goes up to `newest`."""
     periods = settings.dataset.periods
     named = [p for p in periods if p.name == text] or [p for p in periods if p.regime == text]
@@ -70,7 +69,7 @@ def dated_keys(lake: Lake, table: str, span: Span) -> list[str]:
 def is_in_span(table: str, key: str | None, span: Span) -> bool:
     """Whether a partition may have rows of a span."""
     cut = TABLES[table].partitioning
-    if cut in _UNDATED or not key:
+    if not cut.is_dated or not key:
         return True
     day = key.rpartition("_")[2]
     first = span.start.replace(day=1) if cut is Partitioning.HALF_MONTH else span.start

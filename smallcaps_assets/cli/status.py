@@ -22,7 +22,7 @@ from smallcaps_assets.orchestration.storage.check_results import check_results
 from smallcaps_assets.pipeline.losses import Losses, outside_periods, qualified_keys
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.reports.terminal import StatusRow, coverage_table, status_table
-from smallcaps_assets.schemas import TABLES, Partitioning
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
 
@@ -61,7 +61,12 @@ def status_rows(
     """One row for each table of the graph."""
     market = market_of(settings)
     start, end = market.span
-    partitions = Partitions(start, min(end, market.last_day), settings.dataset.periods)
+    partitions = Partitions(
+        start,
+        min(end, market.last_day),
+        settings.dataset.periods,
+        strategies=settings.backtest.names,
+    )
     bad = check_results(instance).filter("is_error").select("table", "key").unique()
     defects = {table: set(keys["key"]) for (table,), keys in bad.group_by("table")}
     left_out = market.left_out
@@ -127,9 +132,4 @@ def _row(
 def _latest(table: str, present: list[str]) -> str:
     """The newest date among the stored partitions."""
     dates = [key.rpartition("_")[2] if "_" in key else key for key in present]
-    is_dated = TABLES[table].partitioning not in (
-        Partitioning.NONE,
-        Partitioning.TICKER,
-        Partitioning.PERIOD,
-    )
-    return max(dates, default="") if is_dated else ""
+    return max(dates, default="") if TABLES[table].partitioning.is_dated else ""

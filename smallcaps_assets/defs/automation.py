@@ -11,6 +11,7 @@ import dagster as dg
 from smallcaps_assets.defs import feed_schedules
 from smallcaps_assets.orchestration.automation import Instigator
 from smallcaps_assets.pipeline.market import market_of
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import Settings
 
 
@@ -21,7 +22,8 @@ def instigators(definitions: dg.Definitions) -> list[Instigator]:
 
 def is_needed(settings: Settings, name: str) -> bool:
     """Whether a schedule or sensor makes tables of the main job for these settings."""
-    others = {feed_schedules.name_of(table) for table in market_of(settings).left_out}
+    left_out = {TABLES[table].op for table in market_of(settings).left_out}
+    others = {feed_schedules.name_of(op) for op in left_out}
     return name not in others
 
 

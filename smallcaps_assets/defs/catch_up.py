@@ -14,9 +14,9 @@ import dagster as dg
 
 from smallcaps_assets.lake import Scope
 from smallcaps_assets.orchestration.launchers import first_key
-from smallcaps_assets.pipeline.inputs import registry_rows
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.partition_keys import date_of
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import SESSION_TABLES, TICK_CHAIN
 

@@ -103,7 +103,7 @@ def withdraw_warnings(instance: dg.DagsterInstance, work: Workspace) -> None:
 def look_at_outdated(work: Workspace, table: str) -> Finding:
     """Whether stored partitions are as they would be made now: all of them, or the newest."""
     stored = sorted(work.lake.keys(table), key=date_of)
-    is_long = TABLES[table].partitioning not in (Partitioning.TICKER, Partitioning.PERIOD)
+    is_long = TABLES[table].partitioning.is_dated
     newest = stored[-NEWEST_LOOKED_AT:] if is_long else stored
     try:
         return checks.up_to_date(outdated(work, table, newest), len(newest), len(stored))

@@ -22,6 +22,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.feed_schedules import TABLES_SCHEDULED
 from smallcaps_assets.defs.jobs import REGISTRY
 from smallcaps_assets.domain.ticks.conditions import conditions
 from smallcaps_assets.lake.decisions import decisions
@@ -58,8 +59,6 @@ FROM_METRICS = ("daily_metrics", "watchlist", "runners", "volatile")
 FROM_MINUTES = tuple(name for name in SESSION_TABLES if "minute_bars" in lineage(name))
 OPS = ("session_tables", REGISTRY, "ticker_history", "tick_chain", "ml_dataset")
 CUT_BY_HALTS = tuple(name for name in TICK_CHAIN if "halts" in TABLES[name].upstream)
-LATE_FEEDS = ("halts", "filings", "short_interest", "fails_to_deliver", "free_float")
-"""Feeds published in the evening, when the day's dataset may already be made."""
 HALTS_WATCHED = 25
 """Newest sessions whose halts are compared at the first evaluation."""
 SHORT_FILES_WATCHED = 5
@@ -220,7 +219,7 @@ def late_feeds(
 
     Once per quiet interval at most, as by the sensor `dataset`.
     """
-    events = {table: newest_event(instance, table)[0] for table in LATE_FEEDS}
+    events = {table: newest_event(instance, table)[0] for table in TABLES_SCHEDULED}
     seen, now = cursor.get("facts events"), datetime.now(UTC).timestamp()
     if seen is None:
         cursor.set("facts events", events)
@@ -234,7 +233,7 @@ def late_feeds(
         cursor.set("facts asked", now)
         come = "; ".join(
             f"{table} of {_shown(sorted(_read_since(instance, table, seen.get(table, 0))))}"
-            for table in LATE_FEEDS
+            for table in TABLES_SCHEDULED
             if events[table] != seen.get(table, 0)
         )
         yield run_request(

@@ -9,8 +9,9 @@ import dagster as dg
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import published_halves
-from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
 from smallcaps_assets.pipeline.partition_keys import date_of, month_keys, year_keys
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.schemas import TABLES, Partitioning
 
 
@@ -21,14 +22,19 @@ def expected_keys(
     start, end = partitions.start, partitions.end
     qualified = (key for key, row in registry_rows(lake).items() if row["is_qualified"])
     return {
-        Partitioning.NONE: lambda: [""],
+        Partitioning.NONE: lambda: [""] if table != "backtest_report" or test_months(lake) else [],
         Partitioning.SESSION: lambda: partitions.session_keys(start, end),
         Partitioning.HALF_MONTH: lambda: published_halves(table, start, end),
-        Partitioning.MONTH: lambda: month_keys(start, end),
+        Partitioning.MONTH: lambda: (
+            test_months(lake)
+            if table in (*MONTHLY, "backtest_candidates")
+            else month_keys(start, end)
+        ),
         Partitioning.YEAR: lambda: year_keys(start, end, TABLES[table].years_before),
         Partitioning.TICKER: lambda: list(instance.get_dynamic_partitions(TICKERS.name or "")),
         Partitioning.TICKER_SESSION: lambda: sorted(qualified, key=date_of),
         Partitioning.PERIOD: lambda: partitions.datasets(start, end),
+        Partitioning.STRATEGY: lambda: list(partitions.strategies) if test_months(lake) else [],
     }[TABLES[table].partitioning]()
 
 

@@ -22,9 +22,12 @@ from smallcaps_assets.orchestration.runner import (
     selected_tables,
 )
 from smallcaps_assets.pipeline import (
+    backtest,
     coverage,
     dataset,
+    day_families,
     feeds,
+    models,
     reference,
     registry,
     sessions,
@@ -52,6 +55,12 @@ def all_assets(location: Location) -> list[dg.AssetsDefinition]:
         op("coverage", coverage.session_coverage),
         op("ml_dataset", dataset.datasets),
         op("ticker_history", dataset.histories),
+        op("folds", models.folds),
+        op("walk_forward", models.walk_forward),
+        op("backtest_candidates", backtest.candidates),
+        op("backtest", backtest.backtests),
+        op("backtest_report", backtest.report),
+        op("day_families", day_families.day_families),
     ]
 
 

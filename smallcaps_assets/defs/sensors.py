@@ -6,6 +6,8 @@
   sessions and of all that were missed since, oldest first; then of periods with `ticks = true`.
 * `dataset`, when weights have been made, at most once per quiet interval: the outdated periods they
   fall in, then the union.
+* `models`, when the union of the dataset has been made: its folds, then the test months whose fold
+  has changed.
 * `ticker_history`, when a session's selection is stored, once per `run.history_days`: the histories
   of the tickers that have sessions they don't hold.
 * `corrections`, when a split, a line of suspects.csv or the condition table has changed, a flat
@@ -25,22 +27,25 @@ from smallcaps_assets.defs import corrections
 from smallcaps_assets.defs.catch_up import LOOKED_AT, lacking
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.jobs import JOBS, REGISTRY
+from smallcaps_assets.domain.models.extra import INSTALL, missing
 from smallcaps_assets.orchestration.cursor import Cursor, newest_event
 from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
     Launch,
     digest_of,
+    job_name,
     keys_in_flight,
     plan,
     run_request,
 )
 from smallcaps_assets.orchestration.maintenance import end_orphans, maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
-from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outdated import outdated
-from smallcaps_assets.pipeline.partition_keys import date_of
+from smallcaps_assets.pipeline.partition_keys import date_of, month_keys
 from smallcaps_assets.pipeline.publication_times import newest_begun
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TICK_CHAIN
 from smallcaps_assets.settings import UNION, Settings
@@ -60,6 +65,7 @@ def all_sensors(location: Location) -> list[dg.SensorDefinition]:
         registry(location),
         ticks(location),
         dataset(location),
+        models(location),
         histories(location),
         corrections_sensor(location),
         upkeep(location),
@@ -242,6 +248,57 @@ def dataset(location: Location) -> dg.SensorDefinition:
         return dg.SensorResult([request], cursor=cursor.text)
 
     return _dataset
+
+
+def models(location: Location) -> dg.SensorDefinition:
+    """A new dataset makes the folds, and changed folds the models of their months, out of date."""
+
+    @dg.sensor(
+        name="models",
+        jobs=[JOBS["folds"], JOBS["walk_forward"]],
+        minimum_interval_seconds=60,
+        required_resource_keys=RESOURCES,
+        description="After the sensor dataset: when the union was made, renews the folds, then the"
+        " models and predictions of the test months whose fold has changed. Nothing waits for it.",
+    )
+    def _models(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        cursor = Cursor(context.cursor)
+        newest = (newest_event(context.instance, name)[0] for name in ("ml_dataset", "folds"))
+        mark = " ".join(map(str, newest))
+        if mark == cursor.get("mark"):
+            return dg.SkipReason("neither the dataset nor its folds were made since")
+        if missing():
+            return dg.SkipReason(f"{', '.join(missing())} is not installed: `{INSTALL}`")
+        work = location.workspace_of(context.resources)
+        if not work.lake.exists("ml_dataset", UNION):
+            return dg.SkipReason("there is no union of the dataset yet")
+        cursor.set("mark", mark)
+        requests = _model_requests(location.partitions, work, mark)
+        told = None if requests else "the models of all test months hold their folds"
+        return dg.SensorResult(requests, cursor=cursor.text, skip_reason=told)
+
+    return _models
+
+
+def _model_requests(partitions: Partitions, work: Workspace, mark: str) -> list[dg.RunRequest]:
+    """The run of the folds if they are out of date, else those of the months that are."""
+    if not work.is_complete("folds", None):
+        tags = {REASON_TAG: "sensor models: the dataset has changed"}
+        return [dg.RunRequest(run_key=f"folds {mark}", job_name=job_name("folds"), tags=tags)]
+    order = month_keys(partitions.start, partitions.end)
+    months = [month for month in test_months(work.lake) if month in order]
+    stale = {month for table in MONTHLY for month in outdated(work, table, months)}
+    return [
+        run_request(
+            "walk_forward",
+            MONTHLY,
+            launch,
+            "sensor models: folds have changed",
+            f"models {mark} {digest_of(launch.keys)}",
+            {"skip_complete": True},
+        )
+        for launch in plan(stale, order)
+    ]
 
 
 def periods_of(partitions: Partitions, keys: Sequence[str] | set[str]) -> list[str]:

@@ -40,6 +40,11 @@ def floats(values: pl.Series) -> np.ndarray:
     return values.cast(pl.Float64).to_numpy()
 
 
+def group_numbers(rows: pl.DataFrame, *names: str) -> np.ndarray:
+    """A number for each row, the same for rows that agree in the columns `names`."""
+    return rows.select(pl.struct(names).rank("dense")).to_series().to_numpy()
+
+
 def holds_only(values: pl.Series, value: Any) -> bool:
     """Whether every row has this value, and none is null."""
     return not values.null_count() and (values == value).all()

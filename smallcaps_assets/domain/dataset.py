@@ -44,6 +44,9 @@ _LABEL_COLUMNS = (
 )
 
 
+_MID_COLUMNS = ("forward_mid_return_5m", "forward_mid_return_15m")
+
+
 class DatasetError(ValueError):
     """Tables that don't fit together."""
 
@@ -58,6 +61,7 @@ def ml_dataset(
     settings: DatasetSettings,
     feeds: Feeds | None = None,
     *,
+    mids: pl.DataFrame | None = None,
     config_hash: str = "",
     code_version: str = "",
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -65,8 +69,9 @@ def ml_dataset(
 
     One row per row of sample_weights whose session lies in the period and whose ticker-session is
     qualified in the registry (ticker_sessions), joined with its bar_features, the quote_features
-    `quotes`, and what `feeds` say was known at t0. Raises DatasetError when a weight has no
-    features or no label, or was computed for another `eligible_from` than the registry's.
+    `quotes`, the forward_mids `mids` (null without), and what `feeds` say was known at t0. Raises
+    DatasetError when a weight has no features or no label, or was computed for another
+    `eligible_from` than the registry's.
     """
     selected = _selected(weights, registry, period)
     reason = pl.col("null_reason").alias("quote_null_reason")
@@ -75,6 +80,7 @@ def ml_dataset(
         features.select(*KEY, "halt_source", *FEATURE_COLUMNS),
         quotes.select(*KEY, reason, *QUOTE_COLUMNS),
         labels.select(*KEY, *_LABEL_COLUMNS),
+        (TABLES["forward_mids"].empty() if mids is None else mids).select(*KEY, *_MID_COLUMNS),
     ):
         joined = joined.join(told, on=KEY, how="left")
     featureless = (joined.join(found, on=KEY, how="anti") for found in (features, quotes))

@@ -1,9 +1,9 @@
 """How well scores tell rises from falls, how sure that is, and what of an oracle's edge they reach.
 
-Holds the area under the ROC curve, its standard error over clusters, a model's share of an oracle,
-blocks of whole sessions, and a plain cross-fitted logistic regression: enough to ask whether rows
-hold an edge at all. Splitters that purge and embargo belong to the cross-validation, models to
-trade with are no part of this package.
+Holds the area under the ROC curve, its standard error over clusters and that of a mean, Brier score
+and reliability, a model's share of an oracle, blocks of whole sessions, and a plain cross-fitted
+logistic regression: enough to ask whether rows hold an edge at all. Splitters that purge and
+embargo belong to the cross-validation, models to trade with are no part of this module.
 """
 
 from __future__ import annotations
@@ -70,6 +70,47 @@ def clustered_standard_error(
     """
     values, positive = _judged(scores, is_positive)
     return _spread(_influence(values, positive, _members(clusters, values.size)))
+
+
+def clustered_mean(values: ArrayLike, clusters: ArrayLike) -> tuple[float, float | None]:
+    """Mean of values, and its standard error when those of one cluster may depend on each other.
+
+    Deviations from the mean are added up by cluster; the sum of their squares bears the factor
+    G / (G - 1) for G clusters. The error is None with a single cluster. Raises EvaluationError
+    without values, or where one is not finite.
+    """
+    found = np.asarray(values, np.float64)
+    names, members = np.unique(np.asarray(clusters), return_inverse=True)
+    if not found.size or found.shape != members.shape or not np.isfinite(found).all():
+        raise EvaluationError(
+            f"{found.size} values ({(~np.isfinite(found)).sum()} not finite) in {members.size} "
+            "clusters; give at least one finite value, and the name of its cluster for each"
+        )
+    mean = float(found.mean())
+    if names.size < 2:
+        return mean, None
+    return mean, _spread(np.bincount(members, (found - mean) / found.size))
+
+
+def brier_score(chances: ArrayLike, is_positive: ArrayLike) -> float:
+    """Mean squared difference of probabilities and outcomes (Brier 1950)."""
+    return float(((np.asarray(chances) - np.asarray(is_positive, bool)) ** 2).mean())
+
+
+def reliability_slope(chances: ArrayLike, is_positive: ArrayLike) -> float | None:
+    """Slope of a logistic regression of the outcome on the log odds of the probability.
+
+    1 is calibrated, below 1 too sure of itself (Cox 1958). None where it can't be had: outcomes of
+    one class only, or a single probability.
+    """
+    inside, positive = np.clip(np.asarray(chances), 1e-4, 1 - 1e-4), np.asarray(is_positive, bool)
+    odds = np.log(inside / (1 - inside))
+    if positive.all() or not positive.any() or np.ptp(odds) == 0:
+        return None
+    try:
+        return float(fit_logistic(odds[:, None], positive.astype(np.float64), ridge=1e-6)[1])
+    except EvaluationError:
+        return None
 
 
 def share_of_oracle(
@@ -219,36 +260,56 @@ def cross_fitted_scores(
     scores = np.empty(table.shape[0])
     for fold in np.unique(names):
         test = names == fold
-        train, mean, deviation = _standardised(table[~test])
+        train, mean, deviation = standardised(table[~test])
         slopes = ridge_logistic(train, positive[~test], ridge)[1:]
-        scores[test] = _ranks(_scaled(table[test], mean, deviation) @ slopes)
+        scores[test] = _ranks(scaled(table[test], mean, deviation) @ slopes)
     return scores
 
 
-def ridge_logistic(features: np.ndarray, target: np.ndarray, ridge: float = 1.0) -> np.ndarray:
+def ridge_logistic(
+    features: np.ndarray,
+    target: np.ndarray,
+    ridge: float = 1.0,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Intercept and slopes that maximise the log-likelihood minus ridge / 2 |slopes|^2.
 
-    Newton's method, that is, iteratively reweighted least squares (Hastie, Tibshirani and Friedman,
-    The Elements of Statistical Learning, 4.4.1); the intercept bears no penalty. Raises
-    EvaluationError when the target has one class only, or no single maximum is found.
+    `target` is true or false, `weights` count the rows. Raises EvaluationError when the target has
+    one class only, or no single maximum is found.
     """
     positive = np.asarray(target, bool)
     if positive.all() or not positive.any():
         raise EvaluationError(
             f"{positive.sum()} of {positive.size} training rows are positive; both are needed"
         )
-    design = np.column_stack([np.ones(positive.size), features])
+    return fit_logistic(features, positive.astype(np.float64), ridge, weights)
+
+
+def fit_logistic(
+    features: np.ndarray,
+    chances: np.ndarray,
+    ridge: float = 1.0,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """As `ridge_logistic`, for targets in [0, 1].
+
+    Newton's method, that is, iteratively reweighted least squares (Hastie, Tibshirani and Friedman,
+    The Elements of Statistical Learning, 4.4.1); the intercept bears no penalty. Raises
+    EvaluationError when no single maximum is found.
+    """
+    design = np.column_stack([np.ones(chances.size), features])
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 0.0
-    weights = np.zeros(design.shape[1])
+    counts = np.ones(chances.size) if weights is None else weights
+    found = np.zeros(design.shape[1])
     for _ in range(MAX_NEWTON_STEPS):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30.0, 30.0)))
-        gradient = design.T @ (positive - chance) - penalty * weights
-        curvature = (design.T * (chance * (1.0 - chance))) @ design + np.diag(penalty)
+        chance = 1.0 / (1.0 + np.exp(-np.clip(design @ found, -30.0, 30.0)))
+        gradient = design.T @ (counts * (chances - chance)) - penalty * found
+        curvature = (design.T * (counts * chance * (1.0 - chance))) @ design + np.diag(penalty)
         step = _solve(curvature, gradient)
-        weights += step
+        found += step
         if np.abs(step).max() < NEWTON_TOLERANCE:
-            return weights
+            return found
     raise EvaluationError(
         f"no fit after {MAX_NEWTON_STEPS} Newton steps; raise the ridge or drop columns"
     )
@@ -263,18 +324,18 @@ def _solve(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         ) from None
 
 
-def _standardised(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The scaled table, and the mean and deviation of its columns where they are known."""
+def standardised(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A table, scaled, and the mean and deviation of its columns where they are known."""
     known = np.isfinite(table)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, table, 0.0).sum(axis=0) / count
     variance = np.where(known, table - mean, 0.0) ** 2
     deviation = np.sqrt(variance.sum(axis=0) / count)
-    return _scaled(table, mean, deviation), mean, deviation
+    return scaled(table, mean, deviation), mean, deviation
 
 
-def _scaled(table: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Constant columns and unknown values become 0."""
+def scaled(table: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Columns less their mean in deviations, five at most; constant and unknown ones become 0."""
     scaled = (table - mean) / np.where(deviation > 0, deviation, np.inf)
     return np.clip(np.nan_to_num(scaled, nan=0.0), -MAX_DEVIATIONS, MAX_DEVIATIONS)
 

@@ -6,6 +6,7 @@ beside its module (or below NUMBA_CACHE_DIR); another process then loads it in m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -13,10 +14,14 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.arrays import BarKind, bars_from_arrays
 from smallcaps_assets.domain.bars.build import build_bars
+from smallcaps_assets.domain.bars.convolutions import convolved, fitted_biases, fixed_kernels
 from smallcaps_assets.domain.bars.features import SessionContext, bar_features
 from smallcaps_assets.domain.bars.quote_features import no_quotes, quote_features
 from smallcaps_assets.domain.bars.series import cusum_events
 from smallcaps_assets.domain.bars.sweep import BarSetting, sweep_arrays
+from smallcaps_assets.domain.execution.candidates import candidate_rows, fills_tape
+from smallcaps_assets.domain.execution.fills import marketable_fill, passive_fill, stop_exit
+from smallcaps_assets.domain.execution.strategies import executions
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import (
     average_uniqueness,
@@ -30,9 +35,10 @@ from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.minute_fallback import triple_barrier_on_bars
 from smallcaps_assets.domain.patterns.events import pattern_events
 from smallcaps_assets.domain.patterns.labels import pattern_labels
-from smallcaps_assets.domain.ticks.tape import prepare_ticks
+from smallcaps_assets.domain.ticks.halts import NEVER
+from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import PatternSettings, Settings
+from smallcaps_assets.settings import BacktestSettings, PatternSettings, Settings
 
 _DAY = date(2021, 2, 5)
 
@@ -55,6 +61,8 @@ def _arrays() -> None:
     sequential_bootstrap(*spans, np.random.default_rng(1))
     sequential_bootstrap_probabilities(*spans, [0])
     cusum_events([0.1], 1.0)
+    series, kernels = np.zeros((1, 9, 1)), fixed_kernels(1, 9)
+    convolved(series, kernels, fitted_biases(series, kernels))
 
 
 def _chain() -> None:
@@ -70,6 +78,22 @@ def _chain() -> None:
     quote_features(tape, bars, no_quotes())
     events = pattern_events(tape, context, PatternSettings())
     pattern_labels(tape, events, settings.labels)
+    _fills(tape, bars, context, settings.backtest)
+
+
+def _fills(
+    tape: TickTape, bars: pl.DataFrame, context: SessionContext, settings: BacktestSettings
+) -> None:
+    """The fills of an event of the tape, on either side, and of single orders."""
+    keys = pl.DataFrame({"ticker": "A", "date": _DAY, "event_id": 0, "sample": "bars"})
+    events = keys.with_columns(t0=tape.ticks["sip_timestamp"][:1])
+    (usual,) = executions(settings, settings.every)
+    execution = replace(usual, sides=(1,))
+    candidate_rows(tape, no_quotes(), bars, context, events, execution, settings)
+    recorded, _ = fills_tape(tape, no_quotes(), bars, context, settings, NEVER)
+    marketable_fill(recorded, 1, 1, 0)
+    passive_fill(recorded, 1, 1, 1.0, 0)
+    stop_exit(recorded, 1, 1, 1.0, 0, 0)
 
 
 def _trades(start: int) -> pl.DataFrame:

@@ -102,7 +102,7 @@ class Backfill(MainJob):
             ticker = key if cut is Partitioning.TICKER else split_ticker_session(key)[0]
             if ticker not in request.tickers:
                 return False
-        if cut in (Partitioning.NONE, Partitioning.TICKER, Partitioning.PERIOD):
+        if not cut.is_dated:
             return True
         day, start = date_of(key), request.start
         if start and cut is Partitioning.HALF_MONTH:

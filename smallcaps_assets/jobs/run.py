@@ -16,6 +16,7 @@ import polars as pl
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.checks import withdraw_warnings
+from smallcaps_assets.domain.models.extra import is_installed
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.dynamic_partitions import (
     register_ticker_sessions,
@@ -28,6 +29,7 @@ from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
 from smallcaps_assets.orchestration.maintenance import end_orphans
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, OF_EXTRA, test_months
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import Observer, Outcome
 from smallcaps_assets.pipeline.outdated import at_once, keys_where
@@ -184,7 +186,8 @@ class MainJob:
     @property
     def left_out(self) -> set[str]:
         """Tables that are not made, whatever the steps name."""
-        return market_of(self.work.settings).left_out
+        absent = set() if is_installed() else {*OF_EXTRA}
+        return market_of(self.work.settings).left_out | absent
 
     def survey(self) -> Iterator[Survey]:
         """What a run would make, table by table, as far as known now; makes nothing."""
@@ -241,6 +244,30 @@ class MainJob:
             yield Step(f"dataset {name}", "ml_dataset", ("ml_dataset",), [name], [name])
         chosen, tickers = self._chosen_tickers()
         yield Step("ticker histories", "ticker_history", ("ticker_history",), chosen, tickers)
+        yield Step("folds", "folds", (), (), (), ("folds",))
+        yield Step("models", "walk_forward", MONTHLY, *self._test_months())
+        yield Step("day families", "day_families", (), (), (), ("day_families",))
+        yield from self._backtest_steps()
+
+    def _backtest_steps(self) -> Iterator[Step]:
+        """Candidates, then each strategy that can be tried, then the report."""
+        months, order = self._test_months()
+        names = self._strategies() if months else []
+        yield Step("candidates", "backtest_candidates", ("backtest_candidates",), months, order)
+        whole = ("backtest_report",) if names else ()
+        tables = OPS["backtest"].tables
+        yield Step("backtests", "backtest", tables, names, self.partitions.strategies, whole)
+
+    def _strategies(self) -> list[str]:
+        """Strategies that can be tried: without models, those that ask none."""
+        chosen = self.work.settings.backtest.chosen
+        return [s.name for s in chosen if is_installed() or not s.asks_models]
+
+    def _test_months(self) -> tuple[list[str], list[str]]:
+        """The test months of the request, and all months in order."""
+        wanted = month_keys(self.start, self.end)
+        order = month_keys(self.partitions.start, self.partitions.end)
+        return [month for month in test_months(self.work.lake) if month in wanted], order
 
     def _feed_steps(
         self, before: list[str], wanted: list[str], all_sessions: list[str], months: list[str]

@@ -4,20 +4,24 @@
     minutes     ^     ^     ^          before those of the print that is at or after it
 
 All that a step knows is a record of STATE, one of the minutes, and the tape up to its print, so
-that `find_events` may stop after any print and go on to the same events. `lows` is a column beside
-the tape: the lowest price from each print of a window's older part up to where that part ends; the
-lowest of a window that slides over the tape then needs no search.
+that `find_events` may stop after any print and go on to the same events. What every print changes
+is a named tuple, which the compiler keeps in registers; it goes into the records when something may
+come of a print, and of most, which are within Bounds, nothing does.
+
+`lows` is a column beside the tape: the lowest price from each print of a window's older part up to
+where that part ends; the lowest of a window that slides over the tape then needs no search.
 
 What an event is worth knowing by, and its labels, belong to `domain.patterns`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.kernels.compiled import compiled, inlined
 from smallcaps_assets.kernels.minutes import (
-    add_price,
     end_minute,
     recent_return,
     recent_slope,
@@ -39,6 +43,8 @@ MOST_RANGES = 8
 MOST_EVENTS = 2 * MOST_RANGES + 6
 TOLERANCE = 1e-9
 NEVER = np.iinfo(np.int64).max
+# A price and one of these: that price where it is one, else NaN.
+FORMED = np.array([np.nan, 0.0])
 
 SETTINGS = np.dtype(
     [
@@ -88,6 +94,69 @@ EVENT = np.dtype(
         *((name, "f8") for name in ("level", "price", "volume", "open_price", "regular_low")),
     ]
 )
+
+
+class Running(NamedTuple):
+    """What every print changes: flow, last price and extremes, and the open minute."""
+
+    volume: float
+    dollars: float
+    price: float
+    high: float
+    low: float
+    close: float
+    tick: int
+    has_price: int
+    newer_low: float
+    newer_time: int
+    premarket_high: float
+    premarket_low: float
+
+
+class Bounds(NamedTuple):
+    """Where nothing comes of a print: strictly between, from least to most, up to a time."""
+
+    above: float
+    below: float
+    least: float
+    most: float
+    until: int
+
+
+@inlined
+def load(s, m):
+    """The running numbers of the records."""
+    return Running(
+        s["volume"], s["dollars"], s["price"],
+        m["high"], m["low"], m["close"], m["tick"], m["has_price"],
+        s["newer_low"], s["newer_time"], s["premarket_high"], s["premarket_low"],
+    )  # fmt: skip
+
+
+@inlined
+def keep(s, m, run):
+    """Put the running numbers into the records."""
+    s["volume"], s["dollars"], s["price"] = run.volume, run.dollars, run.price
+    m["high"], m["low"], m["close"] = run.high, run.low, run.close
+    m["tick"], m["has_price"] = run.tick, run.has_price
+    s["newer_low"], s["newer_time"] = run.newer_low, run.newer_time
+    s["premarket_high"], s["premarket_low"] = run.premarket_high, run.premarket_low
+
+
+@inlined
+def bounds_of(p, s, time):
+    """Bounds of the prints after an instant."""
+    until = min(s["calm_until"], s["trading_until"])
+    least, most = -np.inf, np.inf
+    if time < p["open"]:
+        until = min(until, p["open"] - 1)
+    else:
+        least, most = s["regular_low"], s["high"]
+        if s["gap_side"] > 0:
+            most, until = min(most, s["gap_level"]), min(until, s["gap_end"])
+        elif s["gap_side"] < 0:
+            least, until = max(least, s["gap_level"]), min(until, s["gap_end"])
+    return Bounds(s["calm_low"], s["calm_high"], least, most, until)
 
 
 @compiled
@@ -152,36 +221,37 @@ def end_parabola(p, s, m, out):
     s["held"] = holds
 
 
-@compiled
-def print_step(p, s, m, time, price, size, is_forming, i):
-    """A print, which the clock has reached: its volume and price; whether more may come of it.
+@inlined
+def print_step(run, time, price, size, formed, is_premarket, i):
+    """A print, which the clock has reached. `formed` is the price that it forms, NaN for none.
 
-    Most prints change nothing else, and arrays are only handed to what looks at the others: to hand
-    one on costs more than all of this.
+    Comparisons with NaN are false, so that no branch depends on what a print forms, which nothing
+    foresees.
     """
-    s["ticks"] = i + 1
-    if time >= p["close"]:
-        return False
-    s["volume"] += size
-    s["dollars"] += price * size
-    if not is_forming:
-        return False
-    add_price(m, price, i)
-    if price <= s["newer_low"]:
-        s["newer_low"], s["newer_time"] = price, time
-    is_calm = s["calm_low"] < price < s["calm_high"] and time <= s["calm_until"]
-    is_calm = is_calm and time <= s["trading_until"]
-    if time >= p["open"]:
-        is_calm = is_calm and s["regular_low"] <= price <= s["high"]
-        if s["gap_side"] != 0:
-            is_beyond = (price - s["gap_level"]) * s["gap_side"] > 0.0
-            is_calm = is_calm and not is_beyond and time <= s["gap_end"]
-    else:
-        s["premarket_high"] = max(s["premarket_high"], price)
-        s["premarket_low"] = min(s["premarket_low"], price)
-    if is_calm:
-        s["price"] = price
-    return not is_calm
+    is_newer = formed <= run.newer_low
+    has_price = formed > 0.0
+    return Running(
+        run.volume + size,
+        run.dollars + price * size,
+        formed if has_price else run.price,
+        formed if formed > run.high else run.high,
+        formed if formed < run.low else run.low,
+        formed if has_price else run.close,
+        i if has_price else run.tick,
+        1 if has_price else run.has_price,
+        formed if is_newer else run.newer_low,
+        time if is_newer else run.newer_time,
+        formed if is_premarket and formed > run.premarket_high else run.premarket_high,
+        formed if is_premarket and formed < run.premarket_low else run.premarket_low,
+    )
+
+
+@inlined
+def is_beyond(bounds, time, formed):
+    """Whether something may come of a print."""
+    is_outside = (formed <= bounds.above) | (formed >= bounds.below)
+    is_outside |= (formed < bounds.least) | (formed > bounds.most)
+    return is_outside | ((time > bounds.until) & (formed > 0.0))
 
 
 @compiled
@@ -343,14 +413,29 @@ def find_events(
     """
     p, s, m = settings[0], state[0], minutes[0]
     s["events"], s["trading_until"] = 0, 0
+    opens, closes, end, done = p["open"], p["close"], m["end"], times.size
+    run, bounds = load(s, m), bounds_of(p, s, 0)
     for i in range(s["ticks"], times.size):
         if s["events"] + MOST_EVENTS > out.size:
+            done = i
             break
-        time, price = times[i], prices[i]
-        if time >= m["end"]:
+        k = np.uint64(i)
+        time, price = times[k], prices[k]
+        if time >= end:
+            keep(s, m, run)
             clock_step(p, s, m, time, out)
-        if print_step(p, s, m, time, price, sizes[i], is_forming[i], i):
+            run, bounds, end = load(s, m), bounds_of(p, s, time), m["end"]
+        if time >= closes:
+            continue
+        formed, before = price + FORMED[np.uint64(is_forming[k])], run.price
+        run = print_step(run, time, price, sizes[k], formed, time < opens, i)
+        if is_beyond(bounds, time, formed):
+            keep(s, m, run)
+            s["price"] = before
             pattern_step(p, s, m, times, prices, is_forming, starts, ends, lows, i, out)
+            run, bounds = load(s, m), bounds_of(p, s, time)
+    keep(s, m, run)
+    s["ticks"] = max(done, s["ticks"])
     return s["events"]
 
 

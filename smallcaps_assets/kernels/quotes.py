@@ -4,24 +4,30 @@
     prints   p   p     p   p   p         horizon and a close see those strictly before theirs
     bars     [. . . . . . .][. . . .     so that a quote at the instant of a close is the next bar's
 
-All that a step knows is a record of STATE and the tape up to its print: `follow` is a loop over the
-steps, may stop after any print and go on to the same bits. What a print met, its mid and its
-Lee-Ready sign, is kept in columns beside the tape until its horizons have passed. Frames, names
-of features and reasons belong to `domain.bars.quote_features`.
+A step takes what is known, as named tuples of numbers, and an event; it returns what is known then.
+The compiler keeps such tuples in registers. `follow` is a loop over the steps, which may stop after
+any print and go on to the same bits. What a print met, its mid and its Lee-Ready sign, is kept in
+columns beside the tape, for the closes after its horizons have passed. Frames, names of features
+and reasons belong to `domain.bars.quote_features`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from smallcaps_assets.kernels.compiled import compiled
+from smallcaps_assets.kernels.compiled import compiled, inlined
 
-NOTHING, CLEAN, LOCKED, ONE_SIDED, CROSSED = range(5)
-KINDS = 5
+CLEAN, LOCKED, ONE_SIDED, CROSSED, NOTHING = range(5)
 HAS_QUOTE, NO_QUOTE_YET, NO_CLEAN_QUOTE = range(3)
 EXPANSION_BARS = 20
 NEVER = np.iinfo(np.int64).max
 TOLERANCE = 1e-9
+# Unsigned numbers are no places counted from the end, which saves a test at every look-up.
+ZERO, ONE = np.uint64(0), np.uint64(1)
+# Quotes that a search looks at together: it then jumps by a sum, and seldom where none foresees.
+STRIDE = np.uint64(8)
 
 COLUMNS = (
     "spread_last",
@@ -47,245 +53,372 @@ COLUMNS = (
     "null_reason",
 )
 
-STATE = np.dtype(
-    [
-        # Where the pass is, what the quote in force is, and the last clean one.
-        *((name, "i8") for name in ("ticks", "quotes", "bars", "seen_quotes")),
-        *((name, "i8") for name in ("kind", "is_clean", "has_clean")),
-        *((name, "f8") for name in ("bid", "bid_size", "ask", "ask_size", "mid")),
-        *((name, "f8") for name in ("spread", "depth", "imbalance")),
-        # The tick rule.
-        ("price", "f8"),
-        ("sign", "i8"),
-        # Sums of the open bar.
-        *((name, "i8") for name in ("has_begun", "begin", "since", "clean_time")),
-        *((name, "f8") for name in ("spread_time", "usd_time", "depth_time", "imbalance_time")),
-        *((name, "f8") for name in ("flow", "delta", "touch", "volume")),
-        *((name, "f8") for name in ("effective", "effective_volume")),
-        # Time-weighted spreads of the bars before.
-        ("spreads", "f8", (EXPANSION_BARS,)),
-        ("place", "i8"),
-        # Quality of the session: regular hours by kind of quote, prints inside.
-        *((name, "i8") for name in ("open", "close", "quoted_at", "silence")),
-        ("times", "i8", (KINDS,)),
-        *((name, "i8") for name in ("judged", "inside")),
-    ]
-)
 
-# What is known of prints once a time has passed since: the next one, when it is due, and sums.
+class Book(NamedTuple):
+    """Of which kind the quote in force is, and the last clean one; NaN before there was one."""
+
+    kind: int
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+    mid: float
+    spread: float
+    depth: float
+    imbalance: float
+
+
+class Quoted(NamedTuple):
+    """Sums over the open bar's time with a clean quote, up to `since`; and the order flow."""
+
+    since: int
+    clean_time: int
+    spread: float
+    usd: float
+    depth: float
+    imbalance: float
+    flow: float
+
+
+class Signed(NamedTuple):
+    """Sums over the open bar's prints that met a clean quote."""
+
+    volume: float
+    delta: float
+    touch: float
+    effective: float
+    effective_volume: float
+
+
+class Tape(NamedTuple):
+    """The tick rule's price and sign; prints judged so far, and how many were inside the quote."""
+
+    price: float
+    sign: int
+    judged: int
+    inside: int
+
+
+class Hours(NamedTuple):
+    """Regular hours: up to when their quotes are accounted for, the longest time without one, and
+    the nanoseconds in each bad kind of quote."""
+
+    open: int
+    close: int
+    quoted_at: int
+    silence: int
+    locked: int
+    one_sided: int
+    crossed: int
+    missing: int
+
+
+class State(NamedTuple):
+    """All that is known after a print: how many came of each, when the open bar began, and so on.
+
+    Beside it go two arrays that closes change: records of HORIZON, and the time-weighted spreads of
+    the last EXPANSION_BARS bars.
+    """
+
+    ticks: int
+    quotes: int
+    bars: int
+    begin: int
+    book: Book
+    quoted: Quoted
+    signed: Signed
+    tape: Tape
+    hours: Hours
+
+
+# What is known of prints once a time has passed since: the next one, its next quote, and sums.
 HORIZON = np.dtype(
     [
-        *((name, "i8") for name in ("length", "next", "due")),
+        *((name, "i8") for name in ("length", "next", "quote")),
         *((name, "f8") for name in ("realised", "impact", "volume")),
     ]
 )
 
 
-@compiled
+def start(opens: int, closes: int) -> State:
+    """The state before a session whose regular hours are these, in UTC ns."""
+    book, tape = Book(NOTHING, *[np.nan] * 8), Tape(np.nan, 0, 0, 0)
+    hours = Hours(int(opens), int(closes), int(opens), 0, 0, 0, 0, 0)
+    return State(0, 0, 0, 0, book, Quoted(0, 0, *[0.0] * 5), Signed(*[0.0] * 5), tape, hours)
+
+
+# Quotes ------------------------------------------------------------------------------------------
+@inlined
 def kind_of(bid, bid_size, ask, ask_size):
     """What a quote is; a side counts with a price and a size above 0. A locked one is clean too."""
     has_bid, has_ask = (bid > 0.0) & (bid_size > 0.0), (ask > 0.0) & (ask_size > 0.0)
     if has_bid & has_ask & (bid <= ask):
-        return CLEAN + np.int64(bid == ask)
+        return CLEAN + int(bid == ask)
     if has_bid & has_ask:
         return CROSSED
     return ONE_SIDED if has_bid | has_ask else NOTHING
 
 
-@compiled
-def accrue(s, time):
-    """Weigh the quote in force by the time since it was last weighed, up to `time`."""
-    if s["is_clean"] and time > s["since"]:
-        span = time - s["since"]
-        s["clean_time"] += span
-        s["spread_time"] += s["spread"] * span
-        s["usd_time"] += (s["ask"] - s["bid"]) * span
-        s["depth_time"] += s["depth"] * span
-        s["imbalance_time"] += s["imbalance"] * span
-    s["since"] = time
-
-
-@compiled
-def account(s, time):
-    """Add the time since the last quote, as far as it is in regular hours, to its kind if bad."""
-    span = min(time, s["close"]) - max(s["quoted_at"], s["open"])
-    if span > 0:
-        if s["kind"] != CLEAN:
-            s["times"][s["kind"]] += span
-        s["silence"] = max(s["silence"], span)
-    s["quoted_at"] = time
-
-
-@compiled
-def mature_step(s, h, price, size, mid, weight):
-    """The horizon of a print has passed: settle it at the quote in force, if both are clean."""
-    if mid > 0.0 and s["is_clean"]:
-        h["realised"] += weight * (price - s["mid"])
-        h["impact"] += weight * (s["mid"] - mid)
-        h["volume"] += size
-
-
-@compiled
-def quote_step(s, time, bid, bid_size, ask, ask_size):
-    """A quote comes into force; prints that are due by then must have matured."""
-    accrue(s, time)
-    account(s, time)
+@inlined
+def enter(book, bid, bid_size, ask, ask_size):
+    """The book with a quote in force."""
     kind = kind_of(bid, bid_size, ask, ask_size)
-    s["seen_quotes"] += 1
-    s["kind"], s["is_clean"] = kind, kind in (CLEAN, LOCKED)
-    if not s["is_clean"]:
-        return
-    if s["has_clean"]:
-        flow = (bid >= s["bid"]) * bid_size - (bid <= s["bid"]) * s["bid_size"]
-        flow -= (ask <= s["ask"]) * ask_size - (ask >= s["ask"]) * s["ask_size"]
-        s["flow"] += flow
+    if kind > LOCKED:
+        return Book(kind, *book[1:])
     mid, depth = (bid + ask) / 2.0, bid_size + ask_size
-    s["has_clean"] = 1
-    s["bid"], s["bid_size"], s["ask"], s["ask_size"], s["mid"] = bid, bid_size, ask, ask_size, mid
-    s["spread"], s["depth"] = (ask - bid) / mid, depth
-    s["imbalance"] = (bid_size - ask_size) / depth
+    spread, imbalance = (ask - bid) / mid, (bid_size - ask_size) / depth
+    return Book(kind, bid, bid_size, ask, ask_size, mid, spread, depth, imbalance)
 
 
-@compiled
-def print_step(s, price, size, is_forming, is_auction):
-    """A print meets the quote in force: its mid (NaN: none to measure it by), weight and sign.
+@inlined
+def order_flow(old, new):
+    """What came to the bid and went from the ask between two books; 0 before the first quote."""
+    bid = new.bid_size if new.bid >= old.bid else 0.0
+    bid -= old.bid_size if new.bid <= old.bid else 0.0
+    ask = new.ask_size if new.ask <= old.ask else 0.0
+    ask -= old.ask_size if new.ask >= old.ask else 0.0
+    return bid - ask
+
+
+@inlined
+def accrue(quoted, book, time, flow):
+    """Weigh the quote in force by the time since it was last weighed; add to the order flow."""
+    span, flow = time - quoted.since, quoted.flow + flow
+    if book.kind > LOCKED or span <= 0:
+        return Quoted(
+            time,
+            quoted.clean_time,
+            quoted.spread,
+            quoted.usd,
+            quoted.depth,
+            quoted.imbalance,
+            flow,
+        )
+    return Quoted(
+        time,
+        quoted.clean_time + span,
+        quoted.spread + book.spread * span,
+        quoted.usd + (book.ask - book.bid) * span,
+        quoted.depth + book.depth * span,
+        quoted.imbalance + book.imbalance * span,
+        flow,
+    )
+
+
+@inlined
+def account(h, kind, time):
+    """Add the time since the last quote, as far as it is in regular hours, to its kind."""
+    time = min(max(time, h.open), h.close)
+    span = time - h.quoted_at
+    silence = max(h.silence, span)
+    if kind == CLEAN:
+        return Hours(h.open, h.close, time, silence, *h[4:])
+    return Hours(
+        h.open,
+        h.close,
+        time,
+        silence,
+        h.locked + span * (kind == LOCKED),
+        h.one_sided + span * (kind == ONE_SIDED),
+        h.crossed + span * (kind == CROSSED),
+        h.missing + span * (kind == NOTHING),
+    )
+
+
+@inlined
+def quote_step(book, quoted, hours, time, bid, bid_size, ask, ask_size):
+    """A quote comes into force: the book, the sums of the bar and the hours."""
+    new = enter(book, bid, bid_size, ask, ask_size)
+    flow = 0.0 if new.kind > LOCKED else order_flow(book, new)
+    quoted = accrue(quoted, book, time, flow)
+    return new, quoted, account(hours, book.kind, time)
+
+
+# Prints ------------------------------------------------------------------------------------------
+@inlined
+def print_step(book, signed, tape, price, size, is_forming, is_auction):
+    """A print meets the quote in force: the sums, the tape, its mid and its sign.
+
+    The mid is NaN where there is none to measure it by.
 
     Above mid it is a buy, below a sale, at mid the tick rule says (Lee and Ready 1991). An auction
     has no aggressor: its volume counts, its distance from mid measures nothing.
     """
-    move = np.int64(price > s["price"]) - np.int64(price < s["price"])
-    s["sign"] = move + np.int64(move == 0) * s["sign"]
-    s["price"] = price
-    s["ticks"] += 1
-    if not s["is_clean"]:
-        return np.nan, 0.0, 0
-    mid, bid, ask = s["mid"], s["bid"], s["ask"]
-    s["volume"] += size
-    s["judged"] += is_forming
-    s["inside"] += is_forming & (bid <= price) & (price <= ask)
+    move = int(price > tape.price) - int(price < tape.price)
+    tick = move if move != 0 else tape.sign
+    if book.kind > LOCKED:
+        return signed, Tape(price, tick, tape.judged, tape.inside), np.nan, 0
+    is_inside = is_forming & (book.bid <= price) & (price <= book.ask)
+    tape = Tape(price, tick, tape.judged + is_forming, tape.inside + is_inside)
+    volume = signed.volume + size
     if is_auction:
-        return np.nan, 0.0, 0
-    distance, edge = price - mid, TOLERANCE * mid
-    sign = np.int64(distance > edge) - np.int64(distance < -edge)
-    sign += np.int64(abs(distance) <= edge) * s["sign"]
-    s["delta"] += sign * size
-    s["touch"] += ((price >= ask) | (price <= bid)) * sign * size
-    weight = 2.0 * sign * size / mid
-    s["effective"] += weight * distance
-    s["effective_volume"] += size
-    return mid, weight, sign
+        return Signed(volume, *signed[1:]), tape, np.nan, 0
+    distance, edge = price - book.mid, TOLERANCE * book.mid
+    sign = int(distance > edge) - int(distance < -edge)
+    sign = tick if abs(distance) <= edge else sign
+    is_touch = (price >= book.ask) | (price <= book.bid)
+    weight = 2.0 * sign * size / book.mid
+    signed = Signed(
+        volume,
+        signed.delta + sign * size,
+        signed.touch + is_touch * sign * size,
+        signed.effective + weight * distance,
+        signed.effective_volume + size,
+    )
+    return signed, tape, book.mid, sign
+
+
+# Closes ------------------------------------------------------------------------------------------
+@inlined
+def quotes_before(quote_times, place, count, time):
+    """How many of the first `count` quotes are before a time, at least `place`."""
+    jump = STRIDE
+    while jump == STRIDE and place + STRIDE <= count:
+        jump = ZERO
+        for k in range(STRIDE):
+            jump += np.uint64(quote_times[place + k] < time)
+        place += jump
+    if place + STRIDE > count:
+        while place < count and quote_times[place] < time:
+            place += ONE
+    return place
 
 
 @compiled
-def clear_sums(s, horizons, time):
-    """Begin a bar's window at `time`."""
-    s["begin"] = s["since"] = time
-    s["clean_time"] = 0
-    s["spread_time"] = s["usd_time"] = s["depth_time"] = s["imbalance_time"] = 0.0
-    s["flow"] = s["delta"] = s["touch"] = s["volume"] = 0.0
-    s["effective"] = s["effective_volume"] = 0.0
-    for k in range(horizons.size):
-        h = horizons[k]
-        h["realised"] = h["impact"] = h["volume"] = 0.0
+def mature(
+    h,
+    quote_times,
+    bids,
+    bid_sizes,
+    asks,
+    ask_sizes,
+    times,
+    prices,
+    sizes,
+    mids,
+    signs,
+    quotes,
+    time,
+):
+    """Settle the prints whose horizon has passed by a close, each at the last of the first `quotes`
+    quotes before that instant, if both are clean.
+    """
+    j, q, length = np.uint64(h["next"]), np.uint64(h["quote"]), h["length"]
+    realised = impact = volume = 0.0
+    due = times[j] + length
+    while due <= time:
+        q = quotes_before(quote_times, q, quotes, due)
+        mid = mids[j]
+        if mid > 0.0 and q > ZERO:
+            k = q - ONE
+            bid, ask = bids[k], asks[k]
+            if kind_of(bid, bid_sizes[k], ask, ask_sizes[k]) <= LOCKED:
+                later, size = (bid + ask) / 2.0, sizes[j]
+                weight = 2.0 * signs[j] * size / mid
+                realised += weight * (prices[j] - later)
+                impact += weight * (later - mid)
+                volume += size
+        j += ONE
+        due = times[j] + length
+    h["next"], h["quote"] = np.int64(j), np.int64(q)
+    h["realised"], h["impact"], h["volume"] = realised, impact, volume
 
 
 @compiled
-def expansion(s, spread):
+def expansion(spreads, bar, spread):
     """A time-weighted spread over the mean of the 20 bars before, which it joins; else NaN."""
     total = 0.0
     for k in range(EXPANSION_BARS):
-        total += s["spreads"][(s["place"] + k) % EXPANSION_BARS]
-    s["spreads"][s["place"]] = spread
-    s["place"] = (s["place"] + 1) % EXPANSION_BARS
+        total += spreads[(bar + k) % EXPANSION_BARS]
+    spreads[bar % EXPANSION_BARS] = spread
     return spread / (total / EXPANSION_BARS) if total > 0.0 else np.nan
 
 
 @compiled
-def close_step(s, horizons, time, row):
-    """A bar closes at its last print: COLUMNS into `row`, and the next window begins."""
-    accrue(s, time)
+def close_step(book, quoted, signed, horizons, spreads, bar, begin, has_quotes, row):
+    """A bar closes at its last print, and all up to it is weighed: COLUMNS into `row`."""
     for k in range(row.size):
         row[k] = np.nan
-    is_known, span = s["is_clean"] > 0, float(s["clean_time"])
+    is_known, span = book.kind <= LOCKED, float(quoted.clean_time)
     if span > 0.0:
-        row[1], row[2] = s["spread_time"] / span, s["usd_time"] / span
-        row[5], row[7] = s["depth_time"] / span, s["imbalance_time"] / span
-    elif is_known and time == s["begin"]:
-        row[1], row[2] = s["spread"], s["ask"] - s["bid"]
-        row[5], row[7] = s["depth"], s["imbalance"]
-    row[3] = expansion(s, row[1])
+        row[1], row[2] = quoted.spread / span, quoted.usd / span
+        row[5], row[7] = quoted.depth / span, quoted.imbalance / span
+    elif is_known and quoted.since == begin:
+        row[1], row[2] = book.spread, book.ask - book.bid
+        row[5], row[7] = book.depth, book.imbalance
+    row[3] = expansion(spreads, bar, row[1])
     if is_known:
-        ask_weight, bid_weight = s["ask"] * s["bid_size"], s["bid"] * s["ask_size"]
-        microprice = (ask_weight + bid_weight) / s["depth"]
-        row[0], row[4], row[6] = s["spread"], s["depth"], s["imbalance"]
-        row[8], row[9] = microprice, microprice / s["mid"] - 1.0
-    if s["has_clean"]:
-        row[10] = s["flow"]
-    if s["volume"] > 0.0:
-        row[11], row[12], row[13] = s["delta"], s["delta"] / s["volume"], s["touch"]
-    if is_known or span > 0.0 or s["volume"] > 0.0:
-        row[14] = s["volume"]
-    if s["effective_volume"] > 0.0:
-        row[15] = s["effective"] / s["effective_volume"]
+        ask_weight, bid_weight = book.ask * book.bid_size, book.bid * book.ask_size
+        microprice = (ask_weight + bid_weight) / book.depth
+        row[0], row[4], row[6] = book.spread, book.depth, book.imbalance
+        row[8], row[9] = microprice, microprice / book.mid - 1.0
+    if book.mid > 0.0:
+        row[10] = quoted.flow
+    if signed.volume > 0.0:
+        row[11], row[12], row[13] = signed.delta, signed.delta / signed.volume, signed.touch
+    if is_known or span > 0.0 or signed.volume > 0.0:
+        row[14] = signed.volume
+    if signed.effective_volume > 0.0:
+        row[15] = signed.effective / signed.effective_volume
     for k in range(horizons.size):
         h = horizons[k]
         if h["volume"] > 0.0:
             row[16 + 2 * k] = h["realised"] / h["volume"]
             row[17 + 2 * k] = h["impact"] / h["volume"]
-    row[20] = HAS_QUOTE if is_known else NO_CLEAN_QUOTE if s["seen_quotes"] else NO_QUOTE_YET
-    clear_sums(s, horizons, time)
+    row[20] = HAS_QUOTE if is_known else NO_CLEAN_QUOTE if has_quotes else NO_QUOTE_YET
 
 
+# Passes ------------------------------------------------------------------------------------------
 @compiled
 def follow(
     quote_times, bids, bid_sizes, asks, ask_sizes,
-    times, prices, sizes, is_forming, is_auction, lasts, state, horizons, mids, weights, signs, out,
+    times, prices, sizes, is_forming, is_auction, lasts,
+    state, horizons, spreads, mids, signs, out,
 ):  # fmt: skip
     """Take all prints from the state's next one on, each after the quotes before its instant.
 
     `lasts` are the last ticks of the bars, ascending; a row of `out` is filled at each of them.
-    `mids`, `weights` and `signs` are filled beside the prints, `horizons` are records of HORIZON.
-    Steps are given numbers: to hand an array on costs more than a step.
+    `mids` and `signs` are filled beside the prints. Returns the state; see there for the others.
     """
-    s = state[0]
-    q = s["quotes"]
-    for i in range(s["ticks"], times.size):
-        time, has_quote = times[i], True
-        while has_quote:
-            has_quote = q < quote_times.size and quote_times[q] < time
-            now = quote_times[q] if has_quote else time
-            for k in range(horizons.size):
-                h = horizons[k]
-                while h["due"] <= now:
-                    j = h["next"]
-                    mature_step(s, h, prices[j], sizes[j], mids[j], weights[j])
-                    h["next"] = j + 1
-                    h["due"] = times[j + 1] + h["length"] if j + 1 < i else NEVER
-            if has_quote:
-                quote_step(s, now, bids[q], bid_sizes[q], asks[q], ask_sizes[q])
-                q += 1
-        s["quotes"] = q
-        if not s["has_begun"]:
-            s["has_begun"] = 1
-            clear_sums(s, horizons, time)
-        mids[i], weights[i], signs[i] = print_step(
-            s, prices[i], sizes[i], is_forming[i], is_auction[i]
+    q, count = np.uint64(state.quotes), np.uint64(quote_times.size)
+    bar, begin = state.bars, state.begin
+    book, quoted, signed, tape, hours = state[4:]
+    last = lasts[bar] if bar < lasts.size else NEVER
+    for n in range(state.ticks, times.size):
+        i = np.uint64(n)
+        time = times[i]
+        while q < count and quote_times[q] < time:
+            book, quoted, hours = quote_step(
+                book, quoted, hours,
+                quote_times[q], bids[q], bid_sizes[q], asks[q], ask_sizes[q],
+            )  # fmt: skip
+            q += ONE
+        if n == 0:
+            begin, quoted = time, Quoted(time, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        signed, tape, mids[i], signs[i] = print_step(
+            book, signed, tape, prices[i], sizes[i], is_forming[i], is_auction[i]
         )
-        for k in range(horizons.size):
-            h = horizons[k]
-            if h["next"] == i:
-                h["due"] = time + h["length"]
-        bar = s["bars"]
-        if bar < lasts.size and lasts[bar] == i:
-            close_step(s, horizons, time, out[bar])
-            s["bars"] = bar + 1
+        if n == last:
+            for k in range(horizons.size):
+                mature(
+                    horizons[k], quote_times, bids, bid_sizes, asks, ask_sizes,
+                    times, prices, sizes, mids, signs, q, time,
+                )  # fmt: skip
+            quoted = accrue(quoted, book, time, 0.0)
+            close_step(book, quoted, signed, horizons, spreads, bar, begin, q > ZERO, out[bar])
+            begin, quoted = time, Quoted(time, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            signed = Signed(0.0, 0.0, 0.0, 0.0, 0.0)
+            bar += 1
+            last = lasts[bar] if bar < lasts.size else NEVER
+    quotes: int = np.int64(q)  # type: ignore[assignment]
+    return State(times.size, quotes, bar, begin, book, quoted, signed, tape, hours)
 
 
 @compiled
 def finish(quote_times, bids, bid_sizes, asks, ask_sizes, state):
-    """Account for the quotes after the last print and for the time up to the close."""
-    s = state[0]
-    for q in range(s["quotes"], quote_times.size):
-        account(s, quote_times[q])
-        s["kind"] = kind_of(bids[q], bid_sizes[q], asks[q], ask_sizes[q])
-    account(s, s["close"])
+    """The hours with the quotes after the last print and the time up to the close."""
+    hours, kind = state.hours, state.book.kind
+    for q in range(state.quotes, quote_times.size):
+        hours = account(hours, kind, quote_times[q])
+        kind = kind_of(bids[q], bid_sizes[q], asks[q], ask_sizes[q])
+    return account(hours, kind, hours.close)

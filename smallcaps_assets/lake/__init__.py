@@ -7,6 +7,7 @@ Dagster. A researcher reads with
     from smallcaps_assets import lake
     bars = lake.scan("daily_bars", tickers=["GEVO"], start="2024-12-02", adjusted=True).collect()
     flow = lake.features(families=["flow", "quotes"]).collect()
+    past = lake.sequences(["bar_return", "imbalance_ratio"])
 """
 
 from smallcaps_assets.lake.empties import Empties, Empty
@@ -21,7 +22,7 @@ from smallcaps_assets.lake.failures import Failure, Failures
 from smallcaps_assets.lake.file_identity import Stamp
 from smallcaps_assets.lake.market import LakeIdentity, open_lake
 from smallcaps_assets.lake.paths import PartitionKeyError, partition_folder, split_ticker_session
-from smallcaps_assets.lake.reading import features, scan
+from smallcaps_assets.lake.reading import features, scan, sequences
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.store import Lake, Written
 
@@ -45,5 +46,6 @@ __all__ = [
     "open_lake",
     "partition_folder",
     "scan",
+    "sequences",
     "split_ticker_session",
 ]

@@ -36,6 +36,7 @@ _HIVE_NAME = {
     Partitioning.YEAR: "year",
     Partitioning.TICKER: "ticker",
     Partitioning.PERIOD: "period",
+    Partitioning.STRATEGY: "strategy",
 }
 
 
@@ -140,7 +141,7 @@ def _checked(cut: Partitioning, key: str) -> str:
     elif cut is Partitioning.YEAR:
         _check(re.fullmatch(r"[0-9]{4}", key) is not None, key, "YYYY")
     else:
-        _check(PERIOD_NAME.fullmatch(key) is not None, key, "a period name")
+        _check(PERIOD_NAME.fullmatch(key) is not None, key, f"a {cut} name")
     return key
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from smallcaps_assets.domain.bars.sequences import LENGTH, SEQUENCE_COLUMNS, bar_sequences
 from smallcaps_assets.domain.market.adjustment import PRICE_COLUMNS, VOLUME_COLUMNS, adjust_bars
 from smallcaps_assets.lake.errors import LakeError, RequestError
 from smallcaps_assets.lake.market import read_identity
@@ -21,7 +23,8 @@ from smallcaps_assets.lake.scanning import read_keys, scan_keys
 from smallcaps_assets.lake.selection import Day, Selection, as_day, select
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.schemas.features import feature_columns
+from smallcaps_assets.schemas.features import CATALOGUE, feature_columns
+from smallcaps_assets.schemas.table import CATEGORY
 
 ADJUSTABLE = ("daily_bars", "minute_bars", "session_summary")
 _BASED = (*PRICE_COLUMNS, *VOLUME_COLUMNS)
@@ -72,6 +75,31 @@ def features(
     chosen = feature_columns(named, columns)
     events = scan("ml_dataset", tickers, start, end, root=root)
     return events.select(*TABLES["ml_dataset"].key, "t0", *chosen)
+
+
+def sequences(
+    columns: Sequence[str] = SEQUENCE_COLUMNS,
+    tickers: str | Sequence[str] = (),
+    start: Day | None = None,
+    end: Day | None = None,
+    *,
+    length: int = LENGTH,
+    root: str | Path | None = None,
+) -> np.ndarray:
+    """The last bars up to each event of the dataset: float32[events, length, columns].
+
+    An event is a row of `features` of the same tickers and days, in the same order; its last place
+    is its own bar, those before are the labelled bars of its session, and NaN where there are none,
+    or a value is unknown. Columns are features that are numbers. Raises FeatureChoiceError for a
+    column that no model may be given, RequestError for a category, and as `scan`.
+    """
+    feature_columns((), columns)
+    texts = [name for name in columns if CATALOGUE[name].unit == CATEGORY]
+    if texts:
+        raise RequestError(f"{texts[0]} is a category, and sequences are of numbers; leave it out")
+    key = TABLES["ml_dataset"].key
+    events = scan("ml_dataset", tickers, start, end, root=root).select(*key, *columns)
+    return bar_sequences(events.collect(), columns, length)
 
 
 def existing_lake(root: str | Path) -> Lake:

@@ -22,6 +22,7 @@ from smallcaps_assets.schemas import TABLES, Partitioning, Table
 UNION = "ml_dataset_union"
 """The dataset of all periods, with its time decay over all of them; `ml_dataset` is by period."""
 NAMES = (*TABLES, UNION)
+_WHOLE_MONTHS = ("month", "half_month")
 Day = date | str
 
 
@@ -82,12 +83,11 @@ def as_day(value: Day | None, name: str) -> date | None:
         raise RequestError(f"{name} {value!r} is no date; write it as YYYY-MM-DD") from None
 
 
-def date_column(table: Table) -> str:
-    """The column by which a table's rows are dated."""
+def date_column(table: Table) -> str | None:
+    """The column by which a table's rows are dated, if they are."""
     days = [name for name, kind in table.columns.items() if kind == pl.Date]
-    return next((n for n in ("date", "filing_date") if n in days), None) or next(
-        (n for n in table.key if n in days and n not in ("month", "half_month")), days[0]
-    )
+    preferred = ("date", "filing_date", *(n for n in table.key if n not in _WHOLE_MONTHS), *days)
+    return next((name for name in preferred if name in days), None)
 
 
 def _is_of(name: str, key: str) -> bool:
@@ -106,7 +106,7 @@ def _holds(
         if tickers and ticker not in tickers:
             return False
         day = session.isoformat()
-    if cut in (Partitioning.NONE, Partitioning.PERIOD):
+    if not cut.is_dated:
         return True
     is_half = cut is Partitioning.HALF_MONTH
     first = start and (start.replace(day=1) if is_half else start).isoformat()
@@ -131,6 +131,10 @@ def _of_days(table: Table, start: date | None, end: date | None) -> list[pl.Expr
     if table.partitioning is Partitioning.SESSION:
         return []  # the partitions say it
     name = date_column(table)
+    if name is None:
+        if start or end:
+            raise RequestError(f"{table.name} has no dates; leave start and end out")
+        return []
     first = start.replace(day=1) if start and name == "month" else start
     bounds = [(first, pl.col(name) >= first)] if first else []
     bounds += [(end, pl.col(name) <= end)] if end else []

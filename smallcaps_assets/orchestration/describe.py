@@ -26,6 +26,7 @@ _CUT_NAMES = {
     Partitioning.TICKER: "ticker",
     Partitioning.TICKER_SESSION: "ticker-session, key TICKER_YYYY-MM-DD",
     Partitioning.PERIOD: "period of the dataset, and their union",
+    Partitioning.STRATEGY: "strategy of the backtest",
 }
 
 

@@ -67,6 +67,11 @@ class Partitions(MarketSpan):
         """The periods of the dataset, then their union."""
         return dg.StaticPartitionsDefinition([*(p.name for p in self.periods), UNION])
 
+    @cached_property
+    def strategy_names(self) -> dg.StaticPartitionsDefinition:
+        """The strategies that are tried."""
+        return dg.StaticPartitionsDefinition(list(self.strategies))
+
     def of(self, table: Table) -> dg.PartitionsDefinition | None:
         """The partitions definition of a table."""
         return {
@@ -78,6 +83,7 @@ class Partitions(MarketSpan):
             Partitioning.TICKER: TICKERS,
             Partitioning.TICKER_SESSION: TICKER_SESSIONS,
             Partitioning.PERIOD: self.period_names,
+            Partitioning.STRATEGY: self.strategy_names,
         }[table.partitioning]
 
     def _calendar(

@@ -15,9 +15,9 @@ from smallcaps_assets.domain.quality.figures import PARTS
 from smallcaps_assets.lake import Failures, Lake, Scope
 from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds
 from smallcaps_assets.pipeline.halt_feed import session_halts
-from smallcaps_assets.pipeline.inputs import ticker_sessions_of
 from smallcaps_assets.pipeline.losses import short_tapes
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
+from smallcaps_assets.pipeline.registered import ticker_sessions_of
 from smallcaps_assets.pipeline.threads import in_threads
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.reports.sparkline import coverage_strip

@@ -123,10 +123,13 @@ def build_dataset(work: Workspace, key: str) -> BuildResult:
             pl.col("date").is_between(period.start, period.last)
         )
         keys = registry.filter("is_qualified")["partition_key"].to_list()
-        features, quotes, labels, weights = (work.lake.read_many(name, keys) for name in _PARTS)
+        features, quotes, labels, mids, weights = (
+            work.lake.read_many(name, keys) for name in _PARTS
+        )
         frame, meta = ml_dataset(
             *(features, quotes, labels, weights, registry, period, settings.dataset),
-            feeds_of(work, period, registry.filter("is_qualified")),
+            mids=mids,
+            feeds=feeds_of(work, period, registry.filter("is_qualified")),
             **_stamps(work),
         )
     meta |= _of_sessions(work, key, frame)

@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 
 from smallcaps_assets.domain.feeds.acceptance import ERA
 from smallcaps_assets.domain.feeds.asof import LOOKBACK
+from smallcaps_assets.domain.feeds.publication import month_end
 from smallcaps_assets.domain.market.calendar import NEW_YORK, nearest_sessions
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.market import market_of
@@ -34,10 +35,7 @@ HALTS_OVER = time(20)
 
 def month_reach(work: LakeContext, key: str) -> date:
     """The last day of a month that can be asked for by now."""
-    month = date.fromisoformat(f"{key}-01")
-    return min(
-        (month + timedelta(32)).replace(day=1) - timedelta(1), market_of(work.settings).last_day
-    )
+    return min(month_end(date.fromisoformat(f"{key}-01")), market_of(work.settings).last_day)
 
 
 def of_feeds(work: LakeContext, period: Period, tickers: Collection[str]) -> Iterator[str]:

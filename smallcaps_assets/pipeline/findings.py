@@ -12,7 +12,13 @@ from datetime import date
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.domain.quality import checks, feed_checks, quote_checks
+from smallcaps_assets.domain.quality import (
+    backtest_checks,
+    checks,
+    feed_checks,
+    model_checks,
+    quote_checks,
+)
 from smallcaps_assets.domain.quality.checks import Finding
 from smallcaps_assets.domain.quality.feed_checks import long_halts
 from smallcaps_assets.domain.quality.tape_totals import Totals, trade_totals
@@ -101,7 +107,9 @@ def _filings(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
 
 def _known(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
     """Facts of a day that count as known on that day or later."""
-    return [feed_checks.known_not_before(frame, date_column(TABLES[table]))]
+    column = date_column(TABLES[table])
+    assert column is not None, table
+    return [feed_checks.known_not_before(frame, column)]
 
 
 def _trades(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -139,6 +147,27 @@ def _dataset(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> li
     remedy = "see that ticker-sessions of its dates were selected, and have bars and labels"
     some = checks.has_rows(frame, "events", remedy)
     return [some, checks.selection_consistent(frame), checks.weights_valid(frame)]
+
+
+def _models(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [model_checks.models_made(frame)]
+
+
+def _folds(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [model_checks.folds_usable(frame)]
+
+
+def _predictions(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    in_time = model_checks.predicted_in_time(frame, key)
+    return [in_time, model_checks.categories_seen(frame)]
+
+
+def _candidates(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [backtest_checks.fills_recorded(frame)]
+
+
+def _backtest(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
+    return [backtest_checks.cash_conserved(frame)]
 
 
 def _coverage(work: LakeContext, table: str, key: str, frame: pl.DataFrame) -> list[Finding]:
@@ -212,4 +241,9 @@ _FINDS: dict[str, Find] = {
     "sample_weights": _weights,
     "coverage": _coverage,
     "ml_dataset": _dataset,
+    "folds": _folds,
+    "models": _models,
+    "predictions": _predictions,
+    "backtest_candidates": _candidates,
+    "backtest_trades": _backtest,
 }

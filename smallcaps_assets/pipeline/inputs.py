@@ -12,21 +12,25 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 
-import polars as pl
-
 from smallcaps_assets.lake import Failures, Lake, split_ticker_session
 from smallcaps_assets.lake.decisions import decisions_digest
+from smallcaps_assets.pipeline.backtest_inputs import BACKTEST, digests_of
 from smallcaps_assets.pipeline.context import LakeContext
 from smallcaps_assets.pipeline.feed_inputs import FEED_INPUTS, of_feeds
 from smallcaps_assets.pipeline.feed_partitions import COVERED, covered_feeds, is_tried
 from smallcaps_assets.pipeline.file_cache import FileCache
+from smallcaps_assets.pipeline.fold_digests import MONTHLY, of_month
 from smallcaps_assets.pipeline.halt_feed import halts_digest
 from smallcaps_assets.pipeline.partition_keys import year_keys
+from smallcaps_assets.pipeline.registered import registry_rows, ticker_sessions_of
 from smallcaps_assets.schemas import TABLES, Partitioning, Window
 from smallcaps_assets.schemas.tables import CURVE_WINDOW
 from smallcaps_assets.settings import UNION
 
-DATASET_PARTS = ("bar_features", "quote_features", "triple_barrier_labels", "sample_weights")
+DATASET_PARTS = (
+    *("bar_features", "quote_features", "triple_barrier_labels", "forward_mids"),
+    "sample_weights",
+)
 _ADMITTED = ("sample_weights", "pattern_events")
 """Tables with the moment at which a ticker-session was admitted."""
 _ACTION_DATES = {"splits": "execution_date", "dividends": "ex_dividend_date"}
@@ -37,6 +41,12 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
     declared = TABLES[table]
     if table in FEED_INPUTS:
         yield from FEED_INPUTS[table](work, key or "")
+        return
+    if table in BACKTEST:
+        yield from digests_of(work, table, key)
+        return
+    if table in MONTHLY and key:
+        yield from of_month(work, table, key)
         return
     if declared.layer == "raw" and table != "minute_bars":
         return
@@ -50,6 +60,8 @@ def input_digests(work: LakeContext, table: str, key: str | None) -> Iterator[st
         yield from _of_period(work, key)
     else:
         yield from filter(None, (work.lake.digests(upstream) for upstream in declared.upstream))
+    if table == "folds":
+        yield f"{work.span.end:%Y-%m}"  # a month that begins has a fold
 
 
 def _of_session(work: LakeContext, table: str, day: date) -> Iterator[str]:
@@ -157,28 +169,6 @@ def _of_period(work: LakeContext, key: str) -> Iterator[str]:
     yield from of_feeds(work, period, tickers)
 
 
-def registry_rows(lake: Lake) -> dict[str, dict]:
-    """Rows of the registry by partition key."""
-    return (_REGISTRY.get(lake) or ({}, {}))[0]
-
-
-def ticker_sessions_of(lake: Lake, day: date) -> dict[str, str]:
-    """Partition keys of a session's qualified ticker-sessions by ticker."""
-    return (_REGISTRY.get(lake) or ({}, {}))[1].get(day, {})
-
-
-def _registry(lake: Lake, key: str | None) -> tuple[dict[str, dict], dict[date, dict[str, str]]]:
-    """Rows by key, and qualified keys by session and ticker."""
-    frame: pl.DataFrame = lake.read("ticker_sessions")
-    rows = {row["partition_key"]: row for row in frame.iter_rows(named=True)}
-    by_day: dict[date, dict[str, str]] = {}
-    for name, row in rows.items():
-        if row["is_qualified"]:
-            by_day.setdefault(row["date"], {})[row["ticker"]] = name
-    return rows, by_day
-
-
-_REGISTRY = FileCache("ticker_sessions", _registry, most=4)
 _RUNNING = {
     table: FileCache(table, partial(_running_actions, table, column))
     for table, column in _ACTION_DATES.items()

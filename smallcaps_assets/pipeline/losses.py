@@ -22,7 +22,7 @@ from smallcaps_assets.domain.quality.tape_totals import (
 )
 from smallcaps_assets.lake import Lake, split_ticker_session
 from smallcaps_assets.lake.still import StillLake
-from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.settings import Period
 
 _BARS = "dollar_imbalance_bars"

@@ -17,19 +17,21 @@ class MarketSpan:
     """First and last session of a market, and the periods of its dataset.
 
     ahead: days that the last session lies after today: a simulated market may be in the future.
+    strategies: names of those that are tried.
     """
 
     start: date
     end: date
     periods: tuple[Period, ...]
     ahead: int = 0
+    strategies: tuple[str, ...] = ()
 
     @classmethod
     def of_market(cls, settings: Settings) -> Self:
         """The whole span of the market of some settings. Raises SettingsError when it has none."""
         market = market_of(settings)
         ahead = max((market.last_day - datetime.now(NEW_YORK).date()).days, 0)
-        return cls(*market.span, settings.dataset.periods, ahead)
+        return cls(*market.span, settings.dataset.periods, ahead, settings.backtest.names)
 
     def session_keys(self, start: date, end: date) -> list[str]:
         """Keys of the market's sessions in a date range, both ends inclusive."""

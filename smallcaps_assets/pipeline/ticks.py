@@ -28,6 +28,7 @@ from smallcaps_assets.domain.bars.quote_features import (
     quote_features,
 )
 from smallcaps_assets.domain.columns import integers
+from smallcaps_assets.domain.labels.forward_mids import forward_mids
 from smallcaps_assets.domain.labels.triple_barrier import triple_barrier_labels
 from smallcaps_assets.domain.labels.weights import sample_weights
 from smallcaps_assets.domain.market.calendar import session_hours
@@ -177,13 +178,14 @@ class Job:
 
 def make_of_trades(job: Job, tables: list[str], key: str, done: list[str]) -> list[Outcome]:
     """The tables of a ticker-session that are made of its stored trades; `done` are left."""
-    chain = _chain(job, tuple(tables))
+    chain = chain_of(job, tuple(tables))
     chain.work.done.update((table, key) for table in done)
     return chain.make(tables, key)
 
 
 @lru_cache(maxsize=1)
-def _chain(job: Job, tables: tuple[str, ...]) -> Chain:
+def chain_of(job: Job, tables: tuple[str, ...]) -> Chain:
+    """The chain of a run's job, kept while the job is the same."""
     work = Workspace(
         job.settings,
         Lake(job.root),
@@ -370,6 +372,11 @@ class TickerDay:
         metadata["labels without a path"] = labels.height - labels["has_path"].sum()
         return labels, {"path of price": bars_sparkline(bars, labels), **metadata}
 
+    def _mids(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        settings = self.chain.work.settings.labels
+        mids = forward_mids(self.frame("triple_barrier_labels"), self.quotes, settings)
+        return mids, {"with a mid": mids.height - mids["forward_mid_return_15m"].null_count()}
+
     def _weights(self, table: str, row: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
         bars, labels = self.frame("dollar_imbalance_bars"), self.frame("triple_barrier_labels")
         weights = sample_weights(labels, bars, row["eligible_from"])
@@ -384,5 +391,6 @@ _BUILDERS: dict[str, _Builder] = {
     "pattern_events": TickerDay._patterns,
     "pattern_labels": TickerDay._pattern_labels,
     "triple_barrier_labels": TickerDay._labels,
+    "forward_mids": TickerDay._mids,
     "sample_weights": TickerDay._weights,
 }

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 import polars as pl
 
 from smallcaps_assets.pipeline.context import LakeContext
-from smallcaps_assets.pipeline.inputs import registry_rows
+from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.tables import CURVE_WINDOW
 

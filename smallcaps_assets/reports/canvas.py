@@ -103,11 +103,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Plot:
-    """An image for wide screens, one for phones (the same if it needs no other), and its words."""
+    """An image for wide screens, one for phones (the same if it needs no other), and its words.
+
+    `link` is where a click on it leads, `caption` stands below it.
+    """
 
     uri: str
     narrow_uri: str
     alt: str
+    link: str = ""
+    caption: str = ""
 
 
 Draw = Callable[[Figure, bool], None]

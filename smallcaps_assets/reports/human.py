@@ -104,3 +104,9 @@ def _scaled(value: float, units: tuple[str, ...]) -> str:
         return f"{scaled:,.0f} {units[0]}".strip()
     decimals = max(0, 3 - len(f"{abs(scaled):.0f}"))
     return f"{scaled:.{decimals}f} {units[power]}"
+
+
+def market_text(market: str) -> str:
+    """That a made-up market proves nothing; empty for a real one."""
+    is_made_up = market in ("simulated", "placebo")
+    return f"The {market} market is no place for research." if is_made_up else ""

@@ -18,7 +18,7 @@ def preview(frame: pl.DataFrame | None, rows: int = 3, columns: int = 8) -> Mark
     """The first rows as a Markdown table."""
     if frame is None or frame.is_empty():
         return Markdown("*no rows*")
-    shown = frame.head(rows).select(frame.columns[:columns])
+    shown = frame[:rows, :columns]
     lines = ["| " + " | ".join(shown.columns) + " |", "|" + " --- |" * shown.width]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.iter_rows()]
     more = frame.width - columns

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.reports import human, plots
+from smallcaps_assets.reports.backtest_grids import standing_grid
 from smallcaps_assets.reports.canvas import OUTCOMES, Plot
 from smallcaps_assets.reports.day_card import day_facts
 from smallcaps_assets.reports.days import DayView, choose_days
@@ -28,8 +29,9 @@ class RunReport:
 
     `summary` holds (table, partitions, rows, bytes, seconds, failed). `watchlist`, `metrics`
     (daily_metrics) and `dataset` (ml_dataset) are frames of the lake, None where there are none;
-    `meta` is the dataset's meta.json, `patterns` the `hit_rates` by pattern. `losses` are lines on
-    what was selected and is not in the dataset. `dataset_path` is what the reading example reads.
+    `meta` is the dataset's meta.json, `patterns` the `hit_rates` by pattern, `standings` those of
+    the backtested strategies, with `outcomes` in words. `losses` are lines on what was selected and
+    is not in the dataset. `dataset_path` is what the reading example reads.
     """
 
     title: str
@@ -42,6 +44,8 @@ class RunReport:
     dataset: pl.DataFrame | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     patterns: pl.DataFrame | None = None
+    standings: pl.DataFrame | None = None
+    outcomes: Sequence[str] = ()
     pump: DayView | None = None
     fader: DayView | None = None
     failures: Sequence[str] = ()
@@ -54,6 +58,7 @@ def render(report: RunReport) -> str:
     """The HTML of the page. The same report gives the same bytes."""
     watchlist = _rows(report.watchlist)
     dataset, rates = _rows(report.dataset), _rows(report.patterns)
+    standings = _rows(report.standings)
     summary = [SummaryRow._make(row) for row in report.summary]
     return template("run_report.html").render(
         report=report,
@@ -65,6 +70,7 @@ def render(report: RunReport) -> str:
         days=_days(report),
         dataset_plots=_dataset_plots(dataset),
         patterns=None if rates is None else rate_grid(rates, "pattern"),
+        strategies=None if standings is None else standing_grid(standings),
         bias=None if dataset is None else _bias(dataset),
         meta=_flat(report.meta),
         settings=_flat(report.settings),

@@ -26,6 +26,8 @@ _COVERED = {
     "missing": "#c9a227",
 }
 _STRETCHES, _MOST_DOTS, _MOST_COLUMNS = 32, 28, 48
+_FONT = "font-family='sans-serif' font-size='11'"
+_ROW, _MOST_AREAS = 12, 12
 _PLAIN = "/:=',;"  # stand in a URL as they are
 Place = tuple[int, int]
 
@@ -44,6 +46,15 @@ def bars_sparkline(bars: pl.DataFrame, labels: pl.DataFrame | None = None) -> st
     return _markdown(words, _svg(HEIGHT, _line(places) + _dots(bars, labels, places)))
 
 
+def equity_sparkline(days: pl.DataFrame) -> str:
+    """The equity of an account by session, USD; takes backtest_days of one strategy."""
+    equity = days.sort("date")["equity"].to_list()
+    if not equity:
+        return _markdown("no sessions", _svg(16, _text(4, 12, "no sessions")))
+    words = f"{len(equity)} sessions, {equity[0]:,.0f} to {equity[-1]:,.0f} USD"
+    return _markdown(words, _svg(HEIGHT, _line(_places(range(len(equity)), equity))))
+
+
 def label_strip(counts: Mapping[int, int]) -> str:
     """A strip divided in proportion to the counts of labels +1, 0, -1, with their numbers."""
     parts = [(_NAMES[value], counts.get(value, 0), COLOURS[value]) for value in (1, 0, -1)]
@@ -54,6 +65,45 @@ def coverage_strip(counts: Mapping[str, int]) -> str:
     """A strip of what became of a session's tickers, all vendor tables together."""
     parts = [(name.replace("_", " "), counts.get(name, 0), c) for name, c in _COVERED.items()]
     return _strip(parts, "nothing expected")
+
+
+def areas_chart(areas: Sequence[tuple[str, float, float]]) -> str:
+    """A row per named area under the ROC curve, with two standard errors to either side and a line
+    at 0.5; from 0.3 to 0.7. The first are drawn, in the order given."""
+    shown = areas[:_MOST_AREAS]
+    if not shown:
+        return _markdown("no areas", _svg(16, _text(4, 12, "no areas")))
+    height, middle = _ROW * len(shown) + 2 * PAD, WIDTH // 2
+    bars = dots = ""
+    for number, (_, area, error) in enumerate(shown):
+        y = PAD + _ROW * number + _ROW // 2
+        left, x, right = (_across(value) for value in (area - 2 * error, area, area + 2 * error))
+        bars += f"M{left},{y}H{right}"
+        dots += f"M{x},{y}h0"
+    body = f"<path d='M{middle},0V{height}' stroke='{COLOURS[0]}' stroke-dasharray='2'/>"
+    body += f"<path d='{bars}' stroke='{_PATH}'/>"
+    body += f"<path d='{dots}' stroke='{_PATH}' stroke-width='5' stroke-linecap='round'/>"
+    words = ", ".join(f"{name} {area:.3f}" for name, area, _ in shown)
+    return _markdown(f"AUC: {words}", _svg(height, body))
+
+
+def _across(area: float) -> int:
+    """Pixels from the left of an area under the curve."""
+    return round(WIDTH * min(max((area - 0.3) / 0.4, 0.0), 1.0))
+
+
+def share_bars(shares: Sequence[tuple[str, float]]) -> str:
+    """A bar with its name per share, the greatest takes half of the width."""
+    if not shares:
+        return _markdown("no shares", _svg(16, _text(4, 12, "no shares")))
+    most, strokes, names = max(share for _, share in shares) or 1.0, "", ""
+    for number, (name, share) in enumerate(shares):
+        y, width = _ROW * number + PAD, round(WIDTH / 2 * share / most)
+        strokes += f"M0,{y + 5}h{width}"
+        names += f"<text x='{width + PAD}' y='{y + 9}'>{name} {100 * share:.0f}</text>"
+    body = f"<path d='{strokes}' stroke='{_PATH}' stroke-width='9'/>"
+    body += f"<g {_FONT} fill='{COLOURS[0]}'>{names}</g>"
+    return _markdown("shares in percent", _svg(_ROW * len(shares) + 2 * PAD, body))
 
 
 def columns_of(counts: Sequence[int], words: str) -> str:
@@ -140,8 +190,7 @@ def _strokes(places: Iterable[Place]) -> str:
 
 
 def _text(x: int, y: int, words: str) -> str:
-    style = "font-family='sans-serif' font-size='11'"
-    return f"<text x='{x}' y='{y}' {style} fill='{COLOURS[0]}'>{words}</text>"
+    return f"<text x='{x}' y='{y}' {_FONT} fill='{COLOURS[0]}'>{words}</text>"
 
 
 def _svg(height: int, body: str) -> str:
@@ -154,4 +203,13 @@ def _markdown(words: str, svg: str) -> str:
     return f"![{words}](data:image/svg+xml,{quote(svg, safe=_PLAIN)})"
 
 
-__all__ = ["MOST_CHARACTERS", "bars_sparkline", "columns_of", "coverage_strip", "label_strip"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "areas_chart",
+    "bars_sparkline",
+    "columns_of",
+    "coverage_strip",
+    "equity_sparkline",
+    "label_strip",
+    "share_bars",
+]

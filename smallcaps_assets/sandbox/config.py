@@ -52,7 +52,6 @@ class SandboxConfig(BaseModel):
     recorded_dir: Annotated[Path | None, Field(description="folder of the recorded market")] = None
     faults: Annotated[tuple[str, ...], Field(description="see the grammar in faults.py")] = ()
     api_key: Annotated[str, Field(description="the key that the server accepts")] = DEFAULT_KEY
-    require_key: Annotated[bool, Field(description="answer 401 to any other key")] = True
     port: Annotated[int, Field(ge=0, le=65535, description="0 finds a free one")] = 0
 
     @model_validator(mode="after")

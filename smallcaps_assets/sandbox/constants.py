@@ -11,6 +11,8 @@ from importlib.resources import files
 from smallcaps_assets.sandbox.market import Row
 from smallcaps_assets.sandbox.simulation.conditions import RULES
 
+_QUOTE_CONDITIONS = {12: "Manual Bid, Automated Ask", 41: "Quote With Settlement Of Cash Only"}
+
 
 def _table(name: str) -> list[Row]:
     """Rows of a table in this folder, without cells that are empty."""
@@ -29,10 +31,13 @@ def exchanges() -> list[Row]:
 
 def conditions() -> list[Row]:
     """Trade conditions, and two quote conditions that share their ids with other data types."""
-    rows = [_trade_condition(condition) for condition in sorted(RULES)]
-    rows.append(_quote_condition(12, "Manual Bid, Automated Ask"))
-    rows.append(_quote_condition(41, "Quote With Settlement Of Cash Only"))
-    return sorted(rows, key=lambda row: row["id"])
+    common = {"asset_class": "stocks", "sip_mapping": {}, "data_types": ["bbo", "nbbo"]}
+    quotes = [
+        {"id": condition, "type": "quote_condition", "name": name, **common}
+        for condition, name in _QUOTE_CONDITIONS.items()
+    ]
+    trades = [_trade_condition(condition) for condition in sorted(RULES)]
+    return sorted([*trades, *quotes], key=lambda row: row["id"])
 
 
 def _trade_condition(condition: int) -> Row:
@@ -52,14 +57,3 @@ def _trade_condition(condition: int) -> Row:
         "data_types": ["trade"],
     }
     return row | ({"legacy": True} if condition == 6 else {})
-
-
-def _quote_condition(condition: int, name: str) -> Row:
-    return {
-        "id": condition,
-        "type": "quote_condition",
-        "name": name,
-        "asset_class": "stocks",
-        "sip_mapping": {},
-        "data_types": ["bbo", "nbbo"],
-    }

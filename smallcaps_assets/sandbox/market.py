@@ -164,17 +164,12 @@ class MarketFacts:
 
 
 class Market(Protocol):
-    """The source of everything the server serves."""
+    """The source of everything the server serves; a kind of market inherits from it."""
 
-    @property
-    def sessions(self) -> list[date]:
-        """The sessions that have data, ascending."""
-        ...
-
-    @property
-    def facts(self) -> MarketFacts:
-        """Quotes, news, figures and short interest."""
-        ...
+    sessions: list[date]
+    """The sessions that have data, ascending."""
+    facts: MarketFacts
+    """Quotes, news, figures and short interest."""
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:
         """Rows of /v3/reference/tickers as of a day (None: today), sorted by ticker."""
@@ -186,7 +181,7 @@ class Market(Protocol):
 
     def ticker_events(self, identifier: str) -> Row | None:
         """The `results` of ticker events by ticker or composite FIGI."""
-        ...
+        return None
 
     def splits(self) -> list[Row]:
         """Rows `id, ticker, execution_date, split_from, split_to`."""
@@ -222,16 +217,12 @@ class Market(Protocol):
 
     def short_volume(self, day: date) -> pl.DataFrame | None:
         """FINRA's columns `Date Symbol ShortVolume ShortExemptVolume TotalVolume Market`."""
-        ...
-
-    def halts(self, ticker: str, day: date) -> list[tuple[int, int]]:
-        """Halts of a ticker-session as (begin, end)."""
-        ...
+        return None
 
     def has_flat_file(self, data_set: str, day: date) -> bool:
         """Whether the bucket has this file."""
-        ...
+        return day in self.sessions
 
     def flat_file(self, data_set: str, day: date) -> Path | None:
         """A flat file that is served as it is; None when it has to be made from frames."""
-        ...
+        return None

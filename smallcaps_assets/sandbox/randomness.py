@@ -17,9 +17,7 @@ _MIX1 = 0xBF58476D1CE4E5B9
 _MIX2 = 0x94D049BB133111EB
 _MASK = 0xFFFFFFFFFFFFFFFF
 
-GOLDEN = np.uint64(_GOLDEN)
-MIX1 = np.uint64(_MIX1)
-MIX2 = np.uint64(_MIX2)
+GOLDEN, MIX1, MIX2 = np.uint64(_GOLDEN), np.uint64(_MIX1), np.uint64(_MIX2)
 R30, R27, R31, R11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 TO_UNIT = 1.0 / 9007199254740992.0
 LOW16 = np.uint64(0xFFFF)
@@ -37,8 +35,8 @@ def mix(*parts: int) -> int:
     return state
 
 
-def mix_array(key: int, counters: np.ndarray) -> np.ndarray:
-    """The same mixing of one key with an array of counters, as uint64."""
+def mix_array(key: int | np.ndarray, counters: np.ndarray) -> np.ndarray:
+    """`mix` of the parts of a key with each of the counters, as uint64; keys broadcast."""
     with np.errstate(over="ignore"):
         state = np.uint64(key) + counters.astype(np.uint64) + GOLDEN
         state = (state ^ (state >> R30)) * MIX1
@@ -46,7 +44,7 @@ def mix_array(key: int, counters: np.ndarray) -> np.ndarray:
         return state ^ (state >> R31)
 
 
-def uniforms(key: int, counters: np.ndarray) -> np.ndarray:
+def uniforms(key: int | np.ndarray, counters: np.ndarray) -> np.ndarray:
     """Uniforms in [0, 1), one per counter."""
     return (mix_array(key, counters) >> R11).astype(np.float64) * TO_UNIT
 

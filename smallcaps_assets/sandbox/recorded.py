@@ -20,10 +20,11 @@ import polars as pl
 from smallcaps_assets.domain.market.calendar import sessions
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxError
-from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, MarketFacts, Row
+from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, Market, MarketFacts, Row
 from smallcaps_assets.sandbox.server.flatfiles import PRICES, FileId, parse_key
 from smallcaps_assets.sandbox.simulation.actions import row_id
-from smallcaps_assets.sandbox.simulation.frames import empty_bars
+
+_AGAIN = "copy the file again"
 
 
 class RecordedDataError(SandboxError):
@@ -47,11 +48,9 @@ def _decompress(path: Path) -> bytes:
             path, "the file is missing", "copy it into the folder or choose other sessions"
         ) from error
     except zlib.error as error:
-        raise RecordedDataError(
-            path, f"the gzip stream is broken ({error})", "copy the file again"
-        ) from error
+        raise RecordedDataError(path, f"the gzip stream is broken ({error})", _AGAIN) from error
     if not text.endswith(b"\n"):
-        raise RecordedDataError(path, "the last line is cut", "copy the file again")
+        raise RecordedDataError(path, "the last line is cut", _AGAIN)
     return text
 
 
@@ -70,21 +69,22 @@ def _read(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
         ]
         frame = raw.select(columns)
     except pl.exceptions.PolarsError as error:
-        raise RecordedDataError(
-            path, f"the table cannot be read ({error})", "copy the file again"
-        ) from error
+        raise RecordedDataError(path, f"the table cannot be read ({error})", _AGAIN) from error
     if frame["ticker"].null_count():
-        raise RecordedDataError(path, "rows without a ticker", "copy the file again")
+        raise RecordedDataError(path, "rows without a ticker", _AGAIN)
     return frame
 
 
-class RecordedMarket:
-    """Implements the Market protocol on a folder; its sessions are those with day bars."""
+class RecordedMarket(Market):
+    """A folder; its sessions are those with day bars."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.facts = MarketFacts()
         self._frames: BoundedCache[FileId, pl.DataFrame] = BoundedCache(12)
+        found = (root / "us_stocks_sip" / "day_aggs_v1").glob("*/*/*.csv.gz")
+        keys = (parse_key(path.relative_to(root).as_posix()) for path in found)
+        self.sessions = sorted(key.day for key in keys if key is not None)
         if not self.sessions:
             raise RecordedDataError(
                 root / "us_stocks_sip" / "day_aggs_v1",
@@ -94,23 +94,6 @@ class RecordedMarket:
 
     def _path(self, identity: FileId) -> Path:
         return self.root / identity.key
-
-    def _days(self, data_set: str) -> list[date]:
-        found = (self.root / "us_stocks_sip" / data_set).glob("*/*/*.csv.gz")
-        keys = (parse_key(path.relative_to(self.root).as_posix()) for path in found)
-        return sorted(key.day for key in keys if key is not None)
-
-    @property
-    def sessions(self) -> list[date]:
-        return list(self._sessions)
-
-    @cached_property
-    def _sessions(self) -> list[date]:
-        return self._days("day_aggs_v1")
-
-    @cached_property
-    def sessions_with_trades(self) -> list[date]:
-        return self._days("trades_v1")
 
     def check(self, start: date, end: date, data_sets: Sequence[str] = PRICES) -> None:
         """Read the files of every exchange session from `start` to `end`.
@@ -130,18 +113,14 @@ class RecordedMarket:
         path = self._path(identity)
         if path.exists():
             return self._frames.get(identity, lambda: _read(path, _schema(data_set)))
-        if day in self._session_set:
+        if day in self.sessions:
             raise NotRecordedError(path, "this session was not recorded", "choose another session")
         return pl.DataFrame(schema=_schema(data_set))
 
     @cached_property
-    def _session_set(self) -> set[date]:
-        return set(self._sessions)
-
-    @cached_property
     def _all_daily(self) -> pl.DataFrame:
         parts = [_read(self._path(FileId("day_aggs_v1", d)), BAR_SCHEMA) for d in self.sessions]
-        return pl.concat([empty_bars(), *parts]).sort("ticker", "window_start")
+        return pl.concat([pl.DataFrame(schema=BAR_SCHEMA), *parts]).sort("ticker", "window_start")
 
     def daily_bars(self, day: date) -> pl.DataFrame:
         return self._frame("day_aggs_v1", day)
@@ -158,7 +137,7 @@ class RecordedMarket:
     def minute_bars_of(self, ticker: str, start: date, end: date) -> pl.DataFrame:
         days = [d for d in self.sessions if start <= d <= end]
         parts = [self.minute_bars(d).filter(pl.col("ticker") == ticker) for d in days]
-        return pl.concat([empty_bars(), *parts])
+        return pl.concat([pl.DataFrame(schema=BAR_SCHEMA), *parts])
 
     def trades(self, ticker: str, day: date) -> pl.DataFrame:
         rows = self._frame("trades_v1", day).filter(pl.col("ticker") == ticker)
@@ -185,9 +164,7 @@ class RecordedMarket:
         try:
             rows = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
-            raise RecordedDataError(
-                path, f"not valid JSON ({error})", "copy the file again"
-            ) from error
+            raise RecordedDataError(path, f"not valid JSON ({error})", _AGAIN) from error
         if not isinstance(rows, list):
             raise RecordedDataError(path, "not a JSON array", "store the rows as an array")
         return rows
@@ -201,9 +178,6 @@ class RecordedMarket:
 
     def ticker_details(self, ticker: str, day: date | None) -> Row | None:
         return next((dict(row) for row in self._tickers if row["ticker"] == ticker), None)
-
-    def ticker_events(self, identifier: str) -> Row | None:
-        return None
 
     @cached_property
     def _splits(self) -> list[Row]:
@@ -220,9 +194,3 @@ class RecordedMarket:
 
     def dividends(self) -> list[Row]:
         return self._dividends
-
-    def short_volume(self, day: date) -> pl.DataFrame | None:
-        return None
-
-    def halts(self, ticker: str, day: date) -> list[tuple[int, int]]:
-        return []

@@ -437,19 +437,24 @@ class BarFeatures(dy.Schema):
         "(buy - sell) / volume of the bar", "fraction", family=FLOW, null="no volume"
     )
     imbalance_ratio_5 = number(
-        "the same over 5 bars", "fraction", family=FLOW, null="fewer bars, or no volume"
+        "(buy - sell) / volume of the last 5 bars",
+        "fraction",
+        family=FLOW,
+        null="fewer bars, or no volume",
     )
     theta_ratio = number("theta / threshold", "ratio", family=FLOW)
-    duration_seconds = number("seconds since the previous close", "seconds", family=VOLUME, min=0)
+    duration_seconds = number(
+        "seconds since the bar before closed", "seconds", family=VOLUME, min=0
+    )
     ticks_per_second = number(
         "trades per second of the bar", "per second", family=VOLUME, null="no duration", min=0
     )
-    mean_trade_size = number("volume / ticks", "shares", family=VOLUME, min=0)
+    mean_trade_size = number("volume / trades of the bar", "shares", family=VOLUME, min=0)
     odd_lot_share = number(
-        "share of trades below 100 shares", "fraction", family=FLOW, min=0, max=1
+        "share of the bar's trades below 100 shares", "fraction", family=FLOW, min=0, max=1
     )
     off_exchange_share = number(
-        "share of volume off exchange", "fraction", family=FLOW, min=0, max=1
+        "share of the bar's volume off exchange", "fraction", family=FLOW, min=0, max=1
     )
     distance_to_vwap = number("close / running session vwap - 1", "fraction", family=PRICE)
     distance_to_premarket_high = number(
@@ -560,21 +565,39 @@ class QuoteFeatures(dy.Schema):
     known_at = instant("close of the bar; quotes before that instant, prints up to it")
     spread_last = _quoted("(ask - bid) / mid of the quote in force", "fraction", _NO_QUOTE, min=0)
     spread_time_weighted = _quoted(
-        "the same, mean over the time of clean quotes", "fraction", _NO_TIME, min=0
+        "mean of (ask - bid) / mid over the bar's time with a clean quote",
+        "fraction",
+        _NO_TIME,
+        min=0,
     )
-    spread_time_weighted_usd = _quoted("ask - bid, the same mean", "USD", _NO_TIME, min=0)
+    spread_time_weighted_usd = _quoted(
+        "mean of ask - bid over the bar's time with a clean quote", "USD", _NO_TIME, min=0
+    )
     spread_expansion = _quoted(
         "spread_time_weighted / its mean over the 20 bars before",
         "ratio",
         "fewer bars, or one of them without a clean quote",
         min=0,
     )
-    depth_last = _quoted("bid size + ask size", "shares", _NO_QUOTE, min=0)
-    depth_time_weighted = _quoted("the same, time-weighted", "shares", _NO_TIME, min=0)
-    quote_imbalance_last = _quoted(
-        "(bid size - ask size) / depth", "fraction", _NO_QUOTE, min=-1, max=1
+    depth_last = _quoted("bid size + ask size of the quote in force", "shares", _NO_QUOTE, min=0)
+    depth_time_weighted = _quoted(
+        "mean of bid size + ask size over the bar's time with a clean quote",
+        "shares",
+        _NO_TIME,
+        min=0,
     )
-    quote_imbalance_time_weighted = _quoted("the same, time-weighted", "fraction", _NO_TIME)
+    quote_imbalance_last = _quoted(
+        "(bid size - ask size) / depth of the quote in force",
+        "fraction",
+        _NO_QUOTE,
+        min=-1,
+        max=1,
+    )
+    quote_imbalance_time_weighted = _quoted(
+        "mean of (bid size - ask size) / depth over the bar's time with a clean quote",
+        "fraction",
+        _NO_TIME,
+    )
     microprice = no_feature(
         "a price level, known at t0",
         number(
@@ -588,16 +611,16 @@ class QuoteFeatures(dy.Schema):
     order_flow_imbalance = _quoted(
         "sum over consecutive clean quotes of what was added at the bid and taken from the ask",
         "shares",
-        "no two clean quotes in the window",
+        "no clean quote in the session so far",
     )
     lee_ready_delta = _quoted(
-        "bought - sold: above the mid a buy, below a sale, at it the tick rule",
+        "volume bought - sold: above the mid a buy, below it a sale, at it the tick rule",
         "shares",
         _NO_PRINT,
     )
     lee_ready_delta_ratio = _quoted("lee_ready_delta / quoted_volume", "fraction", _NO_PRINT)
     touch_delta = _quoted(
-        "the same of prints at or beyond a side of the quote", "shares", _NO_PRINT
+        "volume bought - sold by prints at or beyond a side of the quote", "shares", _NO_PRINT
     )
     quoted_volume = _quoted(
         "volume of prints that met a clean quote; 0: there was one, and nothing met it",
@@ -614,10 +637,22 @@ class QuoteFeatures(dy.Schema):
         _NOT_MATURE,
     )
     price_impact_5s = _quoted(
-        "2 x sign x (mid 5 s later - mid) / mid, of the same prints", "fraction", _NOT_MATURE
+        "2 x sign x (mid 5 s later - mid) / mid, of prints whose 5 s ended in the window",
+        "fraction",
+        _NOT_MATURE,
     )
-    realised_spread_5m = _quoted("the same after 5 minutes", "fraction", _NOT_MATURE)
-    price_impact_5m = _quoted("the same after 5 minutes", "fraction", _NOT_MATURE)
+    realised_spread_5m = _quoted(
+        "2 x sign x (price - mid 5 minutes later) / mid, of prints whose 5 minutes ended in the"
+        " window",
+        "fraction",
+        _NOT_MATURE,
+    )
+    price_impact_5m = _quoted(
+        "2 x sign x (mid 5 minutes later - mid) / mid, of prints whose 5 minutes ended in the"
+        " window",
+        "fraction",
+        _NOT_MATURE,
+    )
     null_reason = text(
         "why the columns of the quote in force are null; null: they are not",
         nullable=True,
@@ -775,6 +810,19 @@ class TripleBarrierLabels(dy.Schema):
     forward_staleness_15m = number("age of that print", "seconds", nullable=True)
 
 
+class ForwardMids(dy.Schema):
+    ticker = text("symbol", primary_key=True)
+    date = day("session", primary_key=True)
+    bar_id = dy.Int32(description="dollar imbalance bar that decides", primary_key=True, min=0)
+    t0 = instant("decision: close of the bar")
+    forward_mid_return_5m = number(
+        "last clean mid by t0 + 5 minutes / first from t0 + the entry delay on - 1",
+        "fraction",
+        null="no clean quote",
+    )
+    forward_mid_return_15m = number("the same for 15 minutes", "fraction", null="no clean quote")
+
+
 class SampleWeights(dy.Schema):
     ticker = text("symbol", primary_key=True)
     date = day("session", primary_key=True)
@@ -834,6 +882,12 @@ class MlDataset(dy.Schema):
         _IN_15M, number("15-minute forward return", "fraction", nullable=True)
     )
     forward_label_15m = no_feature(_IN_15M, dy.Int8(description="+1, 0, -1", nullable=True))
+    forward_mid_return_5m = no_feature(
+        _IN_5M, number("5-minute forward return of the mid", "fraction", null="no clean quote")
+    )
+    forward_mid_return_15m = no_feature(
+        _IN_15M, number("15-minute forward return of the mid", "fraction", null="no clean quote")
+    )
     is_touch_confirmed = no_feature(
         "known 10 s after t1", flag("the touch was confirmed within 10 s", nullable=True)
     )

@@ -37,6 +37,7 @@ _FOLDERS = {
     Partitioning.TICKER: "ticker=TICKER/",
     Partitioning.TICKER_SESSION: "ticker=TICKER/date=YYYY-MM-DD/",
     Partitioning.PERIOD: "period=NAME/",
+    Partitioning.STRATEGY: "strategy=NAME/",
 }
 
 

@@ -258,7 +258,8 @@ class AsOfFeatures(dy.Schema):
         null="none known",
     )
     short_volume_ratio_z20 = number(
-        "its distance from the mean of the 20 sessions before, in their deviations",
+        "distance of short_volume_ratio from the mean of the 20 sessions before, in their standard"
+        " deviations",
         family=SHORT_DATA,
         null="fewer sessions, or all alike",
     )
@@ -286,7 +287,9 @@ class AsOfFeatures(dy.Schema):
     days_since_offering = number("since an S-1, S-3 or 424B", "days", EVENTS, _NONE_KNOWN, min=0)
     days_since_s3 = number("since an S-3 or S-3ASR", "days", EVENTS, _NONE_KNOWN, min=0)
     days_since_424b5 = number("since a 424B5", "days", EVENTS, _NONE_KNOWN, min=0)
-    days_since_reverse_split = number("since its first session", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_reverse_split = number(
+        "since the first session of a reverse split", "days", EVENTS, _NONE_KNOWN, min=0
+    )
     days_since_halt = number("since a halt of the feed", "days", EVENTS, _NONE_KNOWN, min=0)
     days_since_8k = number("since an 8-K", "days", EVENTS, _NONE_KNOWN, min=0)
     days_since_symbol_change = number(
@@ -334,7 +337,7 @@ class AsOfFeatures(dy.Schema):
         null=f"{_NO_STATEMENT}, or there was none before",
     )
     revenue_growth_1y = number(
-        "the same against the quarter a year before",
+        "revenue of the newest quarter known / of the quarter a year before - 1",
         "fraction",
         family=FUNDAMENTALS,
         null=f"{_NO_STATEMENT}, or there was none before",
@@ -350,29 +353,43 @@ class AsOfFeatures(dy.Schema):
     news_7d = integer("articles in the 7 days before", "articles", NEWS, _NOT_READ, min=0)
     news_30d = integer("articles in the 30 days before", "articles", NEWS, _NOT_READ, min=0)
     news_sentiment_7d = number(
-        "mean of the vendor's opinions of those of 7 days: 1 positive, 0, -1 negative",
+        "mean of the vendor's opinions in the 7 days before: 1 positive, 0, -1 negative",
         "",
         family=NEWS,
         null="no opinion, or dataset.news_sentiment is off",
         min=-1,
         max=1,
     )
-    is_news_offering_7d = flag("one of 7 days names an offering", NEWS, _NOT_READ)
-    is_news_fda_7d = flag("one of 7 days names the FDA", NEWS, _NOT_READ)
-    is_news_merger_7d = flag("one of 7 days names a merger or acquisition", NEWS, _NOT_READ)
-    is_news_bankruptcy_7d = flag("one of 7 days names a bankruptcy", NEWS, _NOT_READ)
-    is_news_halt_7d = flag("one of 7 days names a halt", NEWS, _NOT_READ)
+    is_news_offering_7d = flag("an article of the 7 days before names an offering", NEWS, _NOT_READ)
+    is_news_fda_7d = flag("an article of the 7 days before names the FDA", NEWS, _NOT_READ)
+    is_news_merger_7d = flag(
+        "an article of the 7 days before names a merger or acquisition", NEWS, _NOT_READ
+    )
+    is_news_bankruptcy_7d = flag(
+        "an article of the 7 days before names a bankruptcy", NEWS, _NOT_READ
+    )
+    is_news_halt_7d = flag("an article of the 7 days before names a halt", NEWS, _NOT_READ)
     sector = text("first two digits of the SIC code: its major group", COMPANY, _NONE_KNOWN)
     exchange = text("MIC of the listing exchange", COMPANY, "not in the universe")
     previous_day_return = number(
         "change of the company's session before", "fraction", PREVIOUS_DAY, _NO_SESSION
     )
-    previous_day_gap = number("its gap", "fraction", PREVIOUS_DAY, _NO_SESSION)
-    previous_day_range = number(
-        "its (high - low) / close", "fraction", PREVIOUS_DAY, _NO_SESSION, min=0
+    previous_day_gap = number(
+        "gap of the company's session before", "fraction", PREVIOUS_DAY, _NO_SESSION
     )
-    previous_day_relative_volume = number("its rvol30", "ratio", PREVIOUS_DAY, _NO_SESSION, min=0)
-    previous_day_dollar_volume = number("its dollars", "USD", PREVIOUS_DAY, _NO_SESSION, min=0)
+    previous_day_range = number(
+        "(high - low) / close of the company's session before",
+        "fraction",
+        PREVIOUS_DAY,
+        _NO_SESSION,
+        min=0,
+    )
+    previous_day_relative_volume = number(
+        "rvol30 of the company's session before", "ratio", PREVIOUS_DAY, _NO_SESSION, min=0
+    )
+    previous_day_dollar_volume = number(
+        "dollars traded in the company's session before", "USD", PREVIOUS_DAY, _NO_SESSION, min=0
+    )
     runner_rank = integer(
         "rank among the runners of the session before, 1 the most frequent",
         "",

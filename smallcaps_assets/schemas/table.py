@@ -39,6 +39,17 @@ class Partitioning(StrEnum):
     TICKER = "ticker"
     TICKER_SESSION = "ticker_session"
     PERIOD = "period"
+    STRATEGY = "strategy"
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether a partition's key says which days it is of."""
+        return self not in (
+            Partitioning.NONE,
+            Partitioning.TICKER,
+            Partitioning.PERIOD,
+            Partitioning.STRATEGY,
+        )
 
 
 def _marked(options: dict[str, Any], **marks: str) -> dict[str, Any]:
@@ -107,7 +118,7 @@ VENDOR, TICKS = "vendor", "ticks"
 
 GROUPS = (
     *("reference", "market", "short_data", "events", "fundamentals", "metrics"),
-    *("selection", "ticks", "bars", "labels", "dataset", "quality"),
+    *("selection", "ticks", "bars", "labels", "dataset", "models", "backtest", "quality"),
 )
 """What tables are shown together, in the order of the data flow."""
 
@@ -290,11 +301,11 @@ def _is_ascending(frame: pl.DataFrame, key: Sequence[str]) -> bool:
     """Whether each row's key is above that of the row before; of no key always."""
     if not key or frame.height < 2:
         return True
-    is_above: pl.Expr = pl.lit(False)
+    is_above = pl.Series([False])
     for name in reversed(key):
-        before, value = pl.col(name).shift(1), pl.col(name)
+        before, value = frame[name][:-1], frame[name][1:]
         is_above = (value > before) | ((value == before) & is_above)
-    return frame.select(is_above.slice(1).fill_null(False).all()).item()
+    return is_above.fill_null(False).all()
 
 
 class _Words(Formatter):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from smallcaps_assets.schemas import backtest_columns as backtest
 from smallcaps_assets.schemas import columns
 from smallcaps_assets.schemas import feed_columns as feeds
+from smallcaps_assets.schemas import model_columns as models
 from smallcaps_assets.schemas.columns import (
     BAR_REASONS,
     FEATURE_COLUMNS,
@@ -65,6 +67,16 @@ _statement = partial(
     op="statements",
     keys_per_run=100,
     pool=VENDOR,
+)
+_of_month = partial(
+    Table,
+    group="models",
+    partitioning=Partitioning.MONTH,
+    op="walk_forward",
+    settings=("models",),
+)
+_of_strategy = partial(
+    Table, group="backtest", partitioning=Partitioning.STRATEGY, op="backtest", keys_per_run=0
 )
 _BARS = ("ticks", "bars")
 _PATTERNS = ("ticks", "metrics", "patterns")
@@ -575,6 +587,16 @@ _DECLARED = (
         version=2,
     ),
     _ticker_session(
+        name="forward_mids",
+        group="labels",
+        schema=columns.ForwardMids,
+        meaning="What the mid did after each event.",
+        detail="A row per label; without quotes all is null.",
+        known="5, and 15, minutes after `t0`",
+        upstream=("quotes", "trades", "triple_barrier_labels", "halts"),
+        settings=_LABELS,
+    ),
+    _ticker_session(
         name="sample_weights",
         group="labels",
         schema=columns.SampleWeights,
@@ -616,7 +638,8 @@ _DECLARED = (
         ),
         known="features `t0`, labels and returns `t1`, weights at training",
         upstream=(
-            *("bar_features", "quote_features", "triple_barrier_labels", "sample_weights"),
+            *("bar_features", "quote_features", "triple_barrier_labels", "forward_mids"),
+            "sample_weights",
             *("short_volume", "short_interest", "fails_to_deliver", "free_float"),
             *("filings", "halts", "splits", "universe", "ticker_sessions"),
             *("news", "ticker_events"),
@@ -637,6 +660,117 @@ _DECLARED = (
         upstream=("daily_metrics", "adjustment_factors", "watchlist", "tickers"),
         settings=_SELECTION,
         keys_per_run=1000,
+    ),
+    Table(
+        name="folds",
+        group="models",
+        partitioning=Partitioning.NONE,
+        schema=models.Folds,
+        meaning="Walk-forward folds: what each test month's models are trained and validated on.",
+        detail=(
+            "{models.train_months} months to train, {models.validate_months} to validate, then one"
+            " to test, rolled by month; training is shortened, in whole months, where a lake is"
+            " shorter. Spans that meet a later block are purged, {models.embargo_sessions} sessions"
+            " before and after each block embargoed."
+        ),
+        known="no fact of the market",
+        upstream=("ml_dataset", "pattern_events", "pattern_labels"),
+        settings=("models",),
+    ),
+    _of_month(
+        name="models",
+        schema=models.Models,
+        meaning="Trained models by test month, target and algorithm, as text.",
+        detail=(
+            "Of {models.targets} by {models.algorithms}. A month's models have seen nothing of it:"
+            " rounds, calibration and quantiles are those of the validation months before it."
+        ),
+        known="end of the validation months",
+        upstream=("folds", "ml_dataset", "pattern_events", "pattern_labels"),
+        row_group_rows=16,
+    ),
+    _of_month(
+        name="model_importance",
+        schema=models.ModelImportance,
+        meaning="What the models of a test month look at.",
+        detail="On the rows of the validation months.",
+        known="end of the validation months",
+        upstream=("models",),
+    ),
+    _of_month(
+        name="predictions",
+        schema=models.Predictions,
+        meaning="Scores of the events of a test month by its own models and no other.",
+        detail=(
+            "Each event is scored as if alone: ranks and deciles are among the validation month's"
+            " scores. Of rows whose day had been admitted by t0."
+        ),
+        known="`t0`; outcomes at `known`",
+        upstream=("models", "folds", "ml_dataset", "pattern_events", "pattern_labels"),
+    ),
+    Table(
+        name="day_families",
+        group="models",
+        partitioning=Partitioning.NONE,
+        schema=models.DayFamilies,
+        meaning="Families of selected days that look alike.",
+        detail=(
+            "HDBSCAN on descriptors of each ticker-session of the registry from its minutes; a"
+            " family has at least {families.share} of the days. Never a feature."
+        ),
+        known="close of the session; the families, once all sessions are",
+        upstream=("ticker_sessions", "minute_bars", "daily_metrics"),
+        settings=("families",),
+    ),
+    Table(
+        name="backtest_candidates",
+        group="backtest",
+        partitioning=Partitioning.MONTH,
+        schema=backtest.BacktestCandidates,
+        meaning="How each event of a test month could have been traded, order by order.",
+        detail=(
+            "An event is filled on the quotes and prints that were recorded, which its orders did"
+            " not move: of each the fills of entry and exit up to the largest size, of which a"
+            " trade of any size takes the first. Without quotes fills are modelled, and marked."
+        ),
+        known="end of the session, or of the one on which a trapped position is closed",
+        upstream=(
+            *("folds", "ml_dataset", "pattern_events", "pattern_labels"),
+            *("trades", "quotes", "halts", "dollar_imbalance_bars"),
+            *("daily_metrics", "daily_bars", "splits"),
+        ),
+        settings=("ticks",),
+        row_group_rows=4_096,
+    ),
+    _of_strategy(
+        name="backtest_trades",
+        schema=backtest.BacktestTrades,
+        meaning="What a strategy wanted to trade, and what became of it.",
+        detail=(
+            "In the order of the decisions over all test months: sizes follow the equity, and a"
+            " refusal names the first rule that forbids the trade."
+        ),
+        known="`exit_time`",
+        upstream=(
+            *("backtest_candidates", "folds", "models", "predictions"),
+            *("ml_dataset", "pattern_events", "pattern_labels"),
+        ),
+    ),
+    _of_strategy(
+        name="backtest_days",
+        schema=backtest.BacktestDays,
+        meaning="A strategy's account by session, days without a trade included.",
+        known="end of the session",
+        upstream=("backtest_trades",),
+    ),
+    Table(
+        name="backtest_report",
+        group="backtest",
+        partitioning=Partitioning.NONE,
+        schema=backtest.BacktestReport,
+        meaning="What the backtests say, each figure with its error.",
+        known="no fact of the market",
+        upstream=("backtest_trades", "backtest_days"),
     ),
 )
 

@@ -16,13 +16,14 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.automation import instigators, is_needed, requests_runs
-from smallcaps_assets.defs.feed_schedules import TABLES_SCHEDULED
+from smallcaps_assets.defs.feed_schedules import OPS_SCHEDULED
 from smallcaps_assets.orchestration.automation import look_of, switch
 from smallcaps_assets.orchestration.instance import open_instance, workspace_file
 from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import environment, smallcaps
 
-MADE_BY_RUN = [f"daily_{table}" for table in TABLES_SCHEDULED if table != "news"]
+SIMULATED_ONLY = ("news", "statements", "ticker_events")
+MADE_BY_RUN = [f"daily_{op}" for op in OPS_SCHEDULED if op not in SIMULATED_ONLY]
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_status_tells_the_last_look(
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ((), [f"daily_{table}" for table in TABLES_SCHEDULED]),
+        ((), [f"daily_{op}" for op in OPS_SCHEDULED]),
         (("market.name=polygon",), ["daily_halts", "daily_short_interest", "daily_free_float"]),
         (("market.name=polygon", "sec.contact=Jane Doe jane@example.com"), MADE_BY_RUN),
         (("market.name=recorded",), []),
@@ -106,7 +107,7 @@ def test_status_tells_the_last_look(
 )
 def test_needed_are_the_facts_that_a_run_makes(given: tuple[str, ...], expected: list[str]) -> None:
     settings = load_settings(given)
-    names = [f"daily_{table}" for table in TABLES_SCHEDULED]
+    names = [f"daily_{op}" for op in OPS_SCHEDULED]
     assert [name for name in names if is_needed(settings, name)] == expected
     assert is_needed(settings, "daily") and is_needed(settings, "ticks")
 
@@ -131,7 +132,7 @@ def test_command_switches_on_what_dagster_sees_in_the_workspace_of_the_ui(
                 for x in found
             }
     assert all(states.values())
-    assert len(states) == 17
+    assert len(states) == 20
     smallcaps("automation", "off", "--lake", lake, cwd=lake.parent)
     told = smallcaps("automation", "--lake", lake, "--json", cwd=lake.parent).out
     assert [row["name"] for row in json.loads(told) if row["state"] == "on"] == ["upkeep"]

@@ -24,8 +24,9 @@ from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.heartbeats import process_tag
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.orchestration.location import location_settings
-from smallcaps_assets.schemas import MADE_OF_TICKS, TABLES, TICK_CHAIN
+from smallcaps_assets.schemas import MADE_OF_TICKS, OPS, TABLES, TICK_CHAIN
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
+from smallcaps_assets_tests.pipeline.model_lake import MONTH, model_lake
 
 DERIVED_KEYS = [dg.AssetKey(table) for table in DERIVED]
 NEW_YORK = ZoneInfo("America/New_York")
@@ -276,6 +277,35 @@ def test_changed_watchlist_leads_to_registry_then_ticks_then_dataset(daemon: Dae
 def test_dataset_that_holds_the_weights_is_not_asked_for(daemon: Daemon) -> None:
     assert daemon.sensor("dataset") == []
     assert "hold the new weights" in daemon.told["dataset"]
+
+
+def test_models_follow_a_changed_dataset_by_way_of_its_folds(tmp_path: Path) -> None:
+    pytest.importorskip("lightgbm")
+    model_lake(tmp_path / "lake")
+    made = dg.AssetMaterialization("ml_dataset", partition="union")
+    with instance_of(tmp_path / "lake") as instance:
+        daemon = Daemon(tmp_path / "lake", instance)
+        instance.report_runless_asset_event(made)
+        assert daemon.sensor("models") == []
+        assert daemon.told["models"] == "the models of all test months hold their folds"
+
+        rows, stamp = (
+            read("ml_dataset", "union") for read in (daemon.lake.read, daemon.lake.stamp)
+        )
+        assert stamp is not None
+        changed = rows.with_columns(pl.col("label_return") / 2)
+        daemon.lake.write("ml_dataset", "union", changed, stamp)
+        instance.report_runless_asset_event(made)
+        (request,) = daemon.sensor("models")
+        assert request.job_name == "folds_job"
+        assert daemon.sensor("models") == []
+
+        job = daemon.definitions.resolve_job_def("folds_job")
+        assert job.execute_in_process(instance=instance).success
+        (request,) = daemon.sensor("models")
+        assert tables(request) == OPS["walk_forward"].tables
+        assert keys_of(request) == [MONTH]
+        assert daemon.sensor("models") == []
 
 
 def test_missed_ticks_come_oldest_first_in_blocks(daemon: Daemon) -> None:

@@ -104,6 +104,9 @@ def test_watchlist_and_runners_of_a_session(small_lake: Path) -> None:
     assert ranked == list(range(1, len(ranked) + 1)) and ranked
     assert "runners of the 12 months to 2024-12-30" in call("runners").stdout
     assert call("runners", "--csv").stdout.startswith("date,rank,ticker")
+    listed = Lake(small_lake).read("volatile", "2024-12-30").sort("rank")
+    assert [row["ticker"] for row in answer("volatile")] == listed["ticker"].to_list()
+    assert "volatile list of the 12 months to 2024-12-30" in call("volatile").stdout
     assert "no date; write it as YYYY-MM-DD" in refusal("watchlist", "yesterday")
     assert "the lake holds 15 partitions" in refusal("watchlist", "2024-12-25")
 
@@ -119,7 +122,7 @@ def test_status_coverage_and_density_as_json(small_lake: Path) -> None:
 
 
 # One day -----------------------------------------------------------------------------------------
-def test_show_gives_a_card_and_a_chart(registry: dict, folder: Path) -> None:
+def test_show_gives_a_card_and_a_chart(registry: dict, folder: Path, small_lake: Path) -> None:
     asked = ("show", registry["ticker"], registry["date"])
     card = call(*asked, "--out", "day.html").stdout
     assert registry["ticker"] in card and "dollar imbalance bars" in card
@@ -132,6 +135,9 @@ def test_show_gives_a_card_and_a_chart(registry: dict, folder: Path) -> None:
     assert told["identity"] == registry["identity"]
     assert told["eligible_from"] == registry["eligible_from"].isoformat()
     assert sum(told["labels"].values()) > 0
+    events = Lake(small_lake).read("pattern_events", registry["partition_key"])
+    assert [row["event_id"] for row in told["patterns"]] == events["event_id"].to_list() != []
+    assert events["pattern"][0].replace("_", " ") in card
 
 
 def test_show_draws_minutes_where_there_are_no_trades(small_lake: Path, folder: Path) -> None:

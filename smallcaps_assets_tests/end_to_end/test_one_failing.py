@@ -129,7 +129,8 @@ def test_next_run_without_the_fault_makes_only_what_is_missing(
     assert others == {"period=v1_2020_2025", "period=union"}
     covered = {p.parent.name for p in changed if p.stem == "coverage"}
     assert covered == {f"date={failed.day}"}
-    assert len(changed) == len(of_bad) + len(others) + len(covered)
+    folds = [p for p in changed if p.stem == "folds"]
+    assert len(changed) == len(of_bad) + len(others) + len(covered) + len(folds)
     assert set(statuses(root, "trades").values()) == {"MATERIALIZED"}
 
 

@@ -7,9 +7,19 @@ import shutil
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
+import polars as pl
 import pytest
 
-from smallcaps_assets.lake import Failure, Failures, Lake, features, scan
+from smallcaps_assets.lake import (
+    Failure,
+    Failures,
+    Lake,
+    RequestError,
+    features,
+    scan,
+    sequences,
+)
 from smallcaps_assets.schemas.features import FeatureChoiceError
 from smallcaps_assets_tests.end_to_end.command import Finished, listing, smallcaps
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
@@ -49,6 +59,19 @@ def test_features_are_read_by_family_and_nothing_else(small_lake: Path):
     assert found["spread_last"].null_count() < found.height > 0
     with pytest.raises(FeatureChoiceError, match="label is not a feature: known at t1"):
         features(columns=["label"], root=small_lake)
+
+
+def test_sequences_end_with_the_features_of_their_event(small_lake: Path):
+    events = features(columns=["spread_last", "gap"], root=small_lake).collect()
+    found = sequences(["gap", "spread_last"], root=small_lake)
+    assert (found.shape, found.dtype) == ((events.height, 64, 2), np.float32)
+    last = events.select(pl.col("gap", "spread_last").cast(pl.Float32)).to_numpy()
+    assert np.array_equal(found[:, -1], last, equal_nan=True)
+    assert sequences(length=3, root=small_lake).shape == (events.height, 3, 8)
+    with pytest.raises(FeatureChoiceError, match="label is not a feature"):
+        sequences(["label"], root=small_lake)
+    with pytest.raises(RequestError, match="sector is a category"):
+        sequences(["sector"], root=small_lake)
 
 
 # Density -----------------------------------------------------------------------------------------
@@ -161,3 +184,21 @@ def test_assets_tell_their_density_and_coverage(small_lake: Path) -> None:
         assert metadata("coverage")["coverage"].startswith("![")
         assert "after the session" in metadata("dollar_imbalance_bars")["volume left out"]
         assert "volume left out" not in metadata("dollar_bars")
+
+
+# Families ----------------------------------------------------------------------------------------
+def test_families_are_of_the_days_whose_ticks_are_wanted(small_lake: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    found = json.loads(report(small_lake, "families", "--json").out)
+    days = scan("day_families", root=small_lake).collect()
+    wanted = scan("ticker_sessions", root=small_lake).filter("is_qualified").collect()
+    assert set(days["ticker"] + days["date"].cast(str)) == set(
+        wanted["ticker"] + wanted["date"].cast(str)
+    )
+    assert sum(row["len"] for row in found["families"]) == days.height > 0
+    assert [row["year"] for row in found["stability"]] == [2024]
+    day = scan("daily_metrics", root=small_lake).collect().join(days, on=["date", "ticker"])
+    assert day["gap"].equals(day["gap_right"], null_equal=True)
+    page = tmp_path / "families.html"
+    assert f"page  {page}" in report(small_lake, "families", "--html", str(page)).out
+    assert "Over the years" in page.read_text()

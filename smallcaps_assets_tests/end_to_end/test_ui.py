@@ -247,6 +247,8 @@ def test_lineage_given_a_lake_shows_every_asset_and_its_partitions(server: Serve
     missing = {t for t, s in stats.items() if s and s["numMaterialized"] < s["numPartitions"]}
     # Periods outside the market are empty, the last half-months come out after its end.
     later = {"ml_dataset", "short_interest", "fails_to_deliver"}
+    # Three weeks have no test month.
+    later |= {name for name, table in TABLES.items() if table.group in ("models", "backtest")}
     assert missing <= later | {name for name, table in TABLES.items() if table.is_optional}
 
     for table in ("daily_metrics", "trades", "ml_dataset"):  # groups are folded at first

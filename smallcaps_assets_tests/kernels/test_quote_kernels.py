@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from smallcaps_assets.domain.bars.quote_features import (
     NULL_REASONS,
+    QuoteError,
     QuotePass,
     Quotes,
     quality_of,
@@ -174,9 +175,20 @@ def test_quote_pass_resumed_anywhere_gives_the_same_bits(session, data):
         closed = np.array([last for last in lasts if last < stop], np.int64)
         pieces.append(parts.follow(seen, tuple(a[:stop] for a in arrays), closed))
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
-    assert parts.state.tobytes() == whole.state.tobytes()
+    assert bits(parts.state) == bits(whole.state)
+    assert parts.spreads.tobytes() == whole.spreads.tobytes()
     assert parts.horizons.tobytes() == whole.horizons.tobytes()
     np.testing.assert_array_equal(parts.signs, whole.signs)
+
+
+def test_horizons_of_no_length_are_refused():
+    with pytest.raises(QuoteError, match=r"\(0, 5\), expected seconds above 0"):
+        QuotePass(HOURS, horizons=(0, 5))
+
+
+def bits(state):
+    """The bytes of each number of a state."""
+    return [bits(v) if isinstance(v, tuple) else np.asarray(v).tobytes() for v in state]
 
 
 # Quality -----------------------------------------------------------------------------------------
@@ -185,7 +197,7 @@ def test_quality_is_of_regular_hours_and_of_prints_that_form_prices(session):
     quotes, prints, lasts = session
     hours = replace(HOURS, open=1, close=20)
     _, whole = run(quotes, prints, lasts, hours)
-    table = quality_of(tape_of([trade("10:00:00")]), quotes_of(quotes), whole.state)
+    table = quality_of(tape_of([trade("10:00:00")]), quotes_of(quotes), whole)
     found = SimpleNamespace(**table.row(0, named=True))
     kinds = [
         brute_quotes.kind(next((q for q in reversed(quotes) if q[0] <= at), None))

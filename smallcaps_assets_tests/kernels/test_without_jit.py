@@ -94,8 +94,15 @@ def session_passes(times, prices, sizes, masks, seed):
         flags = forming[:stop], masks["auction"][:stop]
         found.append(featured.follow((*prints, *flags), closed, bars[: closed.size]))
         found.append(searched.follow(prints, (times[400:401], times[410:411])))
-    states = quoted.state, featured.state, featured.minutes, searched.state, searched.minutes
-    return [*found, searched.reach(HOURS.close), *(state.view(np.int64) for state in states)]
+    states = featured.state, featured.minutes, searched.state, searched.minutes, quoted.horizons
+    found += [searched.reach(HOURS.close), *(state.view(np.int64) for state in states)]
+    return [*found, np.array(list(numbers(quoted.state)))]
+
+
+def numbers(state):
+    """Those of nested tuples, as doubles."""
+    for value in state:
+        yield from numbers(value) if isinstance(value, tuple) else (float(value),)
 
 
 def test_kernels_without_compilation_give_the_same_bits():

@@ -21,7 +21,7 @@ from smallcaps_assets.pipeline.halt_feed import halts_digest, halts_of
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
-from smallcaps_assets.schemas import TABLES
+from smallcaps_assets.schemas import OPS, TABLES
 from smallcaps_assets.settings import TickSettings
 from smallcaps_assets.sources.errors import (
     BadAnswer,
@@ -286,7 +286,22 @@ def test_schedule_expected_what_is_out_and_not_stored(tmp_path: Path) -> None:
     assert "halts" not in due  # of sessions that are stored only
     assert made(fresh, "fails_to_deliver", "2024-10-16").error is None
     assert feeds_due(fresh, keys[-20:])["fails_to_deliver"] == ["2024-10-01", "2024-11-01"]
-    assert list(feeds_due(fresh, keys[:6])) == ["news"]
+    assert due["statements"] == ["2024"] and "ticker_events" not in due
+    assert list(feeds_due(fresh, keys[:6])) == ["news", "statements"]
+
+
+def test_schedule_expected_statements_until_all_three_are_stored_and_symbols_once_a_month(
+    tmp_path: Path,
+) -> None:
+    work = workspace(tmp_path / "lake", **LONG)
+    keys = work.span.session_keys(work.span.start, work.span.end)
+    due = lambda: feeds_due(work, keys[-1:], ["AAC", "ABM"])  # noqa: E731
+    assert due()["statements"] == [keys[-1][:4]] and due()["ticker_events"] == ["AAC", "ABM"]
+    for table in OPS["statements"].tables:
+        assert "statements" in due()
+        assert made(work, table, keys[-1][:4]).error is None
+    assert made(work, "ticker_events", "AAC").error is None
+    assert "statements" not in due() and due()["ticker_events"] == ["ABM"]
 
 
 def test_schedule_expected_every_partition_missed_since_the_newest_stored(tmp_path: Path) -> None:

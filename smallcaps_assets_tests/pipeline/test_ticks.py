@@ -161,7 +161,7 @@ def test_chain_given_a_plan_without_quotes_has_null_features_until_they_come(
         Failures(refused.lake).clear("quotes", name)
     again = ticks(replace(at(root, processes=1), skip_complete=True))
     made = {table for (table, k), o in again.items() if k == key and not o.is_reused}
-    assert made == {"quotes", "quote_features", "quote_quality", "pattern_labels"}
+    assert made == {"quotes", "quote_features", "quote_quality", "pattern_labels", "forward_mids"}
     spreads = refused.lake.read("quote_features", key)["spread_last"]
     assert spreads.null_count() < spreads.len() and spreads.min() > 0
     quality = refused.lake.read("quote_quality", key).row(0, named=True)
@@ -170,7 +170,11 @@ def test_chain_given_a_plan_without_quotes_has_null_features_until_they_come(
 
 def test_patterns_are_those_of_the_tape_with_labels_and_costs(selected: Path, tmp_path: Path):
     work = at(lake_of(selected, tmp_path / "lake"), processes=1)
-    assert failed(ticks(work)) == []
+    outcomes = ticks(work)
+    assert failed(outcomes) == []
+    for key in keys_of(work):
+        counted = work.lake.read("pattern_events", key)["pattern"].value_counts()
+        assert dict(counted.iter_rows()).items() <= outcomes["pattern_events", key].metadata.items()
     events, labels = (
         work.lake.read_many(name, keys_of(work)) for name in ("pattern_events", "pattern_labels")
     )

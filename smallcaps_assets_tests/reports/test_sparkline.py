@@ -11,10 +11,12 @@ import pytest
 
 from smallcaps_assets.reports.sparkline import (
     MOST_CHARACTERS,
+    areas_chart,
     bars_sparkline,
     columns_of,
     coverage_strip,
     label_strip,
+    share_bars,
 )
 from smallcaps_assets_tests.reports.report_frames import make_bars, make_day
 
@@ -114,3 +116,23 @@ def test_coverage_strip_shows_what_became_of_the_tickers():
     widths = [float(rect.attrib["width"]) for rect in tags(svg(image), "rect")]
     assert widths == [256.0, 48.0, 6.4, 9.6] and len(image) <= MOST_CHARACTERS
     assert "nothing expected" in coverage_strip({})
+
+
+def test_areas_chart_given_areas_draws_each_with_its_error_and_stays_small():
+    image = areas_chart([("sign_15m lightgbm", 0.5, 0.05), ("sign_5m xgboost", 0.9, 0.01)])
+    middle, bars, dots = tags(svg(image), "path")
+    assert middle.attrib["d"] == "M160,0V32"
+    assert bars.attrib["d"] == "M80,10H240M320,22H320"  # beyond 0.7: at the edge
+    assert dots.attrib["d"] == "M160,10h0M320,22h0"
+    assert image.startswith("![AUC: sign_15m lightgbm 0.500, sign_5m xgboost 0.900](data:")
+    many = [(f"sign_15m convolution{n}", 0.51234, 0.0123) for n in range(30)]
+    assert len(areas_chart(many)) <= MOST_CHARACTERS
+    assert tags(svg(areas_chart([])), "path") == []
+
+
+def test_share_bars_given_shares_draws_the_greatest_over_half_of_the_width():
+    root = svg(share_bars([("gap", 0.4), ("spread_last", 0.1)]))
+    assert [path.attrib["d"] for path in tags(root, "path")] == ["M0,9h160M0,21h40"]
+    assert [text.text for text in tags(root, "text")] == ["gap 40", "spread_last 10"]
+    five = [("quote_imbalance_time_weighted", 0.2)] * 5
+    assert len(share_bars(five)) <= MOST_CHARACTERS

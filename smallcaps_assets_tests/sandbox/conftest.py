@@ -6,12 +6,14 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 import requests
 
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SimulatedMarket
+from smallcaps_assets.sandbox.simulation import tape as t
 
 # Whole markets take minutes without compiled kernels; test_tape.py compares both ways on one day.
 if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
@@ -23,6 +25,15 @@ TRADE_HEAD = (
     "sip_timestamp,size,tape,trf_id,trf_timestamp\n"
 )
 OPEN_NS = 1_381_152_600_000_000_000  # 2013-10-07 09:30 New York
+
+
+def halts_of(market: SimulatedMarket, ticker: str, day: date) -> list[tuple[int, int]]:
+    """Begin and end, in UTC ns, of the halts of a ticker-session."""
+    listing = market.listing_of(ticker, day)
+    assert listing is not None
+    rows = market.events(listing, day)
+    halts = rows[rows[:, t.E_KIND] <= t.LONG_HALT]
+    return [(int(row[t.E_BEGIN]), int(row[t.E_END])) for row in halts]
 
 
 class Client:

@@ -23,7 +23,7 @@ def recorded(recording: Path):
 def test_sessions_are_those_with_day_bars(recording: Path) -> None:
     market = RecordedMarket(recording)
     assert market.sessions == [DAY, NEXT]
-    assert market.sessions_with_trades == [DAY]
+    assert [market.has_flat_file("trades_v1", day) for day in (DAY, NEXT)] == [True, False]
 
 
 def test_rest_leaves_out_what_the_recording_lacks(recorded: Client) -> None:
@@ -124,7 +124,7 @@ def test_real_recording_is_served_whole() -> None:
     with Sandbox(SandboxConfig(kind="recorded", recorded_dir=folder)) as sandbox:
         client, market = Client(sandbox), sandbox.market
         assert isinstance(market, RecordedMarket)
-        day = market.sessions_with_trades[0]
+        day = next(x for x in market.sessions if market.has_flat_file("trades_v1", x))
         ticker = market.session_trades(day)["ticker"][0]
         pages = client.pages(f"/v3/trades/{ticker}", timestamp=str(day), limit=50000, order="asc")
         found = sum(len(page["results"]) for page in pages)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from smallcaps_assets.sandbox import SimulatedMarket
-from smallcaps_assets_tests.sandbox.conftest import Client
+from smallcaps_assets_tests.sandbox.conftest import Client, halts_of
 
 NAMED = {"User-Agent": "Jane Doe jane@example.com"}
 SPACE = "{http://www.nasdaqtrader.com/}"
@@ -63,7 +63,7 @@ def test_halts_are_those_of_the_tape(client: Client, market: SimulatedMarket) ->
         items = channel.findall("item")
         assert channel.findtext(f"{SPACE}numItems") == str(len(items))
         tickers = [item.findtext(f"{SPACE}IssueSymbol") or "" for item in items]
-        assert all(market.halts(ticker.replace("/", "."), day) for ticker in tickers)
+        assert all(halts_of(market, ticker.replace("/", "."), day) for ticker in tickers)
         count += len(items)
     assert count > 20
 

@@ -14,6 +14,7 @@ from smallcaps_assets.schemas.features import (
     FeatureChoiceError,
     feature_columns,
 )
+from smallcaps_assets.settings import PATTERN_NAMES
 
 
 def test_catalogue_has_the_columns_of_the_dataset_that_are_not_marked():
@@ -57,4 +58,4 @@ def test_no_label_or_key_is_a_feature():
 
 
 def test_patterns_are_named_as_the_kernel_numbers_them():
-    assert PATTERNS == kernel.PATTERNS
+    assert PATTERNS == kernel.PATTERNS == PATTERN_NAMES

@@ -94,19 +94,18 @@ class QuotePass:
     def __init__(
         self, hours: SessionHours, horizons: tuple[float, float] = HORIZON_SECONDS
     ) -> None:
-        self.state = np.zeros(1, kernel.STATE)
-        self.state["price"] = self.state["spreads"] = self.state["mid"] = np.nan
-        self.state["quoted_at"] = -kernel.NEVER
-        self.state["open"], self.state["close"] = hours.open, hours.close
+        self.state = kernel.start(hours.open, hours.close)
         self.horizons = np.zeros(len(horizons), kernel.HORIZON)
         self.horizons["length"] = np.rint(np.array(horizons) * SECOND)
-        self.horizons["due"] = kernel.NEVER
-        self._mids, self._weights, self._signs = np.empty(0), np.empty(0), np.empty(0, np.int8)
+        if (self.horizons["length"] <= 0).any():
+            raise QuoteError(f"horizons are {horizons}, expected seconds above 0")
+        self.spreads = np.full(kernel.EXPANSION_BARS, np.nan)
+        self._mids, self._signs = np.empty(0), np.empty(0, np.int8)
 
     @property
     def signs(self) -> np.ndarray:
         """A sign for each print so far, int8."""
-        return self._signs[: self.state["ticks"][0]]
+        return self._signs[: self.state.ticks]
 
     def follow(
         self, quotes: Quotes, prints: tuple[np.ndarray, ...], lasts: np.ndarray
@@ -116,15 +115,18 @@ class QuotePass:
         `quotes` and `prints` (see `print_arrays`) are those of the session so far; every quote
         before a print's instant must have come. `lasts` is the last print of every bar so far.
         """
-        done = int(self.state["bars"][0])
-        count = prints[0].size
-        self._mids, self._weights = grown(self._mids, count), grown(self._weights, count)
-        self._signs = grown(self._signs, count)
-        columns = self._mids, self._weights, self._signs
+        done, count = self.state.bars, prints[0].size
+        self._mids, self._signs = grown(self._mids, count), grown(self._signs, count)
         out = np.empty((lasts.size, len(kernel.COLUMNS)))
         given = [read_only(array) for array in (*quotes.arrays, *prints, lasts)]
-        kernel.follow(*[*given, self.state, self.horizons, *columns, out])
-        return out[done : int(self.state["bars"][0])]
+        kept = self.horizons, self.spreads, self._mids, self._signs
+        self.state = kernel.follow(*[*given, self.state, *kept, out])
+        return out[done : self.state.bars]
+
+    def hours(self, quotes: Quotes) -> kernel.Hours:
+        """Quality of the session's quotes up to its close, all of which are given."""
+        given = [read_only(array) for array in quotes.arrays]
+        return kernel.finish(*[*given, self.state])
 
 
 def quote_features(
@@ -151,7 +153,7 @@ def quote_features(
     is_closed = (path["reason"] == "threshold").to_numpy()
     table = TABLES["quote_features"]
     features = table.validate(frame_of(columns, table.columns).filter(is_closed))
-    return features, quality_of(tape, quotes, whole.state)
+    return features, quality_of(tape, quotes, whole)
 
 
 def print_arrays(tape: TickTape) -> tuple[np.ndarray, ...]:
@@ -173,26 +175,22 @@ def _measures(out: np.ndarray) -> dict[str, pl.Series]:
     return found | {"null_reason": reasons.gather(columns[-1].astype(np.int64))}
 
 
-def quality_of(tape: TickTape, quotes: Quotes, state: np.ndarray) -> pl.DataFrame:
-    """The table `quote_quality`, one row, from the state after a session's last print.
+def quality_of(tape: TickTape, quotes: Quotes, whole: QuotePass) -> pl.DataFrame:
+    """The table `quote_quality`, one row, from the pass over all of a session's prints.
 
     `inside_share` is of price-forming prints that met a clean quote, the rest of regular hours.
     """
-    table = TABLES["quote_quality"]
-    last = state.copy()
-    kernel.finish(*[*(read_only(array) for array in quotes.arrays), last])
-    record = last[0]
-    span = max(int(record["close"] - record["open"]), 1)
-    shares = [float(time) / span for time in record["times"]]
+    table, hours, prints = TABLES["quote_quality"], whole.hours(quotes), whole.state.tape
+    span = max(hours.close - hours.open, 1)
     row = {
         "ticker": tape.ticker,
         "date": tape.date,
         "quotes": quotes.times.size,
-        "missing_share": shares[kernel.NOTHING],
-        "one_sided_share": shares[kernel.ONE_SIDED],
-        "locked_share": shares[kernel.LOCKED],
-        "crossed_share": shares[kernel.CROSSED],
-        "inside_share": float(record["inside"] / record["judged"]) if record["judged"] else None,
-        "longest_silence_seconds": float(record["silence"]) / SECOND,
+        "missing_share": hours.missing / span,
+        "one_sided_share": hours.one_sided / span,
+        "locked_share": hours.locked / span,
+        "crossed_share": hours.crossed / span,
+        "inside_share": prints.inside / prints.judged if prints.judged else None,
+        "longest_silence_seconds": hours.silence / SECOND,
     }
     return table.validate(pl.DataFrame([row], schema=table.columns))

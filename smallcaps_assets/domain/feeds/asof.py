@@ -9,12 +9,13 @@ again means another company. When a row was known is decided where its table is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 
 import polars as pl
 
 from smallcaps_assets.domain.feeds import statements
 from smallcaps_assets.domain.feeds.news import KEYWORDS, WINDOWS, article_marks
+from smallcaps_assets.domain.feeds.tables import by_day, midnight
 from smallcaps_assets.domain.market.adjustment import with_identity
 from smallcaps_assets.domain.market.calendar import NEW_YORK
 from smallcaps_assets.schemas.table import INSTANT
@@ -126,17 +127,20 @@ def asof_features(events: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
     decisions = decisions.join(companies, on=["date", "ticker"], how="left")
     symbols = _earliest_from_the_beginning(feeds.listings)
     compact = _compact_listings(symbols)
-    decisions = _with_short_volume(decisions, _owned(feeds.short_volume, symbols, "date"))
+    decisions = _with_short_volume(decisions, with_identity(feeds.short_volume, symbols, "date"))
     decisions = _with_shares(decisions, feeds, symbols, compact)
-    for name, (key, moments) in _kinds(feeds, symbols).items():
+    splits = _executed(feeds, symbols)
+    of_a_year = _counts(decisions, splits, "identity", "splits", timedelta(days=365))
+    decisions = decisions.join(of_a_year, on="_event", how="left")
+    for name, (key, moments) in _kinds(feeds, symbols, splits).items():
         decisions = _with_moments(decisions, moments, key, name)
-    decisions = _with_splits(decisions, feeds, symbols)
     decisions = _with_news(decisions, feeds, symbols)
     decisions = _with_previous_day(decisions, feeds)
     filled = decisions.sort("_event").with_columns(
         pl.col("_count_offering").alias("offerings_30d"),
         pl.col("_count_halt").alias("halts_30d"),
         pl.col("_count_8k").alias("filings_8k_30d"),
+        pl.col("_splits").alias("splits_1y"),
         (pl.col("_count_reverse_split") > 0).alias("is_reverse_split_30d"),
         pl.col("sic_code").str.slice(0, 2).alias("sector"),
         pl.col("primary_exchange").alias("exchange"),
@@ -163,14 +167,10 @@ def _compact_listings(listings: pl.DataFrame) -> pl.DataFrame:
     ).drop("_compact")  # fmt: skip
 
 
-def _owned(rows: pl.DataFrame, listings: pl.DataFrame, on: str) -> pl.DataFrame:
-    return with_identity(rows, listings, on)
-
-
 def _compacted(rows: pl.DataFrame, compact: pl.DataFrame, on: str) -> pl.DataFrame:
     """Rows under a symbol without separators, with the identity it meant on that day."""
     named = rows.filter(pl.col("symbol").is_not_null())
-    return _owned(named.with_columns(compact_symbol("symbol").alias("ticker")), compact, on)
+    return with_identity(named.with_columns(compact_symbol("symbol").alias("ticker")), compact, on)
 
 
 # Newest figures ----------------------------------------------------------------------------------
@@ -221,13 +221,13 @@ def _with_shares(
     decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame, compact: pl.DataFrame
 ) -> pl.DataFrame:
     """What is counted in shares, all of it brought to the share basis of the event's session."""
-    splits = _share_factors(_owned(feeds.splits, symbols, "execution_date"))
+    splits = _share_factors(with_identity(feeds.splits, symbols, "execution_date"))
     interest = _compacted(feeds.short_interest, compact, "settlement_date")
     found = _with_newest(
         decisions, interest, "settlement_date", "days_to_cover", "short_interest"
     ).rename({"settlement_date": "_interest"})
     found = _with_fails(found, feeds, compact)
-    floats = _owned(feeds.free_float, symbols, "effective_date")
+    floats = with_identity(feeds.free_float, symbols, "effective_date")
     found = _latest(
         found, floats.select("known_at", "identity", "free_float", "effective_date"), "identity"
     )
@@ -345,7 +345,7 @@ def _before(decisions: pl.DataFrame, rows: pl.DataFrame, by: str | None) -> pl.D
 def _with_news(decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame) -> pl.DataFrame:
     """Articles by window; null where the news of a month of the window was not read."""
     day = pl.col("known_at").dt.convert_time_zone(str(NEW_YORK)).dt.date().alias("_day")
-    marks = article_marks(_owned(feeds.news.with_columns(day), symbols, "_day"))
+    marks = article_marks(with_identity(feeds.news.with_columns(day), symbols, "_day"))
     found = decisions
     for name, window in WINDOWS.items():
         names = [*marks.columns[2:]] if name == FLAGGED else ["articles"]
@@ -388,43 +388,37 @@ def _sums(
 
 
 # Events ------------------------------------------------------------------------------------------
-def _kinds(feeds: Feeds, symbols: pl.DataFrame) -> dict[str, tuple[str, pl.DataFrame]]:
+def _kinds(
+    feeds: Feeds, symbols: pl.DataFrame, splits: pl.DataFrame
+) -> dict[str, tuple[str, pl.DataFrame]]:
     """The moments of each kind of event, and the column of the company they are known by."""
     filings = feeds.filings.filter(~pl.col("is_amendment")).select(
         "cik", "form", "offering", "known_at"
     )
-    splits = _executed(feeds, symbols)
     return {
         "offering": ("cik", filings.filter(pl.col("offering").is_not_null())),
         "reverse_split": ("identity", splits.filter(pl.col("split_from") > pl.col("split_to"))),
-        "halt": ("identity", _owned(feeds.halts, symbols, "date")),
+        "halt": ("identity", with_identity(feeds.halts, symbols, "date")),
         "8k": ("cik", filings.filter(pl.col("form") == "8-K")),
         "s3": ("cik", filings.filter(pl.col("form").is_in(["S-3", "S-3ASR"]))),
         "424b5": ("cik", filings.filter(pl.col("form") == "424B5")),
-        "symbol_change": ("identity", _owned(_renamed(feeds), symbols, "date")),
+        "symbol_change": ("identity", with_identity(_renamed(feeds), symbols, "date")),
     }
 
 
 def _executed(feeds: Feeds, symbols: pl.DataFrame) -> pl.DataFrame:
     """Splits, each once, known from midnight of their first session."""
-    days = feeds.splits["execution_date"]
-    moments = {day: datetime.combine(day, time(0), NEW_YORK) for day in days}
-    known = pl.col("execution_date").replace_strict(moments, return_dtype=INSTANT, default=None)
-    owned = _owned(feeds.splits, symbols, "execution_date").with_columns(known.alias("known_at"))
-    return owned.unique(["identity", "execution_date", "split_from", "split_to"])
+    owned = with_identity(feeds.splits, symbols, "execution_date")
+    known = by_day(owned["execution_date"], midnight)
+    return owned.with_columns(known_at=known).unique(
+        ["identity", "execution_date", "split_from", "split_to"]
+    )
 
 
 def _renamed(feeds: Feeds) -> pl.DataFrame:
     """Changes of symbol under the new one; the first symbol of a listing is no change."""
     later = pl.col("date") > pl.col("date").min().over("ticker")
     return feeds.ticker_events.filter(later).with_columns(pl.col("symbol").alias("ticker"))
-
-
-def _with_splits(decisions: pl.DataFrame, feeds: Feeds, symbols: pl.DataFrame) -> pl.DataFrame:
-    splits = _executed(feeds, symbols).with_columns(pl.lit(1.0).alias("splits"))
-    sums = _sums(decisions, splits, "identity", ["splits"], timedelta(days=365))
-    found = decisions.join(sums, on="_event", how="left")
-    return found.with_columns(pl.col("_splits").cast(pl.Int64).alias("splits_1y")).drop("_splits")
 
 
 def _days(spans: pl.Series) -> pl.Series:
@@ -436,23 +430,17 @@ def _days(spans: pl.Series) -> pl.Series:
 def _with_moments(
     decisions: pl.DataFrame, moments: pl.DataFrame, key: str, name: str
 ) -> pl.DataFrame:
-    """Days since the newest event known, and the number known in the window before t0."""
-    ordered = (
-        moments.select(key, "known_at")
-        .drop_nulls()
-        .sort("known_at")
-        .with_columns(pl.int_range(1, pl.len() + 1).over(key).alias("_number"))
-    )
-    numbered = ordered.unique([key, "known_at"], keep="last", maintain_order=True)
-    now = _latest(decisions, numbered.with_columns(pl.col("known_at").alias("_at")), key)
-    then = _latest(
-        now.select("_event", key, (pl.col("t0") - WINDOW).cast(INSTANT).alias("t0")), numbered, key
-    ).select("_event", pl.col("_number").alias("_earlier"))
-    since = _days(now["t0"] - now["_at"])
-    count = pl.col("_number").fill_null(0) - pl.col("_earlier").fill_null(0)
-    return (
-        now.with_columns(since.alias(f"days_since_{name}"))
-        .join(then, on="_event", how="left")
-        .with_columns(count.alias(f"_count_{name}"))
-        .drop("_at", "_number", "_earlier")
-    )
+    """Days since the newest event known, and `_count_name`, how many were known in WINDOW."""
+    known = moments.select(key, "known_at", pl.col("known_at").alias("_at")).drop_nulls()
+    found = _latest(decisions, known, key)
+    since = _days(found["t0"] - found["_at"]).alias(f"days_since_{name}")
+    counts = _counts(found, known, key, f"count_{name}", WINDOW)
+    return found.with_columns(since).drop("_at").join(counts, on="_event", how="left")
+
+
+def _counts(
+    decisions: pl.DataFrame, rows: pl.DataFrame, key: str, name: str, window: timedelta
+) -> pl.DataFrame:
+    """`_event`, and as `_name` how many rows were known in (t0 - window, t0]."""
+    ones = rows.with_columns(pl.lit(1.0).alias(name))
+    return _sums(decisions, ones, key, [name], window).cast({f"_{name}": pl.Int64})

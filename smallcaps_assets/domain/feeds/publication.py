@@ -24,7 +24,7 @@ def half_month_of(day: date) -> date:
 
 def half_month_end(start: date) -> date:
     """Last day of the half-month that begins on `start`."""
-    return start.replace(day=15) if start.day == 1 else _month_end(start)
+    return start.replace(day=15) if start.day == 1 else month_end(start)
 
 
 def interest_known_at(settlement: date) -> datetime:
@@ -48,8 +48,8 @@ def fails_known_at(start: date) -> datetime:
     The first half at the month's end, the second on the 15th of the next month, both with
     FAILS_GRACE.
     """
-    month_end = _month_end(start)
-    published = month_end if start.day == 1 else month_end + timedelta(15)
+    last = month_end(start)
+    published = last if start.day == 1 else last + timedelta(15)
     return _evening(published + FAILS_GRACE)
 
 
@@ -62,5 +62,6 @@ def _evening(day: date) -> datetime:
     return datetime.combine(day, EVENING, NEW_YORK)
 
 
-def _month_end(day: date) -> date:
+def month_end(day: date) -> date:
+    """The last day of a day's month."""
     return (day.replace(day=1) + timedelta(32)).replace(day=1) - timedelta(1)

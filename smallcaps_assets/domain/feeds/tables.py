@@ -26,7 +26,7 @@ def polygon_short_volume(rows: pl.DataFrame, day: date) -> pl.DataFrame:
 
 def short_interest(rows: pl.DataFrame, half: date, source: str) -> pl.DataFrame:
     """Short interest settled in a half-month, known by the rule of its publication."""
-    known = _by_day(rows["settlement_date"], interest_known_at)
+    known = by_day(rows["settlement_date"], interest_known_at)
     return TABLES["short_interest"].conform(
         rows.with_columns(
             pl.lit(half).alias("half_month"), pl.lit(source).alias("source"), known_at=known
@@ -55,7 +55,7 @@ def news(rows: pl.DataFrame, month: date) -> pl.DataFrame:
 def statements(rows: pl.DataFrame, table: str, year: int) -> pl.DataFrame:
     """Statements filed in a year; equal keys are numbered."""
     key = ("filing_date", "cik", "period_end", "timeframe")
-    known = _by_day(rows["filing_date"], filed_known_at)
+    known = by_day(rows["filing_date"], filed_known_at)
     return TABLES[table].conform(
         rows.with_columns(
             pl.lit(year).alias("year"),
@@ -67,7 +67,7 @@ def statements(rows: pl.DataFrame, table: str, year: int) -> pl.DataFrame:
 
 def ticker_events(rows: pl.DataFrame, ticker: str) -> pl.DataFrame:
     """The changes of one listing's symbol, known as their day begins."""
-    known = _by_day(rows["date"], lambda day: datetime.combine(day, time(0), NEW_YORK))
+    known = by_day(rows["date"], midnight)
     found = rows.rename({"ticker": "symbol"}).with_columns(
         pl.lit(ticker).alias("ticker"), known_at=known
     )
@@ -82,17 +82,22 @@ def free_float(rows: pl.DataFrame, held: pl.DataFrame, read_on: date) -> pl.Data
     """
 
     def known_at(day: date) -> datetime:
-        return datetime.combine(max(day + timedelta(1), read_on) + timedelta(1), time(0), NEW_YORK)
+        return midnight(max(day + timedelta(1), read_on) + timedelta(1))
 
     whole = rows.drop_nulls(["effective_date", "free_float"])
-    known = _by_day(whole["effective_date"], known_at)
+    known = by_day(whole["effective_date"], known_at)
     found = TABLES["free_float"].conform(whole.with_columns(known_at=known))
     key = ["ticker", "effective_date"]
     both = pl.concat([held, found]).unique([*key, "free_float"], keep="first", maintain_order=True)
     return both.unique(key, keep="last", maintain_order=True)
 
 
-def _by_day(days: pl.Series, rule: Callable[[date], datetime]) -> pl.Series:
+def by_day(days: pl.Series, rule: Callable[[date], datetime]) -> pl.Series:
     """A rule of publication, asked once for each day."""
     moments = {day: rule(day) for day in days.drop_nulls().unique().sort()}
     return days.replace_strict(moments, return_dtype=INSTANT, default=None)
+
+
+def midnight(day: date) -> datetime:
+    """When a day begins in New York."""
+    return datetime.combine(day, time(0), NEW_YORK)

@@ -1,16 +1,14 @@
 """Answers in the vendor's envelope: JSON, CSV, errors and compression.
 
-Routes return an Answer and know nothing of HTTP libraries; server.py turns it into a response.
+Routes return an Answer and know nothing of HTTP libraries; app.py turns it into a response.
 Large tables are written by polars, small ones by msgspec.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,19 +88,9 @@ def rows_answer(rows: Sequence[Row], next_url: str | None, **fields: Any) -> Ans
     return json_answer(head)
 
 
-def csv_answer(text: str) -> Answer:
-    return Answer(text.encode(), media_type="text/csv")
-
-
-def rows_csv(rows: Iterable[Row], columns: Sequence[str]) -> Answer:
-    """A CSV table without an envelope; booleans in the vendor's lower case."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        cells = (row.get(c) for c in columns)
-        writer.writerow([str(x).lower() if isinstance(x, bool) else x for x in cells])
-    return csv_answer(out.getvalue())
+def csv_answer(frame: pl.DataFrame) -> Answer:
+    """A CSV table without an envelope, its columns by name."""
+    return Answer(frame.select(sorted(frame.columns)).write_csv().encode(), media_type="text/csv")
 
 
 def frame_json(frame: pl.DataFrame, texts: Sequence[str] = (), arrays: Sequence[str] = ()) -> bytes:
@@ -110,6 +98,12 @@ def frame_json(frame: pl.DataFrame, texts: Sequence[str] = (), arrays: Sequence[
 
     texts: columns to quote. arrays: columns of comma lists that become arrays of numbers.
     """
+    joined = json_rows(frame, texts, arrays).str.join(",").item() if frame.height else ""
+    return b"[" + (joined or "").encode() + b"]"
+
+
+def json_rows(frame: pl.DataFrame, texts: Sequence[str], arrays: Sequence[str]) -> pl.Series:
+    """Each row as the text of a JSON object; as `frame_json`."""
     pieces: list[pl.Expr] = []
     for i, name in enumerate(frame.columns):
         comma = "," if i else "{"
@@ -119,6 +113,5 @@ def frame_json(frame: pl.DataFrame, texts: Sequence[str] = (), arrays: Sequence[
         elif name in arrays:
             cell = pl.concat_str(pl.lit("["), cell, pl.lit("]"))
         pieces.append(pl.concat_str(pl.lit(f'{comma}"{name}":'), cell))
-    row = pl.concat_str(*pieces, pl.lit("}"), ignore_nulls=True).alias("row")
-    joined = frame.lazy().select(row.str.join(",")).collect().item()
-    return b"[" + (joined or "").encode() + b"]"
+    row = pl.concat_str(*pieces, pl.lit("}"), ignore_nulls=True)
+    return frame.select(row.alias("row")).to_series()

@@ -53,7 +53,7 @@ class SandboxServerError(SandboxError, RuntimeError):
 
 
 # Public paths and what answers them; {braces} are path parameters, which keep their case and are
-# arguments of the function, after the market, the query, and whether a CSV table is wanted.
+# arguments of the function, after the market and the query. TABLES can also be had as CSV.
 _AGGREGATES = "/v2/aggs/ticker/{ticker}"
 ROUTES: dict[str, Handler] = {
     "/v3/reference/tickers": routes_reference.tickers,
@@ -68,12 +68,8 @@ ROUTES: dict[str, Handler] = {
     "/v3/reference/exchanges": routes_reference.exchanges,
     "/v1/marketstatus/now": routes_reference.market_now,
     "/v1/marketstatus/upcoming": routes_reference.market_upcoming,
-    _AGGREGATES + "/range/{multiplier}/{timespan}/{start}/{end}": routes_bars.aggregate_range,
     _AGGREGATES + "/prev": routes_bars.previous_day,
-    "/v2/aggs/grouped/locale/us/market/stocks/{day}": routes_bars.grouped,
     "/v1/open-close/{ticker}/{date}": routes_bars.open_close,
-    "/v3/trades/{ticker}": trades,
-    "/v3/quotes/{ticker}": quotes,
     f"{routes_snapshots.PATH}/tickers": routes_snapshots.tickers,
     f"{routes_snapshots.PATH}/tickers/{{ticker}}": routes_snapshots.ticker,
     f"{routes_snapshots.PATH}/{{direction}}": routes_snapshots.movers,
@@ -85,6 +81,12 @@ ROUTES: dict[str, Handler] = {
     "/stocks/vX/float": routes_facts.free_float,
     "/stocks/v1/short-interest": routes_facts.short_interest,
     "/stocks/v1/short-volume": routes_facts.short_volume,
+}
+TABLES: dict[str, Handler] = {
+    _AGGREGATES + "/range/{multiplier}/{timespan}/{start}/{end}": routes_bars.aggregate_range,
+    "/v2/aggs/grouped/locale/us/market/stocks/{day}": routes_bars.grouped,
+    "/v3/trades/{ticker}": trades,
+    "/v3/quotes/{ticker}": quotes,
 }
 
 
@@ -105,9 +107,9 @@ class _Api:
         self._config = config
 
     def routes(self) -> list[Route]:
-        rest = [Route(path, self._rest(handler)) for path, handler in ROUTES.items()]
         return [
-            *rest,
+            *[Route(path, self._rest(handler, False)) for path, handler in ROUTES.items()],
+            *[Route(path, self._rest(handler, True)) for path, handler in TABLES.items()],
             *[Route(path, self._public(h)) for path, h in routes_regulators.ROUTES.items()],
             Route(routes_regulators.QUERY_PATH, self._query, methods=["POST"]),
             Route(f"/{flatfiles.BUCKET}", self._bucket),
@@ -117,8 +119,6 @@ class _Api:
         ]
 
     def _check_key(self, request: Request) -> None:
-        if not self._config.require_key:
-            return
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
         key = bearer or request.query_params.get("apiKey", "")
         if not key:
@@ -126,14 +126,15 @@ class _Api:
         if key != self._config.api_key:
             raise ApiError(401, "Unknown API Key")
 
-    def _rest(self, handler: Handler) -> Callable[[Request], Response]:
+    def _rest(self, handler: Handler, is_table: bool) -> Callable[[Request], Response]:
         # A plain function: Starlette runs it in a thread, so that slow answers block nobody.
         def endpoint(request: Request) -> Response:
             try:
                 self._check_key(request)
-                is_csv = request.headers.get("accept", "").startswith("text/csv")
-                query = request.query_params
-                answer = handler(self._market, query, is_csv, **request.path_params)
+                options = dict(request.path_params)
+                if is_table:
+                    options["is_csv"] = request.headers.get("accept", "").startswith("text/csv")
+                answer = handler(self._market, request.query_params, **options)
             except ApiError as refusal:
                 answer = refusal.answer()
             except NotRecordedError as error:

@@ -23,7 +23,10 @@ from smallcaps_assets.sandbox.server.answers import Answer, compress
 
 BUCKET = "flatfiles"
 PRICES = ("day_aggs_v1", "minute_aggs_v1", "trades_v1")
-DATA_SETS = (*PRICES, "quotes_v1")
+# Data sets, and about how large a file nobody has fetched yet is.
+DATA_SETS: dict[str, int] = dict(
+    zip((*PRICES, "quotes_v1"), (3_000, 300_000, 900_000, 2_000_000), strict=True)
+)
 _BAR_COLUMNS = tuple(name for name in BAR_SCHEMA if name != "vwap")
 _KEY = re.compile(r"us_stocks_sip/(\w+)/(\d{4})/(\d{2})/(\d{4}-\d{2}-\d{2})\.csv\.gz")
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -122,18 +125,11 @@ class FlatFiles:
         return noon + timedelta(days=1 + self._version(identity))
 
     def _size(self, identity: FileId) -> int:
-        guess = {
-            "day_aggs_v1": 30,
-            "minute_aggs_v1": 3_000,
-            "trades_v1": 9_000,
-            "quotes_v1": 20_000,
-        }
-        tickers = 100
         known = self._sizes.get((identity, self._version(identity)))
         if known is not None:
             return known
         kept = self._market.flat_file(identity.data_set, identity.day)
-        return kept.stat().st_size if kept is not None else guess[identity.data_set] * tickers
+        return kept.stat().st_size if kept is not None else DATA_SETS[identity.data_set]
 
     def keys(self) -> list[FileId]:
         days = self._market.sessions
@@ -143,7 +139,8 @@ class FlatFiles:
     def get(self, key: str, byte_range: str | None, is_head: bool) -> Answer:
         identity = parse_key(key)
         if identity is None or not self.exists(identity):
-            return missing_key(key)
+            text = "<Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>"
+            return _xml(f"<Error>{text}<Key>{escape(key)}</Key></Error>", 404)
         body = self.content(identity)
         headers = {
             "ETag": f'"{self.etag(identity)}"',
@@ -195,11 +192,3 @@ def _folders(found: list[FileId], prefix: str, delimiter: str) -> list[str]:
 def _xml(text: str, status: int = 200) -> Answer:
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
     return Answer(body.encode(), status, "application/xml")
-
-
-def missing_key(key: str) -> Answer:
-    text = (
-        "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>"
-        f"<Key>{escape(key)}</Key></Error>"
-    )
-    return _xml(text, 404)

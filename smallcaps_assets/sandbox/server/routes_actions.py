@@ -8,57 +8,51 @@ from datetime import date, timedelta
 
 from smallcaps_assets.sandbox.market import Market, Row
 from smallcaps_assets.sandbox.server import pages
-from smallcaps_assets.sandbox.server.answers import Answer, rows_answer, rows_csv
+from smallcaps_assets.sandbox.server.answers import Answer, rows_answer
 from smallcaps_assets.sandbox.server.pages import Params
 
-_SPLIT_COLUMNS = ("ticker", "execution_date", "split_from", "split_to")
-_DIVIDEND_COLUMNS = ("ticker", "ex_dividend_date", "cash_amount", "declaration_date",
-                     "dividend_type", "frequency", "pay_date", "record_date")  # fmt: skip
 
-
-def old_splits(market: Market, params: Params, is_csv: bool) -> Answer:
+def old_splits(market: Market, params: Params) -> Answer:
     params = pages.resolve(params)
     rows = pages.filtered(market.splits(), params, ("ticker", "execution_date"))
     if params.get("reverse_split"):
         reverse = pages.flag_of(params, "reverse_split", True)
         rows = [r for r in rows if (r["split_from"] > r["split_to"]) == reverse]
-    path = "/v3/reference/splits"
-    return _old(rows, params, "execution_date", path, _SPLIT_COLUMNS if is_csv else None)
+    return _old(rows, params, "execution_date", "/v3/reference/splits")
 
 
-def old_dividends(market: Market, params: Params, is_csv: bool) -> Answer:
+def old_dividends(market: Market, params: Params) -> Answer:
     params = pages.resolve(params)
     fields = ("ticker", "ex_dividend_date", "record_date", "declaration_date", "pay_date",
               "frequency", "cash_amount", "dividend_type")  # fmt: skip
     rows = pages.filtered(market.dividends(), params, fields)
-    path = "/v3/reference/dividends"
-    return _old(rows, params, "ex_dividend_date", path, _DIVIDEND_COLUMNS if is_csv else None)
+    return _old(rows, params, "ex_dividend_date", "/v3/reference/dividends")
 
 
-def _old(
-    rows: list[Row], params: Params, default_sort: str, path: str, columns: Sequence[str] | None
-) -> Answer:
+def _old(rows: list[Row], params: Params, default_sort: str, path: str) -> Answer:
     """Newest first by default; limit 10, at most 1000."""
     limit = pages.limit_of(params, 10, 1000)
     key = params.get("sort") or default_sort
     is_descending = (params.get("order") or "desc") == "desc"
     rows.sort(key=lambda r: (r.get(key, ""), r["ticker"], r["id"]), reverse=is_descending)
     chosen, next_url = pages.page(rows, params, limit, path, "id")
-    return rows_csv(chosen, columns) if columns else rows_answer(chosen, next_url)
+    return rows_answer(chosen, next_url)
 
 
-def new_splits(market: Market, params: Params, is_csv: bool) -> Answer:
+def new_splits(market: Market, params: Params) -> Answer:
     params = pages.resolve(params)
     rows = [_new_split(row, market.splits()) for row in market.splits()]
     rows = pages.filtered(rows, params, ("ticker", "execution_date", "adjustment_type"))
     return _new(rows, params, "execution_date.desc", "/stocks/v1/splits")
 
 
-def new_dividends(market: Market, params: Params, is_csv: bool) -> Answer:
+def new_dividends(market: Market, params: Params) -> Answer:
+    # A factor needs closes, and so the whole chain of a ticker: only for rows that are asked for.
     params = pages.resolve(params)
-    rows = [_new_dividend(market, row) for row in market.dividends()]
-    fields = ("ticker", "ex_dividend_date", "frequency", "distribution_type")
-    return _new(pages.filtered(rows, params, fields), params, "ticker.asc", "/stocks/v1/dividends")
+    asked = pages.filtered(market.dividends(), params, ("ticker", "ex_dividend_date", "frequency"))
+    rows = [_new_dividend(market, row) for row in asked]
+    rows = pages.filtered(rows, params, ("distribution_type",))
+    return _new(rows, params, "ticker.asc", "/stocks/v1/dividends")
 
 
 def _new(rows: list[Row], params: Params, default_sort: str, path: str) -> Answer:

@@ -26,15 +26,17 @@ HOUR_NS = 3600 * 1_000_000_000
 _INTRADAY = ("minute", "hour")
 
 
-def _epoch_ms(text: str) -> int | None:
-    return int(text) if text.lstrip("-").isdecimal() and len(text) > 8 else None
+def _epoch_ns(text: str) -> int | None:
+    """The instant that a number of milliseconds stands for."""
+    is_number = text.lstrip("-").isdecimal() and len(text) > 8
+    return int(text) * aggregates.MS if is_number else None
 
 
 def _day_of(text: str) -> date:
-    stamp = _epoch_ms(text)
+    stamp = _epoch_ns(text)
     if stamp is None:
         return pages.date_of(text)
-    return datetime.fromtimestamp(stamp / 1000, NEW_YORK).date()
+    return datetime.fromtimestamp(stamp / 1_000_000_000, NEW_YORK).date()
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,8 @@ def _parse(path: Params) -> _Range:
     start, end = _day_of(path["start"]), _day_of(path["end"])
     if end < start:
         raise ApiError(400, "'to' must not be before 'from'.")
-    first, last = _epoch_ms(path["start"]), _epoch_ms(path["end"])
-    return _Range(
-        path["ticker"],
-        int(multiplier),
-        timespan,
-        start,
-        end,
-        None if first is None else first * aggregates.MS,
-        None if last is None else last * aggregates.MS,
-    )
+    first, last = _epoch_ns(path["start"]), _epoch_ns(path["end"])
+    return _Range(path["ticker"], int(multiplier), timespan, start, end, first, last)
 
 
 def _base_bars(market: Market, ask: _Range) -> pl.DataFrame:
@@ -116,13 +110,20 @@ def aggregate_range(market: Market, params: Params, is_csv: bool, **path: str) -
         bars = aggregates.aggregate(ordered, ask.timespan, ask.multiplier)
     wire = aggregates.wire_columns(bars if is_ascending else bars.reverse(), False)
     if is_csv:
-        return csv_answer(wire.select(sorted(wire.columns)).write_csv())
+        return csv_answer(wire)
     next_url = None
     if following is not None:
         next_url = _next_url(path, params, following, is_ascending, limit)
-    head: Row = {"ticker": ask.ticker, "queryCount": base.height, "resultsCount": wire.height}
-    head |= {"adjusted": adjusted, "count": wire.height}
-    return envelope(frame_json(wire), wire.height, head, next_url)
+    head = {"ticker": ask.ticker, "queryCount": base.height}
+    return _enveloped(wire, head, adjusted, next_url)
+
+
+def _enveloped(
+    wire: pl.DataFrame, head: Row, adjusted: bool, next_url: str | None = None
+) -> Answer:
+    count = wire.height
+    head |= {"resultsCount": count, "adjusted": adjusted, "count": count}
+    return envelope(frame_json(wire, texts=("T",)), count, head, next_url)
 
 
 def _next_url(path: Params, params: Params, following: int, ascending: bool, limit: int) -> str:
@@ -145,27 +146,18 @@ def grouped(market: Market, params: Params, is_csv: bool, day: str) -> Answer:
     if adjusted:
         bars = aggregates.adjust(bars, market.splits(), market.sessions[-1])
     wire = aggregates.wire_columns(_at_the_close(bars), True)
-    if is_csv:
-        return csv_answer(wire.select(sorted(wire.columns)).write_csv())
-    count = wire.height
-    head: Row = {"queryCount": count, "resultsCount": count, "adjusted": adjusted, "count": count}
-    return envelope(frame_json(wire, texts=("T",)), count, head)
+    return csv_answer(wire) if is_csv else _enveloped(wire, {"queryCount": wire.height}, adjusted)
 
 
-def previous_day(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+def previous_day(market: Market, params: Params, ticker: str) -> Answer:
     adjusted = pages.flag_of(params, "adjusted", True)
     days = market.sessions
     bars = market.daily_bars_of(ticker, days[0], days[-1]).tail(1)
     wire = aggregates.wire_columns(_at_the_close(bars), True)
-    if is_csv:
-        return csv_answer(wire.select(sorted(wire.columns)).write_csv())
-    count = wire.height
-    head: Row = {"ticker": ticker, "queryCount": count, "resultsCount": count}
-    head |= {"adjusted": adjusted, "count": count}
-    return envelope(frame_json(wire, texts=("T",)), count, head)
+    return _enveloped(wire, {"ticker": ticker, "queryCount": wire.height}, adjusted)
 
 
-def open_close(market: Market, params: Params, is_csv: bool, ticker: str, date: str) -> Answer:
+def open_close(market: Market, params: Params, ticker: str, date: str) -> Answer:
     """A flat object of the day, with the first premarket and the last after-hours price."""
     day = pages.date_of(date)
     bars = market.daily_bars_of(ticker, day, day)
@@ -176,8 +168,6 @@ def open_close(market: Market, params: Params, is_csv: bool, ticker: str, date: 
     row |= {name: bar[name] for name in ("open", "high", "low", "close", "volume")}
     if market.has_flat_file("minute_aggs_v1", day):
         row |= _outside_hours(market.minute_bars_of(ticker, day, day), day)
-    if is_csv:
-        return csv_answer(pl.DataFrame([row]).select(sorted(row)).write_csv())
     return json_answer({"status": "OK", **row})
 
 

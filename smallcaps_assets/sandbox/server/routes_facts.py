@@ -21,12 +21,10 @@ from smallcaps_assets.sandbox.server.answers import (
     json_answer,
     request_id,
     rows_answer,
-    rows_csv,
 )
 from smallcaps_assets.sandbox.server.pages import Params
 
 NEWS_PATH, FINANCIALS_PATH = "/v2/reference/news", "/vX/reference/financials"
-_NEWS_COLUMNS = ("id", "title", "author", "published_utc", "article_url", "tickers", "keywords")
 _FILED = ("cik", "tickers", "period_end", "filing_date", "fiscal_year", "fiscal_quarter",
           "timeframe")  # fmt: skip
 _INTEREST = ("ticker", "settlement_date", "short_interest", "avg_daily_volume", "days_to_cover")
@@ -53,11 +51,12 @@ def _table(
     params: Params,
     path: str,
     columns: Sequence[str],
-    default_sort: str,
     limits: tuple[int, int],
+    default_sort: str = "ticker.asc",
     marker: str = "ticker",
 ) -> Answer:
     """One page of a newer table; `columns` can be filtered and sorted by."""
+    params = pages.resolve(params)
     limit = pages.limit_of(params, *limits)
     found = pages.filtered(rows, params, columns)
     found = pages.sorted_by(found, params.get("sort") or default_sort, columns)
@@ -65,37 +64,33 @@ def _table(
     return rows_answer(chosen, next_url)
 
 
-def short_interest(market: Market, params: Params, is_csv: bool) -> Answer:
-    params, rows = pages.resolve(params), market.facts.short_interest
-    path = "/stocks/v1/short-interest"
-    return _table(rows, params, path, _INTEREST, "ticker.asc", (10, 50_000))
+def short_interest(market: Market, params: Params) -> Answer:
+    rows, path = market.facts.short_interest, "/stocks/v1/short-interest"
+    return _table(rows, params, path, _INTEREST, (10, 50_000))
 
 
-def short_volume(market: Market, params: Params, is_csv: bool) -> Answer:
-    params, path = pages.resolve(params), "/stocks/v1/short-volume"
+def short_volume(market: Market, params: Params) -> Answer:
     # Only the days asked for are made.
-    days = pages.filtered([{"date": str(x)} for x in market.sessions], params, ("date",))
+    asked, path = pages.resolve(params), "/stocks/v1/short-volume"
+    days = pages.filtered([{"date": str(x)} for x in market.sessions], asked, ("date",))
     of_day = market.facts.short_volume
     rows = [row for day in days for row in of_day(date.fromisoformat(day["date"]))]
-    return _table(rows, params, path, _SHORT_VOLUME, "ticker.asc", (10, 50_000))
+    return _table(rows, params, path, _SHORT_VOLUME, (10, 50_000))
 
 
-def free_float(market: Market, params: Params, is_csv: bool) -> Answer:
-    params, rows = pages.resolve(params), market.facts.free_float
+def free_float(market: Market, params: Params) -> Answer:
     columns = ("ticker", "free_float", "free_float_percent", "effective_date")
-    return _table(rows, params, "/stocks/vX/float", columns, "ticker.asc", (100, 5_000))
+    return _table(market.facts.free_float, params, "/stocks/vX/float", columns, (100, 5_000))
 
 
-def ratios(market: Market, params: Params, is_csv: bool) -> Answer:
-    params, rows = pages.resolve(params), market.facts.ratios
+def ratios(market: Market, params: Params) -> Answer:
     columns = ("ticker", "date", "cik", "price", "average_volume", "market_cap")
     path = "/stocks/financials/v1/ratios"
-    return _table(rows, params, path, columns, "ticker.asc", (100, 50_000))
+    return _table(market.facts.ratios, params, path, columns, (100, 50_000))
 
 
-def statements(market: Market, params: Params, is_csv: bool, name: str) -> Answer:
+def statements(market: Market, params: Params, name: str) -> Answer:
     """`name` is the last part of the path, such as balance-sheets."""
-    params = pages.resolve(params)
     parts = {
         "balance-sheets": lambda filing: filing.balance,
         "income-statements": lambda filing: filing.income,
@@ -105,10 +100,10 @@ def statements(market: Market, params: Params, is_csv: bool, name: str) -> Answe
         raise ApiError(404, "The requested resource was not found.", "NOT_FOUND", "message")
     rows = [filing.head | parts[name](filing) for filing in market.facts.filings]
     path = f"/stocks/financials/v1/{name}"
-    return _table(rows, params, path, _FILED, "period_end.asc", (100, 50_000), "cik")
+    return _table(rows, params, path, _FILED, (100, 50_000), "period_end.asc", "cik")
 
 
-def financials(market: Market, params: Params, is_csv: bool) -> Answer:
+def financials(market: Market, params: Params) -> Answer:
     """The older, nested statements; newest period first by default, limit 10, at most 100."""
     params = pages.resolve(params)
     limit = pages.limit_of(params, 10, 100)
@@ -150,7 +145,7 @@ def _nested(filing: Filing) -> Row:
     }
 
 
-def news(market: Market, params: Params, is_csv: bool) -> Answer:
+def news(market: Market, params: Params) -> Answer:
     """Newest first by default; limit 10, at most 1000."""
     cursor = _news_cursor(params)
     params = {k: v for k, v in {**params, **cursor}.items() if k not in ("apiKey", "cursor")}
@@ -162,8 +157,6 @@ def news(market: Market, params: Params, is_csv: bool) -> Answer:
     after = params.get("search_after")
     rest = list(_after(ordered, int(after), is_descending)) if after else ordered
     chosen = rest[:limit]
-    if is_csv:
-        return rows_csv(chosen, _NEWS_COLUMNS)
     head: Row = {"results": chosen, "status": "OK", "request_id": request_id()}
     if len(rest) > limit:
         head["next_url"] = _news_url(params, limit, chosen[-1])

@@ -5,12 +5,11 @@ Splits and dividends are in routes_actions.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from smallcaps_assets.domain.market.calendar import NEW_YORK, closed_weekdays, session_hours
 from smallcaps_assets.sandbox import constants
-from smallcaps_assets.sandbox.market import Market, Row
+from smallcaps_assets.sandbox.market import Market
 from smallcaps_assets.sandbox.server import pages
 from smallcaps_assets.sandbox.server.answers import (
     Answer,
@@ -18,35 +17,14 @@ from smallcaps_assets.sandbox.server.answers import (
     not_found,
     request_id,
     rows_answer,
-    rows_csv,
 )
 from smallcaps_assets.sandbox.server.pages import Params
 
 TICKERS_PATH = "/v3/reference/tickers"
 _TICKER_FILTERS = ("ticker", "type", "market", "exchange", "cik", "primary_exchange")
-TICKER_COLUMNS = (
-    "ticker",
-    "name",
-    "market",
-    "locale",
-    "primary_exchange",
-    "type",
-    "active",
-    "currency_name",
-    "cik",
-    "composite_figi",
-    "share_class_figi",
-    "last_updated_utc",
-    "delisted_utc",
-)
-_TYPE_COLUMNS = ("code", "description", "asset_class", "locale")
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str], is_csv: bool) -> Answer:
-    return rows_csv(rows, columns) if is_csv else rows_answer(rows, None, count=len(rows))
-
-
-def tickers(market: Market, params: Params, is_csv: bool) -> Answer:
+def tickers(market: Market, params: Params) -> Answer:
     params = pages.resolve(params)
     limit = pages.limit_of(params, 100, 1000)
     day = pages.date_of(params["date"]) if params.get("date") else None
@@ -60,40 +38,35 @@ def tickers(market: Market, params: Params, is_csv: bool) -> Answer:
     rows.sort(key=lambda r: str(r.get(key, "")), reverse=params.get("order") == "desc")
     params = {"active": str(active).lower(), "order": "asc", "sort": "ticker"} | params
     chosen, next_url = pages.page(rows, params, limit, TICKERS_PATH, "ticker")
-    if is_csv:
-        return rows_csv(chosen, TICKER_COLUMNS)
     return rows_answer(chosen, next_url, count=len(chosen))
 
 
-def ticker_details(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+def ticker_details(market: Market, params: Params, ticker: str) -> Answer:
     day = pages.date_of(params["date"]) if params.get("date") else None
     row = market.ticker_details(ticker, day)
     if row is None:
         raise not_found("Ticker not found.")
-    if is_csv:
-        flat = {k: v for k, v in row.items() if not isinstance(v, dict)}
-        return rows_csv([flat], tuple(flat))
     return json_answer({"request_id": request_id(), "results": row, "status": "OK"})
 
 
-def ticker_events(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+def ticker_events(market: Market, params: Params, ticker: str) -> Answer:
     row = market.ticker_events(ticker)
     if row is None:
         raise not_found("Ticker not found.")
     return json_answer({"results": row, "status": "OK", "request_id": request_id()})
 
 
-def ticker_types(market: Market, params: Params, is_csv: bool) -> Answer:
+def ticker_types(market: Market, params: Params) -> Answer:
     rows = pages.filtered(constants.ticker_types(), params, ("asset_class", "locale"))
-    return _table(rows, _TYPE_COLUMNS, is_csv)
+    return rows_answer(rows, None, count=len(rows))
 
 
-def exchanges(market: Market, params: Params, is_csv: bool) -> Answer:
+def exchanges(market: Market, params: Params) -> Answer:
     rows = pages.filtered(constants.exchanges(), params, ("asset_class", "locale"))
-    return _table(rows, ("id", "type", "name", "mic", "operating_mic", "participant_id"), is_csv)
+    return rows_answer(rows, None, count=len(rows))
 
 
-def conditions(market: Market, params: Params, is_csv: bool) -> Answer:
+def conditions(market: Market, params: Params) -> Answer:
     params = pages.resolve(params)
     limit = pages.limit_of(params, 10, 1000)
     rows = pages.filtered(constants.conditions(), params, ("asset_class", "id"))
@@ -103,12 +76,10 @@ def conditions(market: Market, params: Params, is_csv: bool) -> Answer:
     if sip:
         rows = [r for r in rows if sip in r["sip_mapping"]]
     chosen, next_url = pages.page(rows, params, limit, "/v3/reference/conditions", "id")
-    if is_csv:
-        return rows_csv(chosen, ("id", "type", "name", "asset_class"))
     return rows_answer(chosen, next_url, count=len(chosen))
 
 
-def market_now(market: Market, params: Params, is_csv: bool) -> Answer:
+def market_now(market: Market, params: Params) -> Answer:
     """The status an hour after the last session's extended hours: everything is over."""
     hours = session_hours(market.sessions[-1])
     clock = datetime.fromtimestamp(hours.postmarket_close // 1_000_000_000 + 3600, NEW_YORK)
@@ -121,7 +92,7 @@ def market_now(market: Market, params: Params, is_csv: bool) -> Answer:
     )
 
 
-def market_upcoming(market: Market, params: Params, is_csv: bool) -> Answer:
+def market_upcoming(market: Market, params: Params) -> Answer:
     """Closures of the year after the last session, one row per exchange, no envelope."""
     first = market.sessions[-1] + timedelta(1)
     closed = closed_weekdays(first, first + timedelta(365))

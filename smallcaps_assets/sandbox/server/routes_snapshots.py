@@ -88,19 +88,19 @@ def _answer(rows: list[Row]) -> Answer:
     return json_answer(head | {"tickers": rows})
 
 
-def tickers(market: Market, params: Params, is_csv: bool) -> Answer:
+def tickers(market: Market, params: Params) -> Answer:
     wanted = params.get("tickers")
     return _answer(_all(market, set(wanted.split(",")) if wanted else None))
 
 
-def ticker(market: Market, params: Params, is_csv: bool, ticker: str) -> Answer:
+def ticker(market: Market, params: Params, ticker: str) -> Answer:
     rows = _all(market, {ticker})
     if not rows:
         raise not_found("Ticker not found.")
     return json_answer({"status": "OK", "request_id": request_id(), "ticker": rows[0]})
 
 
-def movers(market: Market, params: Params, is_csv: bool, direction: str) -> Answer:
+def movers(market: Market, params: Params, direction: str) -> Answer:
     """The twenty greatest changes among tickers of some volume."""
     if direction not in ("gainers", "losers"):
         raise ApiError(404, "The requested resource was not found.", "NOT_FOUND", "message")
@@ -114,7 +114,7 @@ def movers(market: Market, params: Params, is_csv: bool, direction: str) -> Answ
     return _answer(rows[:MOVERS])
 
 
-def unified(market: Market, params: Params, is_csv: bool) -> Answer:
+def unified(market: Market, params: Params) -> Answer:
     """By ticker; limit 10, at most 250; a row with an error for each unknown ticker."""
     params = pages.resolve(params)
     limit = pages.limit_of(params, 10, 250)

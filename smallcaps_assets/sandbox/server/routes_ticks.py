@@ -24,7 +24,6 @@ from smallcaps_assets.sandbox.server.answers import (
     frame_json,
     json_answer,
     request_id,
-    rows_csv,
 )
 from smallcaps_assets.sandbox.server.pages import Params
 
@@ -88,16 +87,10 @@ def _window(params: Params) -> _Window:
             continue
         first, last = parse_instant(text)
         operator = key.partition(".")[2]
-        if operator == "gt":
-            low = max(low, last + 1)
-        elif operator == "gte":
-            low = max(low, first)
-        elif operator == "lt":
-            high = min(high, first - 1)
-        elif operator == "lte":
-            high = min(high, last)
-        else:
-            low, high = max(low, first), min(high, last)
+        if operator not in ("lt", "lte"):
+            low = max(low, last + 1 if operator == "gt" else first)
+        if operator not in ("gt", "gte"):
+            high = min(high, first - 1 if operator == "lt" else last)
     after = params.get("ap")
     return _Window(
         low,
@@ -115,6 +108,13 @@ def _days(market: Market, window: _Window) -> Iterator[date]:
             yield day
 
 
+def _inside(rows: pl.DataFrame, window: _Window) -> pl.DataFrame:
+    """The rows of a window; those of a day ascend, so they are a slice."""
+    times = rows["sip_timestamp"]
+    first = times.search_sorted(window.low, "left")
+    return rows.slice(first, max(times.search_sorted(window.high, "right") - first, 0))
+
+
 def _after_cursor(rows: pl.DataFrame, window: _Window) -> pl.DataFrame:
     """Without the rows of the bound's timestamp that were served already."""
     if window.after is None:
@@ -130,12 +130,9 @@ def _collect(market: Market, read: Read, window: _Window) -> pl.DataFrame:
     parts: list[pl.DataFrame] = []
     found = 0
     for day in _days(market, window):
-        rows = read(day)
-        inside = pl.col("sip_timestamp").is_between(window.low, window.high)
-        rows = _after_cursor(rows.filter(inside), window)
-        if window.is_descending:
-            rows = rows.reverse()
-        parts.append(rows.head(window.limit + 1 - found))
+        rows, wanted = _after_cursor(_inside(read(day), window), window), window.limit + 1 - found
+        is_newest_first = window.is_descending
+        parts.append(rows.tail(wanted).reverse() if is_newest_first else rows.head(wanted))
         found += parts[-1].height
         if found > window.limit:
             break
@@ -166,13 +163,14 @@ def _trades_wire(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _quotes_wire(rows: pl.DataFrame) -> pl.DataFrame:
     """The vendor's columns; no key for what a one-sided quote lacks."""
-    others = [name for name in QUOTE_SCHEMA if name not in ("ticker", "sip_timestamp")]
-    return rows.select("sip_timestamp", *others)
+    names = [name for name in QUOTE_SCHEMA if name not in ("ticker", "sip_timestamp")]
+    sizes = [_whole(rows, name) for name in ("bid_size", "ask_size")]
+    return rows.select("sip_timestamp", *names).with_columns(sizes)
 
 
 def _whole(rows: pl.DataFrame, name: str) -> pl.Expr:
     """A column without a decimal point where no row needs one."""
-    is_whole = bool((rows[name] % 1 == 0).all())
+    is_whole = (rows[name] % 1 == 0).all(ignore_nulls=True)
     return pl.col(name).cast(pl.Int64) if is_whole else pl.col(name)
 
 
@@ -192,15 +190,14 @@ def _ticks(market: Market, page: _Page, params: Params, is_csv: bool) -> Answer:
     params = pages.resolve(params)
     window = _window(params)
     rows = _collect(market, page.read, window)
+    if rows.is_empty() and is_csv:
+        return csv_answer(pl.DataFrame(schema=[x for x in page.columns if x != "ticker"]))
     if rows.is_empty():
-        empty = {"results": [], "status": "OK", "request_id": request_id()}
-        return (
-            rows_csv((), sorted(set(page.columns) - {"ticker"})) if is_csv else json_answer(empty)
-        )
+        return json_answer({"results": [], "status": "OK", "request_id": request_id()})
     chosen = rows.head(window.limit)
     wire = page.wire(chosen)
     if is_csv:
-        return csv_answer(wire.select(sorted(wire.columns)).write_csv())
+        return csv_answer(wire)
     next_url = None
     if rows.height > window.limit:
         next_url = _next_url(page.path, params, window, chosen.row(-1, named=True))

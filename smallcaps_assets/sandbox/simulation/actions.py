@@ -49,10 +49,6 @@ class Dividend:
         return self.day - ANNOUNCED
 
 
-def _trading_days(listing: Listing, days: list[date]) -> list[date]:
-    return [d for d in days if listing.ticker_on(d) is not None]
-
-
 def _draw(seed: int, listing: Listing, season: int, what: int) -> float:
     """A season's uniform of a listing."""
     return uniform(seed, STREAM_ACTIONS, listing.number, what, *([season] if season else []))
@@ -84,21 +80,24 @@ def _splits_of(seed: int, listing: Listing, days: list[date], season: int) -> It
         return
     u, where = (_draw(seed, listing, season, what) for what in (0, 1))
     terms = _split_terms(listing, u)
-    own = _trading_days(listing, days)
-    if terms and len(own) > 20:
-        day = own[int(len(own) * (0.35 + 0.5 * where))]
+    first, count = listing.span(days)
+    if terms and count > 20:
+        day = days[first + int(count * (0.35 + 0.5 * where))]
         ticker = listing.ticker_on(day) or ""
         published = "unpublished_split" not in listing.traits
         yield Split(listing.number, ticker, day, *terms, is_published=published)
-    elif listing.type == "CS" and u > 0.95 and own and not season:
+    elif listing.type == "CS" and u > 0.95 and count and not season:
         day = listing.listed + (days[0] - listing.listed) / 2
         if listing.listed < day < days[0]:
             yield Split(listing.number, listing.symbols[0].ticker, day, 4.0, 1.0)
 
 
-def _dividends_of(seed: int, listing: Listing, own: list[date], season: int) -> list[Dividend]:
+def _dividends_of(seed: int, listing: Listing, days: list[date], season: int) -> list[Dividend]:
     u = _draw(seed, listing, 0, 2)  # of every season alike: a quarter apart
-    day = own[int(len(own) * (0.3 + 0.4 * u))]
+    first, count = listing.span(days)
+    if not count:
+        return []
+    day = days[first + int(count * (0.3 + 0.4 * u))]
     ticker = listing.ticker_on(day) or ""
     if "special_dividend" in listing.traits:
         if season:
@@ -117,9 +116,7 @@ def make_dividends(seed: int, listings: list[Listing], seasons: list[list[date]]
     rows: list[Dividend] = []
     for season, days in enumerate(seasons):
         for listing in listings:
-            own = _trading_days(listing, days)
-            if own:
-                rows.extend(_dividends_of(seed, listing, own, season))
+            rows.extend(_dividends_of(seed, listing, days, season))
     return rows
 
 

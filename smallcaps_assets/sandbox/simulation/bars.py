@@ -2,7 +2,7 @@
 
 Daily and minute bars come from the very same rows, so that the day's volume is at least the sum
 of its minutes and that at least the sum of the eligible trades. Simulating the rows belongs to
-tape.py, frames to simulated.py.
+tape.py, frames to frames.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import numpy as np
 
 from smallcaps_assets.kernels.compiled import compiled
 from smallcaps_assets.sandbox.simulation import conditions as c
-
-MINUTE = 60_000_000_000
+from smallcaps_assets.sandbox.simulation.tape import MINUTE
 
 # Columns of a bar: prices in 1e-4 dollars, volume in 1e-6 shares, window start in UTC ns.
 B_START, B_OPEN, B_HIGH, B_LOW, B_CLOSE, B_VOLUME, B_COUNT = range(7)

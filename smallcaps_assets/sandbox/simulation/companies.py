@@ -7,7 +7,8 @@ corporate actions neither (actions.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -73,6 +74,12 @@ class Listing:
     def last_day(self) -> date | None:
         """Last day of trading, None when still listed."""
         return self.symbols[-1].last
+
+    def span(self, days: Sequence[date]) -> tuple[int, int]:
+        """Place of the first of some ascending days on which it trades, and their number."""
+        stop = len(days) if self.last_day is None else bisect_right(days, self.last_day)
+        first = bisect_left(days, self.listed)
+        return first, max(stop - first, 0)
 
     def ticker_on(self, day: date) -> str | None:
         return next((s.ticker for s in self.symbols if s.covers(day)), None)

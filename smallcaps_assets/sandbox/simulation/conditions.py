@@ -46,16 +46,8 @@ OPENING, OFFICIAL_OPEN, CLOSING, OFFICIAL_CLOSE, REOPENING = 12, 13, 14, 15, 16
 
 
 def _bit_combination(code: int) -> tuple[int, ...]:
-    ids: list[int] = []
-    if code & EXTENDED_BIT:
-        ids.append(FORM_T)
-    if code & SWEEP_BIT:
-        ids.append(14)
-    if code & ODD_BIT:
-        ids.append(37)
-    if code & SWEEP_BIT:
-        ids.append(41)
-    return tuple(ids)
+    ids = ((EXTENDED_BIT, FORM_T), (SWEEP_BIT, 14), (ODD_BIT, 37), (SWEEP_BIT, 41))
+    return tuple(condition for bit, condition in ids if code & bit)
 
 
 COMBINATIONS: tuple[tuple[int, ...], ...] = (
@@ -81,10 +73,8 @@ def update_flags(ids: tuple[int, ...], form_t_counts: bool) -> int:
     `form_t_counts`: in minute bars outside regular hours Form T trades do set prices.
     """
     rules = [RULES[i] for i in ids if not (form_t_counts and i == FORM_T)]
-    high_low = HIGH_LOW if all(rule[1] for rule in rules) else 0
-    open_close = OPEN_CLOSE if all(rule[2] for rule in rules) else 0
-    volume = VOLUME if all(rule[3] for rule in rules) else 0
-    return high_low | open_close | volume
+    bits = enumerate((HIGH_LOW, OPEN_CLOSE, VOLUME), start=1)
+    return sum(bit for place, bit in bits if all(rule[place] for rule in rules))
 
 
 REGULAR_FLAGS = np.array([update_flags(ids, False) for ids in COMBINATIONS], dtype=np.int64)

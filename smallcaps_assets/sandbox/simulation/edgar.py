@@ -72,9 +72,9 @@ def make_submissions(
     for listing in listings:
         if listing.cik is None or listing.is_test or listing.type not in ("CS", "ADRC"):
             continue
-        if has_shelf(seed, listing) and listing.ticker_on(days[0]) is not None:
-            found.add(listing, datetime.combine(days[0], time(17, 2)), _SHELF)
         if listing.ticker_on(days[0]) is not None:
+            if has_shelf(seed, listing):
+                found.add(listing, datetime.combine(days[0], time(17, 2)), _SHELF)
             for number in range(_EARLIER_COUNT):
                 _add_earlier(found, listing, days[0], number)
         for day, next_day in zip(days, [*days[1:], following], strict=True):
@@ -83,10 +83,11 @@ def make_submissions(
             if (listing.number, next_day) in reverse:
                 moment = datetime.combine(day, time(16, 31))
                 found.add(listing, moment, ("8-K", "3.03,5.03,9.01", "CURRENT REPORT"))
-            u = [uniform(seed, STREAM_EDGAR, listing.number, day.toordinal(), n) for n in (0, 1, 2)]
-            if u[0] < _ROUTINE:
-                kind = next(rest for limit, *rest in _KINDS if u[1] < limit)
-                found.add(listing, _in_hours(day, u[2]), tuple(kind))
+            place = seed, STREAM_EDGAR, listing.number, day.toordinal()
+            if uniform(*place, 0) < _ROUTINE:
+                u = uniform(*place, 1)
+                kind = next(rest for limit, *rest in _KINDS if u < limit)
+                found.add(listing, _in_hours(day, uniform(*place, 2)), tuple(kind))
     for listing, day, second in offerings:
         if listing.cik is not None:
             _add_offering(found, listing, second, dict(pairwise(days)).get(day))

@@ -1,7 +1,7 @@
-"""What a market knows beside prices: quotes, news, figures, float and short interest.
+"""What the simulated market knows besides prices: quotes, news, figures, float, short interest.
 
-Puts together, for the simulated market, what quotes.py, news.py, statements.py and finra.py
-make. Shapes of answers belong to the routes.
+Puts together what quotes.py, news.py, statements.py, edgar.py and finra.py make. The shapes of
+answers belong to the routes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from functools import cached_property
 
 import polars as pl
 
-from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.market import (
@@ -34,29 +33,26 @@ from smallcaps_assets.sandbox.simulation.quotes import quote_frame
 from smallcaps_assets.sandbox.simulation.statements import make_filings
 
 MEAN_SESSIONS = 30
-BUSY_TRADES = 50_000
+BUSY_QUOTES, MOST_QUOTES_PER_TRADE = 100_000, 4
+_OF_VOLUMES = ("ticker", "volume", "close")
 
 
 class SimulatedFacts(MarketFacts):
-    """All of it from what the simulation knows; made on demand, and kept."""
+    """Made on demand from what the simulation knows, and cached."""
 
     def __init__(self, market: SimulatedPrices) -> None:
         self._market = market
         self._seed = market.config.seed
+        self.snapshot_day = market.sessions[-1]
+        self.fails_halves = published_halves(market.sessions)
         self._quotes: BoundedCache[tuple[str, date], pl.DataFrame] = BoundedCache(16)
-        self._short_volume: BoundedCache[date, list[Row]] = BoundedCache(64)
-        self._fails: BoundedCache[date, str] = BoundedCache(8)
-
-    @property
-    def snapshot_day(self) -> date | None:
-        return self._market.sessions[-1]
 
     def quotes(self, ticker: str, day: date) -> pl.DataFrame:
         return self._quotes.get((ticker, day), lambda: self._make_quotes(ticker, day))
 
     def _make_quotes(self, ticker: str, day: date) -> pl.DataFrame:
         market = self._market
-        listing = market.listing_of(ticker, day) if day in market.sessions else None
+        listing = market.listing_of(ticker, day)
         if listing is None:
             return pl.DataFrame(schema=QUOTE_SCHEMA)
         return quote_frame(ticker, day, listing.tape_letter, market.quote_rows(ticker, day))
@@ -68,13 +64,14 @@ class SimulatedFacts(MarketFacts):
 
     @property
     def busy_quotes(self) -> list[tuple[str, date]]:
-        """The ticker-sessions with some 100,000 quotes or more, by their number of trades."""
-        days = ((day, self._market.daily_bars(day)) for day in self._market.sessions)
-        return [
-            (ticker, day)
-            for day, bars in days
-            for ticker in bars.filter(pl.col("transactions") >= BUSY_TRADES)["ticker"]
-        ]
+        """The ticker-sessions with BUSY_QUOTES or more."""
+        market, found = self._market, []
+        is_active = pl.col("transactions") * MOST_QUOTES_PER_TRADE >= BUSY_QUOTES
+        for day in market.sessions:
+            for ticker in market.daily_bars(day).filter(is_active)["ticker"]:
+                if market.quote_rows(ticker, day).shape[1] >= BUSY_QUOTES:
+                    found.append((ticker, day))
+        return found
 
     @cached_property
     def news(self) -> list[Row]:
@@ -134,9 +131,9 @@ class SimulatedFacts(MarketFacts):
 
     @cached_property
     def _volumes(self) -> pl.DataFrame:
-        """`date`, `ticker`, `volume` of all sessions."""
+        """`date`, `ticker`, `volume`, `close` of all sessions."""
         parts = [
-            self._market.daily_bars(day).select(pl.lit(day).alias("date"), "ticker", "volume")
+            self._market.daily_bars(day).select(pl.lit(day).alias("date"), *_OF_VOLUMES)
             for day in self._market.sessions
         ]
         return pl.concat(parts)
@@ -156,34 +153,11 @@ class SimulatedFacts(MarketFacts):
         return short_interest_rows(self._seed, market.sessions, volumes, caps)
 
     def short_volume(self, day: date) -> list[Row]:
-        return self._short_volume.get(day, lambda: self._make_short_volume(day))
-
-    def _make_short_volume(self, day: date) -> list[Row]:
         finra = self._market.short_volume(day)
         return [] if finra is None else short_volume_rows(self._seed, day, finra)
 
-    @property
-    def fails_halves(self) -> list[date]:
-        return published_halves(self._market.sessions)
-
     def fails(self, half: date) -> str:
-        return self._fails.get(half, lambda: self._make_fails(half))
-
-    def _make_fails(self, half: date) -> str:
-        days = [d for d in self._market.sessions if half_month_of(d) == half]
-        bars = [
-            self._market.daily_bars(day).select(
-                pl.lit(day).alias("date"), "ticker", "volume", "close"
-            )
-            for day in days
-        ]
-        listed = {
-            (ticker, day): listing
-            for listing in self._market.listings
-            for day in days
-            if (ticker := listing.ticker_on(day)) is not None
-        }
-        return fails_text(self._seed, half, pl.concat(bars), listed)
+        return fails_text(self._seed, half, self._volumes, self._market.listing_of)
 
     @cached_property
     def submissions(self) -> list[Submission]:

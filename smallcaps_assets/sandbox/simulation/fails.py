@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import polars as pl
@@ -58,14 +58,14 @@ def listing_page(halves: Sequence[date]) -> str:
 
 
 def fails_text(
-    seed: int, half: date, bars: pl.DataFrame, listings: dict[tuple[str, date], Listing]
+    seed: int, half: date, bars: pl.DataFrame, listing_of: Callable[[str, date], Listing | None]
 ) -> str:
     """A file's text. `bars` has date, ticker, volume, close of the market's sessions."""
     inside = bars.filter(pl.col("date").is_between(half, half_month_end(half)))
     lines: list[str] = []
     total = 0
     for day, ticker, volume, close in inside.sort("date", "ticker").iter_rows():
-        listing = listings.get((ticker, day))
+        listing = listing_of(ticker, day)
         if listing is None or listing.is_test:
             continue
         u = uniform(seed, STREAM_FAILS, mix(*ticker.encode()), day.toordinal())

@@ -8,21 +8,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation.conditions import CONDITION_TEXT
 
 TRF_NASDAQ_CARTERET = 202
 _CONDITIONS = pl.Series("conditions", [text or None for text in CONDITION_TEXT], dtype=pl.String)
-
-
-def empty_bars() -> pl.DataFrame:
-    return pl.DataFrame(schema=BAR_SCHEMA)
-
-
-def empty_trades() -> pl.DataFrame:
-    return pl.DataFrame(schema=TRADE_SCHEMA)
 
 
 def bar_frame(ticker: pl.Series | str, rows: np.ndarray, vwaps: np.ndarray) -> pl.DataFrame:

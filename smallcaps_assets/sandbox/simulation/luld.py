@@ -1,9 +1,9 @@
 """Price bands of the limit-up limit-down plan, computed on a tape while it is printed.
 
-Tier 2: the reference price is the mean of the eligible prints of five minutes; it moves when that
-is at least 1 % away and at least 30 seconds after its last move. The first reference is the first
-eligible print, after a re-opening its price. Which prices are proposed and what a pause does to
-the tape belongs to tape.py.
+Tier 2: the reference price is the mean of the eligible prints of the last five minutes; it moves
+once that mean is at least 1 % away and 30 seconds have passed since its last move. The first
+reference is the first eligible print, after a re-opening the re-opening price. Which prices are
+proposed, and what a pause does to the tape, belongs to tape.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from smallcaps_assets.kernels.compiled import compiled, inlined
 from smallcaps_assets.sandbox.simulation import conditions as c
 from smallcaps_assets.sandbox.simulation.conditions import CODE, CORRECTION, PRICE, SIP
 
-# What the bands of a day carry along: reference price and bands in 1e-4 dollars, when the reference
-# moved, sum and number of the prices of its window, the window's first row and the next row.
+# State of a day's bands: reference price and bands in 1e-4 dollars, when the reference moved, sum
+# and number of the prices in its window, the window's first row and the next row.
 FIELDS = (
     *((name, np.float64) for name in ("reference", "low", "high")),
     *((name, np.int64) for name in ("moved", "sum_of_prices", "prices", "first_row", "next_row")),
@@ -27,12 +27,7 @@ STILL = 30 * SECOND
 LIMIT = 15 * SECOND
 LAST_MINUTES = 25
 FIRST_MINUTES = 15
-ELIGIBLE = np.array(
-    [
-        ids in ((), (14, 41), (9, 25), (9, 28))
-        for ids in c.COMBINATIONS
-    ]
-)  # fmt: skip
+ELIGIBLE = np.array([ids in ((), (14, 41), (9, 25), (9, 28)) for ids in c.COMBINATIONS])
 """By code of a print: whether it counts for the reference price."""
 
 

@@ -1,9 +1,9 @@
-"""The simulated news: what moves a price, when it does; what is said once it has; and noise.
+"""The simulated news: what moves a price, what is written afterwards, and noise.
 
-News of a catalyst comes out at its moment: with the shock, inside the halt, at the offering. Its
-sentiment is mostly that of the move. Before some of them a date is announced, which foretells
-activity and no direction. A wild day has an article after its close with the sentiment of the
-return that everybody has seen by then, a split's comes out on its first day. The rest is drawn
+News of a catalyst comes out at its moment: with the shock, during the halt, at the offering. Its
+sentiment mostly matches the move. Some catalysts are preceded by an announced date, which predicts
+activity but no direction. A wild day gets an article after its close with the sentiment of the
+return that everybody has seen by then; a split gets one on its first day. Everything else is drawn
 independently of prices, sentiment included.
 """
 
@@ -135,15 +135,16 @@ def routine_stories(seed: int, listings: list[Listing], days: list[date]) -> Ite
     for k, listing in enumerate(companies):
         for day in days:
             ticker = listing.ticker_on(day)
-            u = [uniform(seed, STREAM_NEWS, listing.number, day.toordinal(), n) for n in (2, 3, 4)]
-            if ticker is None or u[0] >= ROUTINE:
+            place = seed, STREAM_NEWS, listing.number, day.toordinal()
+            if ticker is None or uniform(*place, 2) >= ROUTINE:
                 continue
-            hours = session_hours(day)
-            second = (hours.open + int(u[1] * (hours.close - hours.open))) // SECOND
+            u, hours = uniform(*place, 4), session_hours(day)
+            wait = int(uniform(*place, 3) * (hours.close - hours.open))
+            second = (hours.open + wait) // SECOND
             other = companies[(k + 1) % len(companies)].ticker_on(day)
-            tickers = (ticker, other) if other and u[2] < SHARED else (ticker,)
-            title = f"{listing.name} {_TITLES[int(u[2] * len(_TITLES))]}"
-            mood = "neutral" if u[2] < 0.6 else _mood(u[2] < 0.85)
+            tickers = (ticker, other) if other and u < SHARED else (ticker,)
+            title = f"{listing.name} {_TITLES[int(u * len(_TITLES))]}"
+            mood = "neutral" if u < 0.6 else _mood(u < 0.85)
             yield Story(second, tickers, title, mood, "No effect is expected.", ("company",))
 
 

@@ -1,18 +1,18 @@
-"""What the simulated market itself can foretell: the best that any model could.
+"""What the simulated market itself can predict: the upper bound for any model.
 
-For an instant of a ticker-session, the mean of the mid's return over a horizon and the
-probability that it is above zero among returns that are not, given
+For an instant of a ticker-session, the mean of the mid's return over a horizon, and the probability
+that a return other than zero is positive, given
 
-* public: everything shown by prints and quotes so far, and the facts that were known. The hidden
-  regime enters with its probability given the activity so far (a Hamilton filter);
+* public: all prints and quotes so far, and the facts that were known. The hidden regime enters by
+  its probability given the activity so far (a Hamilton filter);
 * hidden: the regime as well.
 
-Both follow by nested simulation of the minutes to come under process.py, which also moves the
+Both come from nested simulation of the coming minutes under process.py, which also drives the
 market: paths draw prices to find the drift that they would meet, and only drift and variance are
-averaged, so the error of the mean is small and is stated. Three readings make it tractable: order
-pressure and activity count as read exactly from quotes and prints, a path's drift and its noise
-count as independent, and bands are looked at once a minute. A halt in force counts with the end
-that was told for it, a pause with five minutes, and goes on as such pauses do.
+averaged, so the error of the mean is small; it is stated. Three simplifications make this
+tractable: order pressure and activity are taken as read exactly from quotes and prints, a path's
+drift and noise as independent, and bands are checked once a minute. A halt in force is taken to end
+when announced, a pause after five minutes, with the usual chance of an extension.
 """
 
 from __future__ import annotations
@@ -74,15 +74,15 @@ def regime_odds(trace, scale):
 
 
 @compiled
-def _reached(d, recent, before, price, spread, minute, is_early):
-    """The band that a minute from one price to another reaches, 0 for none: a Brownian bridge.
+def _reached(d, recent, before, price, spread, minute):
+    """The band that a minute from one price to another touches, 0 for none: a Brownian bridge.
 
     recent: prices of five minutes, whose mean is the reference; spread: relative variance.
     """
     if not 0 <= minute < d.regular:
         return 0.0
     reference = recent.mean()
-    low, high = luld.bounds(reference, d.prior, minute, d.regular, is_early)
+    low, high = luld.bounds(reference, d.prior, minute, d.regular, d.early_bands > 0.0)
     low, high = low + t.MARGIN * reference, high - t.MARGIN * reference
     band = high if high - max(before, price) < min(before, price) - low else low
     room = (band - before) * (band - price)
@@ -93,10 +93,10 @@ def _reached(d, recent, before, price, spread, minute, is_early):
 
 
 @compiled
-def _path(d, recent, price, minute, share, halted, is_early, horizon):
-    """(sum of means, sum of variances) over a horizon in minutes; `d`, `recent` are used up.
+def _path(d, recent, price, minute, share, halted, horizon):
+    """(sum of means, sum of variances) over a horizon in minutes; changes `d` and `recent`.
 
-    share: part of the present minute that is to come; halted: minutes for which a halt lasts.
+    share: part of the present minute still to come; halted: minutes until a halt ends.
     """
     drift = 0.0
     variance = 0.0
@@ -125,7 +125,7 @@ def _path(d, recent, price, minute, share, halted, is_early, horizon):
         variance += spread
         before = price
         price *= max(1.0 + mean + math.sqrt(spread) * next_normal(d), 0.5)
-        band = _reached(d, recent, before, price, spread, minute, is_early) if trading else 0.0
+        band = _reached(d, recent, before, price, spread, minute) if trading else 0.0
         if band > 0.0 and next_uniform(d) >= t.RESOLVED:  # half a minute is left out, on average
             price, halted = band, PAUSE - 0.5
             drift -= 0.5 * mean
@@ -138,7 +138,7 @@ def _path(d, recent, price, minute, share, halted, is_early, horizon):
 
 @compiled
 def _draw_regime(d, odds):
-    """Let the hidden regime be one of those that the activity so far makes likely."""
+    """Draw the hidden regime by its probabilities given the activity so far."""
     was = int(d.regime)
     u = next_uniform(d)
     regime = 0 if u < odds[0] else 1 if u < odds[0] + odds[1] else 2
@@ -147,7 +147,7 @@ def _draw_regime(d, odds):
 
 
 @compiled
-def foretell(days, trace, instants, plan, horizon, paths, seed, out):
+def foretell(days, trace, instants, horizon, paths, seed, out):
     """Fill out[instants, 8]: mean, error, P(> 0) and deviation given the public, then given all.
 
     days: an array of one t.DAY with its pace. instants: float64[instants, 5]: minute, part of it
@@ -156,7 +156,6 @@ def foretell(days, trace, instants, plan, horizon, paths, seed, out):
     """
     d, recent = days[0], np.empty(5)
     odds = regime_odds(trace, d.scale)
-    is_early = plan[t.P_EARLY_BANDS] > 0.0
     d.random = seed
     for i in range(len(instants)):
         minute, share, price, halted, push = instants[i]
@@ -175,9 +174,7 @@ def foretell(days, trace, instants, plan, horizon, paths, seed, out):
                     recent[:] = price
                 if known == 0:
                     _draw_regime(d, odds[row])
-                drift, variance = _path(
-                    d, recent, price, int(minute), share, halted, is_early, horizon
-                )
+                drift, variance = _path(d, recent, price, int(minute), share, halted, horizon)
                 total += drift
                 squares += drift * drift
                 widths += variance
@@ -203,7 +200,7 @@ def oracle(
     what news may do.
     Raises ValueError for a ticker-session that the market does not have.
     """
-    listing = market.listing_of(ticker, day) if day in market.sessions else None
+    listing = market.listing_of(ticker, day)
     if listing is None:
         raise ValueError(f"{ticker} is not traded on {day}; name a ticker-session of the market")
     plan, hours, events = market.plan(listing, day), market.hours(day), market.events(listing, day)
@@ -214,7 +211,7 @@ def oracle(
     known = np.array([_instant(at, tape, trace, events, hours) for at in instants]).reshape(-1, 5)
     out = np.empty((len(instants), 8))
     seed = np.uint64(mix(market.config.seed, STREAM_ORACLE, listing.number, day.toordinal()))
-    foretell(days, trace, known, plan, horizon / t.MINUTE, paths, seed, out)
+    foretell(days, trace, known, horizon / t.MINUTE, paths, seed, out)
     names = (*MEANINGS, *(f"hidden_{name}" for name in MEANINGS))
     return pl.DataFrame({name: out[:, k] for k, name in enumerate(names)})
 
@@ -222,7 +219,7 @@ def oracle(
 def _instant(
     at: int, tape: np.ndarray, trace: np.ndarray, events: np.ndarray, hours: np.ndarray
 ) -> tuple[float, ...]:
-    """What is known at an instant, as in `foretell`; a pause will last its five minutes."""
+    """What is known at an instant, as in `foretell`; a pause is expected to last five minutes."""
     since = int(at) - int(hours[1])
     minute, rest = divmod(since, t.MINUTE)
     place = int(np.searchsorted(tape[c.SIP], at, side="right")) - 1

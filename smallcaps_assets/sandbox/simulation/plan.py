@@ -1,19 +1,18 @@
-"""What every ticker-session is to be: catalysts, activity, gaps, and the facts that tilt it.
+"""What is planned for every ticker-session: catalysts, activity, gaps, and facts that tilt it.
 
-A plan is one row of numbers per session of a listing, read by the kernel in tape.py; nothing in it
-draws a path. Some listings have a catalyst now and then: news before the open (a gap), news in the
-session (a shock or a halt), or a crowd alone. Activity and volatility last into the two following
-days. What a session does to the plans after it is in `react`, since a plan may depend on what
-has happened: run-ups end in offerings, and the day after a large move leans against it.
+A plan is one row of numbers per session of a listing, read by the kernel in tape.py; it never
+contains a path. Some listings have a catalyst now and then: news before the open (a gap), news
+during the session (a shock or a halt), or a crowd without news. Raised activity and volatility
+last for two more sessions. `react` adjusts a plan to the session before it: offerings follow
+run-ups, and the day after a large move leans against it.
 
-The placebo market has the same catalysts, activity, volatility and halts; all its jumps are fair
-and nothing that is known tilts a price.
+The placebo market has the same catalysts, activity, volatility and halts, but all its jumps are
+fair and nothing that is known tilts a price.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +21,7 @@ from functools import cached_property
 
 import numpy as np
 
-from smallcaps_assets.sandbox.randomness import mix, uniform, uniforms
+from smallcaps_assets.sandbox.randomness import mix, mix_array, uniform, uniforms
 from smallcaps_assets.sandbox.simulation import tape as t
 from smallcaps_assets.sandbox.simulation.actions import Dividend, Split
 from smallcaps_assets.sandbox.simulation.companies import SECTORS, Listing, sector
@@ -79,23 +78,15 @@ class Actions:
     dividends: dict[date, Dividend]
 
 
-def active_sessions(listing: Listing, calendar: Calendar) -> tuple[int, int]:
-    """Half-open range of session indexes on which a listing trades."""
-    days, last = calendar.days, listing.last_day
-    first = bisect_left(days, listing.listed)
-    stop = len(days) if last is None else bisect_right(days, last)
-    return (first, stop) if first < stop else (0, 0)
-
-
 def _candidates(
     seed: int, listing: Listing, calendar: Calendar, actions: Actions
 ) -> list[tuple[float, int, int]]:
     """(rank, listing number, session index) of the days that could be wild."""
-    first, stop = active_sessions(listing, calendar)
+    first, count = listing.span(calendar.days)
     ranks = uniforms(mix(seed, STREAM_WILD, listing.number), calendar.ordinals)
     return [
         (float(ranks[s]), listing.number, s)
-        for s in range(first + WARM_UP, stop)
+        for s in range(first + WARM_UP, first + count)
         if calendar.days[s] not in actions.splits and calendar.days[s] not in actions.dividends
     ]
 
@@ -133,8 +124,8 @@ def _lognormal(z: np.ndarray | float, scale: float) -> np.ndarray:
 
 
 def _normals(key: int, counters: np.ndarray) -> np.ndarray:
-    total = sum(uniforms(mix(key, k), counters) for k in range(4))
-    return (np.asarray(total) - 2.0) * 1.7320508075688772
+    keys = np.array([[mix(key, k)] for k in range(4)], dtype=np.uint64)
+    return (uniforms(keys, counters).sum(axis=0) - 2.0) * 1.7320508075688772
 
 
 def market_moves(seed: int, calendar: Calendar) -> np.ndarray:
@@ -182,13 +173,13 @@ def _ordinary_days(
 
 
 def _fair(up: float, u: float) -> float:
-    """`up`, or a fall by at most half that makes the mean zero."""
+    """`up`, or a fall of at most a half, such that the mean is zero."""
     down = min(up / (1.0 + up), 0.5)
     return up if u < down / (up + down) else -down
 
 
 def _wild_activity(plan: np.ndarray, u: Sequence[float], minutes: int) -> None:
-    """What does not depend on a direction: trades and volatility."""
+    """What has no direction: trades and volatility."""
     z = (u[0] + u[1] + u[2] + u[3] - 2.0) * 1.7320508075688772
     trades = 23_500.0 * float(_lognormal(z, 0.55))
     plan[t.P_TRADES] = min(max(trades, 9_000.0), 100_000.0) * minutes / 390.0
@@ -221,7 +212,7 @@ def _news(plan: np.ndarray, u: Sequence[float], minutes: int) -> None:
 
 
 def _long_halt(plans: np.ndarray, s: int, u: float, edge: float) -> None:
-    """A halt of the exchange's own (T12) that ends far lower some sessions later."""
+    """A halt by the exchange (T12) that ends far lower some sessions later."""
     plans[s, t.P_HALT] = 120
     plans[s, t.P_HALT_MINUTES] = 1_000
     until = s + 4 + int(4.9 * u)
@@ -232,7 +223,7 @@ def _long_halt(plans: np.ndarray, s: int, u: float, edge: float) -> None:
 
 
 def _follow_up(plans: np.ndarray, s: int, u: Sequence[float], share: float, size: float) -> None:
-    """Activity that lasts: one and two days later, and nights that give part of a gap back."""
+    """Activity that lasts two more days, and nights that give back part of a gap."""
     trades = plans[s, t.P_TRADES]
     for later, (rest, calm) in enumerate(((0.10 + 0.40 * u[11], 0.5), (0.05 + 0.15 * u[12], 0.35))):
         for plan in plans[s + later + 1 : s + later + 2]:
@@ -279,8 +270,7 @@ def make_plans(
     _apply_actions(plans, calendar, actions)
     plans[:, t.P_EDGE] = edge
     plans[:, t.P_TRADES] *= trades_scale
-    keys = [mix(seed, STREAM_TAPE, listing.number, d.toordinal()) for d in calendar.days]
-    return plans, np.array(keys, dtype=np.uint64)
+    return plans, mix_array(mix(seed, STREAM_TAPE, listing.number), calendar.ordinals)
 
 
 def has_shelf(seed: int, listing: Listing) -> bool:
@@ -310,8 +300,7 @@ def is_takeover(seed: int, listing: Listing) -> bool:
 
 def _delist(seed: int, plans: np.ndarray, calendar: Calendar, listing: Listing) -> None:
     """The last sessions of a listing: a premium and no more moves, or a collapse."""
-    _, stop = active_sessions(listing, calendar)
-    last = listing.last_day
+    stop, last = sum(listing.span(calendar.days)), listing.last_day
     if last is None or last > calendar.days[-1] or stop < 25 or "renamed" in listing.traits:
         return
     u = uniform(seed, STREAM_END, listing.number, 3)
@@ -331,11 +320,11 @@ def _delist(seed: int, plans: np.ndarray, calendar: Calendar, listing: Listing) 
 
 
 def react(plan: np.ndarray, change: float, gap: float, has_offered: bool) -> None:
-    """Let the plan of a session feel the one before: the only way in which it depends on prices.
+    """Adjust a session's plan to the one before: the only way in which it depends on prices.
 
-    change: relative change of the session before, from close to close. gap: the news of this
-    morning. The day after a large move leans against it, one after an offering falls, and news
-    before the open goes on for a while.
+    change: relative change over the session before, close to close. gap: this morning's news. The
+    day after a large move leans against it, the day after an offering falls, and news before the
+    open is followed for a while.
     """
     facts = 0.0
     if abs(change) > 0.15:

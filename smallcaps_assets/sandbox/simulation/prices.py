@@ -1,7 +1,7 @@
 """Prices of the simulated market: listings, plans and kernels put together.
 
 Tapes come from tapes.py, rows of the reference endpoints from reference.py; here they become
-frames under the symbols of their days. Everything is made on demand and kept within bounds.
+frames under the symbols in use on each day. Everything is made on demand, in bounded caches.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.config import SandboxConfig
-from smallcaps_assets.sandbox.market import Row
+from smallcaps_assets.sandbox.market import BAR_SCHEMA, TRADE_SCHEMA, Row
 from smallcaps_assets.sandbox.randomness import uniform
 from smallcaps_assets.sandbox.simulation import bars as b
 from smallcaps_assets.sandbox.simulation import frames
@@ -32,6 +31,7 @@ from smallcaps_assets.sandbox.simulation.reference import ReferenceTables
 from smallcaps_assets.sandbox.simulation.tapes import Tapes
 
 WORKERS = 4
+NO_BARS, NO_TRADES = pl.DataFrame(schema=BAR_SCHEMA), pl.DataFrame(schema=TRADE_SCHEMA)
 STREAM_OFFERING = 306
 
 
@@ -84,11 +84,9 @@ class SimulatedPrices(Tapes):
         return [split for split in self._splits if split.day <= newest]
 
     def listing_of(self, ticker: str, day: date) -> Listing | None:
-        """The listing that a ticker string means on a day."""
-        return next(
-            (x for x in self.reference.by_ticker.get(ticker, ()) if x.ticker_on(day) == ticker),
-            None,
-        )
+        """The listing that a ticker string means on a session; None on other days."""
+        listings = self.reference.by_ticker.get(ticker, ()) if day in self._index else ()
+        return next((x for x in listings if x.ticker_on(day) == ticker), None)
 
     def trading(self, day: date) -> list[tuple[str, Listing]]:
         """(ticker, listing) of everything that can trade on a day, in the order of files."""
@@ -121,21 +119,17 @@ class SimulatedPrices(Tapes):
         ]
         rows = np.concatenate([chain.bars for chain in chains])
         extras = np.concatenate([chain.extras for chain in chains])
-        rows[:, b.B_START] = self._midnights[session]
+        # Midnight in New York is four hours before the premarket.
+        rows[:, b.B_START] = self.calendar.hours[session, 0] - 4 * 60 * t.MINUTE
         frame = frames.bar_frame(pl.Series(names, dtype=pl.String), rows, extras[:, 0])
         off_exchange = pl.Series("off_exchange", extras[:, 1] / 1e6)
         return frame.with_columns(pl.Series("session", session), off_exchange).filter(
             pl.col("open") > 0
         )
 
-    @cached_property
-    def _midnights(self) -> np.ndarray:
-        """Midnight in New York before each session, which is four hours before its premarket."""
-        return self.calendar.hours[: len(self.sessions), 0] - 4 * 60 * t.MINUTE
-
     def daily_bars(self, day: date) -> pl.DataFrame:
         if day not in self._index:
-            return frames.empty_bars()
+            return NO_BARS
         bars = self._all_bars().filter(pl.col("session") == self._index[day])
         return bars.drop("session", "off_exchange")
 
@@ -143,7 +137,7 @@ class SimulatedPrices(Tapes):
         """Only the chains of this ticker's listings are run."""
         listings = self.reference.by_ticker.get(ticker)
         if listings is None:
-            return frames.empty_bars()
+            return NO_BARS
         day = pl.col("window_start").cast(pl.Datetime("ns")).dt.date()
         inside = (pl.col("ticker") == ticker) & day.is_between(start, end)
         bars = self._stack(listings).filter(inside)
@@ -152,13 +146,12 @@ class SimulatedPrices(Tapes):
     def _minute_arrays(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
         tape = self.tape(listing, day)
         bars, vwaps = b.empty_bars(961), np.zeros(961)
-        hours = self.calendar.hours[self._index[day]]
-        count = b.minute_bars(tape, tape.shape[1], hours, bars, vwaps)
+        count = b.minute_bars(tape, tape.shape[1], self.hours(day), bars, vwaps)
         return bars[:count], vwaps[:count]
 
     def minute_bars(self, day: date) -> pl.DataFrame:
         if day not in self._index:
-            return frames.empty_bars()
+            return NO_BARS
         return self._sessions_of_minutes.get(day, lambda: self._session_minutes(day))
 
     def _session_minutes(self, day: date) -> pl.DataFrame:
@@ -172,24 +165,22 @@ class SimulatedPrices(Tapes):
         return frames.bar_frame(column, rows, np.concatenate([vwaps for _, vwaps in arrays]))
 
     def minute_bars_of(self, ticker: str, start: date, end: date) -> pl.DataFrame:
-        parts = [frames.empty_bars()]
-        for day in self.sessions:
-            listing = self.listing_of(ticker, day) if start <= day <= end else None
-            if listing is not None:
-                parts.append(
-                    self._minutes.get(
-                        (ticker, day), lambda x=listing, d=day: self._ticker_minutes(ticker, x, d)
-                    )
-                )
-        return pl.concat(parts)
+        days = [day for day in self.sessions if start <= day <= end]
+        parts = [self._ticker_minutes(ticker, day) for day in days]
+        return pl.concat([NO_BARS, *parts])
 
-    def _ticker_minutes(self, ticker: str, listing: Listing, day: date) -> pl.DataFrame:
-        return frames.bar_frame(ticker, *self._minute_arrays(listing, day))
+    def _ticker_minutes(self, ticker: str, day: date) -> pl.DataFrame:
+        listing = self.listing_of(ticker, day)
+        if listing is None:
+            return NO_BARS
+        return self._minutes.get(
+            (ticker, day), lambda: frames.bar_frame(ticker, *self._minute_arrays(listing, day))
+        )
 
     def trades(self, ticker: str, day: date) -> pl.DataFrame:
-        listing = self.listing_of(ticker, day) if day in self._index else None
+        listing = self.listing_of(ticker, day)
         if listing is None:
-            return frames.empty_trades()
+            return NO_TRADES
         return self._frames.get((ticker, day), lambda: self._trade_frame(ticker, listing, day))
 
     def _trade_frame(self, ticker: str, listing: Listing, day: date) -> pl.DataFrame:
@@ -200,7 +191,7 @@ class SimulatedPrices(Tapes):
         pairs = self.trading(day)
         with ThreadPoolExecutor(WORKERS) as pool:
             parts = list(pool.map(lambda pair: self._trade_frame(pair[0], pair[1], day), pairs))
-        return pl.concat([frames.empty_trades(), *parts])
+        return pl.concat([NO_TRADES, *parts])
 
     def short_volume(self, day: date) -> pl.DataFrame | None:
         if day not in self._index:
@@ -210,13 +201,12 @@ class SimulatedPrices(Tapes):
     def _short_bars(self, s: int) -> pl.DataFrame:
         """Daily bars with `off_exchange`, `change` and `is_restricted`: rule 201 by the lows."""
         recent = self._all_bars().filter(pl.col("session").is_between(s - 2, s))
-        today = self.sessions[s]
-        ratios = {x.ticker: x.split_from / x.split_to for x in self.split_events if x.day == today}
-        names = pl.Series(list(ratios), dtype=pl.String)
+        known = [x for x in self.split_events if x.day in self.sessions[max(s - 1, 0) : s + 1]]
         factors = pl.DataFrame(
-            {"ticker": names, "ratio": pl.Series(list(ratios.values()), dtype=pl.Float64)}
+            [(x.ticker, self._index[x.day], x.split_from / x.split_to) for x in known],
+            {"ticker": pl.String, "session": pl.Int64, "ratio": pl.Float64},
+            orient="row",
         )
-        factors = factors.with_columns(pl.lit(s, pl.Int64).alias("session"))
         recent = recent.join(factors, on=["ticker", "session"], how="left").sort("session")
         before = pl.col("close").shift(1).over("ticker") * pl.col("ratio").fill_null(1.0)
         told = recent.with_columns(
@@ -226,14 +216,6 @@ class SimulatedPrices(Tapes):
         yesterday = pl.col("is_fallen").shift(1, fill_value=False).over("ticker")
         is_restricted = (pl.col("is_fallen") | yesterday).alias("is_restricted")
         return told.with_columns(is_restricted).filter(pl.col("session") == s).sort("ticker")
-
-    def halts(self, ticker: str, day: date) -> list[tuple[int, int]]:
-        listing = self.listing_of(ticker, day) if day in self._index else None
-        if listing is None:
-            return []
-        rows = self.events(listing, day)
-        pauses = rows[rows[:, t.E_KIND] <= t.LONG_HALT]
-        return [(int(row[t.E_BEGIN]), int(row[t.E_END])) for row in pauses]
 
     def events(self, listing: Listing, day: date) -> np.ndarray:
         """Halts, shocks and offerings of a ticker-session, rows as in tape.py."""
@@ -263,7 +245,7 @@ class SimulatedPrices(Tapes):
 
     def quote_rows(self, ticker: str, day: date) -> np.ndarray:
         """Quotes of a ticker-session, rows as in quotes.py; none where it is not traded."""
-        listing = self.listing_of(ticker, day) if day in self._index else None
+        listing = self.listing_of(ticker, day)
         if listing is None:
             return np.zeros((QUOTE_ROWS, 0), dtype=np.int64)
         tape, trace = self.printed(listing, day)
@@ -291,9 +273,3 @@ class SimulatedPrices(Tapes):
 
     def dividends(self) -> list[Row]:
         return self.reference.dividend_rows
-
-    def has_flat_file(self, data_set: str, day: date) -> bool:
-        return day in self._index
-
-    def flat_file(self, data_set: str, day: date) -> Path | None:
-        return None

@@ -1,16 +1,17 @@
-"""The law of the simulated price: what is public, what is hidden, and the drift between them.
+"""The process behind the simulated price: what is public, what is hidden, and the drift.
 
-A day is a chain of minutes. At the start of each, the state is known from the
-tape and the quotes so far, and the drift of the coming minute is an explicit function of it:
+A day is a chain of minutes. At the start of each, the public state can be read from the tape and
+the quotes so far, and the drift of the coming minute is an explicit function of it:
 
     theta = edge * regime * (pressure + trend + vwap + push + facts)
 
-in units of the minute's standard deviation. Everything else is a martingale: how many prints a
-minute has and how far each goes depends on no direction. The regime is hidden: it moves activity
-and volatility, and scales the drift without turning it. tape.py prints by this law and oracle.py
-foretells by the very same functions. With an edge of 0 no instant foretells a direction.
+in units of the minute's standard deviation. Everything else is a martingale: the number of prints
+in a minute and the size of each step do not depend on direction. The regime is hidden: it moves
+activity and volatility, and scales the drift without changing its sign. tape.py prints by this
+process and oracle.py predicts with the very same functions. With an edge of 0 nothing predicts a
+direction.
 
-Only additions, multiplications, divisions and square roots: they are the same on every machine.
+Only additions, multiplications, divisions and square roots: they give the same bits everywhere.
 """
 
 from __future__ import annotations
@@ -61,13 +62,13 @@ PRESSURE_FRESH = math.sqrt(1.0 - PRESSURE_MEMORY**2)
 
 @inlined
 def bounded(z):
-    """z, bent so that it stays between -1 and 1."""
+    """z, squashed into the range from -1 to 1."""
     return z / (1.0 + abs(z))
 
 
 @inlined
 def clock(x):
-    """How moves go on by the time of day: 1 in the morning and the last hour, -1 at midday.
+    """Momentum by time of day: 1 in the morning and the last hour, -1 (reversal) at midday.
 
     x: elapsed share of the regular session.
     """
@@ -102,7 +103,7 @@ def public_drift(d, minute, regular):
 
 @compiled
 def start_state(d, price, deviation, facts):
-    """Fill the state of 04:00. deviation: usual relative deviation of a minute."""
+    """Set the state at 04:00. deviation: usual relative deviation of a minute."""
     d.dollars = d.prints = d.push = 0.0
     d.start = d.slow = price
     d.variance = deviation * deviation
@@ -123,7 +124,7 @@ def draw_regime(d):
 
 @inlined
 def activity(d, scale):
-    """Factor on the expected prints of the minute, of mean one. scale: deviation of its log."""
+    """Factor with mean one on the minute's expected prints. scale: deviation of its log."""
     burst = portable_exp(scale * d.level - 0.5 * scale * scale)
     regime = REGIME_ACTIVITY[int(d.regime)]
     return burst * regime * (1.0 + d.excited) / MEAN_EXCITED
@@ -131,7 +132,7 @@ def activity(d, scale):
 
 @inlined
 def next_minute(d, price, prints, is_regular):
-    """Let a minute that ended at `price` after `prints` prints change the state."""
+    """Update the state with a minute that had `prints` prints and ended at `price`."""
     change = price / d.start - 1.0
     deviation = math.sqrt(max(d.variance, 1e-9))
     size = min(abs(change) / deviation, 4.0)

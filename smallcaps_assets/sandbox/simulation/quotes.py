@@ -1,15 +1,15 @@
 """The national best bid and offer around a ticker-session's trades.
 
-Quotes follow from the tape and its trace, by one pass, whenever they are asked for. The mid lies
-at the price of the last print: a print at a new price has a quote that moves the mid there, stamped
-at the print's own instant where the old quote already holds the price, and mostly just before it
-where not. So who trades against a quote has no regret, and as the price is a martingale but for the
-drift of process.py, so is the mid. Spreads widen with price, volatility, silence, outside regular
-hours and after halts; depth thins with volatility. The order pressure shows in the sizes: quotes
-that refresh a level carry more on the bid and less on the ask, by `LEANING` times the bounded value
-of `STRETCH` times the pressure, while those at a new price are thin. So levels grow on the side of
-the pressure, which is what links imbalance and order flow with later moves. Prints that need not
-respect quotes (averages, derivative prices, late sales) move none.
+Quotes are derived from the tape and its trace in one pass, whenever they are asked for. The mid
+lies at the price of the last print: a print at a new price comes with a quote that moves the mid
+there, stamped at the print's own instant if the old quote spans the price, and mostly just before
+it if not. So trading against a quote carries no regret on average, and since the price is a
+martingale but for the drift of process.py, so is the mid. Spreads widen with price, volatility and
+inactivity, outside regular hours and after halts; depth thins with volatility. Order pressure shows
+in the sizes: quotes that refresh a level carry more on the bid and less on the ask, by `LEANING`
+times the bounded value of `STRETCH` times the pressure, while those at a new price are thin. Levels
+thus build up on the side of the pressure, which links imbalance and order flow to later moves.
+Prints that need not respect quotes (averages, derivative prices, late sales) do not move them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from smallcaps_assets.sandbox.simulation import process as law
 from smallcaps_assets.sandbox.simulation import tape as t
 
 STREAM_QUOTES = 501
-# Sizes in shares from here on, in round lots before: the vendor changed, and does not say when.
+# Sizes are in shares from this day on, in round lots before.
 SHARES_FROM = date(2025, 11, 3)
 ROUND_LOT = 100
 
@@ -37,9 +37,9 @@ ROUND_LOT = 100
 Q_SIP, Q_BID, Q_ASK, Q_BID_LOTS, Q_ASK_LOTS, Q_BITS = range(6)
 ROWS = 6
 
-# The book that the quotes show: how many there are; mid and half a spread in 1e-4 dollars, wanted
-# spread in ticks, mean lots of a side, how they lean, the minute up to which it was refreshed, and
-# the instant up to which it is wide after a halt.
+# The book behind the quotes: how many there are, mid and half spread in 1e-4 dollars, wanted spread
+# in ticks, mean lots of a side and how they lean, the minute up to which it was refreshed, and the
+# instant up to which it stays wide after a halt.
 BOOK = record(
     [
         ("random", np.uint64),
@@ -83,7 +83,7 @@ def _append(book, quotes, sip, bid, ask, bid_lots, ask_lots):
 
 @compiled
 def _half_width(book, mid):
-    """Half a spread of about the wanted one, such that both sides lie on ticks."""
+    """Half of about the wanted spread, such that both sides lie on ticks."""
     wanted = book.ticks * (0.75 + 0.5 * next_uniform(book))
     if mid < 10_000:
         half = max(1, int(0.5 * wanted + next_uniform(book)))
@@ -95,7 +95,7 @@ def _half_width(book, mid):
 
 @compiled
 def _lots(book, lean):
-    """Round lots, one at least, of about the depth, changed by a share `lean`."""
+    """Round lots of one side, at least one: about the depth, raised by the share `lean`."""
     u = next_uniform(book)
     mean = book.depth * (1.0 + lean)
     return 1 + int((mean - 1.0) * 2.7 * u * u * (0.55 + 0.45 * u) + next_uniform(book))
@@ -126,13 +126,13 @@ def _refresh(book, quotes, at):
 
 @compiled
 def _lean(book, trace, m):
-    """Let sizes lean as the pressure of a minute makes them."""
+    """Set how sizes lean from the pressure of a minute."""
     book.lean = LEANING * law.bounded(STRETCH * trace[m, law.S_PRESSURE])
 
 
 @compiled
 def _minutes(book, quotes, trace, hours, sip):
-    """Refresh the book at the begin of each regular minute up to `sip`."""
+    """Refresh the book at the start of each regular minute up to `sip`."""
     now = max(hours[1], book.clock * t.MINUTE)
     while now < min(sip, hours[2]) and book.rows < quotes.shape[1] - 8:
         m = (now - hours[1]) // t.MINUTE + t.PREMARKET_MINUTES
@@ -145,7 +145,7 @@ def _minutes(book, quotes, trace, hours, sip):
 
 @compiled
 def _look(book, trace, hours, sip, position):
-    """Spread, depth and leaning of a book at a print."""
+    """Set spread, depth and lean of the book at a print."""
     m = (sip - hours[0]) // t.MINUTE
     if sip >= hours[1]:
         m = min((sip - hours[1]) // t.MINUTE + t.PREMARKET_MINUTES, trace.shape[0] - 1)
@@ -176,10 +176,10 @@ def _move(book, quotes, price, position, before, sip):
 
 @compiled
 def _revalue(book, quotes, events, sip):
-    """Append quotes at what events up to `sip` make of the value.
+    """Append quotes at the values that events up to `sip` imply.
 
-    Between a price that was proposed beyond a band and the re-opening nothing is printed; quotes
-    are where the auction is expected.
+    Nothing is printed between a price proposed beyond a band and the re-opening; quotes then lie
+    where the auction is expected.
     """
     while book.event < events.shape[0] and book.rows < quotes.shape[1] - 8:
         event = events[book.event]

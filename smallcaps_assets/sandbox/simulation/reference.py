@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from functools import cached_property
 
 from smallcaps_assets.sandbox.cache import BoundedCache
 from smallcaps_assets.sandbox.market import Row
@@ -47,12 +46,13 @@ class ReferenceTables:
         splits: list[Split],
         dividends: list[Dividend],
         days: list[date],
-        offerings: Offerings = lambda listing: [],
+        offerings: Offerings,
     ) -> None:
         self._seed = seed
         self._listings = [x for x in listings if x.symbols[0].ticker not in UNREFERENCED_TESTS]
         self._splits = splits
-        self._days = days
+        self.first_day, self.today = days[0], days[-1]
+        """The first session, and the last: the day that a request without a date means."""
         self.offerings = offerings
         self.split_rows = [split_row(s) for s in splits if s.is_published]
         self.dividend_rows = [dividend_row(d) for d in dividends]
@@ -61,16 +61,6 @@ class ReferenceTables:
         for listing in listings:
             for symbol in listing.symbols:
                 self.by_ticker.setdefault(symbol.ticker, []).append(listing)
-
-    @property
-    def first_day(self) -> date:
-        """The first session."""
-        return self._days[0]
-
-    @cached_property
-    def today(self) -> date:
-        """The day a request without a date means: the last session."""
-        return self._days[-1]
 
     def tickers(self, day: date | None, active: bool) -> list[Row]:
         """Rows as of a day, sorted by ticker; callers must not change them."""
@@ -116,7 +106,7 @@ class ReferenceTables:
             return None
         shares = float(listing.shares)
         for split in self._splits:
-            if split.number == listing.number and self._days[0] <= split.day <= day:
+            if split.number == listing.number and self.first_day <= split.day <= day:
                 shares *= split.split_to / split.split_from
         for offered, share in self.offerings(listing):
             shares *= 1.0 + share if offered < day else 1.0
@@ -124,9 +114,9 @@ class ReferenceTables:
 
     def details(self, ticker: str, day: date | None, close_before: CloseBefore) -> Row | None:
         day = day or self.today
-        known = (x for x in self.by_ticker.get(ticker, ()) if x in self._listings)
+        known = self.by_ticker.get(ticker, ())
         listing = next((x for x in known if x.ticker_on(day) == ticker), None)
-        if listing is None:
+        if listing is None or ticker in UNREFERENCED_TESTS:
             return None
         row = self._row(listing, ticker, day, True)
         row.pop("last_updated_utc")

@@ -1,15 +1,13 @@
 """Kernels that print the trades of one simulated ticker-session.
 
-Holds numba kernels only: arrays in, arrays out. What a day is to be is decided in plan.py, where
-prices tend to in process.py, when trading pauses in luld.py; bars out of rows in bars.py, frames
-in frames.py.
+Numba kernels only: arrays in, arrays out. plan.py decides what kind of day it is, process.py where
+the price drifts, luld.py when trading pauses; bars.py turns rows into bars, frames.py into frames.
 
-Prices live on a lattice of half cents (0.0001 dollars below one dollar). A change of price goes
-back by one unit with probability 0.72, or on by 2 or 3 units (mean 0.72 / 0.28) with 0.28, so that
-the expected change is zero whatever happened before although signs reverse; the drift of the
-minute leans on that probability. How long a price stands, how large a unit is and how many trades
-a minute has never depend on the direction, and what a pause does to the price is fair as well: the
-value of a share is the price that would be printed, and has no jump that could be foretold.
+Prices lie on a lattice of half cents (0.0001 dollars below a dollar). A price change reverses the
+last one by one unit with probability 0.72, or continues it by 2 or 3 units (mean 0.72 / 0.28) with
+0.28, so the expected change is zero whatever came before, although signs alternate; the minute's
+drift shifts that probability. Direction never affects how long a price stands, how large a unit is
+or how many trades a minute has. Pauses are fair too: no jump of the price can be predicted.
 """
 
 from __future__ import annotations
@@ -53,15 +51,15 @@ PLAN = 20
 T_CHANGES, T_IS_HALTED = range(law.STATE, law.STATE + 2)
 TRACE = law.STATE + 2
 
-# Columns of an event (int64), and its kinds. Prices in 1e-4 dollars: the one before, the one at
-# which trading goes on, and what a share is worth from the event's begin on (of a halt for news
-# from NEWS_OUT of it on; 0 where nobody can know).
+# Columns of an event (int64), and its kinds. Prices in 1e-4 dollars: the last one before it, the
+# one at which trading resumes, and what a share is worth from its start (in a news halt once
+# NEWS_OUT of it has passed; 0 where nobody can know).
 E_KIND, E_BEGIN, E_END, E_BEFORE, E_AFTER, E_VALUE = range(6)
 EVENT = 6
 PAUSE, NEWS_HALT, LONG_HALT, SHOCK, OFFERING, LIMIT, LIMIT_END = range(7)
 MAXIMUM_EVENTS = 512
 
-# One ticker-session while it is printed, and the state of process.py; prices in 1e-4 dollars.
+# A ticker-session while it is being printed, with the state of process.py; prices in 1e-4 dollars.
 DAY = rand.record(
     [
         ("random", np.uint64),
@@ -87,7 +85,7 @@ DAY = rand.record(
         ("above", np.float64),  # unit relative to the price above and below a dollar
         ("below", np.float64),
         ("prior", np.float64),  # regular close before
-        *((name, np.float64) for name in ("edge", "size_factor", "fractional")),
+        *((name, np.float64) for name in ("edge", "size_factor", "fractional", "early_bands")),
         *((name, np.float64) for name in ("premarket", "postmarket")),  # shares of the trades
         *((name, np.int64) for name in ("regular", "post")),  # minutes
         *((name, np.int64) for name in ("open", "close", "last")),  # UTC ns
@@ -146,10 +144,10 @@ def burst_scales(per_minute):
 
 @compiled
 def fill_pace(d, plan, hours, start):
-    """Fill the pace of a day that begins at the price `start`, and what else is in the plan.
+    """Set how fast a day that begins at the price `start` trades, and what else the plan says.
 
-    Chosen so that the day's return has about the wanted deviation: with fewer changes on ordinary
-    days, fewer trades on wild ones, or units of more than a cent.
+    The day's return gets about the wanted deviation: by fewer price changes on ordinary days,
+    fewer trades on wild ones, or units of more than a cent.
     """
     trades = max(plan[P_TRADES], 1e-3)
     cents = (plan[P_SIGMA] * start / STEP_DEVIATION) ** 2
@@ -168,11 +166,12 @@ def fill_pace(d, plan, hours, start):
     d.above, d.below = unit * 100.0 / STEP_DEVIATION, unit / STEP_DEVIATION_BELOW
     d.edge, d.size_factor, d.fractional = plan[P_EDGE], plan[P_SIZE_FACTOR], plan[P_FRACTIONAL]
     d.premarket, d.postmarket = plan[P_PREMARKET], plan[P_POSTMARKET]
+    d.early_bands = plan[P_EARLY_BANDS]
 
 
 @inlined
 def expected_prints(d, minute):
-    """Expected prints of a minute that begins in the state of `d`, by the time of day as well."""
+    """Expected prints of a minute that begins in the state `d`, given the time of day."""
     if minute < 0:
         x = (minute + PREMARKET_MINUTES) / PREMARKET_MINUTES
         usual = d.premarket * d.trades / PREMARKET_MINUTES * (0.2 + x * x) / 0.533
@@ -200,7 +199,7 @@ def unit_moments(d, price, factor):
 
 @inlined
 def outlook(d, price, minute, prints):
-    """What is expected of the prints of a minute that begins in the state of `d`.
+    """What to expect of the price changes in a minute that begins in the state `d`.
 
     Returns (factor on a change, its mean in units, its mean and its mean square in 1e-4 dollars).
     """
@@ -255,7 +254,7 @@ def _proposal(d):
 
 @inlined
 def _set_price(d, position):
-    """Let the price be `position`, with the jitter of prices between cents."""
+    """Set the price to `position`, with the jitter of prices between cents."""
     d.direction = 1 if position > d.price else -1
     d.price = position
     d.jitter = 0
@@ -433,7 +432,7 @@ def _end_limit(d, events):
 
 @compiled
 def _resume(d, events):
-    """The price after a halt: what was proposed, and a fair change of some percent."""
+    """The price after a halt: what was proposed, and a fair change of a few percent."""
     change = RESUMED * rand.next_normal(d)
     price = _on_lattice(d, max(d.pending * (1.0 + change), 1.0))
     d.push = 1.0 if price > d.price else -1.0
@@ -444,14 +443,14 @@ def _resume(d, events):
 
 @compiled
 def _reopen(d, tape, plan, events, minute):
-    """End a halt by an auction, from which the bands start again."""
+    """End a halt with an auction, from which the bands start again."""
     at = d.until + 30_000_000 + int(rand.next_uniform(d) * 9e8)
     _resume(d, events)
     d.earliest = at
     _auction(d, tape, plan, at, 0.01, c.REOPENING)
     luld.restart(d, at)
     d.reference = d.price
-    _set_bands(d, plan, minute)
+    _set_bands(d, minute)
 
 
 @inlined
@@ -465,7 +464,7 @@ def _is_beyond(d, price):
 
 @inlined
 def _propose(d, events, price, now):
-    """Let the price be `price`, or begin a limit state where the bands are in the way."""
+    """Set the price to `price`, or begin a limit state if a band is in the way."""
     if _is_beyond(d, price):
         _begin_limit(d, events, now, price)
     else:
@@ -473,11 +472,11 @@ def _propose(d, events, price, now):
 
 
 @inlined
-def _set_bands(d, plan, minute):
+def _set_bands(d, minute):
     """Bands in force around the reference price."""
     d.high = 0.0
     if d.reference > 0.0 and 0 <= minute < d.regular:
-        is_early = plan[P_EARLY_BANDS] > 0.0
+        is_early = d.early_bands > 0.0
         d.low, d.high = luld.bounds(d.reference, d.prior, minute, d.regular, is_early)
 
 
@@ -524,7 +523,7 @@ def _offer(d, plan, events, begin):
 
 @compiled
 def _shock(d, plan, events, begin):
-    """News at which trading goes on."""
+    """News on which trading continues."""
     price = _on_lattice(d, d.price * (1.0 + plan[P_SHOCK]))
     _note(d, events, SHOCK, begin, begin, price, price)
     d.excited += min(20.0 * abs(plan[P_SHOCK]), 5.0)
@@ -534,7 +533,7 @@ def _shock(d, plan, events, begin):
 
 @compiled
 def _halt(d, plan, events, begin):
-    """A halt for news, or one that lasts until another day."""
+    """A news halt, or one that lasts until a later day."""
     is_long = plan[P_HALT_MINUTES] > 390.0
     until = begin + int(plan[P_HALT_MINUTES]) * MINUTE
     if is_long:
@@ -551,7 +550,7 @@ def _halt(d, plan, events, begin):
 
 @inlined
 def _count(d, tape, trace, minute):
-    """How many prints a minute has; fills its row of the trace, and the lean of its changes."""
+    """How many prints a minute has; fills its row of the trace and the lean of its changes."""
     prints = expected_prints(d, minute)
     m = minute + PREMARKET_MINUTES
     if m < trace.shape[0]:
@@ -575,7 +574,7 @@ def _is_limited(d, tape, plan, events, minute, now):
     if reference != d.reference:
         d.reference = reference
         d.earliest = max(d.earliest, now)
-        _set_bands(d, plan, minute)
+        _set_bands(d, minute)
     if _is_beyond(d, d.price):
         _begin_limit(d, events, now, d.price)
         return True
@@ -611,7 +610,7 @@ def _print_minute(d, tape, plan, events, times, count, minute):
 @inlined
 def _begin_minute(d, tape, plan, events, minute, begin):
     """What is due at the start of a minute. Returns when ordinary trading begins."""
-    _set_bands(d, plan, minute)
+    _set_bands(d, minute)
     if minute == 0:
         begin = _open(d, tape, plan, begin)
     elif minute == d.regular:

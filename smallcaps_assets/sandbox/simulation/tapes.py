@@ -1,17 +1,17 @@
-"""Every ticker-session's tape of a generated market: plans, chains, and tapes printed on demand.
+"""The tapes of a generated market: plans, chains, and tapes printed on demand.
 
 A listing's sessions form a chain: each starts at the last price of the one before. One pass over
-the chain keeps only day bars and starting prices; with those any single ticker-session's tape
-is printed again alone, bit-identical. Frames and symbols belong to simulated.py.
+the chain keeps only day bars and starting prices; from those the tape of any one ticker-session can
+be printed again, bit for bit. Frames and symbols belong to prices.py.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -34,7 +34,6 @@ from smallcaps_assets.sandbox.simulation.plan import (
     Actions,
     Calendar,
     Kind,
-    active_sessions,
     choose_wild_days,
     common_moves,
     make_plans,
@@ -44,6 +43,10 @@ from smallcaps_assets.sandbox.simulation.plan import (
 MAXIMUM_TRADES = 125_000
 MAXIMUM_MINUTES = 970
 MINIMUM_SESSIONS = 3
+_BOUNDS = attrgetter("premarket_open", "open", "close", "postmarket_close")
+Printed = tuple[np.ndarray, np.ndarray]
+Paper = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Buffers for one day, its tape, trace and events, and the times of a minute's prints."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,6 @@ class Chain:
     events: dict[int, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Paper:
-    """Room for one day, its tape, trace and events, and the prints of a minute."""
-
-    days: np.ndarray
-    tape: np.ndarray
-    trace: np.ndarray
-    events: np.ndarray
-    times: np.ndarray
-
-
 class Tapes:
     """Prints and remembers; thread-safe. `sessions` have been, listings and plans reach further."""
 
@@ -89,7 +81,8 @@ class Tapes:
         announced = min(config.end + 2 * ANNOUNCED, LAST_DAY)
         seasons = len(sessions(config.start, announced)) // config.season + 1
         planned = sessions(config.start, LAST_DAY)[: seasons * config.season]
-        self.calendar = Calendar(planned, _hours(planned), config.season)
+        hours = [_BOUNDS(session_hours(day)) for day in planned]
+        self.calendar = Calendar(planned, np.array(hours, dtype=np.int64), config.season)
         self.sessions = days
         self._index = {day: s for s, day in enumerate(days)}
         first = self.calendar.seasons[0]
@@ -97,7 +90,7 @@ class Tapes:
         self._chains: dict[int, Chain] = {}
         self._locks = [threading.Lock() for _ in range(64)]
         self._scratch = threading.local()
-        self._tapes: BoundedCache[tuple[int, date], np.ndarray] = BoundedCache(48)
+        self._printed: BoundedCache[tuple[int, date], Printed] = BoundedCache(48)
 
     @cached_property
     def _splits(self) -> list[Split]:
@@ -115,6 +108,10 @@ class Tapes:
         for dividend in self._dividends:
             actions[dividend.number].dividends[dividend.day] = dividend
         return actions
+
+    @cached_property
+    def _planned_of(self) -> dict[int, Listing]:
+        return {listing.number: listing for listing in self.planned_listings}
 
     @cached_property
     def _planned_wild(self) -> dict[tuple[int, int], Kind]:
@@ -144,23 +141,16 @@ class Tapes:
         """The scale of what tilts prices; none in the placebo market."""
         return 0.0 if self.config.kind == "placebo" else self.config.edge
 
-    def _plans(self, listing: Listing) -> tuple[np.ndarray, np.ndarray]:
-        wild = self._wild_of.get(listing.number, {})
-        config, actions = self.config, self._actions[listing.number]
-        scales = self.edge, config.trades_scale
-        common = self._common_moves
-        return make_plans(config.seed, listing, self.calendar, actions, wild, common, *scales)
-
     @cached_property
     def _common_moves(self) -> np.ndarray:
         return common_moves(self.config.seed, self.calendar)
 
     def _paper(self) -> Paper:
-        """This thread's room."""
+        """This thread's buffers."""
         paper = getattr(self._scratch, "paper", None)
         if paper is None:
             width = int(MAXIMUM_TRADES * max(1.0, self.config.trades_scale))
-            paper = self._scratch.paper = Paper(
+            paper = self._scratch.paper = (
                 np.zeros(1, dtype=t.DAY),
                 np.zeros((c.ROWS, width), dtype=np.int64),
                 np.zeros((MAXIMUM_MINUTES, t.TRACE)),
@@ -177,57 +167,58 @@ class Tapes:
             return chain
 
     def _run_chain(self, listing: Listing) -> Chain:
-        first, stop = active_sessions(listing, self.calendar)
-        count = max(min(stop, len(self.sessions)) - first, 0)
-        plans, seeds = self._plans(listing)
+        first, count = listing.span(self.sessions)
+        actions, wild = self._actions[listing.number], self._wild_of.get(listing.number, {})
+        planned = self._planned_of[listing.number]  # whose end may not be known yet
+        plans, seeds = make_plans(
+            *(self.config.seed, planned, self.calendar, actions, wild),
+            *(self._common_moves, self.edge, self.config.trades_scale),
+        )
         chain = Chain(
             *(first, np.zeros((count, 2), dtype=np.int64), b.empty_bars(count)),
             *(np.zeros((count, 2)), plans[first : first + count], seeds[first : first + count], {}),
         )
         price = close = round(listing.first_price * 10_000)
-        paper, change, has_offered = self._paper(), 0.0, False
+        days, tape, trace, events, times = self._paper()
+        change, has_offered = 0.0, False
         for i, s in enumerate(range(first, first + count)):
             plan, hours = chain.plans[i], self.calendar.hours[s]
             gap = plan[t.P_SHOCK] if 0 <= plan[t.P_SHOCK_MINUTE] < t.PREMARKET_MINUTES else 0.0
             react(plan, change, gap, has_offered)
             chain.starts[i] = price, close
-            n, price, events = t.simulate_day(
-                *(paper.days, plan, hours, seeds[s], price, float(close)),
-                *(paper.tape, paper.trace[:0], paper.events, paper.times),
+            n, price, noted = t.simulate_day(
+                *(days, plan, hours, seeds[s], price, float(close), tape, trace[:0], events, times)
             )
-            vwap = b.day_bar(paper.tape, n, chain.bars[i])
-            chain.extras[i] = vwap, b.off_exchange_volume(paper.tape, n, hours)
-            if events:
-                chain.events[s] = paper.events[:events].copy()
+            vwap = b.day_bar(tape, n, chain.bars[i])
+            chain.extras[i] = vwap, b.off_exchange_volume(tape, n, hours)
+            if noted:
+                chain.events[s] = events[:noted].copy()
             before = close * plan[t.P_PRICE_FACTOR] - plan[t.P_DIVIDEND] * 10_000.0
             close = int(chain.bars[i, b.B_CLOSE]) or round(before)
             change = close / before - 1.0
-            has_offered = bool((paper.events[:events, t.E_KIND] == t.OFFERING).any())
+            has_offered = bool((events[:noted, t.E_KIND] == t.OFFERING).any())
         return chain
 
     def tape(self, listing: Listing, day: date) -> np.ndarray:
         """The tape of one ticker-session, int64[ROWS, n]; rows as in conditions.py."""
-        return self._tapes.get((listing.number, day), lambda: self.printed(listing, day)[0])
+        return self.printed(listing, day)[0]
 
-    def printed(self, listing: Listing, day: date) -> tuple[np.ndarray, np.ndarray]:
+    def printed(self, listing: Listing, day: date) -> Printed:
         """Tape and trace (state of each minute, float64[minutes, TRACE]) of a ticker-session."""
-        chain, paper, hours = self.chain(listing), self._paper(), self.hours(day)
+        return self._printed.get((listing.number, day), lambda: self._print(listing, day))
+
+    def _print(self, listing: Listing, day: date) -> Printed:
+        chain, hours = self.chain(listing), self.hours(day)
+        days, tape, trace, events, times = self._paper()
         i = self._index[day] - chain.first
         price, close = chain.starts[i]
         count, _, _ = t.simulate_day(
-            *(paper.days, chain.plans[i], hours, chain.seeds[i], int(price), float(close)),
-            *(paper.tape, paper.trace, paper.events, paper.times),
+            *(days, chain.plans[i], hours, chain.seeds[i], int(price), float(close)),
+            *(tape, trace, events, times),
         )
         minutes = t.PREMARKET_MINUTES + int((hours[3] - hours[1]) // t.MINUTE)
-        return paper.tape[:, :count].copy(), paper.trace[:minutes].copy()
+        return tape[:, :count].copy(), trace[:minutes].copy()
 
     def hours(self, day: date) -> np.ndarray:
         """Premarket open, open, close and postmarket close in UTC ns."""
         return self.calendar.hours[self._index[day]]
-
-
-def _hours(days: Sequence[date]) -> np.ndarray:
-    rows = [session_hours(d) for d in days]
-    return np.array(
-        [[h.premarket_open, h.open, h.close, h.postmarket_close] for h in rows], dtype=np.int64
-    )

@@ -8,6 +8,8 @@ frame. Which rows are wanted, and how pages follow each other, is decided by the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -19,6 +21,7 @@ from smallcaps_assets.sources.http.transport import Answer
 R = TypeVar("R")
 S = TypeVar("S")
 Number = int | float
+_DECODERS = Lock()
 
 
 class TickerRow(msgspec.Struct, gc=False):
@@ -115,7 +118,7 @@ class TradeRow(msgspec.Struct, gc=False, kw_only=True):
 def parsed(answer: Answer, kind: type[R]) -> R:
     """The JSON of an answer as `kind`. Raises BadAnswer when it is something else."""
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return decoder(kind).decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise answer.problem(BadAnswer, f"not the JSON that was expected: {problem}") from None
 
@@ -171,6 +174,17 @@ def parse(answer: Answer, kind: type[S]) -> S:
         start = answer.body[:40].decode("utf-8", "replace")
         found = f"the body does not fit ({problem}): {start!r}"
         raise answer.problem(BadAnswer, found) from None
+
+
+def decoder(kind: type[S]) -> msgspec.json.Decoder[S]:
+    """What reads JSON as a type: made once, since threads that make the first at once crash."""
+    with _DECODERS:
+        return _made_decoder(kind)
+
+
+@lru_cache(maxsize=256)
+def _made_decoder(kind: Any) -> msgspec.json.Decoder:
+    return msgspec.json.Decoder(kind)
 
 
 def frame(found: Sequence[Any], types: Mapping[str, Any]) -> pl.DataFrame:

@@ -162,6 +162,14 @@ class PolygonClient:
         in shares. See `QuotePages.quotes`."""
         return self._quotes.quotes(ticker, day, kept, is_traded)
 
+    def trades_between(self, ticker: str, start: int, end: int) -> pl.DataFrame:
+        """Trades as the vendor has them from `start` to before `end`, UTC ns."""
+        return self._trades.between(ticker, start, end)
+
+    def quotes_between(self, ticker: str, start: int, end: int) -> pl.DataFrame:
+        """Quotes as the vendor has them from `start` to before `end`, UTC ns; raw sizes."""
+        return self._quotes.between(ticker, start, end)
+
     def snapshots(self) -> pl.DataFrame:
         """SNAPSHOTS (`snapshots.py`) of all tickers now: day, minute, last quote, last trade."""
         return self._snapshots.all()

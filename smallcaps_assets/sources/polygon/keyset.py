@@ -161,14 +161,24 @@ class KeysetPages:
         asked for again. A day of a ticker that `is_traded` is not believed to be empty at once.
         Raises BadAnswer when the pages stay out of order or outside the day.
         """
-        tape = Tape(
-            self._feed,
-            calendar.new_york_ns(day, time(0)),
-            calendar.new_york_ns(day + timedelta(days=1), time(0)),
-        )
+        start = calendar.new_york_ns(day, time(0))
+        end = calendar.new_york_ns(day + timedelta(days=1), time(0))
+        return self.between(ticker, start, end, f"{self._feed.name} {day}", kept, is_traded)
+
+    def between(
+        self,
+        ticker: str,
+        start: int,
+        end: int,
+        scope: str,
+        kept: Pages | None = None,
+        is_traded: bool = False,
+    ) -> pl.DataFrame:
+        """Rows of one ticker from `start` to before `end`, UTC ns; otherwise as `day`."""
+        tape = Tape(self._feed, start, end)
         if kept is not None:
             tape.restore(kept.frames(PAGES))
-        while self._advance(ticker, tape, f"{self._feed.name} {day}", is_traded):
+        while self._advance(ticker, tape, scope, is_traded):
             if kept is not None:
                 tape.save(kept)
         return tape.rows()

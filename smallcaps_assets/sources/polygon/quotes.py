@@ -83,6 +83,10 @@ class QuotePages:
         named = found.with_columns(pl.lit(ticker).alias("ticker"))
         return conform(named, day, day >= self._shares_since)
 
+    def between(self, ticker: str, start: int, end: int) -> pl.DataFrame:
+        """Quotes from `start` to before `end`, UTC ns, in the columns of TYPES as they come."""
+        return self._pages.between(ticker, start, end, f"quotes since {start}")
+
 
 def conform(found: pl.DataFrame, day: date, is_in_shares: bool) -> pl.DataFrame:
     """Rows in the columns of `TYPES`, and `ticker`, as Quotes of a day.

@@ -17,7 +17,13 @@ import polars as pl
 from smallcaps_assets.schemas.tables import TABLES
 from smallcaps_assets.sources.errors import BadAnswer, NotEntitled, NotFound, SourceError
 from smallcaps_assets.sources.http import decode
-from smallcaps_assets.sources.http.decode import DetailsRow, DividendRow, SplitRow, TickerRow
+from smallcaps_assets.sources.http.decode import (
+    DetailsRow,
+    DividendRow,
+    SplitRow,
+    TickerRow,
+    decoder,
+)
 from smallcaps_assets.sources.http.page_cache import Pages
 from smallcaps_assets.sources.http.transport import Answer, Request, Transport
 from smallcaps_assets.sources.http.workers import gather
@@ -140,8 +146,7 @@ class Reference:
         asked = (answers[ticker] for ticker in sorted(set(tickers)) if ticker in answers)
         rows = [answer.row(0) for answer in asked if answer.height]
         decoded = [
-            (msgspec.json.decode(text, type=DetailsRow), as_of, as_of == lagged)
-            for text, as_of in rows
+            (decoder(DetailsRow).decode(text), as_of, as_of == lagged) for text, as_of in rows
         ]
         return _details_frame(decoded, start), failed
 

@@ -59,6 +59,10 @@ class TradePages:
         found = self._pages.day(ticker, day, kept, is_traded)
         return conform(found.with_columns(pl.lit(ticker).alias("ticker")), day)
 
+    def between(self, ticker: str, start: int, end: int) -> pl.DataFrame:
+        """Trades from `start` to before `end`, UTC ns, in the columns of TYPES as they come."""
+        return self._pages.between(ticker, start, end, f"trades since {start}")
+
 
 def conform(found: pl.DataFrame, day: date) -> pl.DataFrame:
     """Rows in the columns of `TYPES`, and `ticker`, as Trades.

@@ -342,9 +342,3 @@ def test_sandbox_stops_and_starts_again(market: SimulatedMarket) -> None:
         with sandbox:
             assert requests.get(sandbox.url + "/v1/marketstatus/now").status_code == 401
     sandbox.stop()
-
-
-def test_open_sandbox_takes_any_key(market: SimulatedMarket) -> None:
-    config = SandboxConfig(require_key=False)
-    with Sandbox(config, market) as sandbox:
-        assert requests.get(sandbox.url + "/v3/reference/exchanges").status_code == 200

@@ -80,6 +80,7 @@ def test_quotes_csv_equals_json(client: Client) -> None:
     ):
         assert table[name].to_list() == [row.get(name) for row in rows]
     assert rows[1]["conditions"] == [1] and "bid_price" not in rows[0]
+    assert all(isinstance(row.get("ask_size", 0), int) for row in rows)
     empty = client.csv("/v3/quotes/NOPE", timestamp=str(DAY))
     assert empty.strip().split(",") == table.columns
 

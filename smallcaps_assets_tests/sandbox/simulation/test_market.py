@@ -15,12 +15,15 @@ from smallcaps_assets.domain.market.calendar import session_hours
 from smallcaps_assets.domain.market.metrics import daily_metrics, session_summary
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SimulatedMarket
 from smallcaps_assets.sandbox.server.flatfiles import parse_key
+from smallcaps_assets.sandbox.server.routes_actions import new_dividends
 from smallcaps_assets.sandbox.simulation import tape as t
+from smallcaps_assets.sandbox.simulation.facts import SimulatedFacts
 from smallcaps_assets.sandbox.simulation.plan import Kind
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.table import INSTANT
 from smallcaps_assets.settings import MetricsSettings
 from smallcaps_assets_tests.another_process import printed
+from smallcaps_assets_tests.sandbox.conftest import halts_of
 
 SMALL = SandboxConfig(
     tickers=30, start=date(2024, 11, 1), end=date(2024, 12, 6), season=25, pump_days=4
@@ -114,6 +117,14 @@ def test_gaps_reach_from_a_fifth_to_three_times_with_busy_premarkets(
     assert (np.array(gaps) > 0.15).mean() > 0.6
     assert max(gaps) > 1.0 and large.sum() > 5
     assert 0.08 < np.median(np.array(shares)[large]) < 0.4
+
+
+def test_busy_ticker_sessions_of_the_default_market_are_few(market: SimulatedMarket) -> None:
+    assert market.config == SandboxConfig()
+    assert isinstance(market.facts, SimulatedFacts)
+    busy = market.facts.busy_quotes
+    assert 0 < len(busy) <= 60 and len(set(busy)) == len(busy)
+    assert min(market.quote_rows(*place).shape[1] for place in busy[:3]) >= 100_000
 
 
 def test_day_after_a_wild_day_is_still_busy(market: SimulatedMarket) -> None:
@@ -243,11 +254,11 @@ def test_crosses_print_once_and_the_close_after_the_bell(market: SimulatedMarket
 
 
 def test_halts_are_silent_and_end_with_a_reopening_print(market: SimulatedMarket) -> None:
-    halted = [(x, d) for k in Kind for x, d in _wild(market, k) if market.halts(x, d)]
+    halted = [(x, d) for k in Kind for x, d in _wild(market, k) if halts_of(market, x, d)]
     assert len(halted) > 20
     for ticker, day in halted:
         trades, hours = market.trades(ticker, day), session_hours(day)
-        for begin, end in market.halts(ticker, day):
+        for begin, end in halts_of(market, ticker, day):
             assert trades.filter(pl.col("sip_timestamp").is_between(begin, end - 1)).is_empty()
             late = pl.col("participant_timestamp").is_between(begin, end - 1)
             assert trades.filter(late & (pl.col("sip_timestamp") >= end)).is_empty()
@@ -420,7 +431,7 @@ def told_of(market: SimulatedMarket, day: date) -> dict[str, Any]:
         "trades": market.session_trades(day).write_csv(),
         "quotes": facts.quotes("BCPC", day).write_csv(),
         "short": [facts.short_volume(day), [] if short is None else short.to_dicts()],
-        "halts": [facts.halts(day), *(market.halts(ticker, day) for ticker in listed)],
+        "halts": facts.halts(day),
     }
 
 
@@ -435,6 +446,26 @@ def test_market_that_ends_earlier_tells_the_same_of_its_sessions(
         assert told_of(market, day) == told_of(long_market, day)
     wild = {place: kind for place, kind in long_market.wild_days.items() if place[1] < len(days)}
     assert market.wild_days == wild
+
+
+def test_listing_that_is_about_to_end_trades_alike_whenever_the_market_ends() -> None:
+    options = {"tickers": 60, "start": date(2024, 10, 1), "season": 40, "trades_scale": 0.1}
+    whole = SimulatedMarket(SandboxConfig(end=date(2024, 11, 25), **options))
+    days = whole.sessions
+    ends = [x for x in whole.planned_listings if x.last_day and sum(x.span(days)) in range(25, 38)]
+    assert ends
+    for listing in ends:
+        ticker, last = listing.symbols[-1].ticker, days[sum(listing.span(days)) - 2]
+        earlier = SimulatedMarket(SandboxConfig(end=last, **options))
+        told, known = (m.daily_bars_of(ticker, days[0], last) for m in (whole, earlier))
+        assert told.height > 20 and told.equals(known)
+
+
+def test_dividends_of_other_years_take_no_prices() -> None:
+    market = SimulatedMarket(SMALL)
+    assert b'"results":[]' in new_dividends(market, {"ex_dividend_date.lt": "2020-01-01"}).body
+    assert not market._chains
+    assert b"split_adjusted_cash_amount" in new_dividends(market, {}).body and market._chains
 
 
 @pytest.mark.parametrize("end", [date(2024, 11, 25), date(2024, 12, 27)])

@@ -146,7 +146,3 @@ def test_depth_thins_when_prices_move(market: SimulatedMarket) -> None:
         calm = moves <= np.median(moves[quoted])
         shares.append(mean[quoted & ~calm].mean() / mean[quoted & calm].mean())
     assert np.median(shares) < 1.0
-
-
-def test_busy_ticker_sessions_of_the_default_market_are_few() -> None:
-    assert len(SimulatedMarket(SandboxConfig()).facts.busy_quotes) <= 60

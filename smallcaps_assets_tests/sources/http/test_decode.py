@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -118,3 +120,30 @@ def test_rows_given_count_without_results_expected_truncated() -> None:
         page = {"status": "OK", "ticker": "A", "adjusted": False, "resultsCount": 3, **body}
         with pytest.raises(TruncatedAnswer):
             read_rows(json.dumps(page).encode(), BarRow)
+
+
+# In a process of its own: a crash of one thread ends all.
+AT_ONCE = """
+import sys, threading
+import msgspec
+from smallcaps_assets.sources.http.decode import Page, decoder
+
+sys.setswitchinterval(1e-6)
+
+def read(kind, gate):
+    gate.wait()
+    assert decoder(kind).decode(b'{"status": "OK", "results": {"f1": "x"}}').results.f1 == "x"
+
+for number in range(100):
+    row = msgspec.defstruct(f"Row{number}", [(f"f{k}", str | None, None) for k in range(12)])
+    gate = threading.Barrier(8)
+    threads = [threading.Thread(target=read, args=(Page[row], gate)) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+"""
+
+
+def test_threads_may_be_the_first_to_read_a_type_at_once() -> None:
+    command = [sys.executable, "-c", AT_ONCE]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
