@@ -96,7 +96,7 @@ class StillLake(Lake):
     ) -> None:
         super()._publish(place, data, over, keeps)
         parts = place.split("/")
-        for what in (place, parts[1:2] and parts[1], ("entry", place), ("list", _folder(place))):
+        for what in (place, parts[1] if parts[1:] else "", ("entry", place), ("list", _folder(place))):
             self._once.forget(what)
 
 
