@@ -45,10 +45,12 @@ def _ticker_rows(market: Market, day: date, ticker: str) -> Iterable[pl.DataFram
         bars = _bars(trades, day, every)
         if bars.height:
             yield _rows(event, ticker, bars, "e", (), ())
-    halts = market.halts(ticker, day)
+    halts = [halt for halt in market.facts.halts(day) if halt.ticker == ticker]
     if halts:
-        stamps = [(at, code) for halt in halts for at, code in zip(halt, (HALTED, RESUMED))]  # noqa: B905
-        frame = pl.DataFrame([(at // NS, [code], 0.0, 0.0) for at, code in stamps],
+        # A halt for news has a row for each of its codes, of which the last has the end.
+        stamps = {(halt.start, HALTED) for halt in halts}
+        stamps |= {(halt.end, RESUMED) for halt in halts if halt.end}
+        frame = pl.DataFrame([(at // NS, [code], 0.0, 0.0) for at, code in sorted(stamps)],
                              schema=["t", "i", "h", "l"], orient="row")  # fmt: skip
         text = pl.col("i").cast(pl.List(pl.String)).list.join(",")
         yield _rows("LULD", ticker, frame.with_columns(text), "t", (), ("i",))

@@ -9,7 +9,13 @@ from pathlib import Path
 import polars as pl
 
 from smallcaps_assets.domain.market.calendar import session_hours
-from smallcaps_assets.sandbox.market import BAR_SCHEMA, QUOTE_SCHEMA, TRADE_SCHEMA, MarketFacts
+from smallcaps_assets.sandbox.market import (
+    BAR_SCHEMA,
+    QUOTE_SCHEMA,
+    TRADE_SCHEMA,
+    FeedHalt,
+    MarketFacts,
+)
 from smallcaps_assets.sandbox.recorded import RecordedMarket
 
 DAY, TICKER = date(2024, 12, 13), "ABCD"
@@ -30,6 +36,12 @@ class _Facts(MarketFacts):
                 for i in range(1, TRADES)]  # fmt: skip
         return pl.DataFrame(rows, schema=QUOTE_SCHEMA).filter((day == DAY) & (ticker == TICKER))
 
+    def halts(self, day: date) -> list[FeedHalt]:
+        """One halt for news, which the feed tells in three rows."""
+        start, end = OPEN + 200 * SECOND, OPEN + 500 * SECOND
+        known = (("T1", 0), ("T2", 0), ("T3", end))
+        return [FeedHalt(TICKER, "Abcd Inc", "Q", start, at, why) for why, at in known]
+
 
 class TinyMarket(RecordedMarket):
     """One print a second; every tenth is an odd lot, the 100th was cancelled later."""
@@ -40,11 +52,7 @@ class TinyMarket(RecordedMarket):
         path.parent.mkdir(parents=True)
         path.write_bytes(gzip.compress(f"{head}\n{TICKER},1,4,4,4,4,{OPEN},1\n".encode()))
         super().__init__(folder)
-        self.facts = _Facts()
-
-    @property
-    def sessions(self) -> list[date]:
-        return [DAY]
+        self.facts, self.sessions = _Facts(), [DAY]
 
     def trades(self, ticker: str, day: date) -> pl.DataFrame:
         rows = [{"ticker": TICKER, "conditions": "37" if i % 10 == 0 else "", "exchange": 4,
@@ -55,6 +63,3 @@ class TinyMarket(RecordedMarket):
                  "trf_timestamp": OPEN + i * SECOND} for i in range(TRADES)]  # fmt: skip
         rows.insert(101, rows[100] | {"correction": 10})
         return pl.DataFrame(rows, schema=TRADE_SCHEMA).filter((day == DAY) & (ticker == TICKER))
-
-    def halts(self, ticker: str, day: date) -> list[tuple[int, int]]:
-        return [(OPEN + 200 * SECOND, OPEN + 500 * SECOND)]
