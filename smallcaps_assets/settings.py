@@ -37,6 +37,7 @@ FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
 DAS_PASSWORD_VARIABLE = "DAS_PASSWORD"
 STORE_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
+BROKER_VARIABLE = "CELERY_BROKER_URL"
 FREE_CALLS = 5
 """Calls in any 61 s on the vendor's free plan."""
 CONFIG_FILE = "smallcaps.toml"
@@ -838,6 +839,17 @@ class BacktestSettings(TradingRules, frozen=True, validate_default=True):
 
 
 class RunSettings(Section, frozen=True):
+    launcher: Literal["in_process", "celery"] = Field(
+        default="in_process",
+        description="who works on queued runs: this machine, or Celery workers on any",
+    )
+    keys_per_run: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="most partitions of a run, which is what a worker takes at once: none for 500,"
+        " or for as many as the tables have on the UI's backfills",
+    )
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions fetched or worked on at once in a run"
     )

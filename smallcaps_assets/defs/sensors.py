@@ -38,7 +38,7 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.maintenance import end_orphans, maintain
+from smallcaps_assets.orchestration.maintenance import end_lost, end_orphans, maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
 from smallcaps_assets.pipeline.market import market_of
@@ -152,7 +152,7 @@ def _tick_requests(
     )
     sessions = sorted({date_of(key) for key in missed})[: location.settings.run.catch_up_sessions]
     oldest = [key for key in missed if date_of(key) in sessions]
-    launches = plan(oldest or history, order)[:MOST_RUNS]
+    launches = plan(oldest or history, order, work.settings.run.keys_per_run)[:MOST_RUNS]
     asked = sum(len(launch.keys) for launch in launches)
     left = len({*missed, *history}) - asked
     reason = "sensor ticks: ticker-sessions of the registry without weights"
@@ -297,7 +297,7 @@ def _model_requests(partitions: Partitions, work: Workspace, mark: str) -> list[
             f"models {mark} {digest_of(launch.keys)}",
             {"skip_complete": True},
         )
-        for launch in plan(stale, order)
+        for launch in plan(stale, order, work.settings.run.keys_per_run)
     ]
 
 
@@ -408,16 +408,19 @@ def upkeep(location: Location) -> dg.SensorDefinition:
         minimum_interval_seconds=UPKEEP_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="On from the start, waits for nothing and requests no run: ends runs whose"
-        " process is gone, wherever it was; once a day removes captured output after a month and"
+        " process is gone, wherever it was, or that were lost on their way to a worker; once a"
+        " day removes captured output after a month and"
         " sets the limits of the pools.",
     )
     def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor, now = Cursor(context.cursor), datetime.now(UTC).timestamp()
+        lost = end_lost(context.instance)
         if cursor.waited("maintained", now, _DAY) is not None:
-            return dg.SkipReason(f"{end_orphans(context.instance)} dead runs ended")
+            return dg.SkipReason(f"{end_orphans(context.instance) + lost} dead runs ended")
         ended, removed = maintain(context.instance, location.settings.run)
         cursor.set("maintained", now)
         context.update_cursor(cursor.text)
+        ended += lost
         return dg.SkipReason(f"{ended} dead runs ended, captured output of {removed} runs removed")
 
     return _upkeep

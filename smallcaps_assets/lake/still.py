@@ -96,7 +96,8 @@ class StillLake(Lake):
     ) -> None:
         super()._publish(place, data, over, keeps)
         parts = place.split("/")
-        for what in (place, parts[1] if parts[1:] else "", ("entry", place), ("list", _folder(place))):
+        table = parts[1] if parts[1:] else ""
+        for what in (place, table, ("entry", place), ("list", _folder(place))):
             self._once.forget(what)
 
 

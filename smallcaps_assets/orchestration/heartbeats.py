@@ -71,6 +71,12 @@ def beat(instance: dg.DagsterInstance) -> None:
     instance.daemon_cursor_storage.set_cursor_values({key: repr(time.time())})
 
 
+def last_beat(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The last heartbeat of the process that works on a run; empty if it never wrote any."""
+    process = run.tags.get(PROCESS_TAG)
+    return _heard(instance, [process]).get(process, "") if process else ""
+
+
 def dead_runs(
     instance: dg.DagsterInstance,
     runs: Iterable[dg.DagsterRun],

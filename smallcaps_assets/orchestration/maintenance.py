@@ -39,6 +39,17 @@ def end_orphans(instance: dg.DagsterInstance, pause: Callable[[float], object] =
     return len(orphans)
 
 
+def end_lost(instance: dg.DagsterInstance) -> int:
+    """Report runs as failed whose launcher says that what was to begin them is lost.
+
+    Dagster itself gives a run some time to begin, however many wait for a worker.
+    """
+    lost = getattr(instance.run_launcher, "lost_runs", list)()
+    for run in lost:
+        instance.report_run_failed(run, "it was lost on its way to a worker")
+    return len(lost)
+
+
 def purge_compute_logs(home: Path, now: float | None = None) -> int:
     """Remove captured output older than a month; events and runs stay. Returns the folders gone."""
     limit = (time.time() if now is None else now) - LOG_DAYS * 86_400

@@ -202,7 +202,8 @@ def explain(outcome: Outcome) -> str:
     """One line that names the table, the key and what went wrong."""
     error = outcome.error
     key = f" {outcome.key}" if outcome.key else ""
-    return f"{outcome.table}{key}: {type(error).__name__}: {error}"
+    kind = getattr(error, "kind", type(error).__name__)
+    return f"{outcome.table}{key}: {kind}: {error}"
 
 
 def _tell(context: dg.AssetExecutionContext, progress: _Progress, outcome: Outcome) -> None:

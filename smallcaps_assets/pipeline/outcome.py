@@ -69,5 +69,13 @@ class Outcome:
         return self.error is not None and not isinstance(self.error, NotOffered)
 
 
+class FailedElsewhereError(RuntimeError):
+    """What another process says of a partition that failed there; `kind` is its error's type."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 Observer = Callable[[Outcome], None]
 Outcomes = Generator[Outcome, None, None]
