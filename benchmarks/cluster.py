@@ -73,7 +73,7 @@ class Fleet:
         log = self.folder / f"{home}.log"
         before = log.stat().st_size if log.exists() else 0
         status = self.command(home, *arguments).wait()
-        return status, log.read_text()[before:], time.perf_counter() - began
+        return status, log.read_bytes()[before:].decode(), time.perf_counter() - began
 
 
 @contextmanager

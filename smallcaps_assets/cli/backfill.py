@@ -56,7 +56,7 @@ def run_backfill(
         check_launcher(settings)
 
     from smallcaps_assets.jobs.backfill import Backfill, BackfillError, Request, tables_of
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
     from smallcaps_assets.orchestration.queue import check_daemon
     from smallcaps_assets.pipeline.losses import losses
 
@@ -71,6 +71,8 @@ def run_backfill(
         named = tables_of(tables, market_of(settings).left_out)
         chosen = names_of(keys, "--keys", "partition")
         request = Request(named, first, last, wanted, chosen, is_missing, is_failed)
+        if is_queued and not is_dry:
+            choose_launcher(settings.lake.local, settings.run)
         with open_instance(settings.lake.local) as instance:
             job = Backfill(
                 settings,

@@ -105,7 +105,7 @@ def run_main_job(
     store = ready_lake(settings)
 
     from smallcaps_assets.jobs.run import MainJob
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
     from smallcaps_assets.orchestration.queue import check_daemon
 
     console = wide_console()
@@ -113,6 +113,8 @@ def run_main_job(
     console.print(f"market {settings.market.name}, {days}, lake {store.root}", soft_wrap=True)
     name_absent(console, settings)
     display = Display(console)
+    if is_queued:
+        choose_launcher(settings.lake.local, settings.run)
     with open_instance(settings.lake.local) as instance:
         if is_queued:
             check_daemon(instance)

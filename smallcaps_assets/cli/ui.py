@@ -50,12 +50,12 @@ def open_ui(options: LakeOptions, port: int, host: str) -> int:
     )
     from smallcaps_assets.orchestration.maintenance import maintain
 
+    choose_launcher(settings.lake.local, settings.run)
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         maintain(instance, settings.run)
         if settings.run.launcher == "celery":
             declare_served(instance, digest_of(settings))
-    choose_launcher(home, settings.run)
     handed = hand_over(overrides_of(options), options.config, settings.lake)
     where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]
     with market_of(settings).served() as shared_market:

@@ -36,8 +36,9 @@ def run_worker(options: LakeOptions, name: str | None) -> int:
     ready_lake(settings)
 
     from smallcaps_assets.orchestration.fleet import check_worker, digest_of
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
 
+    choose_launcher(settings.lake.local, settings.run)
     with open_instance(settings.lake.local) as instance:
         check_worker(instance, digest_of(settings))
         home = instance.root_directory

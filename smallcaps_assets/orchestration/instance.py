@@ -124,12 +124,13 @@ def instance_home(root: str | Path) -> Path:
     return home
 
 
-def choose_launcher(home: Path, settings: RunSettings) -> None:
-    """Write who works on queued runs into a dagster.yaml, for what is about to serve the instance.
+def choose_launcher(root: str | Path, settings: RunSettings) -> None:
+    """Write who works on queued runs into an instance's dagster.yaml, before it is opened.
 
-    Another launcher that somebody wrote there is left as it is while `run.launcher` is in_process.
+    The same everywhere: whoever finds that a run has failed says whether it is repeated. Another
+    launcher that somebody wrote there is left as it is while `run.launcher` is in_process.
     """
-    file = home / "dagster.yaml"
+    file = instance_home(root) / "dagster.yaml"
     stored = _stored_config(file)
     is_celery = stored.get("run_launcher", {}).get("class") == "PingingLauncher"
     if settings.launcher == "celery":

@@ -51,10 +51,9 @@ def instance(
     lake = tmp_path_factory.mktemp("lake")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
+        choose_launcher(lake, RunSettings(launcher="celery"))
         open_instance(lake).dispose()
-        home = lake / "dagster"
-        choose_launcher(home, RunSettings(launcher="celery"))
-        patch.setenv("DAGSTER_HOME", str(home))
+        patch.setenv("DAGSTER_HOME", str(lake / "dagster"))
         patch.setattr("smallcaps_assets.orchestration.celery_launcher.STILL_SECONDS", 0.5)
         patch.setattr("smallcaps_assets.orchestration.celery_launcher.ANSWER_SECONDS", 1.0)
         with dg.DagsterInstance.get() as found:
@@ -109,7 +108,7 @@ def found(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
     return run
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -118,12 +117,6 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 
 def health(instance: dg.DagsterInstance, run_id: str) -> WorkerStatus:
     return instance.run_launcher.check_run_worker_health(found(instance, run_id)).status
-
-
-def pool_processes(parent: int) -> list[int]:
-    """The processes in which a worker runs its tasks."""
-    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    return [int(number) for number in text.split()]
 
 
 def test_run_lives_as_long_as_its_worker_works_on_it(
@@ -137,14 +130,7 @@ def test_run_lives_as_long_as_its_worker_works_on_it(
         (tmp_path / "go").touch()
         wait_for(lambda: found(instance, made).is_success)
 
-        folder = tmp_path / "killed"
-        folder.mkdir()
-        killed = launched(instance, folder)
-        wait_for((folder / "begun").exists)
-        for number in pool_processes(process.pid):
-            os.kill(number, signal.SIGKILL)
-        wait_for(lambda: health(instance, killed) is WorkerStatus.FAILED)
-        assert found(instance, killed).status is STARTED
+        assert health(instance, made) is WorkerStatus.FAILED  # the worker is done with it
 
         folder = tmp_path / "with its worker"
         folder.mkdir()
@@ -152,6 +138,7 @@ def test_run_lives_as_long_as_its_worker_works_on_it(
         wait_for((folder / "begun").exists)
         os.killpg(process.pid, signal.SIGKILL)
         wait_for(lambda: health(instance, lost) is WorkerStatus.FAILED)
+        assert found(instance, lost).status is STARTED
 
 
 def test_run_that_waits_is_lost_only_where_the_broker_has_lost_it(
@@ -163,7 +150,9 @@ def test_run_that_waits_is_lost_only_where_the_broker_has_lost_it(
     assert instance.run_launcher.lost_runs(lambda _: None) == []  # type: ignore[attr-defined]
     broker.restart(keeps=False)
     again = instance.run_launcher.lost_runs(lambda _: None)  # type: ignore[attr-defined]
+    instance.add_run_tags(waiting, {WORKER_TAG: "nobody@here"})
     broker.stop()
+    assert health(instance, waiting) is WorkerStatus.RUNNING  # nobody can say that it is gone
     assert instance.run_launcher.lost_runs(lambda _: None) == []  # type: ignore[attr-defined]
     broker.start()
     assert [run.run_id for run in again] in ([], [waiting])
@@ -182,6 +171,7 @@ def test_run_of_other_code_is_refused_and_its_worker_ends(
     assert not (tmp_path / "begun").exists()
     told = [event.message for event in instance.all_logs(other)]
     assert any("refused by worker old@here" in text and "code elsewhere" in text for text in told)
+    assert found(instance, other).tags["dagster/will_retry"] == "true"
 
 
 def test_password_of_the_broker_is_in_no_log(instance: dg.DagsterInstance, log: Path) -> None:

@@ -149,10 +149,12 @@ def test_launcher_is_chosen_and_given_up_again(
     open_instance(tmp_path).dispose()
     home = tmp_path / "dagster"
     before = (home / "dagster.yaml").read_text()
-    choose_launcher(home, RunSettings(launcher="celery", tick_runs=7))
+    choose_launcher(tmp_path, RunSettings(launcher="celery", tick_runs=7))
     told = (home / "dagster.yaml").read_text()
     assert "PingingLauncher" in told and f"env: {BROKER_VARIABLE}" in told
     assert "max_concurrent_runs: 10" in told and "retry_on_asset_or_op_failure: false" in told
-    choose_launcher(home, RunSettings())
+    with open_instance(tmp_path) as instance:
+        assert instance.run_retries_enabled and instance.run_retries_max_retries == 3
+    choose_launcher(tmp_path, RunSettings())
     after = (home / "dagster.yaml").read_text()
     assert after.replace("max_concurrent_runs: 10", "max_concurrent_runs: 4") == before
