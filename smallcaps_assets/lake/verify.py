@@ -68,8 +68,6 @@ def set_aside(lake: Lake, path: UPath) -> str:
 
 def _meta_problem(lake: Lake, name: str, key: str | None) -> str:
     """What is wrong with a partition's meta.json; the rows may be good without it."""
-    if not TABLES[name].has_meta:
-        return ""
     try:
         data = lake.whole(meta_path(lake, name, key))
     except FileNotFoundError:

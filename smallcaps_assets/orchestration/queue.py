@@ -135,8 +135,13 @@ def _reason(entry: dg.EventLogEntry) -> str:
 
 
 def _is_over(instance: dg.DagsterInstance, queued: Queued, now: float) -> bool:
-    """Whether nothing follows a finished run; what does takes its place."""
-    if queued.run.tags.get(_WILL_RETRY) != "true":
+    """Whether nothing follows a finished run; what does takes its place.
+
+    Whether a failed run is repeated is noted some time after it is noted as failed.
+    """
+    is_decided = _WILL_RETRY in queued.run.tags or not instance.run_retries_enabled
+    is_failed = queued.run.status is dg.DagsterRunStatus.FAILURE
+    if not is_failed or (is_decided and queued.run.tags.get(_WILL_RETRY) != "true"):
         return True
     queued.finished_at = queued.finished_at or now
     repeated = instance.get_runs(dg.RunsFilter(tags={_PARENT: queued.run.run_id}), limit=1)

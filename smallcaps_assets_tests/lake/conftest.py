@@ -16,7 +16,7 @@ def store() -> Iterator[ObjectStore]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def endpoint(store: ObjectStore) -> str:
     """The address of the S3 API."""
     return store.url

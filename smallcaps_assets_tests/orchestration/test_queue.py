@@ -130,6 +130,27 @@ def test_repetition_that_was_promised_takes_the_place_of_a_run(
     assert ended[0].run.is_success and not ended[0].failure
 
 
+def test_failed_run_is_followed_until_it_is_noted_whether_it_is_repeated(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = queued(instance)
+    run = instance.get_run_by_id(lost)
+    assert run is not None
+    instance.report_run_failed(run, "the process is gone")  # noted as failed, and no more yet
+    monkeypatch.setattr(type(instance), "run_retries_enabled", True)
+    again: list[str] = []
+
+    def work(_: float) -> None:
+        if not again:
+            again.append(queued(instance, {"dagster/parent_run_id": lost}))
+            instance.add_run_tags(lost, {"dagster/will_retry": "true"})
+        else:
+            execute(instance, again[0])
+
+    ended = follow(instance, [lost], lambda _: None, work)
+    assert [one.run.run_id for one in ended] == again and ended[0].run.is_success
+
+
 def test_repetition_that_never_comes_is_given_up(instance: dg.DagsterInstance) -> None:
     lost = queued(instance, {"dagster/will_retry": "true"})
     run = instance.get_run_by_id(lost)
