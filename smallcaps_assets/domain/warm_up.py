@@ -6,6 +6,7 @@ beside its module (or below NUMBA_CACHE_DIR); another process then loads it in m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -38,15 +39,29 @@ from smallcaps_assets.domain.patterns.labels import pattern_labels
 from smallcaps_assets.domain.ticks.halts import NEVER
 from smallcaps_assets.domain.ticks.tape import TickTape, prepare_ticks
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import BacktestSettings, PatternSettings, Settings
+from smallcaps_assets.settings import (
+    BacktestSettings,
+    LabelSettings,
+    PatternSettings,
+    Settings,
+    TickSettings,
+)
 
 _DAY = date(2021, 2, 5)
+_CONTEXT = SessionContext("A", _DAY)
+PARTS = ("bars", "fills", "patterns")
 
 
-def compile_kernels() -> None:
-    """Compile every kernel, or load it from disk, by calling it on next to nothing."""
-    _arrays()
-    _chain()
+def compile_kernels(parts: Sequence[str] = PARTS) -> None:
+    """Compile every kernel, or load it from disk, by calling it on next to nothing.
+
+    The parts share few kernels, so that processes may take one each.
+    """
+    made = {"bars": _bars, "fills": _fills, "patterns": _patterns}
+    hours = session_hours(_DAY)
+    tape = prepare_ticks(_trades(hours.open), hours, TickSettings())
+    for part in parts:
+        made[part](tape)
 
 
 def _arrays() -> None:
@@ -65,32 +80,33 @@ def _arrays() -> None:
     convolved(series, kernels, fitted_biases(series, kernels))
 
 
-def _chain() -> None:
-    """The tables of a ticker-session of three trades."""
-    settings, hours = Settings(), session_hours(_DAY)
-    tape = prepare_ticks(_trades(hours.open), hours, settings.ticks)
+def _bars(tape: TickTape) -> None:
+    """The bars of a ticker-session of three trades, and what is made from them."""
+    _arrays()
+    settings = Settings()
     bars = build_bars(tape, BarKind.DOLLAR_IMBALANCE, settings.bars, target=1.0)
     labels = triple_barrier_labels(tape, bars, settings.labels)
     triple_barrier_on_bars(bars, tape.session_end, settings.labels)
     sample_weights(labels, bars, None)
-    context = SessionContext("A", _DAY)
-    bar_features(tape.ticks, bars, context, hours, tape.halts)
+    bar_features(tape.ticks, bars, _CONTEXT, session_hours(_DAY), tape.halts)
     quote_features(tape, bars, no_quotes())
-    events = pattern_events(tape, context, PatternSettings())
-    pattern_labels(tape, events, settings.labels)
-    _fills(tape, bars, context, settings.backtest)
 
 
-def _fills(
-    tape: TickTape, bars: pl.DataFrame, context: SessionContext, settings: BacktestSettings
-) -> None:
-    """The fills of an event of the tape, on either side, and of single orders."""
+def _patterns(tape: TickTape) -> None:
+    events = pattern_events(tape, _CONTEXT, PatternSettings())
+    pattern_labels(tape, events, LabelSettings())
+
+
+def _fills(tape: TickTape) -> None:
+    """The fills of an event of the tape, and of single orders."""
+    settings = BacktestSettings()
+    no_bars = pl.DataFrame(schema=dict(TABLES["dollar_imbalance_bars"].columns))
     keys = pl.DataFrame({"ticker": "A", "date": _DAY, "event_id": 0, "sample": "bars"})
     events = keys.with_columns(t0=tape.ticks["sip_timestamp"][:1])
     (usual,) = executions(settings, settings.every)
     execution = replace(usual, sides=(1,))
-    candidate_rows(tape, no_quotes(), bars, context, events, execution, settings)
-    recorded, _ = fills_tape(tape, no_quotes(), bars, context, settings, NEVER)
+    candidate_rows(tape, no_quotes(), no_bars, _CONTEXT, events, execution, settings)
+    recorded, _ = fills_tape(tape, no_quotes(), no_bars, _CONTEXT, settings, NEVER)
     marketable_fill(recorded, 1, 1, 0)
     passive_fill(recorded, 1, 1, 1.0, 0)
     stop_exit(recorded, 1, 1, 1.0, 0, 0)

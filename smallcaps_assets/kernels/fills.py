@@ -25,9 +25,12 @@ TAPE = (
     *("times", "prices", "kinds", "volumes"),
     *("halt_starts", "halt_ends", "reopenings"),
     *("band_times", "lowers", "uppers"),
+    *("block_lows", "block_highs"),
 )
 """Quotes; prints with the volume up to and with each; halts with the re-opening print of each,
-NEVER for none; the price bands from each time on."""
+NEVER for none; the price bands from each time on; the range of prices of each block of prints."""
+BLOCK = 64
+"""Prints of a block: an exit passes over those whose prices lie between its stop and its profit."""
 FLOW, AUCTION, PRICE = 1, 2, 3
 """Kinds of prints: all have volume, the last two form prices, and only the last fills an order."""
 TOLERANCE = 1e-9
@@ -157,6 +160,49 @@ def after_halts(starts, ends, reopenings, time, latency):
         time = reopenings[h] + latency
         h = halt_at(starts, ends, time)
     return time
+
+
+# What a tape is made of ---------------------------------------------------------------------------
+@compiled
+def is_ascending(times):
+    """Whether no time is before the one ahead of it."""
+    for i in range(1, times.size):
+        if times[i] < times[i - 1]:
+            return False
+    return True
+
+
+@compiled
+def usable_quotes(times, bids, bid_sizes, asks, ask_sizes, starts, ends):
+    """Whether each quote has two sides above 0 that are not crossed, outside of halts."""
+    is_usable = np.empty(times.size, np.bool_)
+    h = -1
+    for q in range(times.size):
+        while h + 1 < starts.size and starts[h + 1] <= times[q]:
+            h += 1
+        is_open = h < 0 or times[q] >= ends[h]
+        is_whole = bids[q] > 0.0 and bid_sizes[q] > 0.0 and ask_sizes[q] > 0.0
+        is_usable[q] = is_open and is_whole and asks[q] >= bids[q]
+    return is_usable
+
+
+@compiled
+def block_extremes(times, prices, kinds, starts, ends):
+    """Lowest and highest price of each whole block of prints, of those that form prices outside
+    of halts; NaN in a block without one."""
+    count = times.size // BLOCK
+    lows, highs = np.full(count, np.nan), np.full(count, np.nan)
+    h = -1
+    for i in range(count * BLOCK):
+        while h + 1 < starts.size and starts[h + 1] <= times[i]:
+            h += 1
+        if kinds[i] != FLOW and not (h >= 0 and times[i] < ends[h]):
+            k, price = i // BLOCK, prices[i]
+            if math.isnan(lows[k]):
+                lows[k] = highs[k] = price
+            else:
+                lows[k], highs[k] = min(lows[k], price), max(highs[k], price)
+    return lows, highs
 
 
 # Orders on a tape --------------------------------------------------------------------------------
@@ -293,6 +339,13 @@ def is_stopped(times, prices, kinds, i, side, stop):
 
 
 @compiled
+def is_reached(low, high, side, far, near):
+    """Whether a range of prices touches a take profit or a stop; never of no prices, NaN."""
+    best, worst = (high, low) if side > 0 else (low, high)
+    return (best - far) * side >= 0.0 or (worst - near) * side <= 0.0
+
+
+@compiled
 def close_trade(tape, r, side, t0, since, profit, stop, shares, row, out, count):
     """The exit of so many shares that were entered by `since`: take profit, stop, or the clock.
 
@@ -300,7 +353,7 @@ def close_trade(tape, r, side, t0, since, profit, stop, shares, row, out, count)
     into `row`; the number of fills so far, or FULL.
     """
     times, prices, kinds, volumes, starts, ends, reopenings = tape[6:13]
-    band_times, lowers, uppers = tape[13], tape[14], tape[15]
+    band_times, lowers, uppers, block_lows, block_highs = tape[13:18]
     orders = np.zeros(2, ORDER)
     o = orders[0]
     o["side"], o["shares"], o["limit"] = -side, shares, profit
@@ -311,6 +364,12 @@ def close_trade(tape, r, side, t0, since, profit, stop, shares, row, out, count)
     i, h = place(times, since) + 1, place(starts, since)
     far, near = profit * (1.0 - side * TOLERANCE), stop * (1.0 + side * TOLERANCE)
     while i < times.size and times[i] <= trigger:
+        k = i // BLOCK
+        if i % BLOCK == 0 and k < block_lows.size and times[i + BLOCK - 1] <= trigger:
+            if not is_reached(block_lows[k], block_highs[k], side, far, near):
+                low, high = np.fmin(low, block_lows[k]), np.fmax(high, block_highs[k])
+                i += BLOCK
+                continue
         price, time = prices[i], times[i]
         while h + 1 < starts.size and starts[h + 1] <= time:
             h += 1

@@ -67,12 +67,19 @@ def _remove_unlocked(path: Path) -> bool:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold a lock file: one process at a time; a killed one lets go."""
+def alone(path: Path, waits: bool = True) -> Iterator[bool]:
+    """Hold a lock file: one process at a time; a killed one lets go.
+
+    Whether it is held: one that does not wait goes on without, while another holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _flush_folder(folder: Path) -> None:

@@ -81,37 +81,34 @@ def fill_tape(
     for name, arrays in (("quotes", quotes), ("prints", prints)):
         _check(name, arrays)
     times, bids, bid_sizes, asks, ask_sizes = quotes
-    is_whole = (bids > 0) & (bid_sizes > 0) & (asks >= bids) & (ask_sizes > 0)
-    is_usable = is_whole & ~_is_within(starts, ends, times)
+    book = (*_as(np.int64, times), *_as(np.float64, bids, bid_sizes, asks, ask_sizes))
     moments, prices, sizes, kinds = prints
-    forming = moments[kinds > kernel.FLOW]
-    after = np.searchsorted(forming, ends, "left")
-    reopenings = np.append(forming, kernel.NEVER)[after]
-    typed = (
-        *_as(np.int64, times), *_as(np.float64, bids, bid_sizes, asks, ask_sizes),
-        *_as(np.bool_, is_usable), *_as(np.int64, moments), *_as(np.float64, prices),
-        *_as(np.int8, kinds), *_as(np.float64, np.cumsum(sizes)),
-        *_as(np.int64, starts, ends, reopenings), *_as(np.int64, limits[0]),
-        *_as(np.float64, *limits[1:]),
+    tape = (*_as(np.int64, moments), *_as(np.float64, prices), *_as(np.int8, kinds))
+    pauses = _as(np.int64, starts, ends)
+    reopenings = np.full(pauses[1].size, kernel.NEVER)
+    if reopenings.size:
+        forming = tape[0][tape[2] > kernel.FLOW]
+        reopenings = np.append(forming, kernel.NEVER)[np.searchsorted(forming, pauses[1], "left")]
+    return FillTape(
+        (
+            *book, *_as(np.bool_, kernel.usable_quotes(*book, *pauses)),
+            *tape, *_as(np.float64, np.cumsum(sizes)),
+            *pauses, *_as(np.int64, reopenings),
+            *_as(np.int64, limits[0]), *_as(np.float64, *limits[1:]),
+            *_as(np.float64, *kernel.block_extremes(*tape, *pauses)),
+        )
     )  # fmt: skip
-    return FillTape(tuple(read_only(array) for array in typed))
-
-
-def _is_within(starts: np.ndarray, ends: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Whether each time lies in a halt, [start, end)."""
-    h = np.searchsorted(starts, times, "right") - 1
-    return (h >= 0) & (times < np.append(ends, 0)[h])
 
 
 def _as(dtype: Any, *arrays: np.ndarray) -> list[np.ndarray]:
-    return [np.ascontiguousarray(array, dtype) for array in arrays]
+    return [read_only(np.ascontiguousarray(array, dtype)) for array in arrays]
 
 
 def _check(name: str, arrays: Sequence[np.ndarray]) -> None:
     sizes = {array.size for array in arrays}
     if len(sizes) > 1:
         raise FillError(f"{name} have arrays of {sorted(sizes)} rows; give them one length")
-    if (np.diff(arrays[0]) < 0).any():
+    if not kernel.is_ascending(*_as(np.int64, arrays[0])):
         raise FillError(f"{name} are not in order of time; sort them first")
 
 
@@ -230,7 +227,8 @@ def stop_exit(
     """
     times, prices, kinds = tape.arrays[6:9]
     starts, ends, reopenings = tape.arrays[10:13]
-    is_halted = _is_within(starts, ends, times)
+    h = np.searchsorted(starts, times, "right") - 1
+    is_halted = (h >= 0) & (times < np.append(ends, 0)[h])
     is_beyond = (prices - stop) * side <= kernel.TOLERANCE * stop
     found = np.flatnonzero((times > since) & (kinds > kernel.FLOW) & is_beyond & ~is_halted)
     nothing = Filled([], shares)

@@ -5,14 +5,20 @@ check, writes each text twice and looks up what the check is about. Here the ids
 texts are written, an asset's newest materialization is noted once a batch, and all rows of a batch
 go in together. What readers find afterwards is the same.
 
-Other events (plans, states of runs and steps) are stored one by one as the stock log does.
+So are the plans of a new run, of which there are two for each of its partitions. With a planned
+check the stock log stores, for each partition, the names of all partitions of the run: 20 KB a row
+in a run of a thousand, and minutes until it can start. Here such a row has the plan without them.
+
+Other events (states of runs and steps) are stored one by one as the stock log does.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import itemgetter
 from typing import Any
 
 import dagster as dg
@@ -29,9 +35,14 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster_shared.record import replace
+from dagster_shared.serdes import serialize_value
 
 _MOST = 1000
 _PLAN = ("asset_key", "check_name", "run_id", "partition")
+_OF_ASSETS = (
+    DagsterEventType.ASSET_MATERIALIZATION,
+    DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+)
 _LOCAL = threading.local()
 Numbered = list[tuple[int, EventLogEntry]]
 
@@ -54,6 +65,11 @@ class Batches:
     is stored in the same batch, if there is one.
     """
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Without it Dagster hands over the plans of a run one by one. It is read at each event.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_MOST))
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Keep back what this thread stores inside, and store it at the end."""
@@ -69,7 +85,7 @@ class Batches:
         """Store an event, or keep it back while the thread stores several together."""
         stock: Any = super()
         waiting, is_message = _waiting(self), not event.is_dagster_event
-        if not (is_message or _is_of_partition(event)) or (is_message and waiting is None):
+        if not (is_message or _is_batched(event)) or (is_message and waiting is None):
             self._store_waiting()
             stock.store_event(event)
         elif waiting is None:
@@ -81,7 +97,7 @@ class Batches:
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store several events in one transaction."""
-        with self.together():
+        with self.together() if _waiting(self) is None else nullcontext():
             for event in events:
                 self.store_event(event)
 
@@ -107,21 +123,29 @@ class Batches:
             self._copy(numbered, {row["id"]: row for row in rows})
 
     def _note_assets(self, connection: Any, numbered: Numbered) -> None:
-        """The tags of materializations, and which is the newest of each asset."""
+        """The tags of materializations, and the newest of each asset and the newest plan of it."""
         storage: Any = self
         made = [(n, e) for n, e in numbered if _is(e, DagsterEventType.ASSET_MATERIALIZATION)]
         if made:
             storage._store_asset_event_tags(connection, [e for _, e in made], [n for n, _ in made])
-        newest = {event.get_dagster_event().asset_key: (number, event) for number, event in made}
-        for number, event in newest.values():
+        newest = {
+            (event.dagster_event_type, event.get_dagster_event().asset_key): (number, event)
+            for number, event in numbered
+            if _is(event, *_OF_ASSETS)
+        }
+        for number, event in sorted(newest.values(), key=itemgetter(0)):
             storage._store_asset_event(connection, event, number)
 
     def _note_checks(self, connection: Any, numbered: Numbered, texts: Mapping[int, str]) -> None:
-        """The results of checks, each in the place of its plan where the run has made one."""
+        """Plans of checks, and their results, each in the place of its plan if the run has one."""
         storage: Any = self
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for number, event in numbered:
-            if _is(event, DagsterEventType.ASSET_CHECK_EVALUATION):
+            if _is(event, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED):
+                moment = storage._event_insert_timestamp(event)
+                rows = _plan_rows(number, event, moment)
+                connection.execute(AssetCheckExecutionsTable.insert(), rows)
+            elif _is(event, DagsterEventType.ASSET_CHECK_EVALUATION):
                 moment = storage._event_insert_timestamp(event)
                 row = _check_row(number, event, texts[number], moment)
                 found[tuple(row[name] for name in _PLAN)] = row
@@ -158,13 +182,13 @@ def _waiting(storage: Any) -> list[EventLogEntry] | None:
     return events if kept_for is storage else None
 
 
-def _is(event: EventLogEntry, kind: DagsterEventType) -> bool:
-    return event.is_dagster_event and event.dagster_event_type == kind
+def _is(event: EventLogEntry, *kinds: DagsterEventType) -> bool:
+    return event.is_dagster_event and event.dagster_event_type in kinds
 
 
-def _is_of_partition(event: EventLogEntry) -> bool:
-    """Whether an event is a materialization, or what a check found in a partition."""
-    if _is(event, DagsterEventType.ASSET_MATERIALIZATION):
+def _is_batched(event: EventLogEntry) -> bool:
+    """Whether an event is a plan, a materialization, or what a check found in a partition."""
+    if _is(event, *_OF_ASSETS, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED):
         return True
     is_check = _is(event, DagsterEventType.ASSET_CHECK_EVALUATION)
     return is_check and event.get_dagster_event().asset_check_evaluation_data.partition is not None
@@ -198,6 +222,24 @@ def _about(event: EventLogEntry, number: int, made: EventLogEntry) -> EventLogEn
     told = event.get_dagster_event()
     data = replace(told.asset_check_evaluation_data, target_materialization_data=target)
     return event._replace(dagster_event=told._replace(event_specific_data=data))
+
+
+def _plan_rows(number: int, event: EventLogEntry, moment: Any) -> list[dict[str, Any]]:
+    """A row for each partition of a planned check; one with no partition for a check of none."""
+    told = event.get_dagster_event()
+    plan: Any = told.event_specific_data
+    alone = told._replace(event_specific_data=replace(plan, partitions_subset=None))
+    row = {
+        "asset_key": plan.asset_key.to_string(),
+        "check_name": plan.check_name,
+        "run_id": event.run_id,
+        "execution_status": Recorded.PLANNED.value,
+        "evaluation_event": serialize_value(event._replace(dagster_event=alone)),
+        "evaluation_event_timestamp": moment,
+        "evaluation_event_storage_id": number,
+    }
+    partitions = plan.partitions_subset.get_partition_keys() if plan.partitions_subset else [None]
+    return [{**row, "partition": partition} for partition in partitions]
 
 
 def _check_row(number: int, event: EventLogEntry, text: str, moment: Any) -> dict[str, Any]:

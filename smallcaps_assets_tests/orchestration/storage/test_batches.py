@@ -12,7 +12,11 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
 )
-from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEventBatchMetadata,
+    StepMaterializationData,
+)
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
@@ -31,6 +35,7 @@ from smallcaps_assets_tests.postgres import postgres_server
 
 KEYS = dg.StaticPartitionsDefinition(["a", "b", "c"])
 TABLE = dg.AssetKey("trades")
+PLAN = dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 GOOD, BAD = (Finding("contract", is_good, "rows") for is_good in (True, False))
 VERSION = {"dagster/data_version": "7"}
 
@@ -62,19 +67,31 @@ def instance(opened: dg.DagsterInstance) -> dg.DagsterInstance:
 
 
 def run_of(instance: dg.DagsterInstance) -> str:
-    """A run that has planned a check of two partitions."""
-    run = instance.create_run_for_job(dg.GraphDefinition("nothing").to_job())
-    planned = AssetCheckEvaluationPlanned(
-        asset_key=TABLE,
-        check_name="quality",
-        partitions_subset=KEYS.subset_with_partition_keys(["a", "b"]),
+    """A run that has planned two partitions and a check of them."""
+    return planned(instance, KEYS, ["a", "b"])
+
+
+def planned(
+    instance: dg.DagsterInstance, partitions: dg.PartitionsDefinition, keys: list[str]
+) -> str:
+    """A run that has planned partitions and a check of them, as Dagster tells of them: together."""
+    run = instance.create_run_for_job(dg.GraphDefinition("nothing").to_job()).run_id
+    subset = partitions.subset_with_partition_keys(keys)
+    check = AssetCheckEvaluationPlanned(
+        asset_key=TABLE, check_name="quality", partitions_subset=subset
     )
-    told = dg.DagsterEvent(
-        dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value, "nothing",
-        event_specific_data=planned,
-    )  # fmt: skip
-    instance.report_dagster_event(told, run.run_id)
-    return run.run_id
+    plans = [
+        dg.DagsterEvent.build_asset_materialization_planned_event(
+            "nothing", "s", AssetMaterializationPlannedData(TABLE, key)
+        )
+        for key in keys
+    ]
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value
+    plans.append(dg.DagsterEvent(kind, "nothing", event_specific_data=check))
+    for number, plan in enumerate(plans):
+        batch = DagsterEventBatchMetadata(run, number == len(plans) - 1)
+        instance.report_dagster_event(plan, run, batch_metadata=batch)
+    return run
 
 
 def tell(instance: dg.DagsterInstance, run: str, key: str, finding: Finding = GOOD) -> None:
@@ -141,7 +158,7 @@ def test_batch_is_read_as_the_stock_log_has_single_events(
 ):
     assert found_after(instance) == expected
     assert expected["latest"].partition == "a"
-    assert len(expected["log"]) == 1 + 3 * len(SCRIPT)
+    assert len(expected["log"]) == 3 + 3 * len(SCRIPT)
 
 
 def test_evaluation_is_current_and_names_the_materialization_of_its_batch(
@@ -160,12 +177,51 @@ def test_evaluation_is_current_and_names_the_materialization_of_its_batch(
     assert (target.storage_id, target.run_id) == (info.latest_materialization_storage_id, run)
 
 
-def test_many_partitions_take_few_transactions(instance: dg.DagsterInstance):
-    run, commits = run_of(instance), Counter()
+def counted(instance: dg.DagsterInstance) -> Counter[str]:
+    """Counts transactions from now on."""
+    commits: Counter[str] = Counter()
     log: Any = instance.event_log_storage
     engines = list(getattr(log, "_engines", {}).values()) or [log._engine]
     for engine in engines:
         event.listen(engine, "begin", lambda _: commits.update(["begin"]))
+    return commits
+
+
+def test_plans_of_a_run_take_few_transactions_and_name_no_other_partition(
+    instance: dg.DagsterInstance,
+):
+    """So that a run of a thousand ticker-sessions starts in seconds, and its rows stay small."""
+    keys = [f"k{number}" for number in range(300)]
+    run_of(instance)
+    commits = counted(instance)
+    run = planned(instance, dg.StaticPartitionsDefinition(keys), keys)
+    assert commits["begin"] <= 12
+    log: Any = instance.event_log_storage
+    with log.index_connection() as connection:
+        checks = AssetCheckExecutionsTable.c
+        rows = connection.execute(
+            select(checks.partition, checks.execution_status, checks.evaluation_event).where(
+                checks.run_id == run
+            )
+        ).fetchall()
+    assert sorted(row[0] for row in rows) == sorted(keys)
+    assert {row[1] for row in rows} == {"PLANNED"}
+    assert max(len(row[2]) for row in rows) < 2_000
+    subset = log.get_records_for_run(run, of_type=PLAN).records[0].event_log_entry
+    plan = subset.get_dagster_event().asset_check_planned_data
+    assert len(plan.partitions_subset) == 300
+    tell(instance, run, "k7")
+    [record] = [
+        x
+        for x in log.get_asset_check_execution_history(dg.AssetCheckKey(TABLE, "quality"), 400)
+        if x.partition == "k7" and x.run_id == run
+    ]
+    assert record.status.value == "SUCCEEDED"
+
+
+def test_many_partitions_take_few_transactions(instance: dg.DagsterInstance):
+    run = run_of(instance)
+    commits = counted(instance)
     with together(instance):
         for number in range(50):
             tell(instance, run, f"k{number}")
