@@ -42,12 +42,13 @@ class RedisServer:
         raise TimeoutError("redis-server does not answer")
 
     def stop(self, keeps: bool = True) -> None:
-        """End it; as if it had been killed, what it holds is lost."""
+        """End it, by a kill and with the loss of all that it held unless it `keeps` that."""
         assert self._server is not None
         if keeps:
             self._server.terminate()
         else:
             self._server.kill()
+            (self._folder / "dump.rdb").unlink(missing_ok=True)
         self._server.wait(20)
 
     def restart(self, keeps: bool = True) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from smallcaps_assets.orchestration.fleet import CODE_TAG, WORKER_TAG
 from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
+from smallcaps_assets.orchestration.maintenance import end_lost
 from smallcaps_assets.orchestration.storage.private import (
     LaunchRunContext,
     ModuleCodePointer,
@@ -142,21 +144,27 @@ def test_run_lives_as_long_as_its_worker_works_on_it(
 
 
 def test_run_that_waits_is_lost_only_where_the_broker_has_lost_it(
-    instance: dg.DagsterInstance, broker: RedisServer, tmp_path: Path
+    instance: dg.DagsterInstance,
+    broker: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waiting = launched(instance, tmp_path)
     assert instance.run_launcher.lost_runs(lambda _: None) == []  # type: ignore[attr-defined]
     broker.restart()
     assert instance.run_launcher.lost_runs(lambda _: None) == []  # type: ignore[attr-defined]
     broker.restart(keeps=False)
-    again = instance.run_launcher.lost_runs(lambda _: None)  # type: ignore[attr-defined]
+    launcher: Any = instance.run_launcher
+    wait_for(lambda: [run.run_id for run in launcher.lost_runs(lambda _: None)] == [waiting])
     instance.add_run_tags(waiting, {WORKER_TAG: "nobody@here"})
     broker.stop()
     assert health(instance, waiting) is WorkerStatus.RUNNING  # nobody can say that it is gone
     assert instance.run_launcher.lost_runs(lambda _: None) == []  # type: ignore[attr-defined]
     broker.start()
-    assert [run.run_id for run in again] in ([], [waiting])
-    instance.report_run_failed(found(instance, waiting), "it was lost")
+    monkeypatch.setattr(launcher, "lost_runs", partial(launcher.lost_runs, lambda _: None))
+    wait_for(lambda: end_lost(instance) == 1)
+    assert found(instance, waiting).status is FAILURE
+    assert found(instance, waiting).tags["dagster/will_retry"] == "true"
 
 
 def test_run_of_other_code_is_refused_and_its_worker_ends(
