@@ -36,6 +36,10 @@ KEY_VARIABLE = "POLYGON_API_KEY"
 FLATFILE_KEY_VARIABLES = ("POLYGON_S3_ACCESS_KEY", "POLYGON_S3_SECRET_KEY")
 DAS_PASSWORD_VARIABLE = "DAS_PASSWORD"
 STORE_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
+BROKER_VARIABLE = "CELERY_BROKER_URL"
+FREE_CALLS = 5
+"""Calls in any 61 s on the vendor's free plan."""
 CONFIG_FILE = "smallcaps.toml"
 UNION = "union"
 """Partition key of all periods in one; no period may have its name."""
@@ -226,6 +230,13 @@ class PolygonSettings(Section, frozen=True):
     requests_per_second: float = Field(
         default=95, gt=0, le=100, description="cap of the adaptive rate"
     )
+    hosts: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="machines under this key; each takes its part of the pace, unless PostgreSQL"
+        " keeps one pace for all",
+    )
     workers: int = Field(default=16, ge=1, le=64, description="requests in flight")
     connect_timeout: float = Field(default=10, gt=0, description="seconds")
     read_timeout: float = Field(default=30, gt=0, description="seconds")
@@ -252,6 +263,15 @@ class PolygonSettings(Section, frozen=True):
         default=date(2025, 11, 3),
         description="first session whose quotes have sizes in shares; round lots of 100 before",
     )
+
+    @model_validator(mode="after")
+    def _parts_of_the_free_plan(self) -> PolygonSettings:
+        if self.plan == "free" and self.hosts > FREE_CALLS:
+            raise ValueError(
+                f"the free plan has {FREE_CALLS} calls a minute, too few for {self.hosts} hosts;"
+                " keep Dagster's history in PostgreSQL, where they share one pace"
+            )
+        return self
 
 
 class FinraSettings(Section, frozen=True):
@@ -828,6 +848,17 @@ class BacktestSettings(TradingRules, frozen=True, validate_default=True):
 
 
 class RunSettings(Section, frozen=True):
+    launcher: Literal["in_process", "celery"] = Field(
+        default="in_process",
+        description="who works on queued runs: this machine, or Celery workers on any",
+    )
+    keys_per_run: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="most partitions of a run, which is what a worker takes at once: none for 500,"
+        " or for as many as the tables have on the UI's backfills",
+    )
     threads: int = Field(
         default=2, ge=1, le=64, description="partitions fetched or worked on at once in a run"
     )

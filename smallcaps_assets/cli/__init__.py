@@ -24,6 +24,7 @@ from smallcaps_assets.cli.options import (
     as_csv,
     as_json,
     as_page,
+    as_queued,
     lake_options,
     tables_argument,
 )
@@ -69,6 +70,7 @@ def main() -> None:
 @click.option(
     "--dry-run", "is_dry", is_flag=True, help="show what is missing and out of date; make nothing"
 )
+@as_queued
 @click.option("--report/--no-report", "is_reported", default=True, help="write the HTML report")
 def run(**parameters: Any) -> None:
     """Materialize the whole graph, from tickers to the dataset."""
@@ -85,6 +87,7 @@ def run(**parameters: Any) -> None:
 @click.option("--missing", "is_missing", is_flag=True, help="only what is not stored")
 @click.option("--failed", "is_failed", is_flag=True, help="only what Dagster shows as failed")
 @click.option("--dry-run", "is_dry", is_flag=True, help="show the runs and make nothing")
+@as_queued
 def backfill(**parameters: Any) -> None:
     """Make partitions of TABLES, or of groups such as tick_chain, again."""
     _exit("backfill", "run_backfill", parameters)
@@ -326,6 +329,17 @@ def sandbox(**parameters: Any) -> None:
 def ui(**parameters: Any) -> None:
     """Open the Dagster web server on a lake."""
     _exit("ui", "open_ui", parameters)
+
+
+@main.command()
+@lake_options
+@click.option("--name", help="its name among the workers; default from host and process")
+def worker(**parameters: Any) -> None:
+    """Work on runs of a lake in an object store, handed out by Celery (run.launcher=celery).
+
+    One run at a time; SIGTERM ends it after its run. Start one for each machine, or more.
+    """
+    _exit("worker", "run_worker", parameters)
 
 
 @main.command()

@@ -20,6 +20,7 @@ from smallcaps_assets.cli.run import (
 from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
+    check_launcher,
     check_market,
     names_of,
     range_text,
@@ -42,6 +43,7 @@ def run_backfill(
     is_missing: bool,
     is_failed: bool,
     is_dry: bool,
+    is_queued: bool,
 ) -> int:
     """The command; returns its exit status."""
     settings = settings_of(options)
@@ -50,9 +52,12 @@ def run_backfill(
     if not any(narrowed):
         raise UserError("backfill what? name tables, keys or dates, or give --missing or --failed")
     first, last = _range(settings, start, end)
+    if is_queued and not is_dry:
+        check_launcher(settings)
 
     from smallcaps_assets.jobs.backfill import Backfill, BackfillError, Request, tables_of
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
+    from smallcaps_assets.orchestration.queue import check_daemon
     from smallcaps_assets.pipeline.losses import losses
 
     wanted = tuple(ticker_list(tickers))
@@ -66,6 +71,8 @@ def run_backfill(
         named = tables_of(tables, market_of(settings).left_out)
         chosen = names_of(keys, "--keys", "partition")
         request = Request(named, first, last, wanted, chosen, is_missing, is_failed)
+        if is_queued and not is_dry:
+            choose_launcher(settings.lake.local, settings.run)
         with open_instance(settings.lake.local) as instance:
             job = Backfill(
                 settings,
@@ -77,9 +84,12 @@ def run_backfill(
                 observer=display.partition,
                 on_step=display.step,
                 request=request,
+                is_queued=is_queued,
             )
             if is_dry:
                 return _show(console, job)
+            if is_queued:
+                check_daemon(instance)
             with display:
                 report = job.run()
     except BackfillError as error:

@@ -68,6 +68,12 @@ def tables_argument(complete: completion.Complete = completion.tables) -> Callab
 as_json = click.option("--json", "is_json", is_flag=True, help="print JSON for a script")
 as_csv = click.option("--csv", "is_csv", is_flag=True, help="print CSV")
 as_page = click.option("--html", metavar="FILE", help="write the report as a page, with plots")
+as_queued = click.option(
+    "--queue",
+    "is_queued",
+    is_flag=True,
+    help="hand the runs to run.launcher by way of `smallcaps ui`, and follow them",
+)
 as_comparison = click.option(
     "--compare", nargs=2, metavar="A B", help="two periods, regimes or ranges START:END"
 )

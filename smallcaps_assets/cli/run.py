@@ -14,6 +14,7 @@ from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import (
     UserError,
     check_lake,
+    check_launcher,
     check_market,
     range_text,
     ready_lake,
@@ -85,6 +86,7 @@ def run_main_job(
     force: bool,
     is_dry: bool,
     is_reported: bool,
+    is_queued: bool,
 ) -> int:
     """The command; returns its exit status."""
     began = time.perf_counter()
@@ -98,17 +100,24 @@ def run_main_job(
     check_market(settings, wanted, first, last)
     if is_dry:
         return _show(settings, (first, last), wanted, force, until)
+    if is_queued:
+        check_launcher(settings)
     store = ready_lake(settings)
 
     from smallcaps_assets.jobs.run import MainJob
-    from smallcaps_assets.orchestration.instance import open_instance
+    from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
+    from smallcaps_assets.orchestration.queue import check_daemon
 
     console = wide_console()
     days = range_text((start, end), (first, last))
     console.print(f"market {settings.market.name}, {days}, lake {store.root}", soft_wrap=True)
     name_absent(console, settings)
     display = Display(console)
-    with open_instance(settings.lake.local) as instance, display:
+    if is_queued:
+        choose_launcher(settings.lake.local, settings.run)
+    with open_instance(settings.lake.local) as instance:
+        if is_queued:
+            check_daemon(instance)
         job = MainJob(
             settings,
             store,
@@ -120,8 +129,10 @@ def run_main_job(
             observer=display.partition,
             on_step=display.step,
             until=until,
+            is_queued=is_queued,
         )
-        report = job.run()
+        with display:
+            report = job.run()
     renew_catalog(store)
     return _conclude(console, settings, store, report, (first, last), until, is_reported, began)
 

@@ -217,6 +217,14 @@ def check_lake(settings: Settings) -> None:
     check_identity(settings.lake.root, market_of(settings).identity)
 
 
+def check_launcher(settings: Settings) -> None:
+    """Refuse a launcher that can't work, before anything is written. Raises SettingsError."""
+    if settings.run.launcher == "celery":
+        from smallcaps_assets.orchestration.fleet import check_fleet
+
+        check_fleet(settings)
+
+
 def check_market(settings: Settings, tickers: list[str], start: date, end: date) -> None:
     """Check that the market can be read, that the key is good and that the tickers exist."""
     market = market_of(settings)

@@ -19,6 +19,7 @@ from smallcaps_assets import interrupts
 from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.setup import (
     UserError,
+    check_launcher,
     check_port,
     overrides_of,
     ready_lake,
@@ -38,14 +39,23 @@ def open_ui(options: LakeOptions, port: int, host: str) -> int:
     """Run `dagster dev` on the lake's own instance until interrupted."""
     settings = settings_of(options)
     check_address(host, port)
+    check_launcher(settings)
     ready_lake(settings)
 
-    from smallcaps_assets.orchestration.instance import open_instance, workspace_file
+    from smallcaps_assets.orchestration.fleet import declare_served, digest_of
+    from smallcaps_assets.orchestration.instance import (
+        choose_launcher,
+        open_instance,
+        workspace_file,
+    )
     from smallcaps_assets.orchestration.maintenance import maintain
 
+    choose_launcher(settings.lake.local, settings.run)
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         maintain(instance, settings.run)
+        if settings.run.launcher == "celery":
+            declare_served(instance, digest_of(settings))
     handed = hand_over(overrides_of(options), options.config, settings.lake)
     where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]
     with market_of(settings).served() as shared_market:

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from smallcaps_assets.orchestration.maintenance import claim
+from smallcaps_assets.orchestration.heartbeats import claim
 from smallcaps_assets.orchestration.partitions import TICKERS, Partitions
 from smallcaps_assets.orchestration.resources import (
     LakeResource,
 )
-from smallcaps_assets.orchestration.runner import RunConfig, done_in
+from smallcaps_assets.orchestration.runner import RunConfig, done_in, made_by_earlier_attempts
 from smallcaps_assets.pipeline.clients import Clients
 from smallcaps_assets.pipeline.outcome import Observer
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -41,6 +41,7 @@ class Location:
         return replace(
             work,
             done=done_in(context.run.run_id),
+            made_before=made_by_earlier_attempts(context.instance, context.run),
             tickers=tickers,
             skip_complete=config.skip_complete,
         )

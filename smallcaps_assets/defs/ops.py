@@ -82,7 +82,7 @@ def _assets(
         can_subset=True,
         required_resource_keys=RESOURCES,
         pool=op.pool or None,
-        backfill_policy=_policy(op) if partitions else None,
+        backfill_policy=_policy(op, location.settings.run.keys_per_run) if partitions else None,
     )  # fmt: skip
     def _op(context: dg.AssetExecutionContext, config: RunConfig) -> Iterator[dg.Output[None]]:
         work, selected = location.workspace(context, config), selected_tables(context)
@@ -95,10 +95,11 @@ def _assets(
     return _op
 
 
-def _policy(op: Op) -> dg.BackfillPolicy:
+def _policy(op: Op, most: int | None) -> dg.BackfillPolicy:
     if not op.keys_per_run:
         return dg.BackfillPolicy.single_run()
-    return dg.BackfillPolicy.multi_run(max_partitions_per_run=op.keys_per_run)
+    count = min(op.keys_per_run, most or op.keys_per_run)
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=count)
 
 
 def _dep(table: str) -> Callable[[str], dg.AssetDep]:

@@ -14,8 +14,8 @@
   file was replaced, or halts and filings came late: the partitions touched, see `corrections.py`.
 * `desk`, when a session of the desk has ended: its records, and what is said of sessions between in
   which no desk ran.
-* `upkeep`, once a day: maintains the instance (`orchestration/maintenance.py`, `pools.py`).
-  Requests no run, and is on from the start.
+* `upkeep`, every few seconds: ends dead runs, and once a day maintains the instance
+  (`orchestration/maintenance.py`, `pools.py`). Requests no run, and is on from the start.
 
 All others are off until switched on. Runs skip what is complete, so asking twice costs little.
 """
@@ -40,7 +40,7 @@ from smallcaps_assets.orchestration.launchers import (
     plan,
     run_request,
 )
-from smallcaps_assets.orchestration.maintenance import maintain
+from smallcaps_assets.orchestration.maintenance import end_lost, end_orphans, maintain
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.pipeline.desk_folder import DESK, ended_sessions
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, test_months
@@ -56,7 +56,10 @@ from smallcaps_assets.settings import UNION, Settings
 MOST_RUNS = 10
 """Requests per evaluation; the ticks of a historical period come in batches."""
 HISTORIES_PER_RUN = 1000
+UPKEEP_SECONDS = 15
+"""With the age of a heartbeat that needs a second look, a dead run is noticed within a minute."""
 _NEVER = "9999-12-31"
+_DAY = 86_400.0
 
 
 def all_sensors(location: Location) -> list[dg.SensorDefinition]:
@@ -153,7 +156,7 @@ def _tick_requests(
     )
     sessions = sorted({date_of(key) for key in missed})[: location.settings.run.catch_up_sessions]
     oldest = [key for key in missed if date_of(key) in sessions]
-    launches = plan(oldest or history, order)[:MOST_RUNS]
+    launches = plan(oldest or history, order, work.settings.run.keys_per_run)[:MOST_RUNS]
     asked = sum(len(launch.keys) for launch in launches)
     left = len({*missed, *history}) - asked
     reason = "sensor ticks: ticker-sessions of the registry without weights"
@@ -298,7 +301,7 @@ def _model_requests(partitions: Partitions, work: Workspace, mark: str) -> list[
             f"models {mark} {digest_of(launch.keys)}",
             {"skip_complete": True},
         )
-        for launch in plan(stale, order)
+        for launch in plan(stale, order, work.settings.run.keys_per_run)
     ]
 
 
@@ -446,13 +449,22 @@ def upkeep(location: Location) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="upkeep",
-        minimum_interval_seconds=86_400,
+        minimum_interval_seconds=UPKEEP_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="On from the start, waits for nothing and requests no run: ends runs whose"
-        " process is gone, removes captured output after a month, sets the limits of the pools.",
+        " process is gone, wherever it was, or that were lost on their way to a worker; once a"
+        " day removes captured output after a month and"
+        " sets the limits of the pools.",
     )
     def _upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        cursor, now = Cursor(context.cursor), datetime.now(UTC).timestamp()
+        lost = end_lost(context.instance)
+        if cursor.waited("maintained", now, _DAY) is not None:
+            return dg.SkipReason(f"{end_orphans(context.instance) + lost} dead runs ended")
         ended, removed = maintain(context.instance, location.settings.run)
+        cursor.set("maintained", now)
+        context.update_cursor(cursor.text)
+        ended += lost
         return dg.SkipReason(f"{ended} dead runs ended, captured output of {removed} runs removed")
 
     return _upkeep

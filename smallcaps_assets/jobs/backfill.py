@@ -16,7 +16,7 @@ from smallcaps_assets.domain.feeds.publication import half_month_of
 from smallcaps_assets.jobs.run import MainJob, Step
 from smallcaps_assets.lake import split_ticker_session
 from smallcaps_assets.lake.paths import is_key
-from smallcaps_assets.orchestration.launchers import Launch, plan
+from smallcaps_assets.orchestration.launchers import Launch
 from smallcaps_assets.orchestration.partitions import DYNAMIC
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.partition_keys import date_of
@@ -67,7 +67,7 @@ class Backfill(MainJob):
     def planned(self) -> Iterator[tuple[Step, Launch]]:
         """The runs that can be planned now; makes nothing."""
         for step in self._steps():
-            yield from ((step, launch) for launch in plan(step.keys, step.order))
+            yield from ((step, launch) for launch in self.blocks(step.keys, step.order))
 
     def _groups(self, tables: tuple[str, ...]) -> list[tuple[tuple[str, ...], list[str]]]:
         """Tables that lack the same keys go together, so that nothing else is made again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import product
 from typing import Any
 
 import dagster as dg
@@ -18,20 +19,23 @@ from smallcaps_assets.definitions import build_definitions
 from smallcaps_assets.defs.checks import withdraw_warnings
 from smallcaps_assets.domain.models.extra import is_installed
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.lake.failures import Failures
 from smallcaps_assets.orchestration.dynamic_partitions import (
     register_ticker_sessions,
     register_tickers,
 )
-from smallcaps_assets.orchestration.in_process import run_assets
+from smallcaps_assets.orchestration.heartbeats import process_tag, start_beating, stop_beating
+from smallcaps_assets.orchestration.in_process import create_run, run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
 from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
-from smallcaps_assets.orchestration.maintenance import end_orphans, process_tag
+from smallcaps_assets.orchestration.maintenance import end_orphans
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
+from smallcaps_assets.orchestration.queue import Queued, enqueue, follow, withdraw
 from smallcaps_assets.pipeline.feed_partitions import needed_halves
 from smallcaps_assets.pipeline.fold_digests import MONTHLY, OF_EXTRA, test_months
 from smallcaps_assets.pipeline.market import market_of
-from smallcaps_assets.pipeline.outcome import Observer, Outcome
-from smallcaps_assets.pipeline.outdated import at_once
+from smallcaps_assets.pipeline.outcome import FailedElsewhereError, Observer, Outcome
+from smallcaps_assets.pipeline.outdated import at_once, keys_where
 from smallcaps_assets.pipeline.partition_keys import month_keys, year_keys
 from smallcaps_assets.pipeline.ticks import start_workers
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -45,6 +49,8 @@ from smallcaps_assets.schemas import (
     lineage,
 )
 from smallcaps_assets.settings import Settings
+from smallcaps_assets.sources.errors import NotOffered
+from smallcaps_assets.sources.http.notices import say_once
 
 WARM_UP_TABLES = ("tickers", "daily_bars", "universe", "minute_bars", "session_summary")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -143,12 +149,14 @@ class MainJob:
         observer: Observer | None = None,
         on_step: StepStarted | None = None,
         until: str | None = None,
+        is_queued: bool = False,
     ) -> None:
         self.report = Report()
         self.start, self.end = start, end
         self.tickers = tuple(sorted(tickers))
         self.is_forced = is_forced
         self.until = until
+        self.is_queued = is_queued
         self.reason = "smallcaps run"
         self.instance = instance
         self._watch = observer
@@ -160,6 +168,13 @@ class MainJob:
     def run(self) -> Report:
         """Run every step; the report names what was made and what failed."""
         end_orphans(self.instance)
+        start_beating(self.instance)
+        try:
+            return self._run()
+        finally:
+            stop_beating(self.instance)
+
+    def _run(self) -> Report:
         self.work.lake.sweep(self.work.settings.lake.keep_replaced_days)
         self.work.clients.page_cache.sweep()
         waiting: list[tuple[str, str]] = []
@@ -191,11 +206,7 @@ class MainJob:
                 present = [key for key in keys if key in stored]
                 absent = [key for key in keys if key not in stored]
                 missing = [key for key in absent if not work.is_not_offered(table, key or None)]
-                stale = (
-                    present
-                    if self.is_forced
-                    else [key for key in present if not work.is_current(table, key or None)]
-                )
+                stale = present if self.is_forced else _stale(work, table, present)
                 yield Survey(step.title, table, len(keys), len(missing), len(stale))
 
     def _narrowed(self, step: Step) -> Step:
@@ -324,33 +335,39 @@ class MainJob:
 
     def _start_workers(self, sessions: int) -> None:
         """Start the tick chain's workers while sessions are made, which don't fill the cores."""
+        if self.is_queued:
+            return
         if self.until is None or set(TICK_CHAIN) & set(lineage(self.until)):
             start_workers(self.work.settings.run, sessions)
 
     def _missing(self, step: Step, failed: set[str]) -> list[str]:
         work = at_once(self.work)
-        return [
-            key
-            for key in step.keys
-            if key not in failed and not all(_is_settled(work, table, key) for table in step.tables)
-        ]
+
+        def is_missing(key: str) -> bool:
+            return not all(_is_settled(work, table, key) for table in step.tables)
+
+        return keys_where(work, is_missing, (key for key in step.keys if key not in failed))
 
     def _run_blocks(self, step: Step, keys: list[str], whole: list[str]) -> set[str]:
         """The runs that cover the keys; returns the keys that failed."""
         before = self.report.failed
         tables = step.tables if self.is_forced else self._outdated(step, keys)
-        for launch in plan(keys, step.order):
-            self._launch(step, tables, launch)
+        self._launch(step, tables, self.blocks(keys, step.order))
         if whole and not any(self._is_blocked(name) for name in whole):
-            self._launch(step, tuple(whole), None)
+            self._launch(step, tuple(whole), [None])
         return {outcome.key or "" for outcome in self.report.failed_since(before)}
+
+    def blocks(self, keys: Sequence[str], order: Sequence[str]) -> list[Launch]:
+        """The runs of some keys."""
+        return plan(keys, order, self.work.settings.run.keys_per_run)
 
     def _outdated(self, step: Step, keys: list[str]) -> tuple[str, ...]:
         """Tables of a step with an incomplete key, and those made from them."""
         found: list[str] = []
+        work = at_once(self.work)
         for table in step.tables:
             is_below = any(name in found for name in TABLES[table].upstream)
-            if is_below or not all(self.work.is_current(table, key) for key in keys):
+            if is_below or _stale(work, table, keys):
                 found.append(table)
         return tuple(found)
 
@@ -358,7 +375,21 @@ class MainJob:
         """Whether an upstream table has no partition, so that there is nothing to derive from."""
         return not all(self.work.lake.keys(name) for name in TABLES[table].upstream)
 
-    def _launch(self, step: Step, tables: tuple[str, ...], launch: Launch | None) -> None:
+    def _launch(
+        self, step: Step, tables: tuple[str, ...], launches: Sequence[Launch | None]
+    ) -> None:
+        """Run some blocks of a step, here or on the queue."""
+        self.report.runs += len(launches)
+        if self.is_queued:
+            self._queue(step, tables, launches)
+        else:
+            for launch in launches:
+                self._execute(step, tables, launch)
+
+    def _request(
+        self, step: Step, tables: tuple[str, ...], launch: Launch | None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Configuration and tags of a run."""
         partitioned = TABLES[tables[0]].partitioning is not Partitioning.NONE
         ops = [step.op] if partitioned else list(tables)
         config: dict[str, Any] = {
@@ -366,15 +397,14 @@ class MainJob:
             "skip_complete": not self.is_forced,
         }
         config |= launch.config if launch else {}
-        self.report.runs += 1
+        tags = {REASON_TAG: self.reason, **(launch.tags if launch else {})}
+        return {"ops": {op: {"config": config} for op in ops}, **_QUIET}, tags
+
+    def _execute(self, step: Step, tables: tuple[str, ...], launch: Launch | None) -> None:
         before = self.report.failed
-        result = run_assets(
-            self.definitions,
-            self.instance,
-            tables,
-            {"ops": {op: {"config": config} for op in ops}, **_QUIET},
-            {REASON_TAG: self.reason, **process_tag(), **(launch.tags if launch else {})},
-        )
+        config, tags = self._request(step, tables, launch)
+        tags |= process_tag()
+        result = run_assets(self.definitions, self.instance, tables, config, tags)
         if result.success:
             return
         kind, reason = _cause(result)
@@ -383,10 +413,52 @@ class MainJob:
         if not self.report.failed_since(before):
             raise RunError(f"the run for {step.title} failed: {reason}")
 
+    def _queue(
+        self, step: Step, tables: tuple[str, ...], launches: Sequence[Launch | None]
+    ) -> None:
+        """Hand blocks to the queue, and follow them until all have ended."""
+        ids: list[str] = []
+        try:
+            for launch in launches:
+                config, tags = self._request(step, tables, launch)
+                run = create_run(self.definitions, self.instance, tables, config, tags)
+                enqueue(self.instance, run)
+                ids.append(run.run_id)
+            ended = follow(self.instance, ids, self._observe)
+        except KeyboardInterrupt:
+            if going_on := withdraw(self.instance, ids):
+                say_once(f"{going_on} runs have begun and go on without this command")
+            raise
+        for queued, launch in zip(ended, launches, strict=True):
+            before = self.report.failed
+            self._add_failures(tables, launch.keys if launch else [None], queued)
+            if not queued.run.is_success and not self.report.failed_since(before):
+                reason = queued.failure or f"it is {queued.run.status.value.lower()}"
+                raise RunError(f"the run for {step.title} failed: {reason}")
+
+    def _add_failures(
+        self, tables: tuple[str, ...], keys: Sequence[str | None], queued: Queued
+    ) -> None:
+        """What the lake says of partitions that a queued run could not make, or not whole."""
+        failures = Failures(at_once(self.work).lake)
+        for table, key in product(tables, keys):
+            failure = failures.find(table, key)
+            if failure is not None:
+                is_failed = failure.kind != NotOffered.__name__
+                kind = FailedElsewhereError(failure.kind, failure.reason)
+                error = kind if is_failed else NotOffered(failure.reason)
+                made = queued.made.get((table, key), Outcome(table, key))
+                self._observe(replace(made, error=error))
+
     def _observe(self, outcome: Outcome) -> None:
         self.report.observe(outcome)
         if self._watch is not None:
             self._watch(outcome)
+
+
+def _stale(work: Workspace, table: str, keys: Sequence[str]) -> list[str]:
+    """Those of some partitions that are not as they would be made now."""
+    return keys_where(work, lambda key: not work.is_current(table, key or None), keys)
 
 
 def _is_settled(work: Workspace, table: str, key: str | None) -> bool:

@@ -12,6 +12,7 @@ Dagster. A researcher reads with
 
 from smallcaps_assets.lake.empties import Empties, Empty
 from smallcaps_assets.lake.errors import (
+    ConflictError,
     DamagedFileError,
     LakeError,
     RequestError,
@@ -26,6 +27,7 @@ from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.store import Lake, Written
 
 __all__ = [
+    "ConflictError",
     "DamagedFileError",
     "Empties",
     "Empty",

@@ -37,15 +37,12 @@ def decisions(lake: Lake) -> pl.DataFrame:
 
     Read anew only when the file has changed. Raises DecisionError naming line, value and remedy.
     """
-    path = lake.root / FILE
-    try:
-        stat = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    entry, path = lake.entry(FILE), lake.root / FILE
+    if entry is None:
         return NO_DECISIONS
-    state = (getattr(stat, "st_mtime_ns", None), stat.st_size, getattr(stat, "st_ino", None))
     held = _HELD.get(str(path))
-    if held is None or held[0] != state or state[0] is None:
-        held = _HELD[str(path)] = (state, parse_decisions(lake.whole(path), str(path)))
+    if held is None or held[0] != entry.tag:
+        held = _HELD[str(path)] = (entry.tag, parse_decisions(lake.whole(path), str(path)))
     return held[1]
 
 

@@ -11,19 +11,19 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
+from functools import partial
 
 from smallcaps_assets.domain.market.calendar import NEW_YORK
-from smallcaps_assets.lake import files
+from smallcaps_assets.lake.errors import ConflictError
+from smallcaps_assets.lake.file_identity import seal_of
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.lake.store import Lake
 from smallcaps_assets.schemas import TABLES
 
 FILE = "empties.json"
-LOCK = "state/empties.lock"
 Place = tuple[str, str]
 _HELD: dict[str, dict[Place, Empty]] = {}
 _LOCK = threading.RLock()
@@ -77,7 +77,7 @@ class Empties:
     def __init__(self, lake: Lake, today: Callable[[], date] = today_in_new_york) -> None:
         self._lake, self._today = lake, today
         with _LOCK:
-            _HELD[str(lake.root)] = self._read()
+            _HELD[str(lake.root)] = self._read()[0]
 
     def find(self, table: str, key: str | None) -> Empty | None:
         """The empty of a partition, noted or not; None when it holds what it should."""
@@ -93,20 +93,18 @@ class Empties:
 
     def note(self, table: str, key: str | None, read: Scope, empty: Scope) -> None:
         """Remember that `read` of a partition was read today and `empty` of it came out empty."""
-        place = (table, key or "")
+        place, root = (table, key or ""), str(self._lake.root)
         with _LOCK:
-            if empty == Scope.nothing() and place not in _HELD[str(self._lake.root)]:
+            if empty == Scope.nothing() and place not in _HELD[root]:
                 return
-            with (
-                files.alone(Path(str(self._lake.root / LOCK)))
-                if self._lake.is_local
-                else (nullcontext())
-            ):
-                held = self._read()
+            while True:
+                held, seal = self._read()
                 now = self._noted(held.pop(place, None), Empty(*place), read, empty)
                 if now is not None:
                     held[place] = now
-                self._write(held)
+                with suppress(ConflictError):
+                    self._write(held, seal)
+                    return
 
     def noted(self) -> list[Empty]:
         """The noted empties of what is stored, by table and key."""
@@ -119,7 +117,8 @@ class Empties:
         for table in TABLES:
             noted = {key for name, key in _HELD[str(self._lake.root)] if name == table}
             if noted or TABLES[table].expects_rows:
-                found += [self.find(table, key or None) for key in self._lake.keys(table)]
+                find = partial(self.find, table)
+                found += self._lake.each(find, [key or None for key in self._lake.keys(table)])
         return [empty for empty in found if empty is not None]
 
     def _noted(self, before: Empty | None, place: Empty, read: Scope, empty: Scope) -> Empty | None:
@@ -135,18 +134,24 @@ class Empties:
         first = before.first if before is not None and is_known else None
         return Empty(place.table, place.key, first or today, today, tickers)
 
-    def _read(self) -> dict[Place, Empty]:
-        """What the file holds; nothing when it is absent or damaged: all is read again then."""
+    def _read(self) -> tuple[dict[Place, Empty], str | None]:
+        """What the file holds, and its seal, none when it can't be read; nothing when it is absent
+        or damaged: all is read again then."""
         try:
-            values = json.loads((self._lake.root / FILE).read_text(encoding="utf-8"))["empties"]
-            found = [_parsed(value) for value in values]
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-        return {(empty.table, empty.key): empty for empty in found if empty.table in TABLES}
+            data = self._lake.read_file(FILE)
+        except OSError as error:
+            return {}, "" if isinstance(error, FileNotFoundError) else None
+        try:
+            found = [_parsed(value) for value in json.loads(data)["empties"]]
+        except (ValueError, KeyError, TypeError):
+            found = []
+        known = {(empty.table, empty.key): empty for empty in found if empty.table in TABLES}
+        return known, seal_of(data)
 
-    def _write(self, held: dict[Place, Empty]) -> None:
+    def _write(self, held: dict[Place, Empty], over: str | None) -> None:
         ordered = [held[place] for place in sorted(held)]
-        self._lake.write_json(FILE, {"format": 1, "empties": [vars(empty) for empty in ordered]})
+        values = {"format": 1, "empties": [vars(empty) for empty in ordered]}
+        self._lake.write_json(FILE, values, over)
         _HELD[str(self._lake.root)] = held
 
 

@@ -13,5 +13,14 @@ class UnknownContractError(LakeError):
     """A stored file of another version of its table's contract."""
 
 
+class ConflictError(LakeError):
+    """A file that another process has written since it was read; nothing was written."""
+
+    def __init__(self, place: object) -> None:
+        super().__init__(
+            f"{place} was written by another process meanwhile; run the same command again"
+        )
+
+
 class RequestError(LakeError):
     """A request that the lake can't answer: an unknown table, ticker or date."""

@@ -39,23 +39,21 @@ class Failures:
 
     def clear(self, table: str, key: str | None) -> None:
         """The partition is whole."""
-        (self._lake.root / self._place(table, key)).unlink(missing_ok=True)
+        self._lake.remove_file(self._place(table, key))
 
     def find(self, table: str, key: str | None) -> Failure | None:
         """Why the last attempt failed; None when it did not, or was never made."""
-        path = self._lake.root / self._place(table, key)
         try:
-            return Failure(**json.loads(path.read_text(encoding="utf-8")))
+            return Failure(**json.loads(self._lake.read_file(self._place(table, key))))
         except (OSError, ValueError, TypeError):
             return None
 
     def all(self) -> Iterator[tuple[str, str, Failure]]:
         """Table, key and failure of every partition whose last attempt failed, in that order."""
-        base = self._lake.root / FOLDER
-        for path in sorted(base.rglob("failure.json")) if base.exists() else ():
-            _, table, *folders = path.parent.relative_to(base).parts
-            key = key_of_folder(TABLES[table], "/".join(folders))
-            failure = self.find(table, key or None)
+        places = self._lake.files_below(FOLDER)
+        partitions = [_partition(place) for place in places if place.endswith("/failure.json")]
+        found = self._lake.each(lambda one: self.find(one[0], one[1] or None), partitions)
+        for (table, key), failure in zip(partitions, found, strict=True):
             if failure is not None:
                 yield table, key, failure
 
@@ -66,3 +64,9 @@ class Failures:
 
     def _place(self, table: str, key: str | None) -> str:
         return f"{FOLDER}/{partition_folder(TABLES[table], key)}/failure.json"
+
+
+def _partition(place: str) -> tuple[str, str]:
+    """Table and key of a failure's place."""
+    _, table, *folders = place.removeprefix(f"{FOLDER}/").split("/")[:-1]
+    return table, key_of_folder(TABLES[table], "/".join(folders))

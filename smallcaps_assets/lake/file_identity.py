@@ -25,23 +25,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from smallcaps_assets import __version__
 from smallcaps_assets.lake.errors import DamagedFileError, LakeError, UnknownContractError
+from smallcaps_assets.lake.footers import FOOTER, footer_length, footer_of
+from smallcaps_assets.lake.objects import objects_of
 from smallcaps_assets.lake.scope import Scope
 from smallcaps_assets.schemas import Table
 
 if TYPE_CHECKING:
     from upath import UPath
 
+__all__ = ["FOOTER", "footer_length", "footer_of"]
 NAME = "smallcaps_seal"
 BLANK = "0" * 64
 _BLANK = BLANK.encode()
 _SEALED = re.compile(NAME.encode() + rb".{2,4}?([0-9a-f]{64})", re.DOTALL)
-FOOTER = 1 << 16
 _VERSION = re.compile(rb"smallcaps_version..([0-9]+)", re.DOTALL)
 VERSIONS = "state/replaced"
 KEEP_DAYS = 30.0
@@ -121,23 +123,6 @@ class Stamp:
         return Stamp(**{**values, "version": int(values["version"])})
 
 
-def footer_of(file: BinaryIO) -> bytes:
-    """The end of a Parquet file from its footer on."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - FOOTER))
-    end = file.read()
-    length = footer_length(end)
-    if len(end) < length <= size:
-        file.seek(size - length)
-        end = file.read()
-    return end[-length:]
-
-
-def footer_length(end: bytes) -> int:
-    """Bytes of a footer from the last bytes of its file."""
-    return 8 + int.from_bytes(end[-8:-4], "little")
-
-
 def has_version(footer: bytes, version: int) -> bool:
     """Whether a footer is stamped with a version; tells in a microsecond what `stamp_in` parses."""
     found = _VERSION.search(footer)
@@ -183,13 +168,19 @@ class Version:
 
 
 def keep_version(
-    root: UPath, path: UPath, old: str, new: str, clock: Callable[[], datetime] = _now
+    root: UPath,
+    path: UPath,
+    old: str,
+    new: str,
+    clock: Callable[[], datetime] = _now,
+    tag: str = "",
 ) -> None:
     """Keep a stored file that is about to be replaced by one with another seal.
 
-    Its instant is later than that of every version before, also if the clock has been set back.
+    Its instant is later than that of every version before, also if the clock has been set back. Of
+    an object only the one with the tag is kept; raises ConflictError when it is another by now.
     """
-    if not path.exists() or old == new:
+    if old == new:
         return
     earlier = [version.replaced_at for version in versions(root, path)]
     now = max([clock(), *(moment + timedelta(microseconds=1) for moment in earlier)])
@@ -198,13 +189,17 @@ def keep_version(
         place.parent.mkdir(parents=True, exist_ok=True)
         _link(path, Path(str(place)))
     else:
-        path.fs.cp_file(path.path, place.path)
+        objects_of(path.fs).copy(path.path, tag, place.path)
 
 
 def versions(root: UPath, path: UPath) -> list[Version]:
     """What was kept of a file, oldest first."""
     folder = _folder(root, path)
-    found = sorted(folder.iterdir(), key=lambda file: file.name) if folder.exists() else []
+    if isinstance(folder, Path):
+        files = [*folder.iterdir()] if folder.exists() else []
+    else:
+        files = [folder / name.rpartition("/")[2] for name in _objects_below(folder)]
+    found = sorted(files, key=lambda file: file.name)
     return [_version(file) for file in found if file.suffix == ".parquet"]
 
 
@@ -221,11 +216,20 @@ def version_of(root: UPath, path: UPath, name: str) -> Version:
 def forget_versions(root: UPath, days: float) -> int:
     """Remove versions that were replaced longer ago. Returns their number."""
     base, limit = root / VERSIONS, datetime.now(UTC) - timedelta(days=days)
-    kept = list(base.rglob("*Z-*.parquet")) if base.exists() else []
+    if isinstance(base, Path):
+        kept = list(base.rglob("*Z-*.parquet"))
+    else:
+        kept = [base / name for name in _objects_below(base) if "Z-" in name]
     old = [version for file in kept if (version := _version(file)).replaced_at < limit]
     for version in old:
         version.path.unlink(missing_ok=True)
     return len(old)
+
+
+def _objects_below(folder: UPath) -> list[str]:
+    """The names of the objects below a folder."""
+    found = objects_of(folder.fs).entries(folder.path)
+    return [path.removeprefix(f"{folder.path.rstrip('/')}/") for path in found]
 
 
 def _link(path: Path, place: Path) -> None:

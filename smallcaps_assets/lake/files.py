@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".tmp-"
 
 
-def publish(path: Path, data: bytes, before: Callable[[], None] = lambda: None) -> None:
+def publish(
+    path: Path, data: bytes, replacing: AbstractContextManager[object] | None = None
+) -> None:
     """Store a file: a reader sees the old one or the new one, also after a power cut.
 
-    `before` is called when all is written, just before the new file takes its place. Raises
-    OSError, with the old file as it was, when the place can't be written.
+    `replacing` is entered when all is written, and left when the new file has taken its place.
+    Raises OSError, with the old file as it was, when the place can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent) as (file, name):
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-        before()
-        name.replace(path)
+        with replacing or nullcontext():
+            name.replace(path)
     _flush_folder(path.parent)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from smallcaps_assets.lake.decisions import decisions
-from smallcaps_assets.lake.errors import DamagedFileError, LakeError
-from smallcaps_assets.lake.file_identity import is_intact
+from smallcaps_assets.lake.errors import ConflictError, DamagedFileError, LakeError
+from smallcaps_assets.lake.file_identity import is_intact, seal_of
 from smallcaps_assets.lake.paths import open_root
 from smallcaps_assets.lake.store import Lake
 
@@ -49,14 +49,23 @@ def read_identity(root: str | Path) -> tuple[LakeIdentity, dict[str, Any]] | Non
     Raises DamagedFileError when lake.json is not as it was written, LakeError for one that is not
     readable or of a later format.
     """
+    data = _stored(root)
+    return None if data is None else _parsed(root, data)
+
+
+def _stored(root: str | Path) -> bytes | None:
+    """The bytes of lake.json; None when there is none. Raises LakeError."""
     try:
-        path = open_root(root) / FILE
-        if not path.exists():
-            return None
+        return Lake(root).read_file(FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ImportError, ValueError, OSError) as error:
         raise LakeError(f"lake {root} can't be opened: {error}; name another with --lake") from None
+
+
+def _parsed(root: str | Path, data: bytes) -> tuple[LakeIdentity, dict[str, Any]]:
+    path = open_root(root) / FILE
     try:
-        data = path.read_bytes()
         _check_seal(root, data)
         values = json.loads(data)
         form, market = values["format"], values["market"]
@@ -78,10 +87,11 @@ def _check_seal(root: str | Path, data: bytes) -> None:
     if is_intact(data):
         return
     file, copy = open_root(root) / FILE, open_root(root) / COPY
+    lake = Lake(root)
     remedy = (
         "restore it from a backup, or move it away and run with the settings that made the lake"
     )
-    if copy.exists() and is_intact(copy.read_bytes()):
+    if lake.entry(COPY) and is_intact(lake.read_file(COPY)):
         remedy = f"put its copy {copy} in its place"
     raise DamagedFileError(
         f"{file} is damaged: its bytes are not those that were written; {remedy}"
@@ -95,7 +105,13 @@ def check_identity(
 
     reads_only: one that an earlier version made by the same settings is readable all the same.
     """
-    known = read_identity(root)
+    return _checked(root, identity, _stored(root), reads_only)
+
+
+def _checked(
+    root: str | Path, identity: LakeIdentity, data: bytes | None, reads_only: bool = False
+) -> tuple[LakeIdentity, dict[str, Any]] | None:
+    known = None if data is None else _parsed(root, data)
     if known and known[0] != identity and not (reads_only and identity.is_like(known[0])):
         told = ", made by an earlier version of the simulation"
         raise LakeError(
@@ -114,27 +130,55 @@ def open_lake(
     Raises LakeError when the place can't be written or holds another market, or when its
     suspects.csv can't be understood.
     """
-    known = check_identity(root, identity)
+    data = _stored(root)
+    known = _checked(root, identity, data)
     lake = Lake(root)
     decisions(lake)
     remembered = known[1] if known else {}
-    if known is None or settings not in (None, remembered) or not (lake.root / COPY).exists():
-        _remember(lake, identity, remembered if settings is None else settings)
+    wanted = remembered if settings is None else settings
+    try:
+        if known is None or wanted != remembered:
+            _remember(lake, identity, wanted, "" if data is None else seal_of(data))
+        _copy(lake)
+    except ConflictError:
+        _refuse_others(root, identity, settings)
+    except OSError as error:
+        raise LakeError(
+            f"lake {lake.root} can't be written: {error.strerror or error};"
+            " choose another with --lake"
+        ) from None
     return lake
 
 
-def _remember(lake: Lake, identity: LakeIdentity, settings: dict[str, Any]) -> None:
+def _remember(lake: Lake, identity: LakeIdentity, settings: dict[str, Any], over: str) -> None:
+    """Write lake.json in place of one with a seal, so that of two processes one is told."""
     values = {
         "format": FORMAT,
         "market": identity.market,
         "parameters": identity.parameters,
         "settings": settings,
     }
+    lake.write_json(FILE, values, over)
+
+
+def _copy(lake: Lake) -> None:
+    """The copy of lake.json, made anew when it is another."""
+    data = lake.read_file(FILE)
     try:
-        for place in (COPY, FILE):
-            lake.write_json(place, values)
-    except OSError as error:
+        is_like = lake.read_file(COPY) == data
+    except FileNotFoundError:
+        is_like = False
+    if not is_like:
+        lake.write_bytes(COPY, data)
+
+
+def _refuse_others(
+    root: str | Path, identity: LakeIdentity, settings: dict[str, Any] | None
+) -> None:
+    """Raises LakeError when what another process wrote meanwhile is not what this one wants."""
+    known = check_identity(root, identity)
+    if known and settings not in (None, known[1]):
         raise LakeError(
-            f"lake {lake.root} can't be written: {error.strerror or error};"
-            " choose another with --lake"
-        ) from None
+            f"the settings of lake {root} were changed by another process meanwhile; look at"
+            f" {FILE}, and run the same command again"
+        )

@@ -36,7 +36,7 @@ def write_meta(lake: Lake, name: str, key: str | None, values: dict[str, Any], s
 def read_meta(lake: Lake, name: str, key: str | None) -> dict[str, Any] | None:
     """What is said of a stored partition; None when that is absent, damaged or of another file."""
     try:
-        data = lake.whole(meta_path(lake, name, key))
+        data = lake.read_file(f"{lake.place(name, key).rpartition('/')[0]}/{META}")
     except FileNotFoundError:
         return None
     values = json.loads(data) if is_intact(data) else {}

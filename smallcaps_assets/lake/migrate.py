@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 
 from smallcaps_assets.lake.errors import DamagedFileError, UnknownContractError
-from smallcaps_assets.lake.file_identity import is_intact
+from smallcaps_assets.lake.file_identity import footer_of, is_intact, seal_of, stamp_in
 from smallcaps_assets.lake.store import Lake, Written
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.schemas.migrations import MIGRATIONS
@@ -16,8 +16,9 @@ from smallcaps_assets.schemas.migrations import MIGRATIONS
 
 def outdated_keys(lake: Lake, name: str) -> list[str]:
     """Stored partitions of another version of their contract."""
-    stamps = {key: lake.stamp(name, key or None) for key in lake.keys(name)}
-    return [key for key, stamp in stamps.items() if stamp and stamp.version != TABLES[name].version]
+    keys = lake.keys(name)
+    stamps = zip(keys, lake.each(lambda key: lake.stamp(name, key or None), keys), strict=True)
+    return [key for key, stamp in stamps if stamp and stamp.version != TABLES[name].version]
 
 
 def is_migratable(name: str, version: int) -> bool:
@@ -32,7 +33,8 @@ def migrate(lake: Lake, name: str, key: str) -> Written:
     ContractError when the outcome breaks the contract, DamagedFileError; the stored file is then
     as it was.
     """
-    data, stamp = lake.read_bytes(name, key or None), lake.stamp(name, key or None)
+    data = lake.read_bytes(name, key or None)
+    stamp = stamp_in(footer_of(io.BytesIO(data)))
     if stamp is None or not is_intact(data):
         raise DamagedFileError(f"{name} {key} is damaged; run `smallcaps verify --repair` first")
     table = TABLES[name]
@@ -48,4 +50,4 @@ def migrate(lake: Lake, name: str, key: str) -> Written:
     rows = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
     for step in range(stamp.version, table.version):
         rows = MIGRATIONS[name, step](rows)
-    return lake.write(name, key or None, rows, replace(stamp, version=table.version))
+    return lake.write(name, key or None, rows, replace(stamp, version=table.version), seal_of(data))

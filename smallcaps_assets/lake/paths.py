@@ -11,7 +11,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from smallcaps_assets.lake.errors import LakeError
 from smallcaps_assets.schemas import Partitioning, Table
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-/]{0,19}")
 _PLAIN = re.compile(r"[A-Z0-9.\-]")
 _WITH_KEYS = re.compile(r"\w+://([^@]*:[^@]*)@")
+_CONNECTION = {
+    "connect_timeout": 5,
+    "read_timeout": 60,
+    "max_pool_connections": 64,
+    "retries": {"max_attempts": 0},
+}
 _HIVE_NAME = {
     Partitioning.SESSION: "date",
     Partitioning.HALF_MONTH: "half_month",
@@ -39,9 +45,10 @@ class PartitionKeyError(LakeError, ValueError):
 
 
 def open_root(root: str | Path | UPath) -> UPath:
-    """A lake's root: a path, or where it has a scheme what universal_pathlib makes of it.
+    """A lake's root: a path, or of an object store what universal_pathlib makes of it.
 
-    That library's import takes longer than many a command.
+    That library's import takes longer than many a command. Raises LakeError for another scheme, and
+    for an address with keys in it.
     """
     if isinstance(root, Path) or (isinstance(root, str) and "://" not in root):
         return cast("UPath", Path(root))
@@ -50,11 +57,18 @@ def open_root(root: str | Path | UPath) -> UPath:
             f"lake {root.replace(found[1], '***', 1)}: keys are no part of an address;"
             " set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
+    parts = urlsplit(str(root))
+    if parts.scheme == "file":
+        return cast("UPath", Path(unquote(parts.path)))
+    if parts.scheme not in ("s3", "s3a"):
+        raise LakeError(
+            f"lake {root}: a lake is a folder or s3://bucket/prefix; other object stores are"
+            " reached by their S3 API, with its address in AWS_ENDPOINT_URL"
+        )
     from upath import UPath
 
-    place = UPath(root)
-    # A listing that another process has changed is not to be kept.
-    return place if isinstance(place, Path) else UPath(root, use_listings_cache=False)
+    # A listing that another process has changed is not to be kept; `objects.py` repeats requests.
+    return UPath(root, use_listings_cache=False, config_kwargs=_CONNECTION)
 
 
 def encode(ticker: str) -> str:

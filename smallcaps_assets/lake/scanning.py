@@ -13,7 +13,8 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from smallcaps_assets.lake.paths import partition_folder
 from smallcaps_assets.schemas import TABLES
 
 T = TypeVar("T")
+R = TypeVar("R")
 MOST_FILES = 128
 MOST_BYTES = 1 << 26
 
@@ -34,16 +36,16 @@ class Files(Protocol):
     root: Any
     is_local: bool
 
-    def exists(self, name: str, key: str | None = None) -> bool:
-        """Whether the partition is stored."""
-        ...
-
     def size(self, name: str, key: str | None = None) -> int:
         """Bytes of a stored partition."""
         ...
 
     def whole(self, path: Any) -> bytes:
         """A file's bytes."""
+        ...
+
+    def each(self, function: Callable[[Any], R], items: Iterable[Any]) -> Iterator[R]:
+        """The results of a function that reads the lake, in order."""
         ...
 
 
@@ -83,7 +85,9 @@ def read_keys(
 
 def groups(lake: Files, name: str, keys: Sequence[str]) -> Iterator[Sequence[str]]:
     """The keys in groups whose files fit into memory together, judged by the first file."""
-    size = lake.size(name, keys[0] or None) if keys and lake.exists(name, keys[0] or None) else 0
+    size = 0
+    with suppress(FileNotFoundError):
+        size = lake.size(name, keys[0] or None) if keys else 0
     count = max(1, min(_most_files(), MOST_BYTES // max(size, 1)))
     yield from (keys[start : start + count] for start in range(0, len(keys), count))
 
@@ -107,17 +111,12 @@ class _Opened:
         self._sources: list[Any] = []
         with ExitStack() as until_all_are_open:
             until_all_are_open.callback(self._files.close)
-            for key in keys:
-                self._open(lake, f"{partition_folder(self._table, key or None)}/{name}.parquet")
+            for path, found in lake.each(partial(_opened, lake, name), keys):
+                if found is not None:
+                    self._add(path, self._files.enter_context(found))
             until_all_are_open.pop_all()
 
-    def _open(self, lake: Files, place: str) -> None:
-        path: Any = f"{lake.root}/{place}" if lake.is_local else lake.root / place
-        try:
-            found = io.FileIO(path) if lake.is_local else io.BytesIO(lake.whole(path))
-        except FileNotFoundError:
-            return
-        source: Any = self._files.enter_context(found)
+    def _add(self, path: Any, source: Any) -> None:
         footer = footer_of(source)
         if not has_version(footer, self._table.version):
             check_contract(path, self._table, stamp_in(footer))
@@ -140,6 +139,16 @@ class _Opened:
 
     def close(self) -> None:
         self._files.close()
+
+
+def _opened(lake: Files, name: str, key: str) -> tuple[Any, Any]:
+    """The path of a partition, and its file open; none when it is gone."""
+    place = f"{partition_folder(TABLES[name], key or None)}/{name}.parquet"
+    path: Any = f"{lake.root}/{place}" if lake.is_local else lake.root / place
+    try:
+        return path, io.FileIO(path) if lake.is_local else io.BytesIO(lake.whole(path))
+    except FileNotFoundError:
+        return path, None
 
 
 def _ahead(make: Callable[[T], _Opened], items: Iterable[T]) -> Iterator[_Opened]:

@@ -61,19 +61,22 @@ def check_partition(
 def set_aside(lake: Lake, path: UPath) -> str:
     """Move a bad file out of its place, so that the next run makes it again; returns where to."""
     place = f"{BAD}/{path.relative_to(lake.root)}"
-    lake.write_bytes(place, path.read_bytes())
-    path.unlink()
+    lake.write_bytes(place, lake.whole(path))
+    lake.remove_file(str(path.relative_to(lake.root)))
     return place
 
 
 def _meta_problem(lake: Lake, name: str, key: str | None) -> str:
     """What is wrong with a partition's meta.json; the rows may be good without it."""
-    path = meta_path(lake, name, key)
-    if path.exists() and not is_intact(path.read_bytes()):
+    try:
+        data = lake.whole(meta_path(lake, name, key))
+    except FileNotFoundError:
+        data = None
+    if data is not None and not is_intact(data):
         return "is damaged: the bytes are not those that were written"
     if is_described(lake, name, key):
         return ""
-    fault = "tells of another file" if path.exists() else "is absent"
+    fault = "is absent" if data is None else "tells of another file"
     return f"{fault}; the next run writes it again and leaves the rows as they are"
 
 

@@ -63,5 +63,7 @@ def remember_frame(lake: Lake, name: str, frame: pl.DataFrame) -> str:
 
 def remembered_frame(lake: Lake, name: str, digest: str) -> pl.DataFrame | None:
     """A remembered frame; None when it no longer exists."""
-    path = lake.root / f"state/seen/{name}-{digest}.parquet"
-    return pl.read_parquet(path.read_bytes()) if path.exists() else None
+    try:
+        return pl.read_parquet(lake.read_file(f"state/seen/{name}-{digest}.parquet"))
+    except FileNotFoundError:
+        return None

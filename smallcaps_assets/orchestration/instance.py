@@ -22,12 +22,17 @@ from sqlalchemy.exc import ArgumentError
 from smallcaps_assets.lake import UnknownContractError, files
 from smallcaps_assets.orchestration.storage.private import InstanceRef
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.outdated import at_once, keys_where
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
-from smallcaps_assets.settings import SettingsError
+from smallcaps_assets.settings import (
+    BROKER_VARIABLE,
+    POSTGRES_VARIABLE,
+    RunSettings,
+    SettingsError,
+)
 
-POSTGRES_VARIABLE = "DAGSTER_POSTGRES_URL"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _DRIVER = "postgresql+psycopg2://"
@@ -67,6 +72,23 @@ _POSTGRES = {
         "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
     }
 }
+_CELERY = {
+    "run_launcher": {
+        "module": "smallcaps_assets.orchestration.celery_launcher",
+        "class": "PingingLauncher",
+        "config": {"broker": {"env": BROKER_VARIABLE}, "backend": "disabled://"},
+    },
+    # Only what ended with its worker; what failed by itself is retried within its run.
+    "run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False},
+    # A run may wait for a worker for as long as it takes; what the broker lost, `upkeep` ends.
+    "run_monitoring": {
+        "enabled": True,
+        "poll_interval_seconds": 10,
+        "start_timeout_seconds": 30 * 86_400,
+        "cancel_timeout_seconds": 60,
+    },
+}
+"""What in dagster.yaml says that Celery workers work on the runs."""
 MODULE = "smallcaps_assets.definitions"
 LOCATION = "smallcaps_assets"
 """The code location's name, as in the root's workspace.yaml: runs, schedules, sensors and saved
@@ -100,6 +122,28 @@ def instance_home(root: str | Path) -> Path:
     if POSTGRES_VARIABLE in file.read_text(encoding="utf-8"):
         _check_postgres(address, root)
     return home
+
+
+def choose_launcher(root: str | Path, settings: RunSettings) -> None:
+    """Write who works on queued runs into an instance's dagster.yaml, before it is opened.
+
+    The same everywhere: whoever finds that a run has failed says whether it is repeated. Another
+    launcher that somebody wrote there is left as it is while `run.launcher` is in_process.
+    """
+    file = instance_home(root) / "dagster.yaml"
+    stored = _stored_config(file)
+    is_celery = stored.get("run_launcher", {}).get("class") == "PingingLauncher"
+    if settings.launcher == "celery":
+        runs = max(4, settings.vendor_runs + settings.tick_runs + 2)
+        limits = {**stored["concurrency"], "runs": {"max_concurrent_runs": runs}}
+        config = {**stored, **_CELERY, "concurrency": limits}
+    elif is_celery:
+        own = {name: value for name, value in stored.items() if name not in _CELERY}
+        config = {**own, "run_monitoring": _CONFIG["run_monitoring"]}
+    else:
+        return
+    if config != stored:
+        files.publish(file, yaml.safe_dump(config, sort_keys=True).encode())
 
 
 def _stored_config(file: Path) -> dict[str, Any]:
@@ -248,10 +292,10 @@ def report_unknown(
     """
     reported: list[Outcome] = []
     waiting: list[tuple[str, str]] = []
+    still = at_once(work)
     for table in TABLES:
-        for key in _unknown(instance, work, table):
-            if not work.is_complete(table, key or None):
-                continue
+        unknown = _unknown(instance, still, table)
+        for key in keys_where(still, lambda k, t=table: still.is_complete(t, k or None), unknown):
             try:
                 outcome = work.reuse(table, key or None)
             except UnknownContractError:

@@ -59,12 +59,13 @@ class Launch:
         return {} if self.is_range else {"keys": list(self.keys)}
 
 
-def plan(keys: Iterable[str], order: Sequence[str], most: int = KEYS_PER_RUN) -> list[Launch]:
-    """Runs of at most `most` keys for exactly these keys.
+def plan(keys: Iterable[str], order: Sequence[str], most: int | None = None) -> list[Launch]:
+    """Runs of at most `most` keys, by default `KEYS_PER_RUN`, for exactly these keys.
 
     Long blocks go as ranges, a lone short one too; several short ones go together as lists.
     Raises KeyError for a key that is not in the order.
     """
+    most = most or KEYS_PER_RUN
     place = {key: number for number, key in enumerate(order)}
     blocks = [
         tuple(order[place[first] : place[last] + 1])

@@ -6,31 +6,18 @@ schedules and sensors are purged by Dagster itself, see the retention in dagster
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 
+from smallcaps_assets.orchestration.heartbeats import dead_runs
 from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.settings import RunSettings
 
-PROCESS_TAG = "smallcaps/process"
 LOG_DAYS = 30
-
-
-def process_tag() -> dict[str, str]:
-    """The tag by which a run of this process is known as dead when the process is gone."""
-    return {PROCESS_TAG: f"{os.getpid()}@{socket.gethostname()}"}
-
-
-def claim(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Tag a run with this process, if need be: who launched it doesn't know which one runs it."""
-    tag = process_tag()
-    if not run.tags.items() >= tag.items():
-        instance.add_run_tags(run.run_id, tag)
 
 
 def maintain(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[int, int]:
@@ -39,17 +26,28 @@ def maintain(instance: dg.DagsterInstance, settings: RunSettings) -> tuple[int, 
     return end_orphans(instance), purge_compute_logs(Path(instance.root_directory))
 
 
-def end_orphans(instance: dg.DagsterInstance) -> int:
-    """Report runs of this machine whose process is gone as failed. Returns their number.
+def end_orphans(instance: dg.DagsterInstance, pause: Callable[[float], object] = time.sleep) -> int:
+    """Report runs whose process is gone as failed, wherever it was. Returns their number.
 
     Dagster would show them running for ever, and count them against the limits. A run that is only
     starting has no process yet: its tag is that of a run of which it is the repetition.
     """
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    orphans = [run for run in instance.get_runs(begun) if _is_dead(run)]
+    orphans = dead_runs(instance, instance.get_runs(begun), pause)
     for run in orphans:
         instance.report_run_failed(run, "the process that ran it is gone")
     return len(orphans)
+
+
+def end_lost(instance: dg.DagsterInstance) -> int:
+    """Report runs as failed whose launcher says that what was to begin them is lost.
+
+    Dagster itself gives a run some time to begin, however many wait for a worker.
+    """
+    lost = getattr(instance.run_launcher, "lost_runs", list)()
+    for run in lost:
+        instance.report_run_failed(run, "it was lost on its way to a worker")
+    return len(lost)
 
 
 def purge_compute_logs(home: Path, now: float | None = None) -> int:
@@ -63,16 +61,3 @@ def purge_compute_logs(home: Path, now: float | None = None) -> int:
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
     return len(old)
-
-
-def _is_dead(run: dg.DagsterRun) -> bool:
-    number, _, host = run.tags.get(PROCESS_TAG, "").partition("@")
-    if host != socket.gethostname() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

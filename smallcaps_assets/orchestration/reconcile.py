@@ -12,9 +12,9 @@ import dagster as dg
 
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.lake.paths import is_key
+from smallcaps_assets.orchestration.heartbeats import beat, process_tag
 from smallcaps_assets.orchestration.instance import known_keys
 from smallcaps_assets.orchestration.launchers import REASON_TAG
-from smallcaps_assets.orchestration.maintenance import process_tag
 from smallcaps_assets.orchestration.partitions import DYNAMIC
 from smallcaps_assets.orchestration.storage.private import (
     AssetMaterializationPlannedData,
@@ -62,6 +62,7 @@ def report_lost(instance: dg.DagsterInstance, keys: Iterable[tuple[str, str]], r
         status=dg.DagsterRunStatus.STARTED,
         tags={REASON_TAG: "smallcaps verify", **process_tag()},
     )
+    beat(instance)
     instance.add_run(run)
     for table, key in keys:
         planned = AssetMaterializationPlannedData(dg.AssetKey(table), key or None)

@@ -35,6 +35,8 @@ _NO_EVENT = {"__source_asset_observation__": True}
 _SHOWN_FAILURES = 20
 _LOG_SECONDS = 10.0
 _MOST_RUNS = 4
+_PAGE = 1000
+_RETRY = "dagster/retry_number"
 _DONE: dict[str, set[tuple[str, str | None]]] = {}
 _TRANSIENT = (SourceUnavailable, RateLimited)
 
@@ -68,6 +70,41 @@ def done_in(run_id: str) -> set[tuple[str, str | None]]:
     while len(_DONE) > _MOST_RUNS and run_id not in _DONE:
         _DONE.pop(next(iter(_DONE)))
     return _DONE.setdefault(run_id, set())
+
+
+def made_by_earlier_attempts(
+    instance: dg.DagsterInstance, run: dg.DagsterRun
+) -> dict[tuple[str, str | None], str]:
+    """Tables and keys that a run has made before Dagster launched it once more, with their seals.
+
+    A run that somebody repeats by hand makes all of it again, as asked for.
+    """
+    found: dict[tuple[str, str | None], str] = {}
+    while _RETRY in run.tags and run.parent_run_id:
+        before = instance.get_run_by_id(run.parent_run_id)
+        if before is None:
+            break
+        for made in _materializations(instance, before.run_id):
+            seal = made.metadata.get("seal")
+            place = made.asset_key.to_user_string(), made.partition
+            found.setdefault(place, str(seal.value) if seal is not None else "")
+        run = before
+    return found
+
+
+def _materializations(
+    instance: dg.DagsterInstance, run_id: str
+) -> Iterator[dg.AssetMaterialization]:
+    """What a run has materialized, the newest first."""
+    cursor, has_more = None, True
+    while has_more:
+        page = instance.get_records_for_run(
+            run_id, cursor, dg.DagsterEventType.ASSET_MATERIALIZATION, _PAGE, ascending=False
+        )
+        for record in page.records:
+            if record.asset_materialization is not None:
+                yield record.asset_materialization
+        cursor, has_more = page.cursor, page.has_more
 
 
 def partition_keys(context: dg.AssetExecutionContext, config: RunConfig) -> list[str]:
@@ -165,7 +202,8 @@ def explain(outcome: Outcome) -> str:
     """One line that names the table, the key and what went wrong."""
     error = outcome.error
     key = f" {outcome.key}" if outcome.key else ""
-    return f"{outcome.table}{key}: {type(error).__name__}: {error}"
+    kind = getattr(error, "kind", type(error).__name__)
+    return f"{outcome.table}{key}: {kind}: {error}"
 
 
 def _tell(context: dg.AssetExecutionContext, progress: _Progress, outcome: Outcome) -> None:

@@ -19,12 +19,15 @@ from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.shared import shared
 from smallcaps_assets.settings import (
     FLATFILE_KEY_VARIABLES,
+    POSTGRES_VARIABLE,
     RunSettings,
     Settings,
     secret_of,
 )
 from smallcaps_assets.sources.http.page_cache import PageCache
+from smallcaps_assets.sources.http.shared_pace import SharedPace, pace_name
 from smallcaps_assets.sources.http.throttle import Throttle
+from smallcaps_assets.sources.http.unreachable import host_of
 from smallcaps_assets.sources.polygon.client import PolygonClient
 from smallcaps_assets.sources.polygon.flatfiles import FlatFiles, make_flat_files
 from smallcaps_assets.sources.polygon.router import Router
@@ -72,7 +75,14 @@ def polygon_client(settings: Settings) -> PolygonClient:
         }
     )
     pace = Path(settings.lake.local) / "state" / "polygon_pace.json" if is_vendor else None
-    return PolygonClient(market.rest, market.key, polygon, state_path=pace)
+    shared = shared_pace(market.rest, market.key) if is_vendor else None
+    return PolygonClient(market.rest, market.key, polygon, state_path=pace, shared=shared)
+
+
+def shared_pace(url: str, key: str) -> SharedPace | None:
+    """The pace of a key for all machines, where Dagster's history is in PostgreSQL."""
+    address = os.environ.get(POSTGRES_VARIABLE, "")
+    return SharedPace(address, pace_name(host_of(url), key)) if address else None
 
 
 @client

@@ -19,7 +19,7 @@ from smallcaps_assets.pipeline.feed_inputs import month_reach
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcome, Outcomes
 from smallcaps_assets.pipeline.threads import in_threads
-from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace
+from smallcaps_assets.pipeline.workspace import OFFERED_TABLES, Stage, Workspace, stored_rows
 from smallcaps_assets.schemas import TABLES, Partitioning
 from smallcaps_assets.sources.errors import (
     NotConfigured,
@@ -172,11 +172,12 @@ def ticker_events(work: Workspace, table: str, key: str) -> BuildResult:
 
 
 def free_float(work: Workspace, table: str, key: str) -> BuildResult:
-    held = work.lake.read(table) if work.lake.exists(table) else TABLES[table].empty()
+    held, seal = stored_rows(work, table)
     newest = work.clients.polygon.free_float()
     doubted = Scope() if newest.is_empty() else Scope.nothing()
     read_on = market_of(work.settings).last_day
-    return BuildResult(feed_tables.free_float(newest, held, read_on), doubted=doubted)
+    rows = feed_tables.free_float(newest, held, read_on)
+    return BuildResult(rows, doubted=doubted, over=seal)
 
 
 FEEDS: dict[str, Build] = {

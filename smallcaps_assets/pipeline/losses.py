@@ -6,9 +6,10 @@ sessions that no period covers. Neither fails anything, so every report tells of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import groupby
 
 from smallcaps_assets.domain.quality.checks import trades_reconcile
@@ -20,6 +21,7 @@ from smallcaps_assets.domain.quality.tape_totals import (
     trade_totals,
 )
 from smallcaps_assets.lake import Lake, split_ticker_session
+from smallcaps_assets.lake.still import StillLake
 from smallcaps_assets.pipeline.registered import registry_rows
 from smallcaps_assets.settings import Period
 
@@ -74,14 +76,16 @@ class Losses:
 
 def losses(lake: Lake, periods: Sequence[Period], start: date, end: date) -> Losses:
     """The losses of the sessions of a date range."""
+    lake = lake if isinstance(lake, StillLake) else StillLake(lake)
     keys = qualified_keys(lake, start, end)
     stored = [key for key in keys if lake.exists("trades", key)]
     days = [key for key in lake.keys("universe") if str(start) <= key <= str(end)]
+    rows = lake.each(lambda key: lake.rows("universe", key), days)
     return Losses(
         len(stored),
         short_tapes(lake, stored),
         outside_periods(lake, periods, keys),
-        tuple(key for key in days if not lake.rows("universe", key)),
+        tuple(key for key, count in zip(days, rows, strict=True) if not count),
     )
 
 
@@ -102,10 +106,10 @@ def short_tapes(lake: Lake, keys: Iterable[str]) -> dict[str, str]:
     """Those stored tapes that hold no trades or far too few of their day, and what they hold."""
     found = {}
     for day, group in groupby(sorted(keys, key=_day_first), key=lambda key: _day_first(key)[0]):
-        known = stored_day(lake, day)
-        for key in group:
-            told = _shortage(lake, key, known.get(split_ticker_session(key)[0]))
-            found |= {key: told} if told else {}
+        known, of_day = stored_day(lake, day), list(group)
+        shortage = partial(_shortage_of, lake, known)
+        told = zip(of_day, lake.each(shortage, of_day), strict=True)
+        found |= {key: text for key, text in told if text}
     return found
 
 
@@ -113,6 +117,10 @@ def stored_day(lake: Lake, day: date) -> dict[str, Totals]:
     """Shares and dollars of a session by ticker; none when its summary is not stored."""
     columns = list(SUMMARY_COLUMNS)
     return day_totals(lake.read_many("session_summary", [day.isoformat()], columns))
+
+
+def _shortage_of(lake: Lake, known: Mapping[str, Totals], key: str) -> str:
+    return _shortage(lake, key, known.get(split_ticker_session(key)[0]))
 
 
 def _shortage(lake: Lake, key: str, day: Totals | None) -> str:

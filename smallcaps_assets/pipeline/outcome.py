@@ -21,8 +21,10 @@ class BuildResult:
     `asked` is what the source was asked for, the run's scope if none; `missing` has the tickers
     that it could not give, of `expected` in a whole partition; `doubted` is what it gave nothing of
     although there should be something, by default all of a frame without rows that should have
-    some; `source` names the flat file and ETag that the rows came from; `cached` are the pages that
-    can go when the rows are stored, or can't be; `meta` is what the meta.json beside them says.
+    some; `over` is the seal of the stored partition that the rows were made from, empty for none:
+    they are made again if another one is there by now; `source` names the flat file and ETag that
+    the rows came from; `cached` are the pages that can go when the rows are stored, or can't be;
+    `meta` is what the meta.json beside them says.
     """
 
     frame: pl.DataFrame
@@ -31,6 +33,7 @@ class BuildResult:
     expected: int = 0
     missing: Mapping[str, SourceError] = field(default_factory=dict)
     doubted: Scope | None = None
+    over: str | None = None
     source: str = ""
     cached: CachedPages | None = None
     meta: dict[str, Any] | None = None
@@ -64,6 +67,14 @@ class Outcome:
     def is_failed(self) -> bool:
         """Whether it went wrong; what a vendor does not offer has not."""
         return self.error is not None and not isinstance(self.error, NotOffered)
+
+
+class FailedElsewhereError(RuntimeError):
+    """What another process says of a partition that failed there; `kind` is its error's type."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 Observer = Callable[[Outcome], None]

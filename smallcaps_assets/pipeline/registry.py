@@ -3,7 +3,7 @@
 from smallcaps_assets.domain.selection import rules as selection
 from smallcaps_assets.pipeline.density import density_metadata
 from smallcaps_assets.pipeline.outcome import BuildResult, Outcomes
-from smallcaps_assets.pipeline.workspace import Workspace
+from smallcaps_assets.pipeline.workspace import Workspace, stored_rows
 
 
 def registry(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
@@ -12,14 +12,16 @@ def registry(work: Workspace, tables: list[str], keys: list[str]) -> Outcomes:
 
 
 def _registry(work: Workspace) -> BuildResult:
-    exists = work.lake.exists("ticker_sessions")
+    known, seal = stored_rows(work, "ticker_sessions")
     watchlist = work.lake.scan("watchlist").collect()
     frame = selection.ticker_sessions(
         watchlist,
-        work.lake.read("ticker_sessions") if exists else None,
+        known if seal else None,
         work.settings.selection,
     )
     counts = {"qualified": int(frame["is_qualified"].sum())}
     return BuildResult(
-        frame, {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)}
+        frame,
+        {**counts, **density_metadata(watchlist, work.lake.keys("watchlist"), frame)},
+        over=seal,
     )

@@ -215,7 +215,7 @@ class _Run:
         outcomes, rest = self.chain.make(self.fetched, key), self.made_of_trades
         if not rest or any(map(self.chain.is_last, outcomes)):
             return outcomes
-        done = [table for table in rest if (table, key) in self.chain.work.done]
+        done = [table for table in rest if self.chain.work.is_done(table, key)]
         try:
             return outcomes + self.helpers.call(make_of_trades, self.job, rest, key, done)
         except WorkerLostError as error:

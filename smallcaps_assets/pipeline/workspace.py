@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -16,6 +16,7 @@ from polars.exceptions import PanicException
 
 from smallcaps_assets.domain.quality.changes import changes
 from smallcaps_assets.lake import (
+    ConflictError,
     DamagedFileError,
     Empties,
     Failure,
@@ -55,6 +56,7 @@ OFFERED_TABLES = (
 """What comes under the vendor's key, and a vendor or a plan may do without."""
 FLAT_FILE_TABLES = ("minute_bars", "trades", "quotes")
 PACE = ("requests so far", "refused so far (429)", "requests per second")
+_MOST_CONFLICTS = 20
 CHANGES = "changes since the last reading"
 
 
@@ -67,13 +69,14 @@ class Workspace(LakeContext):
     """A lake to work on in one run: what is asked for, the sources, and how partitions are stored.
 
     `clients` are those of the settings unless others are given; `done` is what the run has
-    finished.
+    finished, `made_before` what earlier attempts at it have made, with the seals of the files.
     """
 
     clients: Clients = None  # type: ignore[assignment]
     skip_complete: bool = False
     today: Callable[[], date] = today_in_new_york
     done: set[tuple[str, str | None]] = field(default_factory=set)
+    made_before: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clients = self.clients or Clients(self.settings)
@@ -134,14 +137,20 @@ class Workspace(LakeContext):
     def make(self, table: str, key: str | None, build: Callable[[], BuildResult]) -> Outcome:
         """Build and store one partition, or find it complete when the run may skip those.
 
-        A retry of the run's op leaves what its first attempt has finished. A key that is none,
+        Another attempt at the run leaves what the ones before have finished. A key that is none,
         which somebody has added by hand, fails alone.
         """
         if key is not None and not is_key(TABLES[table], key):
             return Outcome(table, key, error=malformed(table, key))
-        if (table, key) in self.done or self.is_skipped(table, key):
+        if self.is_done(table, key) or self.is_skipped(table, key):
             return self.reuse(table, key)
         return self.store(table, key, build)
+
+    def is_done(self, table: str, key: str | None) -> bool:
+        """Whether an attempt at the run has finished a partition, and its file is still that."""
+        seal = self.made_before.get((table, key))
+        is_left = bool(seal) and seal == self.lake.seal(table, key)
+        return is_left or (table, key) in self.done
 
     def is_skipped(self, table: str, key: str | None) -> bool:
         """Whether the run leaves a partition as it is."""
@@ -151,16 +160,39 @@ class Workspace(LakeContext):
         """Build, validate and store one partition; an error becomes part of the outcome."""
         start = time.perf_counter()
         try:
-            stamp, built = self.stamp(table, key), build()
-            try:
-                outcome = self._store(table, key, built, stamp)
-            except ContractError:
-                built.forget_pages()  # of what can't be stored; the next attempt asks again
-                raise
+            outcome = self._built_and_stored(table, key, build)
         except (Exception, PanicException) as error:  # noqa: BLE001 - named, the others go on
             outcome = Outcome(table, key, error=error)
         self._remember(outcome)
         return replace(outcome, seconds=time.perf_counter() - start)
+
+    def _built_and_stored(
+        self, table: str, key: str | None, build: Callable[[], BuildResult]
+    ) -> Outcome:
+        """What was built, stored; built again if another process has meanwhile replaced the stored
+        rows that it was made from, merged again if those that it is merged with."""
+        for is_last in [*[False] * _MOST_CONFLICTS, True]:
+            stamp, built = self.stamp(table, key), build()
+            try:
+                return self._merged_and_stored(table, key, built, stamp)
+            except ConflictError:
+                if built.over is None or is_last:
+                    raise
+            except ContractError:
+                built.forget_pages()  # of what can't be stored; the next attempt asks again
+                raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _merged_and_stored(
+        self, table: str, key: str | None, built: BuildResult, stamp: Stamp
+    ) -> Outcome:
+        for _ in range(_MOST_CONFLICTS):
+            try:
+                return self._store(table, key, built, stamp)
+            except ConflictError:
+                if built.over is not None:
+                    raise
+        return self._store(table, key, built, stamp)
 
     def describe(self, table: str, key: str | None, meta: Callable[[], dict[str, Any]]) -> None:
         """Write the meta.json of a complete partition that lacks it; its rows stay as they are."""
@@ -171,12 +203,13 @@ class Workspace(LakeContext):
     def _store(self, table: str, key: str | None, built: BuildResult, stamp: Stamp) -> Outcome:
         error = self._missing(built)
         made = (built.asked or self.scope(table)).without(built.missing)
+        is_kept = made != Scope() or TABLES[table].layer == "raw"
+        # Rows first: a file that is replaced between the two is noticed when this one is written.
+        before, over = self._before(table, key, made) if is_kept else (None, None)
         was_due, held = self.empties.due(table, key), self.held(table, key)
         self.empties.note(table, key, made, _doubted(table, built))
         frame, scope = TABLES[table].conform(built.frame), made
         metadata = {**built.metadata, **self._pace(table)}
-        is_kept = made != Scope() or TABLES[table].layer == "raw"
-        before = self._before(table, key, made) if is_kept else None
         if before is not None:
             frame = _merged(frame, before, made)
             scope = made.union(held)
@@ -188,7 +221,9 @@ class Workspace(LakeContext):
         if is_same:
             stored = written(self.lake, table, key, len(frame))
         else:
-            stored = self.lake.write(table, key, frame, final)
+            stored = self.lake.write(
+                table, key, frame, final, over if built.over is None else built.over
+            )
         built.forget_pages()
         if built.meta is not None:
             write_meta(self.lake, table, key, built.meta, stored.seal)
@@ -212,19 +247,25 @@ class Workspace(LakeContext):
         is_alike = found is not None and _is_alike(found, stamp) and found.scope == stamp.scope
         return is_alike and before is not None and frame.equals(before)
 
-    def _before(self, table: str, key: str | None, made: Scope) -> pl.DataFrame | None:
-        """The stored rows; none when they are absent or damaged, the new ones take their place.
+    def _before(
+        self, table: str, key: str | None, made: Scope
+    ) -> tuple[pl.DataFrame | None, str | None]:
+        """The stored rows, and the seal of the file that may be replaced; any where all is made.
 
-        Rows of another contract can only be replaced whole.
+        No rows when they are absent or damaged, the new ones take their place. Rows of another
+        contract can only be replaced whole.
         """
         try:
-            return self.lake.read(table, key)
-        except (FileNotFoundError, DamagedFileError):
-            return None
+            rows, seal = self.lake.read_sealed(table, key)
+        except FileNotFoundError:
+            rows, seal = None, ""
+        except DamagedFileError:
+            return None, None
         except UnknownContractError:
             if made != Scope():
                 raise
-            return None
+            return None, None
+        return rows, None if made == Scope() else seal
 
     def _missing(self, built: BuildResult) -> MissingTickers | None:
         """The error that names the missing tickers; raised when they are too many to go on."""
@@ -261,6 +302,14 @@ class Workspace(LakeContext):
         stored = written(self.lake, table, key, len(frame))
         findings = tuple(find(self, table, key, frame))
         return Outcome(table, key, 0.0, stored, frame.head(5), is_reused=True, findings=findings)
+
+
+def stored_rows(work: Workspace, table: str) -> tuple[pl.DataFrame, str]:
+    """The rows of a table that is stored whole, and their seal; none, and empty, when it is not."""
+    try:
+        return work.lake.read_sealed(table)
+    except FileNotFoundError:
+        return TABLES[table].empty(), ""
 
 
 def written(lake: Lake, table: str, key: str | None, rows: int) -> Written:

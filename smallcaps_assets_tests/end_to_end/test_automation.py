@@ -21,9 +21,9 @@ from smallcaps_assets.defs.corrections import FROM_MINUTES
 from smallcaps_assets.defs.jobs import DERIVED
 from smallcaps_assets.defs.schedules import MARKET_TABLES, SELECTION_TABLES
 from smallcaps_assets.lake import Lake
+from smallcaps_assets.orchestration.heartbeats import process_tag
 from smallcaps_assets.orchestration.launchers import REASON_TAG
 from smallcaps_assets.orchestration.location import location_settings
-from smallcaps_assets.orchestration.maintenance import process_tag
 from smallcaps_assets.schemas import MADE_OF_TICKS, OPS, TABLES, TICK_CHAIN
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
 from smallcaps_assets_tests.pipeline.model_lake import MONTH, model_lake

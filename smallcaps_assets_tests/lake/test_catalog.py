@@ -165,8 +165,8 @@ def test_catalog_is_not_written_by_a_query(lake: Lake) -> None:
         connection.execute("create table mine as select 1")
 
 
-def test_lake_of_an_object_store_is_asked_in_memory() -> None:
-    made = desk_lake("memory://desk/lake")
+def test_lake_of_an_object_store_is_asked_in_memory(endpoint: str) -> None:
+    made = desk_lake("s3://desk/lake")
     rows = frame(made.root, "select close from daily_bars where ticker = 'BCpC'")  # type: ignore[arg-type]
     assert rows.height == 3
     assert not (made.root / FILE).exists()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.lake import DamagedFileError, Lake, LakeIdentity, open_lake
+from smallcaps_assets.lake import DamagedFileError, Lake, LakeError, LakeIdentity, open_lake
+from smallcaps_assets.lake import objects as objects_module
 from smallcaps_assets.lake.decisions import decisions
 from smallcaps_assets.lake.diff import compare
 from smallcaps_assets.lake.file_identity import versions
+from smallcaps_assets.lake.objects import Objects
+from smallcaps_assets.lake.paths import open_root
 from smallcaps_assets.lake.verify import check_partition, set_aside
 from smallcaps_assets.settings import LakeSettings
-from smallcaps_assets_tests.lake.conftest import SECRET
 from smallcaps_assets_tests.lake.frames import KEY, STAMP, bars
+from smallcaps_assets_tests.object_store import SECRET, ObjectStore
 
 
 @pytest.fixture
@@ -83,6 +87,84 @@ def test_readers_see_whole_objects_while_they_are_replaced(lake: Lake) -> None:
         assert lake.stamp("daily_bars", KEY) == STAMP and lake.rows("daily_bars", KEY) in (1, 2)
     assert seen == {1, 2}
     assert len(versions(lake.root, lake.path("daily_bars", KEY))) == 20
+
+
+def test_object_is_read_by_one_request_and_its_footer_once_for_each_tag(
+    lake: Lake, store: ObjectStore
+) -> None:
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    path = lake.path("daily_bars", KEY).path
+    store.calls.clear()
+    lake.read("daily_bars", KEY)
+    assert store.calls == {"GET": 1}
+    objects = Objects(lake.root.fs)
+    footer, tag = objects.footer(path) or (b"", "")
+    assert objects.footer(path, tag) == (footer, tag)
+    assert store.calls == {"GET": 2}
+    assert objects.footer(path) == (footer, tag)  # asked whether it has changed
+    lake.write("daily_bars", KEY, bars("A", "B"), STAMP)
+    changed = objects.footer(path)
+    assert changed is not None and changed[1] != tag and changed[0] != footer
+
+
+def test_footer_longer_than_the_end_that_is_asked_for_first(lake: Lake) -> None:
+    stamp = replace(STAMP, scope=f"all but {','.join(f'T{n:05}' for n in range(20_000))}")
+    lake.write("daily_bars", KEY, bars("A"), stamp)
+    assert lake.stamp("daily_bars", KEY) == stamp and lake.rows("daily_bars", KEY) == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"PAR1"])
+def test_object_that_is_no_table_has_no_stamp(lake: Lake, data: bytes) -> None:
+    lake.write_bytes(lake.place("daily_bars", KEY), data)
+    assert lake.stamp("daily_bars", KEY) is None
+    assert lake.digest("daily_bars", KEY) != "absent"
+
+
+def test_store_that_is_out_for_some_seconds_loses_nothing(lake: Lake, store: ObjectStore) -> None:
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    store.is_out = True
+    timer = threading.Timer(1.5, lambda: setattr(store, "is_out", False))
+    timer.start()
+    lake.write("daily_bars", KEY, bars("A", "B"), STAMP)
+    assert not store.is_out
+    timer.join()
+    assert lake.read("daily_bars", KEY).height == 2
+    assert len(versions(lake.root, lake.path("daily_bars", KEY))) == 1
+
+
+def test_write_whose_answer_was_lost_is_no_conflict_with_itself(
+    lake: Lake, store: ObjectStore
+) -> None:
+    lake.write("daily_bars", KEY, bars("A"), STAMP)
+    store.loses_answers = 1
+    lake.write("daily_bars", KEY, bars("A", "B"), STAMP, over=lake.seal("daily_bars", KEY))
+    assert store.loses_answers == 0
+    assert lake.read("daily_bars", KEY).height == 2
+
+
+def test_store_that_never_answered_is_told_after_seconds(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(objects_module.time, "sleep", sleep)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    root = open_root("s3://desk/nowhere")
+    root.fs.clear_instance_cache()
+    fresh = Objects(open_root("s3://desk/nowhere").fs, lambda: now[0])
+    with pytest.raises(OSError, match="127.0.0.1:9") as failed:
+        fresh.entry("desk/nowhere/lake.json")
+    assert now[0] <= objects_module.FIRST_PATIENCE and SECRET not in str(failed.value)
+    root.fs.clear_instance_cache()
+
+
+@pytest.mark.parametrize("root", ["gs://bucket/lake", "memory://lake"])
+def test_other_stores_are_refused_with_the_way_to_reach_them(root: str) -> None:
+    with pytest.raises(LakeError, match="AWS_ENDPOINT_URL"):
+        Lake(root)
 
 
 def test_failing_store_tells_no_secret(endpoint: str) -> None:

@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from smallcaps_assets.orchestration.instance import open_instance
-from smallcaps_assets.orchestration.maintenance import (
+from smallcaps_assets.orchestration import heartbeats
+from smallcaps_assets.orchestration.heartbeats import (
     PROCESS_TAG,
-    end_orphans,
     process_tag,
-    purge_compute_logs,
+    start_beating,
+    stop_beating,
 )
+from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.orchestration.maintenance import end_orphans, purge_compute_logs
 from smallcaps_assets.orchestration.pools import apply_pools
 from smallcaps_assets.orchestration.reconcile import report_lost
 from smallcaps_assets.settings import RunSettings
@@ -77,6 +81,73 @@ def test_end_orphans_ends_only_runs_whose_process_is_gone(instance: dg.DagsterIn
     assert statuses[dead] is dg.DagsterRunStatus.FAILURE
     assert all(statuses[run] is dg.DagsterRunStatus.STARTED for run in others)
     assert statuses[starting] is dg.DagsterRunStatus.STARTING
+
+
+def tag_of(place: str, number: int = 1) -> dict[str, str]:
+    """The tag of a process elsewhere; the first of a container has the number 1, as has ours."""
+    return {PROCESS_TAG: f"{number}.77@{place}"}
+
+
+def heard_of(instance: dg.DagsterInstance, tags: dict[str, str], moment: float) -> None:
+    """A heartbeat of a process elsewhere, by its own clock."""
+    key = f"smallcaps/heartbeat/{tags[PROCESS_TAG]}"
+    instance.daemon_cursor_storage.set_cursor_values({key: repr(moment)})
+
+
+def test_process_elsewhere_is_dead_once_its_heart_stands_still(instance: dg.DagsterInstance):
+    now = time.time()
+    moments = {"fresh": now, "ahead": now + 9_000, "behind": now - 9_000, "dead": now - 9_000}
+    runs = {name: run_of(instance, tag_of(name)) for name in moments}
+    for name, moment in moments.items():
+        heard_of(instance, tag_of(name), moment)
+    waited: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        for name in ("ahead", "behind"):  # clocks that are wrong, of processes that live
+            heard_of(instance, tag_of(name), moments[name] + seconds)
+
+    assert end_orphans(instance, pause) == 1
+    assert waited == [2 * heartbeats.BEAT + 1]
+    found = {run.run_id: run.status for run in instance.get_runs()}
+    ended = [name for name in moments if found[runs[name]] is dg.DagsterRunStatus.FAILURE]
+    assert ended == ["dead"]
+
+
+def test_process_with_a_living_number_that_started_at_another_time_is_dead(
+    instance: dg.DagsterInstance,
+):
+    number, _, place = process_tag()[PROCESS_TAG].partition("@")
+    pid = number.partition(".")[0]
+    run_of(instance, {PROCESS_TAG: f"{pid}.77@{place}"})  # as pid 1 of a container that came back
+    alive = run_of(instance, process_tag())
+    assert end_orphans(instance) == 1
+    assert instance.get_run_by_id(alive).status is dg.DagsterRunStatus.STARTED  # type: ignore
+
+
+def test_heart_beats_until_it_is_stopped(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(heartbeats, "BEAT", 0.01)
+    key = f"smallcaps/heartbeat/{process_tag()[PROCESS_TAG]}"
+
+    def heard() -> str | None:
+        return instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+
+    start_beating(instance)
+    start_beating(instance)
+    first = heard()
+    end = time.monotonic() + 30
+    while heard() == first and time.monotonic() < end:
+        time.sleep(0.01)
+    assert first is not None and heard() != first
+    stop_beating(instance)
+    for thread in threading.enumerate():
+        if thread.name == "heartbeat":
+            thread.join(30)
+    last = heard()
+    time.sleep(0.05)
+    assert heard() == last
 
 
 def test_marking_of_lost_files_that_is_killed_is_ended_by_the_next_start(

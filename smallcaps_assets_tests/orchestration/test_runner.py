@@ -7,12 +7,14 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.events import StepMaterializationData
 
 from smallcaps_assets.lake import Written
 from smallcaps_assets.orchestration.describe import asset_spec, preview
 from smallcaps_assets.orchestration.runner import (
     RunConfig,
     done_in,
+    made_by_earlier_attempts,
     materialize,
     partition_keys,
     selected_tables,
@@ -267,3 +269,32 @@ def test_preview_escapes_cells_and_says_what_it_leaves_out():
     assert "a\\|b" in text
     assert "and 12 more columns" in text
     assert preview(pl.DataFrame()) == "*no rows*"
+
+
+def attempt(
+    instance: dg.DagsterInstance, parent: dg.DagsterRun | None, made: dict[str, str], **tags: str
+) -> dg.DagsterRun:
+    """A run that has materialized some keys, with the seals of their files."""
+    before = {"parent_run_id": parent.run_id, "root_run_id": parent.run_id} if parent else {}
+    job = definitions({}).resolve_implicit_global_asset_job_def()
+    run = instance.create_run_for_job(job, tags=tags, **before)
+    for key, seal in made.items():
+        event = dg.AssetMaterialization("trades", partition=key, metadata={"seal": seal})
+        data = StepMaterializationData(event)
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+        told = dg.DagsterEvent(kind, job.name, event_specific_data=data)
+        instance.report_dagster_event(told, run.run_id)
+    return run
+
+
+def test_run_that_dagster_launches_again_knows_what_its_earlier_attempts_have_made(
+    instance: dg.DagsterInstance,
+):
+    first = attempt(instance, None, {"k0": "a", "k1": "b"})
+    second = attempt(instance, first, {"k1": "newer", "k2": "c"}, **{"dagster/retry_number": "1"})
+    third = attempt(instance, second, {}, **{"dagster/retry_number": "2"})
+    by_hand = attempt(instance, third, {})
+    found = {key: seal for (_, key), seal in made_by_earlier_attempts(instance, third).items()}
+    assert found == {"k0": "a", "k1": "newer", "k2": "c"}
+    assert made_by_earlier_attempts(instance, by_hand) == {}
+    assert made_by_earlier_attempts(instance, first) == {}

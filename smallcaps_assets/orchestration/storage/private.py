@@ -3,6 +3,9 @@
 No module outside `orchestration/storage` imports private ones, so that an update is looked at here.
 """
 
+# where a worker that has only the package finds the job of a run
+from dagster._core.code_pointer import ModuleCodePointer
+
 # what a check of a partition must name to count as being about its newest materialization
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
@@ -22,6 +25,12 @@ from dagster._core.execution.api import execute_run
 
 # opens the instance of a folder without changing the environment
 from dagster._core.instance.ref import InstanceRef
+
+# what a run launcher answers when it is asked whether a run lives
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+
+# the job of a run that is queued
+from dagster._core.origin import RepositoryPythonOrigin
 
 # the code location of such a run, and that under which states of schedules and sensors are kept
 from dagster._core.remote_origin import (
@@ -51,21 +60,26 @@ from dagster._core.utils import make_new_run_id
 __all__ = [
     "AssetCheckEvaluationTargetMaterializationData",
     "AssetMaterializationPlannedData",
+    "CheckRunHealthResult",
     "InMemoryJob",
     "InstanceRef",
     "InstigatorState",
     "InstigatorStatus",
     "InstigatorTick",
     "InstigatorType",
+    "LaunchRunContext",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
+    "ModuleCodePointer",
     "RegisteredCodeLocationOrigin",
     "RemoteInstigatorOrigin",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "RepositoryPythonOrigin",
     "ScheduleInstigatorData",
     "SensorInstigatorData",
     "TickStatus",
+    "WorkerStatus",
     "execute_run",
     "make_new_run_id",
 ]

@@ -10,6 +10,10 @@ ever faster, as in TCP CUBIC (RFC 9438); straight additive steps meet a lowered 
 or take ten seconds to climb back. The constants were scanned in 2026-11 in simulation, against
 windows and buckets whose limit goes 100, 25 for 6 s, 100: at most 1.18 of the ideal time and 3.2 %
 of the requests refused.
+
+Processes of one machine share the free plan's window through a file. Machines that work under one
+key share all of it through a database, see `shared_pace.py`: each request takes its slot there, and
+a 429 that one of them gets slows all.
 """
 
 from __future__ import annotations
@@ -18,11 +22,11 @@ import json
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 try:
     import fcntl
@@ -35,6 +39,7 @@ RETURN, PROBE = 2.0, 16.0  # cubic coefficients below and above the pace of the 
 SLOWEST = 0.2  # requests per second
 LONGEST_PAUSE = 60.0  # seconds, when slower does not help
 BURST = 3  # slots that a thread woken late may catch up
+LONGEST_TOLD = 300.0  # seconds; no host is believed to want a longer pause
 HOLD = 0.1  # seconds of silence after any 429
 
 
@@ -58,6 +63,49 @@ class Counters:
     rate: float
 
 
+@dataclass
+class Pace:
+    """What a pace has come to, in seconds of one clock; what machines share.
+
+    The pace grows from `ceiling`, of which `base` was left by the last cut. `calls` are the newest
+    of a window's.
+    """
+
+    ceiling: float
+    base: float
+    cut_at: float = float("-inf")
+    next_slot: float = float("-inf")
+    paused_until: float = float("-inf")
+    strikes: int = 0
+    is_accepted: bool = True
+    calls: list[float] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, text: str, now: float) -> Pace:
+        """What `text` wrote. Moments are brought up to `now`: the clock may have been set back.
+
+        Raises ValueError, TypeError for another text.
+        """
+        pace = cls(**json.loads(text))
+        pace.cut_at, pace.calls = min(pace.cut_at, now), [min(call, now) for call in pace.calls]
+        pace.next_slot = min(pace.next_slot, now + LONGEST_PAUSE)
+        pace.paused_until = min(pace.paused_until, now + LONGEST_TOLD)
+        return pace
+
+    @property
+    def text(self) -> str:
+        """All of it, to be stored."""
+        return json.dumps(asdict(self))
+
+
+class Shared(Protocol):
+    """Where processes and machines keep one pace."""
+
+    def held(self) -> AbstractContextManager[dict[str, Any]]:
+        """Hold it alone: `text`, empty at first, can be replaced; `now` is a clock of them all."""
+        ...
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Holds a lock file beside `path` against other processes, where the system can lock files."""
@@ -78,6 +126,7 @@ class Throttle:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         wall_clock: Callable[[], float] = time.time,
+        shared: Shared | None = None,
     ) -> None:
         self._cap, self._window = cap, window
         self._clock, self._wall_clock = clock, wall_clock
@@ -86,11 +135,11 @@ class Throttle:
         self._stop_reason: Exception | None = None
         self._state_path: Path | None = None
         self._turn, self._lock = threading.Lock(), threading.Lock()
-        self._calls: deque[float] = deque(maxlen=window.calls if window else 1)
-        self._ceiling, self._base, self._cut_at = cap, cap, float("-inf")
-        self._next_slot = self._paused_until = float("-inf")
-        self._strikes, self._is_accepted = 0, True
+        self._pace = Pace(cap, cap)
+        self._shared = shared
+        self._is_accepted = False  # since the pace was last held
         self._requests = self._rate_limited = 0
+        self._shift = 0.0  # of the shared clock, against this process's
 
     def acquire(self) -> None:
         """Wait for the next slot. Raises what `stop` was given, also while waiting."""
@@ -111,10 +160,9 @@ class Throttle:
 
     def refused(self, retry_after: float | None = None) -> None:
         """The vendor answered 429; `retry_after` is its header in seconds, if it sent one."""
-        with self._lock:
-            now = self._clock()
+        with self._held() as now:
             self._rate_limited += 1
-            if now - self._cut_at >= CUT_INTERVAL:
+            if now - self._pace.cut_at >= CUT_INTERVAL:
                 self._cut(now)
             # What is in flight will mostly be refused too: let it come back first.
             self._pause_until(now + HOLD)
@@ -139,7 +187,7 @@ class Throttle:
         if self._window:
             return self._window.calls / self._window.seconds
         with self._lock:
-            return self._pace(self._clock())
+            return self._at(self._clock() + self._shift)
 
     def counters(self) -> Counters:
         """What has been sent and refused so far, and the pace now."""
@@ -158,7 +206,7 @@ class Throttle:
     def save(self, path: Path) -> None:
         """Write the learned pace, and the window's recent calls, for the next process."""
         shift = self._wall_clock() - self._clock()
-        calls = [call + shift for call in self._calls] if self._window else []
+        calls = [call + shift for call in self._pace.calls] if self._window else []
         state = {"rate": self.rate, "calls": calls}
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
@@ -174,13 +222,13 @@ class Throttle:
             return
         with self._lock:
             now = self._clock()
-            self._ceiling = self._base = min(self._cap, max(SLOWEST, rate))
-            self._cut_at = now
+            self._pace.ceiling = self._pace.base = min(self._cap, max(SLOWEST, rate))
+            self._pace.cut_at = now
             if self._window:
                 shift = self._wall_clock() - now
                 # The file has every process's calls, ours among them.
                 known = sorted(min(call - shift, now) for call in calls)
-                self._calls = deque(known, maxlen=self._window.calls)
+                self._pace.calls = known[-self._window.calls :]
 
     def _take_shared(self) -> float:
         """`_take`; on the free plan together with the other processes that share the state."""
@@ -198,44 +246,69 @@ class Throttle:
         """Take a slot and return 0, or return the seconds until there may be one."""
         if self._stop_reason is not None:
             return 0.0
-        with self._lock:
-            now = self._clock()
+        with self._held() as now:
             wait = self._earliest() - now
             if wait > 0:
                 return wait
-            gap = 1 / self._pace(now)
-            self._next_slot = max(self._next_slot, now - BURST * gap) + gap
-            self._calls.append(now)
+            pace, gap = self._pace, 1 / self._at(now)
+            pace.next_slot = max(pace.next_slot, now - BURST * gap) + gap
+            if self._window:
+                pace.calls = [*pace.calls, now][-self._window.calls :]
             self._requests += 1
             return 0.0
 
-    def _earliest(self) -> float:
-        if self._window is None:
-            return max(self._next_slot, self._paused_until)
-        if len(self._calls) < self._window.calls:
-            return self._paused_until
-        return max(self._calls[0] + self._window.seconds, self._paused_until)
+    @contextmanager
+    def _held(self) -> Iterator[float]:
+        """The pace held alone, by this process's threads or by all machines; yields the time."""
+        with self._lock:
+            if self._shared is None:
+                self._note_accepted()
+                yield self._clock()
+                return
+            with self._shared.held() as stored:
+                now = stored["now"]
+                self._shift = now - self._clock()
+                with suppress(ValueError, TypeError):
+                    self._pace = Pace.read(stored["text"], now)
+                self._note_accepted()
+                yield now
+                stored["text"] = self._pace.text
 
-    def _pace(self, now: float) -> float:
-        lost = self._ceiling - self._base
-        plateau = (lost / RETURN) ** (1 / 3)
-        since = now - max(self._cut_at, min(self._paused_until, now))
+    def _note_accepted(self) -> None:
+        self._pace.is_accepted |= self._is_accepted
+        self._is_accepted = False
+
+    def _earliest(self) -> float:
+        pace, window = self._pace, self._window
+        if window is None:
+            return max(pace.next_slot, pace.paused_until)
+        if len(pace.calls) < window.calls:
+            return pace.paused_until
+        return max(pace.calls[-window.calls] + window.seconds, pace.paused_until)
+
+    def _at(self, now: float) -> float:
+        """The pace at a moment, requests per second."""
+        held = self._pace
+        plateau = ((held.ceiling - held.base) / RETURN) ** (1 / 3)
+        since = now - max(held.cut_at, min(held.paused_until, now))
         if since > 60:
             return self._cap
         steepness = RETURN if since < plateau else PROBE
-        grown = self._ceiling + steepness * (since - plateau) ** 3
+        grown = held.ceiling + steepness * (since - plateau) ** 3
         return min(self._cap, max(SLOWEST, grown))
 
     def _cut(self, now: float) -> None:
-        self._ceiling = self._pace(now)
-        self._base = max(SLOWEST, self._ceiling * CUT)
-        self._cut_at = now
+        held = self._pace
+        held.ceiling = self._at(now)
+        held.base = max(SLOWEST, held.ceiling * CUT)
+        held.cut_at = now
         # Refused ever since the last cut: slower does not help, so wait, longer each time.
-        self._strikes = 0 if self._is_accepted else self._strikes + 1
-        self._is_accepted = False
-        if self._strikes:
-            self._pause_until(now + min(LONGEST_PAUSE, 0.25 * 2**self._strikes))
+        held.strikes = 0 if held.is_accepted else held.strikes + 1
+        held.is_accepted = False
+        if held.strikes:
+            self._pause_until(now + min(LONGEST_PAUSE, 0.25 * 2**held.strikes))
 
     def _pause_until(self, moment: float) -> None:
-        self._paused_until = max(self._paused_until, moment)
-        self._next_slot = max(self._next_slot, moment)  # a pause earns no burst
+        held = self._pace
+        held.paused_until = max(held.paused_until, moment)
+        held.next_slot = max(held.next_slot, moment)  # a pause earns no burst

@@ -24,7 +24,7 @@ from smallcaps_assets.settings import PolygonSettings, secret_problem
 from smallcaps_assets.sources.errors import SourceError, Unauthorized
 from smallcaps_assets.sources.http import decode
 from smallcaps_assets.sources.http.page_cache import Pages
-from smallcaps_assets.sources.http.throttle import FREE_PLAN, Throttle
+from smallcaps_assets.sources.http.throttle import FREE_PLAN, Shared, Throttle, Window
 from smallcaps_assets.sources.http.transport import Request, Transport
 from smallcaps_assets.sources.polygon import fundamentals, news, short_data, ticker_events
 from smallcaps_assets.sources.polygon.bars import Bars
@@ -38,7 +38,8 @@ from smallcaps_assets.sources.polygon.trades import TradePages
 class PolygonClient:
     """All that is asked of the vendor over REST. Safe to use from many threads; closes itself.
 
-    `state_path` keeps the learned pace, and the calls of the free plan's window, across processes.
+    `state_path` keeps the learned pace, and the calls of the free plan's window, across processes
+    of a machine; `shared` keeps them for several machines.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class PolygonClient:
         throttle: Throttle | None = None,
         *,
         state_path: Path | None = None,
+        shared: Shared | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         rng: random.Random | None = None,
@@ -59,8 +61,8 @@ class PolygonClient:
         if problem := secret_problem(secret):
             raise Unauthorized(f"what was given {problem}", remedy="copy the key again")
         self.settings = settings or PolygonSettings.model_validate({})
-        self.throttle = throttle or make_throttle(self.settings, clock, sleep)
-        if state_path is not None:
+        self.throttle = throttle or make_throttle(self.settings, clock, sleep, shared)
+        if state_path is not None and shared is None:
             self.throttle.remember_in(state_path)
         self._transport = Transport(
             url,
@@ -251,7 +253,11 @@ def make_throttle(
     settings: PolygonSettings,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] | None = None,
+    shared: Shared | None = None,
 ) -> Throttle:
-    """The pace that the plan allows."""
+    """The pace that the plan allows to all machines together, or this machine's part of it."""
+    hosts = 1 if shared is not None else settings.hosts
     window = FREE_PLAN if settings.plan == "free" else None
-    return Throttle(settings.requests_per_second, window, clock, sleep)
+    if window is not None:
+        window = Window(window.calls // hosts, window.seconds)
+    return Throttle(settings.requests_per_second / hosts, window, clock, sleep, shared=shared)

@@ -1,0 +1,124 @@
+"""Runs on other machines: what they need, and whether a worker is of the same code and settings.
+
+Nothing here imports Celery, which a machine that only looks at a lake need not have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dagster as dg
+
+import smallcaps_assets
+from smallcaps_assets.orchestration.location import handed_over, location_settings
+from smallcaps_assets.settings import (
+    BROKER_VARIABLE,
+    POSTGRES_VARIABLE,
+    Settings,
+    SettingsError,
+)
+
+CODE_TAG = "smallcaps/code_and_settings"
+"""Which code and settings a run is for."""
+WORKER_TAG = "smallcaps/worker"
+"""Which Celery worker has taken a run."""
+_SERVED = "smallcaps/served"
+_OF_A_MACHINE = ("lake", "run", "desk")
+_SOURCES = {".py", ".csv", ".html", ".css", ".txt"}
+_ANSWER_SECONDS = 5.0
+_FORM = "redis://:PASSWORD@HOST:PORT/NUMBER"
+
+
+def check_fleet(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse what workers on other machines can't work with. Raises SettingsError.
+
+    Everything is checked here, up to an answer of the broker, before anything is written.
+    """
+    if "://" not in settings.lake.root:
+        raise SettingsError(
+            f"lake {settings.lake.root} is on a disk of this machine, which workers on others don't"
+            " see: keep it in an object store (--lake s3://BUCKET/PREFIX), or set"
+            " run.launcher=in_process"
+        )
+    if not environment.get(POSTGRES_VARIABLE):
+        raise SettingsError(
+            f"workers share Dagster's history, which takes PostgreSQL: set {POSTGRES_VARIABLE} to"
+            " postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE, or run.launcher=in_process"
+        )
+    if find_spec("dagster_celery") is None or find_spec("redis") is None:
+        raise SettingsError("run.launcher=celery: install smallcaps-assets[celery]")
+    _check_broker(environment.get(BROKER_VARIABLE, ""))
+
+
+def _check_broker(address: str) -> None:
+    """Ask the broker for an answer; its address, which may hold a password, is never told."""
+    parts = urlsplit(address)
+    try:
+        is_good = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        found = "is no address of a Redis server" if address else "is not set"
+        raise SettingsError(f"{BROKER_VARIABLE} {found}; write it as {_FORM}")
+    import redis
+
+    limits = {"socket_connect_timeout": _ANSWER_SECONDS, "socket_timeout": _ANSWER_SECONDS}
+    try:
+        with redis.Redis.from_url(address, **limits) as client:
+            client.ping()
+    except (redis.RedisError, OSError, ValueError) as error:
+        reason = " ".join(str(error).replace(address, "***").split())
+        raise SettingsError(
+            f"no broker answers at {parts.hostname}:{parts.port or 6379}: {reason}; is Redis up,"
+            f" and {BROKER_VARIABLE} its address?"
+        ) from None
+
+
+def digest_of(settings: Settings) -> str:
+    """Code and settings in one word. What a machine has of its own (`run`, `desk`) is left out."""
+    sections = [name for name in type(settings).model_fields if name not in _OF_A_MACHINE]
+    shared = f"{settings.digest(sections)} {settings.lake.root} {settings.run.max_missing}"
+    return f"{_code()}.{hashlib.sha256(shared.encode()).hexdigest()[:12]}"
+
+
+def digest_here() -> str:
+    """The digest of the code location that this process belongs to."""
+    return digest_of(location_settings(os.environ, *handed_over(os.environ)))
+
+
+def difference(wanted: str, own: str) -> str:
+    """In what two digests differ; empty when they are equal."""
+    pairs = zip(("code", "settings"), wanted.split("."), own.split("."), strict=True)
+    return " and ".join(f"{what} {a} and not {b}" for what, a, b in pairs if a != b)
+
+
+def declare_served(instance: dg.DagsterInstance, digest: str) -> None:
+    """Note the digest of what serves the lake, for workers that start."""
+    instance.daemon_cursor_storage.set_cursor_values({_SERVED: digest})
+
+
+def check_worker(instance: dg.DagsterInstance, digest: str) -> None:
+    """Refuse a worker of other code or settings than what serves. Raises SettingsError."""
+    served = instance.daemon_cursor_storage.get_cursor_values({_SERVED}).get(_SERVED, digest)
+    if told := difference(served, digest):
+        raise SettingsError(
+            f"the lake is served with {told} of this worker; install the same version, and give the"
+            " same settings, on both (`smallcaps ui` first)"
+        )
+
+
+@cache
+def _code() -> str:
+    """A digest of the installed package's modules and data."""
+    root = Path(smallcaps_assets.__file__).parent
+    files = sorted(path for path in root.rglob("*") if path.suffix in _SOURCES)
+    found = hashlib.sha256()
+    for path in files:
+        found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:12]

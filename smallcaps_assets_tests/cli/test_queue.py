@@ -1,0 +1,38 @@
+"""Commands that hand runs to others, where there is nobody who could take them: one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smallcaps_assets_tests.end_to_end.command import settings, smallcaps
+
+CELERY = settings({"run.launcher": "celery"})
+HISTORY = {"DAGSTER_POSTGRES_URL": "postgresql+psycopg2://lake:a-secret@127.0.0.1:9/lake"}
+
+
+@pytest.mark.parametrize("command", [["run", "--queue"], ["backfill", "trades", "--queue"]])
+def test_queue_without_a_daemon_is_refused(command: list[str], tmp_path: Path) -> None:
+    done = smallcaps(*command, "--lake", tmp_path / "lake", cwd=tmp_path)
+    assert done.status == 2 and done.error.count("\n") == 1
+    assert "no daemon takes runs from the queue of this lake; start `smallcaps ui`" in done.error
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--queue"], ["backfill", "trades", "--queue"], ["ui"], ["worker"]]
+)
+def test_lake_on_a_disk_is_refused_before_anything_is_written(
+    command: list[str], tmp_path: Path
+) -> None:
+    done = smallcaps(*command, *CELERY, "--lake", tmp_path / "lake", cwd=tmp_path, **HISTORY)
+    assert done.status == 2 and done.error.count("\n") == 1
+    assert "is on a disk of this machine, which workers on others don't see" in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_worker_of_a_lake_without_workers_is_refused(tmp_path: Path) -> None:
+    done = smallcaps("worker", "--lake", tmp_path / "lake", cwd=tmp_path)
+    assert done.status == 2 and "workers take runs where run.launcher is celery" in done.error
+    done = smallcaps("worker", *CELERY, "--name", "a b", cwd=tmp_path)
+    assert done.status == 2 and "--name 'a b': use letters" in done.error
