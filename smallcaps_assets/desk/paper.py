@@ -38,11 +38,11 @@ from smallcaps_assets.desk.events import SIGN
 from smallcaps_assets.domain.execution import rules as market_rules
 from smallcaps_assets.domain.execution.fills import MILLISECOND, SECOND
 from smallcaps_assets.domain.execution.modelled import MINUTES_OF_RANGE
+from smallcaps_assets.domain.execution.risk import may_sell_short
 from smallcaps_assets.domain.execution.rules import (
     TIER_2,
     follow_reference,
     luld_band,
-    may_sell_short,
     new_reference,
 )
 from smallcaps_assets.domain.execution.sizing import whole

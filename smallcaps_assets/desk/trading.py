@@ -21,11 +21,11 @@ from msgspec import Struct
 
 from smallcaps_assets.desk import events as e
 from smallcaps_assets.desk.checks import Check
-from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.commands import Price
 from smallcaps_assets.desk.paper import Book, PaperBroker, Printed
 from smallcaps_assets.desk.runtime import Runtime
 from smallcaps_assets.desk.scanner import Decision
+from smallcaps_assets.desk.state import DeskState
 from smallcaps_assets.domain.execution.account import Account
 from smallcaps_assets.domain.execution.fills import LAST_EXIT, SECOND
 from smallcaps_assets.domain.execution.risk import FLATTENED, Position
@@ -165,7 +165,7 @@ class Trader:
     def check(self) -> Check:
         """The account's word on an entry, for the risk chain."""
 
-        def ask(desk: Desk, one: e.Wanted) -> tuple[bool, str]:
+        def ask(desk: DeskState, one: e.Wanted) -> tuple[bool, str]:
             refused = self._answers.get(one.signal, "")
             return not refused, refused or "taken"
 
@@ -242,7 +242,7 @@ class Trader:
             self.held[signal], self._owner[signal] = held, (held, "")
         options = PASSIVE if is_passive else ()
         self.tell(e.Wanted(signal, row["ticker"], side, max(shares, 1), price, row["t0"],
-                           options=options))  # fmt: skip
+                           options=options, pattern=row["pattern"] or ""))  # fmt: skip
         if refused is None and signal not in self.runtime.desk.by_signal:
             self.refused[signal] = "risk chain"
             del self.held[signal]
@@ -356,7 +356,8 @@ class Trader:
         self._owner[signal] = (held, reason)
         side = "S" if held.side > 0 else "B"
         self.tell(e.Wanted(signal, held.ticker, side, held.shares, price, self.now,
-                           options=options, purpose=reason))  # fmt: skip
+                           options=options, purpose=reason,
+                           pattern=held.row["pattern"] or ""))  # fmt: skip
         return signal
 
     # What the broker says
