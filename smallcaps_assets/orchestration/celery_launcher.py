@@ -93,9 +93,7 @@ class PingingLauncher(CeleryRunLauncher):
         if worker in answers and run.run_id not in answers[worker]:
             return self._gone(run, f"worker {worker} does not work on it any more")
         if worker not in answers and self._is_still(run):
-            return self._gone(
-                run, f"worker {worker} gives no answer and no heartbeat"
-            )
+            return self._gone(run, f"worker {worker} gives no answer and no heartbeat")
         if worker in answers:
             self._silent.pop(run.run_id, None)
         return lives
