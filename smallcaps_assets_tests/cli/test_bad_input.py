@@ -240,7 +240,7 @@ def test_lake_without_a_name_is_refused() -> None:
 
 def test_lake_of_an_unknown_file_system_is_refused() -> None:
     found = refusal("--lake", "nowhere://lake")
-    assert found.startswith("smallcaps: lake nowhere://lake can't be opened: ")
+    assert found.startswith("smallcaps: lake nowhere://lake: a lake is a folder or s3://bucket/")
 
 
 @pytest.mark.parametrize("command", ["run", "status", "ui"])

@@ -132,7 +132,7 @@ def test_command_switches_on_what_dagster_sees_in_the_workspace_of_the_ui(
                 for x in found
             }
     assert all(states.values())
-    assert len(states) == 20
+    assert len(states) == 21
     smallcaps("automation", "off", "--lake", lake, cwd=lake.parent)
     told = smallcaps("automation", "--lake", lake, "--json", cwd=lake.parent).out
     assert [row["name"] for row in json.loads(told) if row["state"] == "on"] == ["upkeep"]

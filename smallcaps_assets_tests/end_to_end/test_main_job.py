@@ -69,7 +69,7 @@ def meta(small_lake: Path) -> dict:
 def test_run_on_empty_lake_makes_every_table_and_partition(small_lake: Path) -> None:
     lake = Lake(small_lake)
     counts = {table: len(lake.keys(table)) for table in TABLES}
-    assert len(counts) == 54
+    assert len(counts) == 60
     optional = market_of(load_settings()).left_out
     by_session = {t for t in TABLES if TABLES[t].partitioning is Partitioning.SESSION} - optional
     chain = {t for t in TABLES if TABLES[t].partitioning is Partitioning.TICKER_SESSION}
