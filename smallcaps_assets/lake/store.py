@@ -372,7 +372,7 @@ class Lake:
         """No other process replaces the file meanwhile."""
         lock = place.partition("=")[0].replace("/", ".")
         path = self.root / place
-        with files.alone(Path(f"{self.root}/{LOCKS}/{lock}")):
+        with files.alone(Path(f"{self.root}/{LOCKS}/{lock}.lock")):
             if over is not None or keeps:
                 old = _seal_on_disk(path)
                 if over is not None and (old or ABSENT) != over:
