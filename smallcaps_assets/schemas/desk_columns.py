@@ -5,6 +5,8 @@ Instants are those at which the desk heard of something, on its own clock.
 
 from __future__ import annotations
 
+from typing import Any
+
 import dataframely as dy
 
 from smallcaps_assets.schemas.table import day, instant, integer, number, shares, text
@@ -16,11 +18,11 @@ SLIPPAGE_MODELS = ("backtest", "quote")
 _MARKET = "mid of the best bid and ask"
 
 
-def _price(meaning: str, **options: bool) -> dy.Float64:
+def _price(meaning: str, **options: Any) -> dy.Float64:
     return number(meaning, "USD per share", **options)
 
 
-def _token(**options: bool) -> dy.Int64:
+def _token(**options: Any) -> dy.Int64:
     return integer("number that the desk gave the order; no other order has it", **options)
 
 
@@ -32,7 +34,7 @@ def _count(meaning: str) -> dy.Int64:
     return integer(meaning, "shares", min=0)
 
 
-def _text_of(values: tuple[str, ...], meaning: str, **options: bool) -> dy.String:
+def _text_of(values: tuple[str, ...], meaning: str, **options: Any) -> dy.String:
     told = f"{meaning}: {', '.join(values)}"
     return dy.String(description=told, check=lambda c: c.is_in(list(values)), **options)
 
