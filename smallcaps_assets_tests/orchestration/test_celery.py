@@ -35,6 +35,7 @@ from smallcaps_assets_tests.redis import PASSWORD, RedisServer, redis_server
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 MODULE = "smallcaps_assets_tests.orchestration.slow_job"
 APP = "smallcaps_assets.orchestration.celery_worker"
+CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def worker(name: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, *command, "--without-gossip", "--without-mingle"],
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},  # for the job, which is not installed
             stdout=out,
             stderr=out,
             start_new_session=True,
