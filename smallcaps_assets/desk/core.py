@@ -8,7 +8,7 @@ which they are to be carried out; the same events give the same actions. Its rec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from smallcaps_assets.desk.das.commands import (
     parse_command,
 )
 from smallcaps_assets.desk.das.messages import LocateOrder, SymbolStatus
-from smallcaps_assets.desk.das.words import tick_of
+from smallcaps_assets.desk.das.words import on_tick
 from smallcaps_assets.desk.events import Action, Level, Record, Send
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.orders import TO_READ, Order, OrderAction, Stage
@@ -531,8 +531,7 @@ class Desk(DeskState):
             return None
         collar = min(self.rules.collar, self.rules.risk.collar_at(self.now) or self.rules.collar)
         raw = side * (1 - collar if net > 0 else 1 + collar)
-        tick, rounding = tick_of(raw), ROUND_CEILING if net > 0 else ROUND_FLOOR
-        return max((raw / tick).to_integral_value(rounding) * tick, tick)
+        return on_tick(raw, is_up=net > 0)
 
     # After a kill
 

@@ -17,6 +17,8 @@ from smallcaps_assets.desk.das.commands import Price
 from smallcaps_assets.desk.das.words import Line
 
 SIGN = {"B": 1, "BC": 1, "BO": 1, "S": -1, "SS": -1, "SC": -1, "SO": -1}
+OPENING = {1: "B", -1: "SS"}
+"""The side of an order that opens a long or a short."""
 
 
 class Level(IntEnum):

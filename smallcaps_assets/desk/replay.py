@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from smallcaps_assets.desk.checks import Chain, Check
 from smallcaps_assets.desk.control import Control
 from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.commands import NewOrder, Price
-from smallcaps_assets.desk.das.words import Line, tick_of
+from smallcaps_assets.desk.das.words import Line, on_tick
 from smallcaps_assets.desk.journal import Journal, read
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.runtime import Runtime
@@ -129,7 +129,7 @@ class DeskAccount(Account):
             self._cancels.append((live + int(self.rules.entry_seconds * SECOND), order_id))
 
     def _entry(self, signal: str, row: Mapping[str, Any], shares: int) -> e.Wanted:
-        side = {1: "B", -1: "SS"}[row["side"]]
+        side = e.OPENING[row["side"]]
         price = Price("MKT")
         if row["price"]:
             price = Price.limit(_beyond(row["price"], row["side"], self.rules.entry_slack))
@@ -194,8 +194,7 @@ class DeskAccount(Account):
 def _beyond(price: float, side: int, slack: float) -> Decimal:
     """A limit beyond a price, on the tick at or beyond it."""
     raw = Decimal(str(price * (1 + side * slack)))
-    tick, rounding = tick_of(raw), ROUND_CEILING if side > 0 else ROUND_FLOOR
-    return max((raw / tick).to_integral_value(rounding) * tick, tick)
+    return on_tick(raw, is_up=side > 0)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from smallcaps_assets.domain.execution.account import Account
 from smallcaps_assets.domain.execution.fills import LAST_EXIT, SECOND
 from smallcaps_assets.domain.execution.risk import FLATTENED, Position
 from smallcaps_assets.domain.execution.signals import Logistic, Month, sample_of, wanted
+from smallcaps_assets.domain.execution.slippage import signal_of
 from smallcaps_assets.domain.execution.trades import STEP, Leg, Trade
 from smallcaps_assets.domain.market.calendar import SessionHours
 from smallcaps_assets.domain.models.events import BAR_AGE, LOOK_BACK, OWN_FEATURES, event_types
@@ -221,14 +222,14 @@ class Trader:
             self._enter(row)
 
     def _enter(self, row: dict[str, Any]) -> None:
-        signal = f"{row['ticker']}-{row['sample']}-{row['event_id']}-{row['side']}"
+        signal = signal_of(row)
         book = self.books[row["ticker"]]
         refused = self._market_refusal(row, book)
         row["refusal"] = refused
         refused, shares = self._judged(row, book)
         self._answers[signal] = refused or ""
         self.refused[signal] = refused or ""
-        side = {1: "B", -1: "SS"}[row["side"]]
+        side = e.OPENING[row["side"]]
         is_passive = self.rules.entry == "passive"
         price = Price("MKT")
         if not math.isnan(row["price"]):

@@ -17,6 +17,7 @@ import msgspec
 from smallcaps_assets.desk.das.words import Line, LineError, number, plain, whole, word
 
 _CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}")
+_INTEGER = re.compile(r"-?\d+")
 _PAIR = re.compile(r"(\w+):(?: (?![A-Za-z]\w*:))?(\S*)")
 SIDES = ("B", "S", "SS", "BO", "BC", "SO", "SC")
 SHORT = 3
@@ -124,7 +125,7 @@ class Order(Line, frozen=True):
         at = next((i for i in range(len(words) - 1, 8, -1) if _CLOCK.fullmatch(words[i])), None)
         if at is None or len(words) - at not in (4, 7):
             raise LineError("%ORDER has no time before its last 3 or 6 words")
-        is_new = len(words) > 3 and words[3] in SIDES and re.fullmatch(r"-?\d+", words[1])
+        is_new = len(words) > 3 and words[3] in SIDES and _token(words[1]) is not None
         if not is_new and words[2] not in SIDES:
             raise LineError(f"%ORDER has no side as its third or fourth word, but {words[2:4]}")
         first = 4 if is_new else 3
@@ -175,7 +176,7 @@ class OrderAct(Line, frozen=True):
         if len(words) < 8:
             raise LineError(f"%OrderAct has {len(words)} words; expected at least 8")
         notes, blank, last = (words[8] if len(words) > 8 else "").rpartition(" ")
-        token = int(last) if re.fullmatch(r"-?\d+", last) else None
+        token = _token(last)
         if token is None:
             notes = notes + blank + last
         order_id, action, side, symbol, qty, price, route, time = words[:8]
@@ -455,7 +456,8 @@ class LocateOrder(Line, frozen=True):
     def read(cls, text: str) -> Self:
         words = _at_least(text.split(" "), 10, cls.VERBS[0])
         rest = words[10:]
-        token = int(rest.pop(0)) if rest and re.fullmatch(r"-?\d+", rest[0]) else None
+        token = _token(rest[0]) if rest else None
+        rest = rest if token is None else rest[1:]
         shares, open_shares, located = (whole(w, "shares") for w in words[2:5])
         return cls(whole(words[0], "locate_id"), words[1], shares, open_shares, located,
                    number(words[5], "price"), words[6], words[7], words[8],
@@ -602,6 +604,11 @@ def _number_or_none(text: str) -> Decimal | None:
         return number(text)
     except LineError:
         return None
+
+
+def _token(text: str) -> int | None:
+    """A word as a token; None for one that is no integer."""
+    return int(text) if _INTEGER.fullmatch(text) else None
 
 
 def _at_least(words: list[str], count: int, verb: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Self, get_args, get_origin
@@ -45,6 +45,12 @@ def whole(word: str, name: str = "number") -> int:
 def tick_of(price: Decimal) -> Decimal:
     """The smallest step of a price: a cent from one dollar on, below it a hundredth (rule 612)."""
     return CENT if price >= ONE else HUNDREDTH_OF_A_CENT
+
+
+def on_tick(price: Decimal, is_up: bool) -> Decimal:
+    """The nearest price on its tick above or below, itself if it is on one; at least one tick."""
+    tick, rounding = tick_of(price), ROUND_CEILING if is_up else ROUND_FLOOR
+    return max((price / tick).to_integral_value(rounding) * tick, tick)
 
 
 def check_tick(price: Decimal, name: str = "price") -> Decimal:
