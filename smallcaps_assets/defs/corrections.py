@@ -38,7 +38,7 @@ from smallcaps_assets.orchestration.launchers import (
     digest_of,
     job_name,
     keys_in_flight,
-    plan,
+    planned,
     run_request,
 )
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS
@@ -102,7 +102,7 @@ def _of_splits(
     )
     order = instance.get_dynamic_partitions(TICKERS.name or "")
     tickers = {ticker for ticker, _ in pairs} & set(order)
-    for number, launch in enumerate(plan(tickers, order, work.settings.run.keys_per_run)):
+    for number, launch in enumerate(planned(work.settings.run, tickers, order)):
         key = f"{name} history {number}"
         yield run_request("ticker_history", ["ticker_history"], launch, reason, key, _SKIP)
 
@@ -154,7 +154,7 @@ def corrected_short_volume(
         if source and found != source:
             reason = f"sensor corrections: FINRA has corrected its file of {key}"
             order = work.span.session_keys(work.span.start, work.span.end)
-            for launch in plan([key], order):
+            for launch in planned(work.settings.run, [key], order):
                 yield run_request(
                     "session_tables", ("short_volume",), launch, reason, f"short {key} {found}"
                 )
@@ -173,7 +173,7 @@ def condition_changes(
     ids = ", ".join(str(number) for number in changed["id"].unique().sort())
     reason = f"sensor corrections: trade conditions {ids} have changed"
     touched = [key for key in order if key in made and date_of(key) >= since]
-    for number, launch in enumerate(plan(touched, order, work.settings.run.keys_per_run)):
+    for number, launch in enumerate(planned(work.settings.run, touched, order)):
         yield run_request(
             "tick_chain", MADE_OF_TICKS, launch, reason, f"conditions {digest} {number}"
         )
@@ -198,7 +198,7 @@ def late_halts(
     if not busy:
         cursor.set("halts event", event)
     reason = f"sensor corrections: the feed has other halts of {_shown(stale)}"
-    for launch in plan(stale, order, work.settings.run.keys_per_run):
+    for launch in planned(work.settings.run, stale, order):
         run_key = f"halts {event} {digest_of(launch.keys)}"
         yield run_request("tick_chain", MADE_OF_TICKS, launch, reason, run_key, _SKIP)
 
@@ -287,7 +287,7 @@ def _of_sessions(
     work: Workspace, tables: tuple[str, ...], keys: list[str], reason: str, name: str
 ) -> Iterator[dg.RunRequest]:
     order = work.span.session_keys(work.span.start, work.span.end)
-    for number, launch in enumerate(plan(keys, order, work.settings.run.keys_per_run)):
+    for number, launch in enumerate(planned(work.settings.run, keys, order)):
         yield run_request("session_tables", tables, launch, reason, f"{name} {number}", _SKIP)
 
 

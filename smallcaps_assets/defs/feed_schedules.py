@@ -19,7 +19,7 @@ from smallcaps_assets.orchestration.launchers import (
     REASON_TAG,
     digest_of,
     not_under_way,
-    plan,
+    planned,
     run_request,
 )
 from smallcaps_assets.orchestration.partitions import TICKERS
@@ -171,7 +171,7 @@ def _runs(
     table = TABLES[OPS[op].tables[0]]
     is_by_ticker = table.partitioning is Partitioning.TICKER
     most = table.keys_per_run if is_by_ticker else work.settings.run.catch_up_sessions
-    launches = plan(keys, keys, min(most, work.settings.run.keys_per_run or most))
+    launches = planned(work.settings.run, keys, keys, most)
     for number, launch in enumerate(launches):
         left = sum(len(later.keys) for later in launches[number + 1 :])
         reason = f"facts schedule: {op} {span(launch.keys)}"

@@ -37,7 +37,7 @@ from smallcaps_assets.defs.catch_up import (
 from smallcaps_assets.defs.common import RESOURCES, Location
 from smallcaps_assets.defs.jobs import CHECKS_JOB, JOBS
 from smallcaps_assets.orchestration.cursor import newest_event
-from smallcaps_assets.orchestration.launchers import attempts, plan, run_request, tries
+from smallcaps_assets.orchestration.launchers import attempts, planned, run_request, tries
 from smallcaps_assets.pipeline.partition_keys import date_of
 from smallcaps_assets.pipeline.publication_times import newest_begun, newest_expected
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -209,7 +209,7 @@ def _of_stage(
         block = left[: look.work.settings.run.catch_up_sessions]
         what, number = f"{stage} {span(block)}", max(tried[key] for key in block)
         reason = f"{_ASKED}{what}{_rest(look.work, tables, left[len(block) :])}"
-        for place, launch in enumerate(plan(block, order)):
+        for place, launch in enumerate(planned(look.work.settings.run, block, order)):
             config, run_key = {"skip_complete": True}, f"{what} #{number}.{place}"
             made = offered(look.work, tables)
             yield run_request("session_tables", made, launch, reason, run_key, config)
@@ -228,7 +228,7 @@ def _of_years(look: Look) -> Answers:
     keys = [key for key in look.lacking(MARKET_TABLES) if _is_market_out(look, key)]
     for year in sorted({key[:4] for key in keys}):
         what = f"actions of {year} for {keys[-1]}"
-        yield from _attempt(look.instance, what, "corporate_actions", ACTIONS, [year])
+        yield from _attempt(look, what, "corporate_actions", ACTIONS, [year])
 
 
 def _of_months(look: Look) -> Answers:
@@ -236,7 +236,7 @@ def _of_months(look: Look) -> Answers:
     tables = ("ticker_details",)
     months = sorted({key[:7] for key in look.lacking(SESSION_TABLES)})
     for month in lacking(look.work, tables, months):
-        yield from _attempt(look.instance, f"details of {month}", *tables, tables, [month])
+        yield from _attempt(look, f"details of {month}", *tables, tables, [month])
 
 
 def _of_coverage(look: Look) -> Answers:
@@ -250,7 +250,7 @@ def _of_coverage(look: Look) -> Answers:
     mark = hashlib.sha256(stored.encode()).hexdigest()[:8]
     order = work.span.session_keys(work.span.start, work.span.end)
     what = f"coverage {span(due)} of what is stored ({mark})"
-    yield from _attempt(look.instance, what, "coverage", ("coverage",), due, order)
+    yield from _attempt(look, what, "coverage", ("coverage",), due, order)
 
 
 def _uncovered(look: Look) -> list[str]:
@@ -277,7 +277,7 @@ def _uncovered(look: Look) -> list[str]:
 
 
 def _attempt(
-    instance: dg.DagsterInstance,
+    look: Look,
     what: str,
     op: str,
     tables: tuple[str, ...],
@@ -286,14 +286,14 @@ def _attempt(
 ) -> Answers:
     """The runs of one request, or why there are none: under way, or tried often enough."""
     reason = f"{_ASKED}{what}"
-    number = attempts(instance, reason)
+    number = attempts(look.instance, reason)
     if number is None:
         yield f"{what} is under way"
         return
     if number >= MOST_ATTEMPTS:
         yield f"{what} failed {MOST_ATTEMPTS} times and is not requested again"
         return
-    for place, launch in enumerate(plan(keys, order or keys)):
+    for place, launch in enumerate(planned(look.work.settings.run, keys, order or keys)):
         run_key = f"{what} #{number}.{place}"
         yield run_request(
             op, tables, launch, reason, run_key, {"skip_complete": op != "corporate_actions"}

@@ -37,7 +37,7 @@ from smallcaps_assets.orchestration.launchers import (
     digest_of,
     job_name,
     keys_in_flight,
-    plan,
+    planned,
     run_request,
 )
 from smallcaps_assets.orchestration.maintenance import end_lost, end_orphans, maintain
@@ -156,7 +156,7 @@ def _tick_requests(
     )
     sessions = sorted({date_of(key) for key in missed})[: location.settings.run.catch_up_sessions]
     oldest = [key for key in missed if date_of(key) in sessions]
-    launches = plan(oldest or history, order, work.settings.run.keys_per_run)[:MOST_RUNS]
+    launches = planned(work.settings.run, oldest or history, order)[:MOST_RUNS]
     asked = sum(len(launch.keys) for launch in launches)
     left = len({*missed, *history}) - asked
     reason = "sensor ticks: ticker-sessions of the registry without weights"
@@ -301,7 +301,7 @@ def _model_requests(partitions: Partitions, work: Workspace, mark: str) -> list[
             f"models {mark} {digest_of(launch.keys)}",
             {"skip_complete": True},
         )
-        for launch in plan(stale, order, work.settings.run.keys_per_run)
+        for launch in planned(work.settings.run, stale, order)
     ]
 
 
@@ -353,7 +353,9 @@ def histories(location: Location) -> dg.SensorDefinition:
                 f"sensor ticker_history: sessions up to {session}",
                 f"histories {event} {number}",
             )
-            for number, launch in enumerate(plan(stale, order, HISTORIES_PER_RUN))
+            for number, launch in enumerate(
+                planned(work.settings.run, stale, order, HISTORIES_PER_RUN)
+            )
         ]
         return dg.SensorResult(requests, cursor=cursor.text)
 
@@ -437,7 +439,7 @@ def desk(location: Location) -> dg.SensorDefinition:
                 f"desk {mark} {digest_of(launch.keys)}",
                 {"skip_complete": True},
             )
-            for launch in plan(stale, order)
+            for launch in planned(settings.run, stale, order)
         ]
         return dg.SensorResult(requests, cursor=cursor.text, skip_reason=None if requests else told)
 

@@ -27,7 +27,7 @@ from smallcaps_assets.orchestration.dynamic_partitions import (
 from smallcaps_assets.orchestration.heartbeats import process_tag, start_beating, stop_beating
 from smallcaps_assets.orchestration.in_process import create_run, run_assets
 from smallcaps_assets.orchestration.instance import report_unknown
-from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, plan
+from smallcaps_assets.orchestration.launchers import REASON_TAG, Launch, planned
 from smallcaps_assets.orchestration.maintenance import end_orphans
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS, TICKERS, Partitions
 from smallcaps_assets.orchestration.queue import Queued, enqueue, follow, withdraw
@@ -359,7 +359,7 @@ class MainJob:
 
     def blocks(self, keys: Sequence[str], order: Sequence[str]) -> list[Launch]:
         """The runs of some keys."""
-        return plan(keys, order, self.work.settings.run.keys_per_run)
+        return planned(self.work.settings.run, keys, order)
 
     def _outdated(self, step: Step, keys: list[str]) -> tuple[str, ...]:
         """Tables of a step with an incomplete key, and those made from them."""

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from smallcaps_assets.orchestration.partitions import contiguous_blocks
+from smallcaps_assets.settings import RunSettings
 
 KEYS_PER_RUN = 500
 SHORTEST_RANGE = 20
@@ -76,6 +77,14 @@ def plan(keys: Iterable[str], order: Sequence[str], most: int | None = None) -> 
     scattered = [key for block in blocks if len(block) < shortest for key in block]
     lists = [Launch(part, is_range=len(part) == 1) for part in _parts(scattered, most)]
     return sorted([*map(Launch, ranges), *lists], key=lambda launch: place[launch.keys[0]])
+
+
+def planned(
+    run: RunSettings, keys: Iterable[str], order: Sequence[str], most: int | None = None
+) -> list[Launch]:
+    """As `plan`, by the settings; of at most `most` keys whatever they say."""
+    given = [limit for limit in (run.keys_per_run, most) if limit is not None]
+    return plan(keys, order, min(given, default=None))
 
 
 def digest_of(keys: Iterable[str]) -> str:

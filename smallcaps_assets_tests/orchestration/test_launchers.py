@@ -10,8 +10,10 @@ from smallcaps_assets.orchestration.launchers import (
     SHORTEST_RANGE,
     Launch,
     plan,
+    planned,
     run_request,
 )
+from smallcaps_assets.settings import RunSettings
 
 ORDER = [f"k{n:04d}" for n in range(1500)]
 
@@ -68,3 +70,14 @@ def test_run_request_carries_assets_keys_and_reason():
     assert request.run_config == {"ops": {"tick_chain": {"config": {"keys": ["a", "b"]}}}}
     assert request.tags[REASON_TAG] == "split of GEVO"
     assert request.run_key == "key1"
+
+
+@pytest.mark.parametrize(
+    ("set_to", "most", "expected"),
+    [(None, None, 500), (None, 1000, 1000), (40, None, 40), (700, None, 700), (40, 1000, 40),
+     (700, 60, 60)],
+)  # fmt: skip
+def test_runs_are_as_long_as_the_settings_and_the_caller_allow(set_to, most, expected):
+    """All schedules, sensors and commands plan so, and none can forget the setting."""
+    launches = planned(RunSettings(keys_per_run=set_to), ORDER, ORDER, most)
+    assert max(len(launch.keys) for launch in launches) == min(expected, len(ORDER))
