@@ -174,7 +174,8 @@ class Stream:
         self._put, self._history, self._counts = put, history, counts
         self._clock, self._back_off = clock, back_off
         self.received: Counter[str] = Counter()
-        """By event, and what was duplicate, late, unreadable, filled, or a gap."""
+        """By event, and what was duplicate, late, unreadable, filled, or a gap; `unfilled` are gaps
+        of a ticker that could not be fetched."""
         self.problem, self.last_at, self.is_refused = "not connected yet", 0, False
         self._frames: queue.SimpleQueue[tuple[int, bytes | None]] = queue.SimpleQueue()
         self._ended = threading.Event()
@@ -356,6 +357,7 @@ class Stream:
                 found = [_nbbo(ticker, row) for row in rows.to_dicts()]
         except SourceError as error:
             self.problem = f"what was missed of {ticker} can't be fetched: {error}"
+            self.received["unfilled"] += 1  # which lasts, as the problem's text does not
             return
         fresh = tuple(message for message in found if self._is_new(message))
         for message in fresh:

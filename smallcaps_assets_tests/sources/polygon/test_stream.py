@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import polars as pl
 import pytest
 from massive import WebSocketClient
 from massive.exceptions import AuthError
@@ -18,7 +19,15 @@ from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SandboxConfigError
 from smallcaps_assets.sandbox.server.stream import StreamServer, parse_stream_fault
 from smallcaps_assets.sandbox.server.stream_rows import stream_rows
 from smallcaps_assets.sources import PolygonClient
-from smallcaps_assets.sources.polygon.stream import Batch, MinuteBar, Nbbo, Print, Stream
+from smallcaps_assets.sources.errors import SourceUnavailable
+from smallcaps_assets.sources.polygon.stream import (
+    Batch,
+    History,
+    MinuteBar,
+    Nbbo,
+    Print,
+    Stream,
+)
 from smallcaps_assets_tests.sources.polygon.tiny_market import DAY, OPEN, TICKER, TRADES, TinyMarket
 
 MS = 1_000_000
@@ -49,7 +58,7 @@ class Heard:
 
 @contextmanager
 def listening(
-    server: StreamServer, history: PolygonClient | None = None, key: str = "sandbox",
+    server: StreamServer, history: History | None = None, key: str = "sandbox",
     counts: Callable[[Print], bool] | None = lambda trade: True,
 ) -> Iterator[tuple[Stream, Heard]]:  # fmt: skip
     heard = Heard()
@@ -117,6 +126,25 @@ def test_what_a_broken_connection_missed_is_fetched(
         after = heard.batches[last_filled + 1].messages
         # nothing was fetched that had not happened yet
         assert max(fetched) < min(m.t for m in after if isinstance(m, Print | Nbbo))
+
+
+class Unreachable:
+    """Implements `History` where the vendor does not answer."""
+
+    def trades_between(self, ticker: str, start: int, end: int) -> pl.DataFrame:
+        raise SourceUnavailable(f"no answer for {ticker}")
+
+    quotes_between = trades_between
+
+
+def test_what_can_not_be_fetched_is_counted_and_stays_so(market: TinyMarket) -> None:
+    """The problem's text goes with the next connection, the count does not."""
+    rows = stream_rows(market, DAY, [TICKER])
+    server = StreamServer(rows, None, faults=["abnormal_close@60*40"])
+    with server, listening(server, Unreachable()) as (stream, heard):
+        until(lambda: len(heard.of(MinuteBar)) >= 2 and stream.received["unfilled"])
+        assert stream.received["gap"] >= 1
+        assert not heard.of(Print, is_filled=True)
 
 
 def test_a_gap_within_a_connection_shows_in_the_minute(
