@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from smallcaps_assets.cli.options import LakeOptions
-from smallcaps_assets.cli.output import echo_json, write_file
+from smallcaps_assets.cli.output import echo_json, echo_values, write_file
 from smallcaps_assets.cli.setup import UserError, settings_of
 from smallcaps_assets.desk.control import Control
 from smallcaps_assets.desk.core import Desk
@@ -127,8 +127,7 @@ def status(options: LakeOptions, day: str | None, is_json: bool) -> int:
         return 0
     for order in told.pop("orders"):
         click.echo(f"{order['state']:<15} {order['filled']:>7}  {order['line']}")
-    for name, value in told.items():
-        click.echo(f"{name.replace('_', ' '):<12} {value}")
+    echo_values(told, 12)
     return 0
 
 

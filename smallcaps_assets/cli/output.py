@@ -40,6 +40,12 @@ def echo_json(values: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     click.echo(json.dumps(values, indent=1, default=str))
 
 
+def echo_values(values: Mapping[str, Any], width: int) -> None:
+    """Print values a line each, behind their names."""
+    for name, value in values.items():
+        click.echo(f"{name.replace('_', ' '):<{width}} {value}")
+
+
 def plain_rows(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows of JSON's types: days and instants as ISO 8601, numbers that are none as null."""
     instants = [n for n, kind in rows.schema.items() if isinstance(kind, pl.Datetime)]

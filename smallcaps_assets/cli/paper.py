@@ -18,8 +18,8 @@ import click
 from pydantic import SecretStr
 
 from smallcaps_assets.cli.options import LakeOptions
-from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import UserError, names_of, settings_of
+from smallcaps_assets.cli.output import echo_json, echo_values
+from smallcaps_assets.cli.setup import UserError, check_speed, names_of, settings_of
 from smallcaps_assets.desk.runtime import BEAT
 from smallcaps_assets.domain.market.calendar import NEW_YORK, sessions
 from smallcaps_assets.lake import open_lake
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from smallcaps_assets.sources.polygon.stream import Batch, Stream
 
 VENDOR_FEED = "wss://socket.massive.com/stocks"
-_MOST_TRADED = 10
 _BEHIND = 1_000_000_000  # ns that a message may take to come without being late
 _LEAVING, _QUIET, _LOG_EVERY = 5.0, 1.0, 10.0  # seconds
 
@@ -46,8 +45,7 @@ def run_paper(
     """Trade to the end of the session or the first Ctrl-C, and tell what came of it."""
     if importlib.util.find_spec("websockets") is None:
         raise UserError('the feed needs websockets: pip install "smallcaps-assets[desk]"')
-    if speed < 0:
-        raise UserError(f"--speed {speed} is negative; give a factor, or 0 for as fast as it goes")
+    check_speed(speed)
     settings = settings_of(options)
     market = market_of(settings)
     session_day = _day(market, as_day(day, "--date"))
@@ -65,11 +63,14 @@ def run_paper(
     names = names or _most_traded(market, session_day)
     known = known_of(work, session_day, names)
     chooser = chooser_of(work, strategy, known)
-    desk = Path(settings.lake.local) / "desk"
+    desk = settings.desk_folder
     folder = _free(desk / "paper", f"{session_day}-{strategy}")
     tell = click.echo if is_plain or is_json else (lambda text: None)
     session = paper_session(settings, known, chooser, folder, desk, tell)
     with _served(market, session_day, names, speed, feed) as (url, is_finished):
+        if names_without := ", ".join(known.without_close):
+            click.echo(f"no close of the session before is known of {names_without}: their change"
+                       " and the short-sale restriction can't be told", err=True)  # fmt: skip
         run = _Run(work, session, known, url, on_exit, is_finished)
         run.go(is_plain or is_json or not sys.stdout.isatty())
     session.trader.runtime.journal.close()
@@ -80,8 +81,7 @@ def run_paper(
     if is_json:
         echo_json(told)
     else:
-        for name, value in told.items():
-            click.echo(f"{name.replace('_', ' '):<12} {value}")
+        echo_values(told, 12)
     return 0
 
 
@@ -107,9 +107,9 @@ def _most_traded(market: Market, day: date) -> list[str]:
     """An embedded market's most traded tickers."""
     if not market.is_embedded:
         raise UserError("the lake has no selected tickers of this session; give --tickers")
-    bars = market.started_server().market.daily_bars(day)
-    ordered = bars.sort("volume", "ticker", descending=[True, False])
-    return ordered["ticker"].head(_MOST_TRADED).to_list()
+    from smallcaps_assets.sandbox.server.stream_rows import most_traded
+
+    return most_traded(market.started_server().market, day)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from collections import Counter
 import click
 
 from smallcaps_assets.cli.options import LakeOptions
-from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import UserError, settings_of, stored_lake
+from smallcaps_assets.cli.output import echo_json, echo_values
+from smallcaps_assets.cli.setup import check_speed, settings_of, stored_lake
 from smallcaps_assets.lake.selection import as_day
 from smallcaps_assets.pipeline.partition_keys import MarketSpan
 from smallcaps_assets.pipeline.workspace import Workspace
@@ -19,8 +19,7 @@ _SHOWN = 20
 def run_replay(options: LakeOptions, day: str, strategy: str, speed: float, is_json: bool) -> int:
     """Replay and compare; 1 where the desk and the backtest differ."""
     settings = settings_of(options)
-    if speed < 0:
-        raise UserError(f"--speed {speed} is negative; give a factor, or 0 for as fast as it goes")
+    check_speed(speed)
     work = Workspace(settings, stored_lake(settings), MarketSpan.of_market(settings))
     session = as_day(day, "DATE")
     assert session is not None
@@ -43,8 +42,6 @@ def run_replay(options: LakeOptions, day: str, strategy: str, speed: float, is_j
     if is_json:
         echo_json(told)
     else:
-        for name, value in told.items():
-            if name != "differences":
-                click.echo(f"{name.replace('_', ' '):<11} {value}")
+        echo_values({name: told[name] for name in told if name != "differences"}, 11)
         click.echo("\n".join(found.differences[:_SHOWN]) or "equal to the backtest")
     return 1 if found.differences else 0

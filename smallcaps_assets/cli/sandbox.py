@@ -6,19 +6,15 @@ import importlib.util
 import threading
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import click
 
 from smallcaps_assets.cli.options import LakeOptions
-from smallcaps_assets.cli.output import echo_json
-from smallcaps_assets.cli.setup import UserError, check_port, names_of, settings_of
+from smallcaps_assets.cli.output import echo_json, echo_values
+from smallcaps_assets.cli.setup import UserError, check_port, check_speed, names_of, settings_of
 from smallcaps_assets.lake.selection import as_day
 from smallcaps_assets.pipeline.market import market_of
 from smallcaps_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from smallcaps_assets.sandbox import Market
 
 
 def run_sandbox(
@@ -57,16 +53,15 @@ def _stream(
     if importlib.util.find_spec("websockets") is None:
         raise UserError('the stream needs websockets: pip install "smallcaps-assets[desk]"')
     from smallcaps_assets.sandbox.server.stream import PATH, StreamServer
-    from smallcaps_assets.sandbox.server.stream_rows import stream_rows
+    from smallcaps_assets.sandbox.server.stream_rows import most_traded, stream_rows
 
     market = market_of(settings)
     if not market.is_embedded:
         raise UserError("market polygon is streamed by the vendor; choose simulated or recorded")
-    if speed < 0:
-        raise UserError(f"--speed {speed} is negative; give a factor, or 0 for as fast as possible")
+    check_speed(speed)
     sandbox = market.server()
     session = day or sandbox.market.sessions[-1]
-    chosen = tickers or _most_traded(sandbox.market, session)
+    chosen = tickers or most_traded(sandbox.market, session)
     rows = stream_rows(sandbox.market, session, chosen)
     if rows.is_empty():
         raise UserError(f"nothing was traded on {session}; choose another --day or other --tickers")
@@ -81,12 +76,6 @@ def _stream(
             click.echo("begins with the first subscription; Ctrl-C stops it")
         threading.Event().wait()
     return 0
-
-
-def _most_traded(market: Market, session: date) -> list[str]:
-    """Ten tickers, by volume."""
-    bars = market.daily_bars(session).sort("volume", "ticker", descending=[True, False])
-    return bars["ticker"].head(10).to_list()
 
 
 def _serve(settings: Settings, port: int, is_json: bool) -> int:
@@ -106,9 +95,7 @@ def _serve(settings: Settings, port: int, is_json: bool) -> int:
         if is_json:
             echo_json(answers)
         else:
-            width = max(map(len, answers))
-            for name, value in answers.items():
-                click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+            echo_values(answers, max(map(len, answers)) + 1)
             click.echo("Ctrl-C stops it")
         threading.Event().wait()
     return 0

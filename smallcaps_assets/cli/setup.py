@@ -197,6 +197,12 @@ def check_port(port: int, least: int) -> None:
         raise UserError(f"--port {port} is not a port; choose one from {least} to 65535")
 
 
+def check_speed(speed: float) -> None:
+    """Refuse a negative pace of a session. Raises UserError."""
+    if speed < 0:
+        raise UserError(f"--speed {speed} is negative; give a factor, or 0 for as fast as it goes")
+
+
 def stored_lake(settings: Settings) -> Lake:
     """The lake of a command that reads. Raises LakeError without one, or for another market."""
     lake = existing_lake(settings.lake.root)

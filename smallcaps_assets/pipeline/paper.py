@@ -72,6 +72,11 @@ class Known:
     def hours(self) -> SessionHours:
         return session_hours(self.day)
 
+    @property
+    def without_close(self) -> list[str]:
+        """Tickers of which neither the lake nor the vendor told the close before."""
+        return [name for name, known in self.contexts.items() if known.previous_close is None]
+
 
 def known_of(work: Workspace, day: date, tickers: Sequence[str]) -> Known:
     """What the lake knows of some tickers before a session, each with its figures of that day, or

@@ -33,6 +33,12 @@ def stream_rows(market: Market, day: date, tickers: Iterable[str]) -> pl.DataFra
     return pl.concat([empty, *parts]).sort("at", "rank", maintain_order=True)
 
 
+def most_traded(market: Market, day: date) -> list[str]:
+    """The ten tickers of a session with the most volume."""
+    bars = market.daily_bars(day).sort("volume", "ticker", descending=[True, False])
+    return bars["ticker"].head(10).to_list()
+
+
 def _ticker_rows(market: Market, day: date, ticker: str) -> Iterable[pl.DataFrame]:
     trades = market.trades(ticker, day).filter(pl.col("correction").fill_null(0) < CANCEL_RECORD)
     quotes = market.facts.quotes(ticker, day)
