@@ -17,7 +17,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -33,7 +33,7 @@ class _State:
     """What is known of this process's signals."""
 
     received: int | None = None
-    is_installed = is_working = is_raised = is_told = False
+    is_installed = is_working = is_left_to_command = is_raised = is_told = False
     ending = threading.Lock()
 
 
@@ -64,6 +64,20 @@ def working() -> Iterator[None]:
         _State.is_working = False
 
 
+@contextmanager
+def left_to_command() -> Iterator[Callable[[], bool]]:
+    """What tells whether a first signal has come, which nothing else heeds meanwhile.
+
+    For a command that holds positions: no exception cuts through its work, no time is set to what
+    the signal makes it do, and it says itself what has been done. A second signal ends the process.
+    """
+    _State.is_left_to_command = _State.is_told = True
+    try:
+        yield is_received
+    finally:
+        _State.is_left_to_command, _State.is_told = False, is_received()
+
+
 def hand_over(handler: Any) -> None:
     """Let `handler` alone take both signals, as a process that serves others needs it."""
     _State.is_installed = False
@@ -78,9 +92,9 @@ def is_received() -> bool:
 
 
 def tell() -> str:
-    """The line for the user, which is then not told again."""
-    _State.is_told = True
-    return LINE
+    """The line for the user, which is then not told again; empty if the command has told more."""
+    line, _State.is_told = "" if _State.is_told else LINE, True
+    return line
 
 
 def status() -> int:
@@ -90,6 +104,8 @@ def status() -> int:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     _State.received = _State.received or number
+    if _State.is_left_to_command:
+        return
     if not _State.is_working or _is_importing(frame):
         _end()
     if not _State.is_raised:
@@ -116,7 +132,7 @@ def _watch(reader: int) -> None:
         time.sleep(_TWICE)
         while select.select([reader], [], [], 0)[0]:
             os.read(reader, 1)
-        select.select([reader], [], [], GRACE - _TWICE)
+        select.select([reader], [], [], None if _State.is_left_to_command else GRACE - _TWICE)
     _end()
 
 

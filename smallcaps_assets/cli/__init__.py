@@ -494,7 +494,8 @@ def _exit(module: str, command: str, parameters: dict[str, Any]) -> None:
         if not interrupts.is_received() and not _is_reported(error):
             raise
     if status is None or interrupts.is_received():
-        click.echo(interrupts.tell(), err=True)
+        if line := interrupts.tell():
+            click.echo(line, err=True)
         status = interrupts.status()
     sys.exit(status)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import SecretStr
 
+from smallcaps_assets import interrupts
 from smallcaps_assets.cli.options import LakeOptions
 from smallcaps_assets.cli.output import echo_json, echo_values
 from smallcaps_assets.cli.setup import UserError, check_speed, names_of, settings_of
@@ -72,17 +73,18 @@ def run_paper(
             click.echo(f"no close of the session before is known of {names_without}: their change"
                        " and the short-sale restriction can't be told", err=True)  # fmt: skip
         run = _Run(work, session, known, url, on_exit, is_finished)
-        run.go(is_plain or is_json or not sys.stdout.isatty())
+        is_whole = run.go(is_plain or is_json or not sys.stdout.isatty())
     session.trader.runtime.journal.close()
     told = _summary(session, run.stream, folder)
-    found = agreement(work, known, session)
-    found.write(folder / "agreement.json")
-    told["agreement"] = dict(found.reasons)
+    if is_whole:
+        found = agreement(work, known, session)
+        found.write(folder / "agreement.json")
+        told["agreement"] = dict(found.reasons)
     if is_json:
         echo_json(told)
     else:
         echo_values(told, 12)
-    return 0
+    return 0 if is_whole else 130
 
 
 def _day(market: Market, asked: date | None) -> date:
@@ -150,18 +152,20 @@ class _Run:
         self._beat_at = self._shown_at = self._heard_at = time.monotonic()
         self._missed: list[Any] = []
 
-    def go(self, is_plain: bool) -> None:
-        """Until the session is over, or the first Ctrl-C and what it asks for is done."""
+    def go(self, is_plain: bool) -> bool:
+        """Whether the session came to its end; otherwise what the first Ctrl-C asks for is done."""
         self.stream.start()
-        with nullcontext(_log) if is_plain else _dashboard() as show:
+        shown = nullcontext(_log) if is_plain else _dashboard()
+        with shown as show, interrupts.left_to_command() as is_asked_to_stop:
             try:
-                self._loop(show, lambda: False)
-            except KeyboardInterrupt:
-                self._leave(show)
-                raise
+                self._loop(show, is_asked_to_stop)
+                if is_asked_to_stop():
+                    self._leave(show)
+                    return False
             finally:
                 self.stream.close()
-        self._end()
+            self._end()
+            return not is_asked_to_stop()
 
     def _loop(self, show: Any, is_done: Any) -> None:
         while not is_done() and not self._is_over():
@@ -222,8 +226,8 @@ class _Run:
             self._loop(show, lambda: trader.is_flat or time.monotonic() > until)
         left = {p["symbol"]: p["shares"] for p in self.session.state()["positions"] if p["shares"]}
         resting = len(self.session.state()["orders"])
-        click.echo(f"stopped ({self._on_exit}); positions: {left or 'none'}; resting: {resting}")
-        trader.runtime.journal.close()
+        said = f"stopped ({self._on_exit}); positions: {left or 'none'}; resting: {resting}"
+        click.echo(said, err=True)
 
 
 def _summary(session: Session, stream: Stream, folder: Path) -> dict[str, Any]:

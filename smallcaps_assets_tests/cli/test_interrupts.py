@@ -42,6 +42,21 @@ with interrupts.working():
     time.sleep(60)
 """
 
+HOLDING = """
+import os, time
+from smallcaps_assets import interrupts
+
+interrupts.install()
+interrupts.GRACE = 0.4
+with interrupts.working(), interrupts.left_to_command() as is_asked_to_stop:
+    print("holding", flush=True)
+    while not is_asked_to_stop():
+        time.sleep(0.01)
+    time.sleep(1)
+    print("asked", flush=True)
+    time.sleep(60)
+"""
+
 
 def begin(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -121,3 +136,14 @@ def test_signal_whose_exception_is_caught_ends_the_program_in_time(
     child.send_signal(number)
     wait_for(child, "caught")
     assert_ended(child, number)
+
+
+@SIGNALS
+def test_first_signal_is_left_to_a_command_that_asks_for_it(tmp_path: Path, number: int) -> None:
+    child = begin([sys.executable, "-c", HOLDING], tmp_path)
+    wait_for(child, "holding")
+    child.send_signal(number)
+    wait_for(child, "asked")  # later than any time that other commands are given
+    child.send_signal(number)
+    _, error = child.communicate(timeout=60)
+    assert (child.returncode, error) == (128 + number, "")

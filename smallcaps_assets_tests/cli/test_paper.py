@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -47,20 +46,25 @@ def test_a_session_ends_by_itself_with_a_whole_journal(tmp_path: Path) -> None:
     assert stored == {"reasons": told["agreement"], "differences": []}
 
 
-@pytest.mark.parametrize("how", ["flatten", "keep"])
-def test_ctrl_c_does_what_is_asked(tmp_path: Path, how: str) -> None:
-    command = [*PROGRAM, *ARGUMENTS, "--lake", str(tmp_path / "lake"), "--speed", "6000", "--plain",
-               "--on-exit", how, "--strategy", "always_long",
-               "--set", "backtest.timeout_seconds=20000"]  # fmt: skip
-    journal = tmp_path / "lake" / "desk" / "paper" / f"{DAY}-always_long" / "journal.jsonl"
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
+def test_ctrl_c_does_what_is_asked(tmp_path: Path) -> None:
+    def begin(how: str) -> subprocess.Popen[str]:
+        command = [*PROGRAM, *ARGUMENTS, "--lake", str(tmp_path / how), "--speed", "2000",
+                   "--plain", "--on-exit", how, "--strategy", "always_long",
+                   "--set", "backtest.timeout_seconds=20000"]  # fmt: skip
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe, text=True)
+
+    sessions = {how: begin(how) for how in ("flatten", "keep")}
+    for how, run in sessions.items():
+        journal = tmp_path / how / "desk" / "paper" / f"{DAY}-always_long" / "journal.jsonl"
         while run.poll() is None and not (journal.exists() and b'"fill"' in journal.read_bytes()):
             time.sleep(0.02)
-        os.kill(run.pid, signal.SIGINT)
-        rest = run.stdout.read()
-    assert run.returncode == 130
-    assert f"stopped ({how})" in rest and ("positions: none" in rest) == (how == "flatten")
+        run.send_signal(signal.SIGINT)
+    for how, run in sessions.items():
+        out, told = run.communicate()
+        assert run.returncode == 130, told
+        assert f"stopped ({how})" in told and ("positions: none" in told) == (how == "flatten")
+        assert out.splitlines()[-1].startswith("journal") and "agreement" not in out
 
 
 @pytest.mark.parametrize(
