@@ -183,45 +183,42 @@ def after_halts(starts, ends, reopenings, time, latency):
 
 # What a tape is made of ---------------------------------------------------------------------------
 @compiled
-def is_ascending(times):
-    """Whether no time is before the one ahead of it."""
-    for i in range(1, times.size):
-        if times[i] < times[i - 1]:
-            return False
-    return True
-
-
-@compiled
-def usable_quotes(times, bids, bid_sizes, asks, ask_sizes, starts, ends):
-    """Whether each quote has two sides above 0 that are not crossed, outside of halts."""
+def read_quotes(times, bids, bid_sizes, asks, ask_sizes, starts, ends):
+    """Whether each quote has two sides above 0 that are not crossed, outside of halts; and whether
+    no time is before the one ahead of it."""
     is_usable = np.empty(times.size, np.bool_)
-    h = -1
+    h, is_ascending = -1, True
     for q in range(times.size):
+        is_ascending &= q == 0 or times[q] >= times[q - 1]
         while h + 1 < starts.size and starts[h + 1] <= times[q]:
             h += 1
         is_open = h < 0 or times[q] >= ends[h]
         is_whole = bids[q] > 0.0 and bid_sizes[q] > 0.0 and ask_sizes[q] > 0.0
         is_usable[q] = is_open and is_whole and asks[q] >= bids[q]
-    return is_usable
+    return is_usable, is_ascending
 
 
 @compiled
-def block_extremes(times, prices, kinds, starts, ends):
-    """Lowest and highest price of each whole block of prints, of those that form prices outside
-    of halts; NaN in a block without one."""
-    count = times.size // BLOCK
+def read_prints(times, prices, kinds, sizes, starts, ends):
+    """Volume up to and with each print; lowest and highest price of each whole block of prints, of
+    those that form prices outside of halts, NaN in a block without one; and whether no time is
+    before the one ahead of it."""
+    volumes, count = np.empty(times.size), times.size // BLOCK
     lows, highs = np.full(count, np.nan), np.full(count, np.nan)
-    h = -1
-    for i in range(count * BLOCK):
-        while h + 1 < starts.size and starts[h + 1] <= times[i]:
-            h += 1
-        if kinds[i] != FLOW and not (h >= 0 and times[i] < ends[h]):
-            k, price = i // BLOCK, prices[i]
-            if math.isnan(lows[k]):
-                lows[k] = highs[k] = price
-            else:
-                lows[k], highs[k] = min(lows[k], price), max(highs[k], price)
-    return lows, highs
+    h, is_ascending, volume = -1, True, 0.0
+    for k in range(count + 1):
+        low, high = np.inf, -np.inf
+        for i in range(k * BLOCK, min((k + 1) * BLOCK, times.size)):
+            is_ascending &= i == 0 or times[i] >= times[i - 1]
+            volume += sizes[i]
+            volumes[i] = volume
+            while h + 1 < starts.size and starts[h + 1] <= times[i]:
+                h += 1
+            if kinds[i] != FLOW and (h < 0 or times[i] >= ends[h]):
+                low, high = min(low, prices[i]), max(high, prices[i])
+        if k < count and low <= high:
+            lows[k], highs[k] = low, high
+    return volumes, lows, highs, is_ascending
 
 
 # Orders on a tape --------------------------------------------------------------------------------
@@ -533,30 +530,49 @@ def exits_of(tape, r, c, entries, ranges, exits):
 
 
 @compiled
-def mark(tape, r, c, first, last, out):
-    """Prices to close a position at, at each step of the clock within two times; how many."""
-    step = r["mark_step"]
-    time = (first + step - 1) // step * step
-    c["marks_from"] = time
-    count, q = 0, place(tape[0], time)
-    while time <= last:
-        while q + 1 < tape[0].size and tape[0][q + 1] <= time:
+def closing_prices(tape, step):
+    """Prices to close a position at, at each step of the clock from the first quote's on: bids,
+    which close a long, and asks; NaN before any usable quote. And the first step's time."""
+    times, is_usable = tape[0], tape[5]
+    if times.size == 0:
+        return np.empty((2, 0)), 0
+    first = times[0] // step * step
+    out = np.full((2, (times[-1] - first) // step + 2), np.nan)
+    q, u = -1, -1
+    for k in range(out.shape[1]):
+        time = first + k * step
+        while q + 1 < times.size and times[q + 1] <= time:
             q += 1
-        if count >= out.size:
-            return FULL
-        u = usable_at(tape[5], q)
-        price = tape[1][u] if c["side"] > 0 else tape[3][u]
-        out[count] = price if u >= 0 else np.nan
-        count += 1
-        time += step
+            u = q if is_usable[q] else u
+        if u >= 0:
+            out[0, k], out[1, k] = tape[1][u], tape[3][u]
+    return out, first
+
+
+@compiled
+def mark(r, c, closing, begin, first, last, out):
+    """The closing prices of a position at the steps within two times into `out`; how many, or FULL.
+
+    `closing` are those of its side, from the time `begin` on; after the last it stays.
+    """
+    step = r["mark_step"]
+    c["marks_from"] = (first + step - 1) // step * step
+    place, count = (c["marks_from"] - begin) // step, (last - c["marks_from"]) // step + 1
+    if count > out.size:
+        return FULL
+    for k in range(count):
+        out[k] = closing[min(place + k, closing.size - 1)]
     return count
 
 
 @compiled
-def fill_candidates(tape, rules, candidates, first, entries, ranges, exits, marks, counts):
+def fill_candidates(
+    tape, rules, closing, begin, candidates, first, entries, ranges, exits, marks, counts
+):
     """Fill candidates from `first` on until some output is full; the next one to take.
 
-    `rules` has one record; `counts` how much of the four outputs is used.
+    `rules` has one record; `closing` and `begin` are those of `closing_prices`; `counts` tells how
+    much of the four outputs is used.
     """
     counts[:] = 0
     r = rules[0]
@@ -580,7 +596,8 @@ def fill_candidates(tape, rules, candidates, first, entries, ranges, exits, mark
                 last = max(last, rows[j]["time"])
             if c["is_trapped"]:
                 last = max(last, tape[0][-1])
-            marked = mark(tape, r, c, held[0]["time"], last, marks[counts[3] :])
+            prices = closing[0 if c["side"] > 0 else 1]
+            marked = mark(r, c, prices, begin, held[0]["time"], last, marks[counts[3] :])
             if marked == FULL:
                 return k
             c["marks"] = marked

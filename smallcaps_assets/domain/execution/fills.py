@@ -75,24 +75,28 @@ def fill_tape(
     """
     starts, ends = halts or (np.empty(0, np.int64), np.empty(0, np.int64))
     limits = bands or (np.empty(0, np.int64), np.empty(0), np.empty(0))
-    for name, arrays in (("quotes", quotes), ("prints", prints)):
-        _check(name, arrays)
-    times, bids, bid_sizes, asks, ask_sizes = quotes
-    book = (*_as(np.int64, times), *_as(np.float64, bids, bid_sizes, asks, ask_sizes))
-    moments, prices, sizes, kinds = prints
-    tape = (*_as(np.int64, moments), *_as(np.float64, prices), *_as(np.int8, kinds))
     pauses = _as(np.int64, starts, ends)
+    times, *sides = quotes
+    moments, prices, sizes, kinds = prints
+    _same_length("quotes", quotes)
+    _same_length("prints", prints)
+    book = (*_as(np.int64, times), *_as(np.float64, *sides))
+    tape = (*_as(np.int64, moments), *_as(np.float64, prices), *_as(np.int8, kinds))
+    is_usable, are_quotes_ordered = kernel.read_quotes(*book, *pauses)
+    *figures, are_prints_ordered = kernel.read_prints(*tape, *_as(np.float64, sizes), *pauses)
+    volumes, *extremes = _as(np.float64, *figures)
+    for name, is_ordered in (("quotes", are_quotes_ordered), ("prints", are_prints_ordered)):
+        if not is_ordered:
+            raise FillError(f"{name} are not in order of time; sort them first")
     reopenings = np.full(pauses[1].size, kernel.NEVER)
     if reopenings.size:
         forming = tape[0][tape[2] > kernel.FLOW]
         reopenings = np.append(forming, kernel.NEVER)[np.searchsorted(forming, pauses[1], "left")]
     return FillTape(
         (
-            *book, *_as(np.bool_, kernel.usable_quotes(*book, *pauses)),
-            *tape, *_as(np.float64, np.cumsum(sizes)),
+            *book, *_as(np.bool_, is_usable), *tape, volumes,
             *pauses, *_as(np.int64, reopenings),
-            *_as(np.int64, limits[0]), *_as(np.float64, *limits[1:]),
-            *_as(np.float64, *kernel.block_extremes(*tape, *pauses)),
+            *_as(np.int64, limits[0]), *_as(np.float64, *limits[1:]), *extremes,
         )
     )  # fmt: skip
 
@@ -101,12 +105,10 @@ def _as(dtype: Any, *arrays: np.ndarray) -> list[np.ndarray]:
     return [read_only(np.ascontiguousarray(array, dtype)) for array in arrays]
 
 
-def _check(name: str, arrays: Sequence[np.ndarray]) -> None:
+def _same_length(name: str, arrays: Sequence[np.ndarray]) -> None:
     sizes = {array.size for array in arrays}
     if len(sizes) > 1:
         raise FillError(f"{name} have arrays of {sorted(sizes)} rows; give them one length")
-    if not kernel.is_ascending(*_as(np.int64, arrays[0])):
-        raise FillError(f"{name} are not in order of time; sort them first")
 
 
 # Single orders -----------------------------------------------------------------------------------
@@ -301,8 +303,11 @@ def _filled(tape: FillTape, rules: np.ndarray, candidates: np.ndarray) -> Candid
     parts: list[list[np.ndarray]] = [[], [], [], []]
     kinds = (kernel.FILL, kernel.RANGE, kernel.FILL, np.dtype(np.float64))
     outputs = [np.zeros(room, kind) for kind in kinds]
+    closing, begin = kernel.closing_prices(tape.arrays, rules["mark_step"][0])
     while done < candidates.size:
-        reached = kernel.fill_candidates(tape.arrays, rules, candidates, done, *outputs, counts)
+        reached = kernel.fill_candidates(
+            tape.arrays, rules, closing, begin, candidates, done, *outputs, counts
+        )
         for part, output, count in zip(parts, outputs, counts, strict=True):
             part.append(output[:count].copy())
         if reached == done:
