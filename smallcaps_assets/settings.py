@@ -926,6 +926,13 @@ class DeskSettings(Section, frozen=True):
         gt=0,
         description="an unknown order or a mismatch of this age stops entries for good",
     )
+    max_drift: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="no entries once the mid has gone so far ahead of that at the decision, as a"
+        " share of it",
+    )
     blocked: Names = Field(default=(), description="tickers that are not traded")
     min_price: float = Field(default=0.50, ge=0, description="USD per share: no entries below")
     max_price: float = Field(default=20.0, gt=0, description="USD per share: no entries above")
@@ -933,6 +940,13 @@ class DeskSettings(Section, frozen=True):
     max_spread: float = Field(
         default=0.05, gt=0, le=1, description="no entries with a wider one, as a share of the ask"
     )
+    min_band_distance: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="no entries with a price band nearer than this, as a share of the quote",
+    )
+    lot: int = Field(default=1, ge=1, description="entries are multiples of so many shares")
     extended_collar: float = Field(
         default=0.03, gt=0, le=0.5, description="the collar outside of regular hours"
     )

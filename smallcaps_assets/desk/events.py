@@ -37,7 +37,7 @@ class Event(Struct, frozen=True, tag=True):
 
 class Wanted(Event, frozen=True):
     """An order that the strategy wants; `signal` is its id, `known_at` UTC ns of its decision,
-    `pattern` that of the event it is about, for the records."""
+    `mid` the middle of the quote then, `pattern` that of the event it is about, for the records."""
 
     signal: str
     symbol: str
@@ -50,6 +50,7 @@ class Wanted(Event, frozen=True):
     options: tuple[str, ...] = ()
     purpose: str = "entry"
     pattern: str = ""
+    mid: Decimal | None = None
 
 
 class CancelWanted(Event, frozen=True):

@@ -1,4 +1,4 @@
-"""Checks of orders, symbols, account and day: 6, 7, and 10 to 14 of the risk chain.
+"""Checks of orders, symbols, account and day: of 4, 6 to 8, and 10 to 14 of the risk chain.
 
 Limits are those of `risk_limits.py`, and one that is off holds. What only makes a position smaller
 is bounded by the position (check 9) and not by the sizes here.
@@ -12,7 +12,13 @@ from decimal import Decimal
 from msgspec import Struct
 
 from smallcaps_assets.desk.das.commands import LIMIT
-from smallcaps_assets.desk.das.messages import BuyingPower, LocateReuse, ShortInfo, SymbolStatus
+from smallcaps_assets.desk.das.messages import (
+    Bands,
+    BuyingPower,
+    LocateReuse,
+    ShortInfo,
+    SymbolStatus,
+)
 from smallcaps_assets.desk.events import SIGN, Wanted
 from smallcaps_assets.desk.limits import SECOND
 from smallcaps_assets.desk.risk_limits import LEGACY_EQUITY, LEGACY_TRADES, MAINTENANCE
@@ -36,6 +42,17 @@ class Check(Struct, frozen=True):
     number: int
     name: str
     judge: Judge
+
+
+def _drift(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
+    """How far the mid has gone, in the order's direction, from that at the decision."""
+    risk, quote = desk.rules.risk, desk.quotes.get(wanted.symbol)
+    if risk.drift is None or wanted.mid is None:
+        return True, "any" if risk.drift is None else "no mid at the decision"
+    if quote is None or not (0 < quote.bid < quote.ask):
+        return False, "no quote to compare the mid with"
+    moved = SIGN.get(wanted.side, 0) * ((quote.bid + quote.ask) / 2 / wanted.mid - 1)
+    return moved <= risk.drift, f"{moved:.2%} since the decision"
 
 
 def _symbol(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
@@ -65,6 +82,21 @@ def _quote(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     return age <= risk.oldest_quote and is_narrow, told
 
 
+def _bands(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
+    """The nearer price band far enough from the quote; no bands are told outside of regular hours
+    and of symbols that have none."""
+    least = desk.rules.risk.band_distance
+    bands = desk.facts.get((Bands.__name__, wanted.symbol))
+    quote = desk.quotes.get(wanted.symbol)
+    if least is None or quote is None or not isinstance(bands, Bands):
+        return True, "no bands"
+    if not desk.rules.risk.is_regular(desk.now):
+        return True, "no regular hours"
+    to_high = bands.high / quote.ask - 1 if quote.ask else Decimal(0)
+    to_low = 1 - bands.low / quote.bid if quote.bid else Decimal(0)
+    return min(to_low, to_high) >= least, f"{min(to_low, to_high):.2%} to the nearer band"
+
+
 def _collar(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     """A market order in regular hours only; a limit not too far beyond the quote."""
     risk, quote = desk.rules.risk, desk.quotes.get(wanted.symbol)
@@ -85,6 +117,8 @@ def _size(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     risk, told = desk.rules.risk, f"{wanted.qty} shares"
     if desk.is_reducing(wanted):
         return True, f"{told}, closing"
+    if wanted.qty % risk.lot:
+        return False, f"{told}, no multiple of {risk.lot}"
     if risk.order_shares is not None and wanted.qty > risk.order_shares:
         return False, f"{told}, at most {risk.order_shares}"
     value = wanted.qty * desk.price_of(wanted)
@@ -231,8 +265,10 @@ def _plain(value: Decimal | int) -> str:
 
 
 RISK_CHECKS = (
+    Check(4, "drift", _drift),
     Check(6, "symbol", _symbol),
     Check(7, "quote", _quote),
+    Check(8, "bands", _bands),
     Check(10, "collar", _collar),
     Check(10, "size", _size),
     Check(11, "short", _short),

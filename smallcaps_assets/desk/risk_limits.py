@@ -28,7 +28,7 @@ PDT = ("legacy", "intraday_margin", "none")
 
 
 class RiskLimits(Struct, frozen=True):
-    """Limits of the checks 3, 6, 7 and 10 to 14; USD, shares, and instants in UTC ns.
+    """Limits of the checks 3, 4, 6 to 8 and 10 to 14; USD, shares, and instants in UTC ns.
 
     `hours` are of the session; `acting` are symbols with a split or dividend today; `equity` the
     account's at the session's start and `peak` its highest; `day_trades` those of the four
@@ -41,8 +41,11 @@ class RiskLimits(Struct, frozen=True):
     acting: Collection[str] = ()
     least_price: Decimal | None = None
     most_price: Decimal | None = None
+    drift: Decimal | None = None
     oldest_quote: int | None = None
     most_spread: Decimal | None = None
+    band_distance: Decimal | None = None
+    lot: int = 1
     collar: Decimal | None = None
     extended_collar: Decimal | None = None
     order_shares: int | None = None
@@ -102,13 +105,14 @@ def of_settings(
     )  # fmt: skip
     return RiskLimits(
         hours, allowed, desk.blocked, acting, _usd(desk.min_price), _usd(desk.max_price),
-        int(desk.oldest_quote_seconds * SECOND), _usd(desk.max_spread), _usd(desk.collar),
-        _usd(desk.extended_collar), desk.max_order_shares, _usd(desk.max_order_value),
-        rules.participation, desk.needs_short_info, _usd(desk.max_symbol_value),
-        desk.max_symbol_entries, _usd(desk.max_symbol_loss), desk.max_symbol_losses, account,
-        _usd(money), _usd(max(money, peak or 0.0)), _usd(desk.max_gross_value),
-        desk.max_open_orders, desk.pdt, day_trades, desk.max_day_orders, desk.max_day_rejects,
-        desk.max_day_cancels, _usd(desk.max_locate_cost), Level[desk.on_day_loss.upper()],
+        _usd(desk.max_drift), int(desk.oldest_quote_seconds * SECOND), _usd(desk.max_spread),
+        _usd(desk.min_band_distance), desk.lot, _usd(desk.collar), _usd(desk.extended_collar),
+        desk.max_order_shares, _usd(desk.max_order_value), rules.participation,
+        desk.needs_short_info, _usd(desk.max_symbol_value), desk.max_symbol_entries,
+        _usd(desk.max_symbol_loss), desk.max_symbol_losses, account, _usd(money),
+        _usd(max(money, peak or 0.0)), _usd(desk.max_gross_value), desk.max_open_orders, desk.pdt,
+        day_trades, desk.max_day_orders, desk.max_day_rejects, desk.max_day_cancels,
+        _usd(desk.max_locate_cost), Level[desk.on_day_loss.upper()],
     )  # fmt: skip
 
 

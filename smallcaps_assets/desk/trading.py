@@ -242,8 +242,9 @@ class Trader:
         if refused is None:
             self.held[signal], self._owner[signal] = held, (held, "")
         options = PASSIVE if is_passive else ()
+        mid = None if math.isnan(row["mid"]) else Decimal(str(row["mid"]))
         self.tell(e.Wanted(signal, row["ticker"], side, max(shares, 1), price, row["t0"],
-                           options=options, pattern=row["pattern"] or ""))  # fmt: skip
+                           options=options, pattern=row["pattern"] or "", mid=mid))  # fmt: skip
         if refused is None and signal not in self.runtime.desk.by_signal:
             self.refused[signal] = "risk chain"
             del self.held[signal]

@@ -16,6 +16,7 @@ from smallcaps_assets.desk.checks import ENTRIES_ONLY
 from smallcaps_assets.desk.core import Desk
 from smallcaps_assets.desk.das.commands import CancelSymbol, NewOrder, Price
 from smallcaps_assets.desk.das.messages import (
+    Bands,
     BuyingPower,
     LocateOrder,
     LocateReuse,
@@ -87,7 +88,19 @@ def entry(symbol: str, qty: int = 100) -> e.Wanted:
     return wanted(f"in-{symbol}", qty, symbol=symbol, price="4.25", t=1)
 
 
+SEEN = msgspec.structs.replace(BUY, mid=D("4.10"))
+NEAR = (e.Told(Bands("ABCD", D("3.81"), D("4.26"))),)
 REFUSED: dict[str, tuple[str, dict, Iterable[e.Event], e.Wanted, int, str]] = {
+    "a price that has run away": ("drift", {"drift": D("0.02")}, (), SEEN, TEN, "2.93% since"),
+    "one that can't be compared": ("drift", {"drift": D("0.02")}, (quote(TEN, "0", "4.24"),), SEEN,
+                                   TEN, "no quote"),
+    "a short's price that has run away": (
+        "drift", {"drift": D("0.02")}, (),
+        msgspec.structs.replace(SHORT, mid=D("4.40")), TEN, "4.09% since"),
+    "a band that is near": ("bands", {"band_distance": D("0.01")}, NEAR, BUY, TEN, "0.47% to"),
+    "the lower one, too": ("bands", {"band_distance": D("0.01")},
+                           (e.Told(Bands("ABCD", D("4.19"), D("4.66"))),), BUY, TEN, "0.24% to"),
+    "half a lot": ("size", {"lot": 200}, (), BUY, TEN, "no multiple of 200"),
     "before the premarket": ("clock", {}, (), BUY, HOURS.premarket_open - SECOND, "more"),
     "after 15:45": ("clock", {}, (), BUY, HOURS.close - 900 * SECOND + 1, "more"),
     "another universe": ("symbol", {"allowed": {"EFGH"}}, (), BUY, TEN, "universe"),
@@ -176,6 +189,7 @@ def test_what_a_check_refuses(name: str) -> None:
 
 
 WIDE = {
+    "drift": D(0), "band_distance": D("0.01"), "lot": 100,
     "collar": D("0.01"), "extended_collar": D("0.01"), "oldest_quote": SECOND,
     "most_spread": D("0.01"), "order_shares": 100, "order_value": D(425), "participation": 0.1,
     "needs_short_info": True, "account": RULES, "equity": D(1000), "allowed": {"ABCD"},
@@ -192,9 +206,9 @@ def test_an_order_at_every_limit_is_sent_with_each_value_told(t: int) -> None:
     hear(desk, t, e.Volume("ABCD", 1000), e.Told(BuyingPower(D(425), D(0))))
     refused, told = asked(desk, BUY, t)
     assert not refused
-    names = ["kill", "link", "clock", "signal_age", "duplicate", "symbol", "feed", "quote", "halt",
-             "reconciled", "line", "collar", "size", "short", "rules", "per_symbol", "capital",
-             "per_day", "rate"]  # fmt: skip
+    names = ["kill", "link", "clock", "signal_age", "drift", "duplicate", "symbol", "feed",
+             "quote", "halt", "bands", "reconciled", "line", "collar", "size", "short", "rules",
+             "per_symbol", "capital", "per_day", "rate"]  # fmt: skip
     assert list(told) == names and all(told.values())
 
 
