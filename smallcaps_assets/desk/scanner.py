@@ -107,10 +107,12 @@ class SessionSoFar(Struct, frozen=True):
 
 
 class Columns:
-    """Columns of one length that grow at their end and are cut at their front."""
+    """Columns of one length that grow at their end and are cut at their front; what is given out
+    is read-only."""
 
     def __init__(self, *kinds: Any) -> None:
         self._arrays = [np.empty(_ROOM, kind) for kind in kinds]
+        self._views = [read_only(array) for array in self._arrays]
         self.size = 0
 
     @property
@@ -126,11 +128,15 @@ class Columns:
 
     def upto(self, end: int) -> list[np.ndarray]:
         """The first so many rows."""
-        return [array[:end] for array in self._arrays]
+        return [view[:end] for view in self._views]
 
     def after(self, start: int) -> list[np.ndarray]:
         """The rows from a place on."""
-        return [array[start : self.size] for array in self._arrays]
+        return [view[start : self.size] for view in self._views]
+
+    def lower(self, column: int, by: int) -> None:
+        """Subtract from a column of places."""
+        self._arrays[column][: self.size] -= by
 
     def drop(self, count: int) -> None:
         """Cut so many rows off the front; afterwards a quarter of the room is free at least."""
@@ -139,7 +145,7 @@ class Columns:
             room = array.shape[0] * (2 if 4 * left > 3 * array.shape[0] else 1)
             moved = np.empty((room, *array.shape[1:]), array.dtype)
             moved[:left] = array[count : self.size]
-            self._arrays[k] = moved
+            self._arrays[k], self._views[k] = moved, read_only(moved)
         self.size = left
 
 
@@ -441,7 +447,8 @@ class TickerScan:
             old = self._halts_frame.filter(pl.col("halt_start").to_physical() <= first)
             new = found.filter(pl.col("halt_start").to_physical() > first)
             found = pl.concat([old, new])
-        self._halts_frame, self._halts = found, halt_arrays(found)
+        starts, ends = halt_arrays(found)
+        self._halts_frame, self._halts = found, (read_only(starts), read_only(ends))
         self._ends = np.sort(integers(found["halt_end"].drop_nulls()))
         ordered = found.sort("known_at", maintain_order=True)
         self._known = integers(ordered["known_at"]).tolist()
@@ -464,7 +471,7 @@ class TickerScan:
         self._patterns.drop(prints)
         for columns, count in ((self._prints, prints), (self._quotes, quoted), (self._path, bars)):
             columns.drop(count)
-        self._path.upto(self._path.size)[0][:] -= prints
+        self._path.lower(0, prints)
         self._cut -= prints
         self._dropped += prints
         self._dropped_bars += bars

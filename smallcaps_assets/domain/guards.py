@@ -25,6 +25,8 @@ class ArrayError(ValueError):
 
 def read_only(array: np.ndarray) -> np.ndarray:
     """A read-only view: numba compiles once more for writable arrays, and polars gives none."""
+    if not array.flags.writeable:
+        return array
     view = array.view()
     view.flags.writeable = False
     return view

@@ -59,9 +59,9 @@ class PatternPass:
         given += [self.settings, self.state, self.minutes, self._lows, self._out]
         found = []
         while self.state["ticks"][0] < prints[0].size:
-            count = kernel.find_events(*given)
-            found.append(self._out[:count].copy())
-        return self._numbered(np.concatenate(found) if found else self._out[:0])
+            if count := kernel.find_events(*given):
+                found.append(self._out[:count].copy())
+        return self._numbered(np.concatenate(found)) if found else self._out[:0]
 
     def reach(self, time: int) -> np.ndarray:
         """Events that are known once the clock is at `time`, with no print since the last one."""
