@@ -93,6 +93,21 @@ class Terms(Struct, frozen=True):
     kind: str = ""
 
 
+class _Minute(Struct):
+    """A minute with prices: its number and place in the session, and the ranges before it."""
+
+    number: int
+    place: int
+    high: float
+    low: float
+    ranges_before: float
+
+    @property
+    def ranges(self) -> float:
+        """The sum of the ranges up to and with it."""
+        return self.ranges_before + (self.high - self.low)
+
+
 class Book:
     """One symbol's market up to now: the quote in force, halts, bands, volume of the minute."""
 
@@ -107,7 +122,7 @@ class Book:
         self.volume, self.last = 0.0, math.nan
         self.halts: list[list[int]] = []  # start, end, re-opening print
         self._minute: deque[tuple[int, float]] = deque([(0, 0.0)])
-        self._minutes: list[list[float]] = []  # number, high, low
+        self._minutes: deque[_Minute] = deque(maxlen=MINUTES_OF_RANGE + 1)
         self._reference, self._first = new_reference(), math.nan
         self._times, self._prices = np.empty(0, np.int64), np.empty(0)
         self._count = 0
@@ -155,10 +170,12 @@ class Book:
             if halt[1] <= time and halt[2] == kernel.NEVER:
                 halt[2] = time
         self.last, number = prices[-1], time // MINUTE
-        if not self._minutes or self._minutes[-1][0] != number:
-            self._minutes.append([number, -math.inf, math.inf])
         high, low = max(prices), min(prices)
-        self._minutes[-1][1:] = max(self._minutes[-1][1], high), min(self._minutes[-1][2], low)
+        minute = self._minutes[-1] if self._minutes else _Minute(0, 0, 0.0, 0.0, 0.0)
+        if minute.number != number:
+            minute = _Minute(number, minute.place + 1, high, low, minute.ranges)
+            self._minutes.append(minute)
+        minute.high, minute.low = max(minute.high, high), min(minute.low, low)
         if not self.hours.open <= time < self.hours.close:
             return
         close = self.previous_close
@@ -210,12 +227,11 @@ class Book:
 
     def average_range(self, time: int) -> float | None:
         """As `modelled.average_ranges`, at an instant which is now; None before the first."""
-        ended = [row for row in self._minutes if (row[0] + 1) * MINUTE <= time]
+        ended = [minute for minute in self._minutes if (minute.number + 1) * MINUTE <= time]
         if not ended:
             return None
-        total = np.concatenate([[0.0], np.cumsum([high - low for _, high, low in ended])])
-        count = min(len(ended), MINUTES_OF_RANGE)
-        return float((total[-1] - total[-1 - count]) / count)
+        count = min(ended[-1].place, MINUTES_OF_RANGE)
+        return (ended[-1].ranges - ended[-count].ranges_before) / count
 
 
 class _Work(Struct):

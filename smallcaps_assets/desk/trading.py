@@ -24,7 +24,7 @@ from smallcaps_assets.desk.checks import Check
 from smallcaps_assets.desk.das.commands import Price
 from smallcaps_assets.desk.paper import Book, PaperBroker, Printed
 from smallcaps_assets.desk.runtime import Runtime
-from smallcaps_assets.desk.scanner import Decision
+from smallcaps_assets.desk.scanner import Decision, Key
 from smallcaps_assets.desk.state import DeskState
 from smallcaps_assets.domain.execution.account import Account
 from smallcaps_assets.domain.execution.fills import LAST_EXIT, SECOND
@@ -147,7 +147,7 @@ class Trader:
         self.held: dict[str, Held] = {}
         self.trades: list[dict[str, Any]] = []
         self.refused: dict[str, str] = {}
-        self.wanted: list[tuple[Decision, int]] = []
+        self.wanted: list[tuple[Key, int]] = []
         self.is_stopping = False
         self.now = 0
         self._answers: dict[str, str] = {}
@@ -214,7 +214,7 @@ class Trader:
         """Ask the strategy and the account, and send what they want."""
         self.account.book.advance(self.now)
         for chosen in self.chooser(decision):
-            self.wanted.append((decision, chosen["side"]))
+            self.wanted.append((decision.key, chosen["side"]))
             if self.is_stopping:
                 continue
             row = {**chosen, "t0": decision.t0, "price": math.nan, "mid": math.nan}

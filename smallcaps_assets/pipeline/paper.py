@@ -56,7 +56,7 @@ from smallcaps_assets.sources.polygon.stream import Band, Batch, Nbbo, Print
 MS = 1_000_000
 HALTED, RESUMED = 17, 18
 LOT = 100
-_Key = tuple[str, str, str, int, int]
+_Key = tuple[str, str, str, int, int]  # of a decision, and the side
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def agreement(work: Workspace, known: Known, session: Session) -> Agreement:
     reasons: Counter[str] = Counter()
     differences: list[str] = []
     for ticker, scan in session.scanner.scans.items():
-        live = {_key(d, side) for d, side in session.trader.wanted if d.ticker == ticker}
+        live = {(*key, side) for key, side in session.trader.wanted if key[0] == ticker}
         try:
             tapes = _tape(work, known, ticker)
             there, rounded = (
@@ -278,13 +278,6 @@ def _reason(
     return "missed or another order of arrival"
 
 
-def _key(decision: Decision, side: int) -> _Key:
-    row, what = decision.row, "bar"
-    if decision.sample == PATTERNS:
-        what = f"{row['pattern']} {row['range_minutes'] or row['number']}"
-    return decision.ticker, decision.sample, what, side, decision.t0 // MS
-
-
 def _tape(work: Workspace, known: Known, ticker: str) -> list[pl.DataFrame]:
     """The vendor's trades and quotes of a ticker-session."""
     client = work.clients.polygon
@@ -302,7 +295,7 @@ def _wanted_of(
     quotes: pl.DataFrame,
 ) -> set[_Key]:  # fmt: skip
     found = tape_decisions(settings, known, scan, trades, quotes)
-    return {_key(d, chosen["side"]) for d in found for chosen in chooser(d)}
+    return {(*d.key, chosen["side"]) for d in found for chosen in chooser(d)}
 
 
 def tape_decisions(

@@ -66,7 +66,7 @@ class PatternPass:
     def reach(self, time: int) -> np.ndarray:
         """Events that are known once the clock is at `time`, with no print since the last one."""
         count = kernel.reach(self.settings, self.state, self.minutes, time, self._out)
-        return self._numbered(self._out[:count].copy())
+        return self._numbered(self._out[:count].copy()) if count else self._out[:0]
 
     def bounds(self, time: int) -> kernel.Bounds:
         """Prints within these bounds before the end of the minute, after the last one, which was at
