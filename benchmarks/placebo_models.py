@@ -119,8 +119,10 @@ def leaky(rows: pl.DataFrame, seed: int = 1) -> pl.DataFrame:
 
 
 def disguised(rows: pl.DataFrame) -> pl.DataFrame:
-    """Under days at which no check can see that blocks share sessions."""
-    return moved(rows, 10 * pl.col("block"))
+    """Under days at which no check can see that blocks share sessions: those that are looked at
+    together lie further apart than the markets."""
+    span = rows["date"].max() - rows["date"].min()  # type: ignore[operator]
+    return moved(rows, (span // YEAR + 1) * (pl.col("block") % (BEFORE + 2)))
 
 
 # Proofs ------------------------------------------------------------------------------------------

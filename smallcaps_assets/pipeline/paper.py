@@ -27,7 +27,7 @@ from smallcaps_assets.desk.paper import Book, PaperBroker, PaperRules
 from smallcaps_assets.desk.runtime import Runtime
 from smallcaps_assets.desk.scanner import Decision, Scanner, TickerScan
 from smallcaps_assets.desk.session import RULES, Session
-from smallcaps_assets.desk.trading import Chooser, Company, Trader
+from smallcaps_assets.desk.trading import Chooser, Company, Facts, Trader
 from smallcaps_assets.domain.bars.arrays import new_rows
 from smallcaps_assets.domain.bars.build import activity_target, dollar_imbalance_bars
 from smallcaps_assets.domain.bars.features import SessionContext, bar_features, session_context
@@ -35,7 +35,7 @@ from smallcaps_assets.domain.bars.quote_features import no_quotes, quote_arrays,
 from smallcaps_assets.domain.execution.account import Account
 from smallcaps_assets.domain.execution.rules import TIER_1, TIER_2
 from smallcaps_assets.domain.execution.signals import StrategyError
-from smallcaps_assets.domain.feeds.asof import asof_features
+from smallcaps_assets.domain.feeds.asof import asof_features, changes
 from smallcaps_assets.domain.market.calendar import SessionHours, session_hours
 from smallcaps_assets.domain.market.volume_curve import volume_curve
 from smallcaps_assets.domain.models.scoring import scorers
@@ -137,19 +137,36 @@ def _companies(work: Workspace, day: date, tickers: Sequence[str]) -> dict[str, 
     instants = rows.with_columns(pl.col("eligible_from").cast(INSTANT).to_physical())
     for row in instants.iter_rows(named=True):
         ticker = row["ticker"]
-        found[ticker] = Company(row["selection_rule"], row["eligible_from"], facts.get(ticker, {}))
+        known = facts.get(ticker, Facts())
+        found[ticker] = Company(row["selection_rule"], row["eligible_from"], known)
     return found
 
 
-def _facts(work: Workspace, day: date, registry: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Features beside the tape as they are known when the session begins."""
+def _facts(work: Workspace, day: date, registry: pl.DataFrame) -> dict[str, Facts]:
+    """Features beside the tape through the session, by what the lake has of it when it begins."""
     if registry.is_empty():
         return {}
-    start = pl.lit(session_hours(day).premarket_open).cast(INSTANT)
-    events = registry.select("ticker", "date", "identity", t0=start)
-    period = Period(name=f"session-{day}", start=day, end=day)
-    told = asof_features(events, feeds_of(work, period, registry))
-    return {row["ticker"]: row for row in told.select("ticker", *ASOF_COLUMNS).to_dicts()}
+    hours, period = session_hours(day), Period(name=f"session-{day}", start=day, end=day)
+    feeds = feeds_of(work, period, registry)
+    times = [hours.premarket_open, *changes(feeds, hours.premarket_open, hours.close)]
+    instants = pl.DataFrame({"t0": times}).cast({"t0": INSTANT})
+    told = asof_features(registry.select("ticker", "date", "identity").join(instants, how="cross"),
+                         feeds)  # fmt: skip
+    since = [name for name in ASOF_COLUMNS if name.startswith("days_since_")]
+    found = {}
+    for (ticker,), of_ticker in told.group_by("ticker"):
+        rows = of_ticker.sort("t0").select(ASOF_COLUMNS).to_dicts()
+        events = [
+            {name: _instant(t, row[name]) for name in since if row[name] is not None}
+            for t, row in zip(times, rows, strict=True)
+        ]
+        found[str(ticker)] = Facts(tuple(times), tuple(rows), tuple(events))
+    return found
+
+
+def _instant(time: int, days: float) -> int:
+    """When an event was that is so many days old at a time: instants of events are whole us."""
+    return round((time - round(days * 86_400 * 10**9)) / 1000) * 1000
 
 
 def chooser_of(work: Workspace, name: str, known: Known) -> Chooser:

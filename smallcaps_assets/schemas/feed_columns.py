@@ -290,7 +290,9 @@ class AsOfFeatures(dy.Schema):
     days_since_reverse_split = number(
         "since the first session of a reverse split", "days", EVENTS, _NONE_KNOWN, min=0
     )
-    days_since_halt = number("since a halt of the feed", "days", EVENTS, _NONE_KNOWN, min=0)
+    days_since_halt = number(
+        "since a halt of the feed", "days", EVENTS, "none known in 45 days", min=0
+    )
     days_since_8k = number("since an 8-K", "days", EVENTS, _NONE_KNOWN, min=0)
     days_since_symbol_change = number(
         "since the first day of a new symbol", "days", EVENTS, _NONE_KNOWN, min=0

@@ -18,9 +18,15 @@ from click.testing import CliRunner, Result
 
 import smallcaps_assets
 from smallcaps_assets.cli import main
-from smallcaps_assets.lake import Lake, scan
+from smallcaps_assets.lake import Lake, open_lake, scan
+from smallcaps_assets.pipeline.market import market_of
+from smallcaps_assets.pipeline.paper import known_of
+from smallcaps_assets.pipeline.partition_keys import MarketSpan
+from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import RULES
-from smallcaps_assets_tests.end_to_end.command import PROGRAM, environment
+from smallcaps_assets.schemas.tables import ASOF_COLUMNS
+from smallcaps_assets.settings import Settings
+from smallcaps_assets_tests.end_to_end.command import PROGRAM, SMALL_MARKET, environment
 
 README = Path(smallcaps_assets.__file__).parents[1] / "README.md"
 
@@ -247,3 +253,19 @@ def test_readme_reads_a_lake(name: str, code: str) -> None:
     exec(code, spaces)
     read = [value for value in spaces.values() if hasattr(value, "columns")]
     assert read and all(len(value.columns) for value in read)
+
+
+def test_the_desk_knows_beside_the_tape_what_the_dataset_has(small_lake: Path) -> None:
+    sandbox = {name.partition(".")[2]: value for name, value in SMALL_MARKET.items()}
+    chosen = Settings.model_validate({"sandbox": sandbox, "lake": {"root": str(small_lake)}})
+    lake = open_lake(small_lake, market_of(chosen).identity)
+    work = Workspace(chosen, lake, MarketSpan.of_market(chosen))
+    compared = set()
+    for (day,), rows in lake.scan("ml_dataset").collect().group_by("date"):
+        known = known_of(work, day, rows["ticker"].unique().to_list())
+        instants = rows["t0"].to_physical()
+        for row, t0 in zip(rows.select("ticker", *ASOF_COLUMNS).to_dicts(), instants, strict=True):
+            told = {"ticker": row["ticker"], **known.companies[row["ticker"]].facts.at(t0)}
+            assert told == row
+            compared |= {name for name, value in row.items() if value}
+    assert {"days_since_halt", "news_1d", "short_volume_ratio_z20", "runner_rank"} <= compared

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import reduce
+from operator import add
 
 import polars as pl
 
@@ -31,6 +33,8 @@ FLAGGED = "7d"
 """Window of NEWS in which articles are searched for words, and opinions averaged."""
 Z_SESSIONS, Z_LEAST = 20, 10
 _DAY = timedelta(days=1)
+_YEAR = timedelta(days=365)
+_WINDOWS = (WINDOW, LOOKBACK, _YEAR, OLDEST_SHORT_VOLUME, OLDEST_SESSION, *WINDOWS.values())
 _BEFORE_ALL = date(1900, 1, 1)
 EVENT = ("ticker", "date", "identity", "t0")
 _COMPANY = ("cik", "shares_outstanding", "market_cap", "sic_code", "primary_exchange")
@@ -130,10 +134,11 @@ def asof_features(events: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
     decisions = _with_short_volume(decisions, with_identity(feeds.short_volume, symbols, "date"))
     decisions = _with_shares(decisions, feeds, symbols, compact)
     splits = _executed(feeds, symbols)
-    of_a_year = _counts(decisions, splits, "identity", "splits", timedelta(days=365))
+    of_a_year = _counts(decisions, splits, "identity", "splits", _YEAR)
     decisions = decisions.join(of_a_year, on="_event", how="left")
     for name, (key, moments) in _kinds(feeds, symbols, splits).items():
-        decisions = _with_moments(decisions, moments, key, name)
+        oldest = LOOKBACK if name == "halt" else None
+        decisions = _with_moments(decisions, moments, key, name, oldest)
     decisions = _with_news(decisions, feeds, symbols)
     decisions = _with_previous_day(decisions, feeds)
     filled = decisions.sort("_event").with_columns(
@@ -146,6 +151,20 @@ def asof_features(events: pl.DataFrame, feeds: Feeds) -> pl.DataFrame:
         pl.col("primary_exchange").alias("exchange"),
     )
     return pl.concat([events, filled.select(ASOF_COLUMNS)], how="horizontal")
+
+
+def changes(feeds: Feeds, begin: int, end: int) -> list[int]:
+    """Instants after `begin` and before `end` at which features of `asof_features` may change, UTC
+    ns, in order: something becomes known, or grows too old for its window."""
+    found: set[int] = set()
+    for name in AS_OF_COLUMNS:
+        rows: pl.DataFrame = getattr(feeds, name)
+        if "known_at" in rows.columns:
+            known = rows["known_at"].drop_nulls().unique().cast(INSTANT).to_physical().to_numpy()
+            for window in (timedelta(0), *_WINDOWS):
+                ends = known + window // timedelta(microseconds=1) * 1000
+                found.update(ends[(ends > begin) & (ends < end)].tolist())
+    return sorted({*found, *(instant + 1 for instant in found)})
 
 
 # Whose a row is ----------------------------------------------------------------------------------
@@ -178,9 +197,13 @@ def _with_short_volume(decisions: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFr
     """Ratio of the newest session known, and its z-score over the 20 sessions before it."""
     total = pl.col("total_volume")
     ratio = pl.when(total > 0).then(pl.col("short_volume") / total)
-    before = pl.col("short_volume_ratio").shift(1)
-    mean = before.rolling_mean(Z_SESSIONS, min_samples=Z_LEAST).over("identity")
-    deviation = before.rolling_std(Z_SESSIONS, min_samples=Z_LEAST).over("identity")
+    own = pl.col("short_volume_ratio")
+    before = [own.shift(back).over("identity") for back in range(1, Z_SESSIONS + 1)]
+    count = pl.sum_horizontal(value.is_not_null() for value in before)
+    # Term by term: a rolling sum depends in its last bit on all that came before its window.
+    mean = reduce(add, (value.fill_null(0.0) for value in before)) / count
+    squares = ((value - mean).fill_null(0.0) ** 2 for value in before)
+    deviation = pl.when(count >= Z_LEAST).then((reduce(add, squares) / (count - 1)).sqrt())
     figures = (
         rows.select("identity", "date", "known_at", ratio.alias("short_volume_ratio"))
         .drop_nulls("short_volume_ratio")
@@ -428,11 +451,12 @@ def _days(spans: pl.Series) -> pl.Series:
 
 
 def _with_moments(
-    decisions: pl.DataFrame, moments: pl.DataFrame, key: str, name: str
+    decisions: pl.DataFrame, moments: pl.DataFrame, key: str, name: str, oldest: timedelta | None
 ) -> pl.DataFrame:
-    """Days since the newest event known, and `_count_name`, how many were known in WINDOW."""
+    """Days since the newest event known, none older than `oldest`, and `_count_name`, how many were
+    known in WINDOW."""
     known = moments.select(key, "known_at", pl.col("known_at").alias("_at")).drop_nulls()
-    found = _latest(decisions, known, key)
+    found = _latest(decisions, known, key, oldest)
     since = _days(found["t0"] - found["_at"]).alias(f"days_since_{name}")
     counts = _counts(found, known, key, f"count_{name}", WINDOW)
     return found.with_columns(since).drop("_at").join(counts, on="_event", how="left")
