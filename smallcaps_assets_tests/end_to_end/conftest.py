@@ -12,7 +12,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets_tests.end_to_end.command import SMALL_MARKET, in_process, settings
 
 # A whole market takes minutes without compiled kernels, and tests nothing more.
@@ -70,6 +72,16 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_lake(small_lake: Path, tmp_path: Path) -> Path:
     """A copy of the small lake, times of change included."""
     return Path(shutil.copytree(small_lake, tmp_path / "lake"))
+
+
+@pytest.fixture
+def incomplete_lake(own_lake: Path) -> Path:
+    """A copy of the small lake without the newest partition of each table, whatever makes it."""
+    lake = Lake(own_lake)
+    for table in TABLES:
+        for key in lake.keys(table)[-1:]:
+            shutil.rmtree(Path(str(lake.path(table, key or None))).parent)
+    return own_lake
 
 
 @contextmanager

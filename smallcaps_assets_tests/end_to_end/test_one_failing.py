@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from benchmarks import chaos
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.orchestration.partitions import TICKER_SESSIONS
 from smallcaps_assets.sandbox import SandboxConfig, SimulatedMarket
@@ -18,7 +19,6 @@ from smallcaps_assets_tests.end_to_end.command import (
     Finished,
     listing,
     run_again,
-    run_small,
     smallcaps,
 )
 from smallcaps_assets_tests.end_to_end.conftest import instance_of
@@ -40,11 +40,14 @@ class Failed:
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> Failed:
-    root = tmp_path_factory.mktemp("failing") / "lake"
+def failed(small_lake: Path, periods: Path, tmp_path_factory: pytest.TempPathFactory) -> Failed:
+    """From the ticks on the lake is made anew, under the fault."""
+    root = Path(shutil.copytree(small_lake, tmp_path_factory.mktemp("failing") / "lake"))
+    chaos.begin_again(root)
     ticker, day = wild_ticker_session()
     fault = f"sandbox.faults=corrupt@trades:{ticker}:{day}"
-    run = run_small(root, "--set", fault, "--set", "polygon.retry_budget=1")
+    options = ("--config", periods, "--set", fault, "--set", "polygon.retry_budget=1")
+    run = run_again(root, *options)
     return Failed(root, run, ticker, day)
 
 
@@ -113,11 +116,11 @@ def test_backfill_of_the_failed_makes_that_one_alone(failed: Failed, tmp_path: P
 
 
 def test_next_run_without_the_fault_makes_only_what_is_missing(
-    failed: Failed, tmp_path: Path
+    failed: Failed, periods: Path, tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(failed.root, tmp_path / "lake"))
     seen = listing(root)
-    done = run_again(root)
+    done = run_again(root, "--config", periods)
     assert (done.status, done.error) == (0, "")
     after = listing(root)
     changed = [Path(p) for p in after if p.endswith(".parquet") and after[p] != seen.get(p)]
@@ -126,7 +129,7 @@ def test_next_run_without_the_fault_makes_only_what_is_missing(
     }
     assert of_bad == set(TICK_CHAIN)
     others = {p.parent.name for p in changed if p.stem == "ml_dataset"}
-    assert others == {"period=v1_2020_2025", "period=union"}
+    assert others == {"period=before_christmas", "period=union"}
     covered = {p.parent.name for p in changed if p.stem == "coverage"}
     assert covered == {f"date={failed.day}"}
     folds = [p for p in changed if p.stem == "folds"]
