@@ -90,7 +90,7 @@ def run(
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as found:
+    with dg.DagsterInstance.ephemeral(str(tmp_path)) as found:
         yield found
 
 
