@@ -53,12 +53,13 @@ def described(lake: Lake, table: str, key: str, stamp: Stamp) -> None:
         write_meta(lake, table, key, {"rows": 0}, written.seal)
 
 
-def flips(path: Path, change: int) -> Iterator[int]:
-    """Places of a file, one after the other; the byte there is changed as long as it is theirs."""
+def flips(path: Path) -> Iterator[int]:
+    """Places of a file, one after the other; a bit of the byte there, each time the next of the
+    eight, is another as long as it is theirs."""
     whole = path.read_bytes()
     with path.open("rb+") as file:
         for place, byte in enumerate(whole):
-            for value in (byte ^ change, byte):
+            for value in (byte ^ 1 << place % 8, byte):
                 file.seek(place)
                 file.write(bytes([value]))
                 file.flush()
@@ -67,15 +68,14 @@ def flips(path: Path, change: int) -> Iterator[int]:
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("change", [0x01, 0x80])
 @pytest.mark.parametrize("table", ["daily_bars", "splits", "ml_dataset"])
-def test_every_flipped_byte_of_a_table_is_found(lake: Lake, table: str, change: int):
+def test_every_flipped_byte_of_a_table_is_found(lake: Lake, table: str):
     key = {"daily_bars": KEY, "splits": "2024", "ml_dataset": "union"}[table]
     if table != "daily_bars":
         stamp = Stamp(table, TABLES[table].version, "abc")
         described(lake, table, key, stamp)
     path = Path(lake.path(table, key))
-    unseen = [at for at in flips(path, change) if not check_partition(lake, table, key)[0]]
+    unseen = [at for at in flips(path) if not check_partition(lake, table, key)[0]]
     assert unseen == [] and check_partition(lake, table, key)[0] == []
 
 
@@ -84,9 +84,8 @@ def test_every_flipped_byte_of_a_small_file_is_found(lake: Lake):
     folder = lake.path("daily_bars", KEY).parent.relative_to(lake.root)
     lake.write_json(f"{folder}/meta.json", {"rows": 2, "day": date(2024, 5, 3)})
     meta, identity = Path(lake.root / folder / "meta.json"), Path(lake.root / "lake.json")
-    for change in (0x01, 0x80):
-        assert [at for at in flips(meta, change) if not problems(lake)] == []
-        assert [at for at in flips(identity, change) if not is_damaged(lake)] == []
+    assert [at for at in flips(meta) if not problems(lake)] == []
+    assert [at for at in flips(identity) if not is_damaged(lake)] == []
     assert problems(lake) == [] and not is_damaged(lake)
 
 
