@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from pathlib import Path
@@ -138,23 +139,24 @@ def test_catalog_can_be_opened_by_anybody(lake: Lake) -> None:
 
 def test_queries_beside_a_writer_neither_fail_nor_wait(own: Lake) -> None:
     is_over, key = threading.Event(), DAYS[0].isoformat()
+    frames = [bars(DAYS[0], *(f"T{n}" for n in range(count)), "GEVO") for count in (3000, 10)]
 
     def replace() -> None:
-        count = 10
-        while not is_over.is_set():
-            count = 3000 if count == 10 else 10
-            many = [f"T{n}" for n in range(count)]
-            own.write("daily_bars", key, bars(DAYS[0], *many, "GEVO"), stamp("daily_bars"))
+        for rows in itertools.cycle(frames):
+            if is_over.wait(0.005):
+                return
+            own.write("daily_bars", key, rows, stamp("daily_bars"))
 
     writer = threading.Thread(target=replace)
     writer.start()
     try:
         with connect(own.root) as connection:
             query = "select count(*), sum(close) from daily_bars where date = ?"
-            for _ in range(60):
+            for number in range(60):
                 count, total = ask(connection, query, [DAYS[0]]).row(0)
                 assert count in (4, 11, 3001) and total == 2.0 * count
-                refresh(own)
+                if number % 3 == 0:
+                    refresh(own)
     finally:
         is_over.set()
         writer.join()
