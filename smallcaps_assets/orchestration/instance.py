@@ -287,15 +287,17 @@ def report_unknown(
     """Report complete partitions on disk to Dagster that it doesn't know; none is made again.
 
     They come from a process killed between the write and the event, or from a history that was
-    removed. Returns what was reported, and the tables and keys that wait: their checks compare
-    them with partitions of an older contract, which have to be made anew first.
+    removed. Returns what was reported, and the tables and keys that wait: something that they are
+    made from is missing, has changed or is of an older contract, and has to be made first.
     """
     reported: list[Outcome] = []
     waiting: list[tuple[str, str]] = []
     still = at_once(work)
     for table in TABLES:
         unknown = _unknown(instance, still, table)
-        for key in keys_where(still, lambda k, t=table: still.is_complete(t, k or None), unknown):
+        complete = keys_where(still, lambda k, t=table: still.is_complete(t, k or None), unknown)
+        waiting += [(table, key) for key in sorted({*unknown} - {*complete})]
+        for key in complete:
             try:
                 outcome = work.reuse(table, key or None)
             except UnknownContractError:

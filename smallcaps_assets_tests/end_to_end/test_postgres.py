@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,34 @@ from smallcaps_assets.orchestration.instance import (
     known_keys,
     open_instance,
 )
+from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import SettingsError
-from smallcaps_assets_tests.end_to_end.command import SMALL_MARKET, digests, settings, smallcaps
+from smallcaps_assets_tests.end_to_end.command import digests, smallcaps
 from smallcaps_assets_tests.postgres import postgres_server
 
 
 def test_main_job_on_postgresql_knows_every_partition_and_makes_the_same_bytes(
-    small_lake: Path, periods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_lake: Path,
+    incomplete_lake: Path,
+    periods: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A partition of every table is made, the others are told to a database that knows none."""
+    shutil.rmtree(incomplete_lake / "dagster")
     with postgres_server() as address:
         variables = {POSTGRES_VARIABLE: address}
-        command = ["run", "--no-report", *settings(SMALL_MARKET), "--config", periods, "--lake"]
-        done = smallcaps(*command, tmp_path / "events", cwd=tmp_path, **variables)
+        command = ["run", "--no-report", "--config", periods, "--lake", incomplete_lake]
+        done = smallcaps(*command, cwd=tmp_path, **variables)
         assert (done.status, done.error) == (0, "")
-        assert not list((tmp_path / "events" / "dagster").rglob("*.db"))
+        assert not list((incomplete_lake / "dagster").rglob("*.db"))
         monkeypatch.setenv(POSTGRES_VARIABLE, address)
         monkeypatch.setenv("DAGSTER_HOME", "")
-        lake = Lake(tmp_path / "events")
-        with open_instance(tmp_path / "events") as instance:
-            for table in ("daily_bars", "watchlist", "adjustment_factors"):
+        lake = Lake(incomplete_lake)
+        with open_instance(incomplete_lake) as instance:
+            for table in TABLES:
                 assert known_keys(instance, table) == set(lake.keys(table)), table
-    assert digests(tmp_path / "events") == digests(small_lake)
+    assert digests(incomplete_lake) == digests(small_lake)
 
 
 def test_lake_of_postgresql_without_its_address_is_refused(
