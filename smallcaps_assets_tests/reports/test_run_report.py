@@ -84,6 +84,7 @@ def test_render_given_hostile_names_escapes_them(report):
         title=HOSTILE,
         market=HOSTILE,
         pump=pump,
+        fader=None,
         failures=[HOSTILE],
         meta={HOSTILE: HOSTILE},
         settings={HOSTILE: [HOSTILE]},
