@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from smallcaps_assets.jobs import run
 from smallcaps_assets.lake import Lake
 from smallcaps_assets.sandbox import Sandbox, SandboxConfig
 from smallcaps_assets_tests.end_to_end.command import Finished, listing, settings, smallcaps
@@ -68,6 +69,14 @@ def variables(vendor: Sandbox, **changes: str) -> dict[str, str]:
         "SMALLCAPS_FINRA_URL": vendor.url,
     }
     return SECRETS | places | changes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_earlier_sessions() -> Iterator[None]:
+    """The main job reads as many sessions before the first as these settings look back on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "METRICS_WINDOW", int(OPENED["metrics.lookback_sessions"]))
+        yield
 
 
 @pytest.fixture(scope="module")
