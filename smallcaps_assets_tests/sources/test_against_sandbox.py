@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.market.calendar import sessions
-from smallcaps_assets.sandbox import Sandbox, SandboxConfig
+from smallcaps_assets.sandbox import Sandbox, SandboxConfig, SimulatedMarket
 from smallcaps_assets.settings import PolygonSettings
 from smallcaps_assets.sources import FinraClient, PolygonClient, make_flat_files
 from smallcaps_assets_tests.sources.conftest import ShortJitter
@@ -62,15 +62,21 @@ def config(*faults: str) -> SandboxConfig:
 
 
 def client_of(sandbox: Sandbox) -> PolygonClient:
-    settings = PolygonSettings.model_validate(
-        {"retry_budget": 5, "read_timeout": 2, "empty_seconds": 0}
-    )
+    settings = PolygonSettings.model_validate({"retry_budget": 5, "empty_seconds": 0})
     return PolygonClient(sandbox.url, "sandbox", settings, rng=ShortJitter())
 
 
 @pytest.fixture(scope="module")
-def clean() -> Iterator[tuple[str, dict[str, pl.DataFrame]]]:
-    with Sandbox(config()) as sandbox, client_of(sandbox) as client:
+def market() -> SimulatedMarket:
+    """What all servers serve, each with faults of its own; simulated before a client waits."""
+    found = SimulatedMarket(config())
+    found.daily_bars(DAY)
+    return found
+
+
+@pytest.fixture(scope="module")
+def clean(market: SimulatedMarket) -> Iterator[tuple[str, dict[str, pl.DataFrame]]]:
+    with Sandbox(config(), market) as sandbox, client_of(sandbox) as client:
         bars = client.daily_bars(DAY)
         busiest = bars.sort("transactions", "ticker", descending=True)["ticker"][0]
         frames = {name: read(client, busiest) for name, read in READS.items()}
@@ -80,20 +86,20 @@ def clean() -> Iterator[tuple[str, dict[str, pl.DataFrame]]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_client_given_fault_once_per_endpoint_expected_the_same_frames(
-    clean: tuple[str, dict[str, pl.DataFrame]], kind: str
+    market: SimulatedMarket, clean: tuple[str, dict[str, pl.DataFrame]], kind: str
 ) -> None:
     ticker, frames = clean
     faults = [f"{kind}@{name}*1" for name in READS if (kind, name) not in UNDETECTABLE]
-    with Sandbox(config(*faults)) as sandbox, client_of(sandbox) as client:
+    with Sandbox(config(*faults), market) as sandbox, client_of(sandbox) as client:
         for name, read in READS.items():
             assert read(client, ticker).equals(frames[name]), name
 
 
 def test_sources_given_one_session_expected_rest_and_files_to_agree(
-    clean: tuple[str, dict[str, pl.DataFrame]],
+    market: SimulatedMarket, clean: tuple[str, dict[str, pl.DataFrame]]
 ) -> None:
     ticker, frames = clean
-    with Sandbox(config()) as sandbox:
+    with Sandbox(config(), market) as sandbox:
         url = {"flatfiles_url": sandbox.url}
         files = make_flat_files(PolygonSettings.model_validate(url))
         minutes = files.minute_bars(DAY, [ticker]).frame
