@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,20 @@ def test_queue_without_a_daemon_is_refused(command: list[str], tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "command", [["run", "--queue"], ["backfill", "trades", "--queue"], ["ui"], ["worker"]]
+    ("launcher", "command"),
+    [
+        *product(
+            ["celery", "kubernetes"],
+            [["run", "--queue"], ["backfill", "trades", "--queue"], ["ui"]],
+        ),
+        ("celery", ["worker"]),
+    ],
 )
 def test_lake_on_a_disk_is_refused_before_anything_is_written(
-    command: list[str], tmp_path: Path
+    launcher: str, command: list[str], tmp_path: Path
 ) -> None:
-    done = smallcaps(*command, *CELERY, "--lake", tmp_path / "lake", cwd=tmp_path, **HISTORY)
+    asked = [*command, *settings({"run.launcher": launcher}), "--lake", tmp_path / "lake"]
+    done = smallcaps(*asked, cwd=tmp_path, **HISTORY)
     assert done.status == 2 and done.error.count("\n") == 1
     assert "is on a disk of this machine, which workers on others don't see" in done.error
     assert list(tmp_path.iterdir()) == []
@@ -36,3 +45,9 @@ def test_worker_of_a_lake_without_workers_is_refused(tmp_path: Path) -> None:
     assert done.status == 2 and "workers take runs where run.launcher is celery" in done.error
     done = smallcaps("worker", *CELERY, "--name", "a b", cwd=tmp_path)
     assert done.status == 2 and "--name 'a b': use letters" in done.error
+
+
+def test_run_that_waits_for_nobody_is_refused(tmp_path: Path) -> None:
+    done = smallcaps("worker", "--run", "of-no-history", "--lake", tmp_path / "lake", cwd=tmp_path)
+    assert done.status == 2 and done.error.count("\n") == 1
+    assert "run of-no-history does not wait for a worker" in done.error
