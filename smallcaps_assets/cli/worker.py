@@ -40,7 +40,6 @@ def run_worker(options: LakeOptions, name: str | None, run: str | None) -> int:
     if not _NAME.fullmatch(called):
         raise UserError(f"--name {called!r}: use letters, digits, points, - and _")
     check_launcher(settings)
-    ready_lake(settings)
 
     from smallcaps_assets.orchestration.fleet import check_worker, digest_of
     from smallcaps_assets.orchestration.instance import choose_launcher, open_instance
@@ -49,6 +48,7 @@ def run_worker(options: LakeOptions, name: str | None, run: str | None) -> int:
     with open_instance(settings.lake.local) as instance:
         check_worker(instance, digest_of(settings))
         home = instance.root_directory
+    ready_lake(settings)  # which then remembers these settings
     environment = {
         **os.environ,
         "DAGSTER_HOME": home,

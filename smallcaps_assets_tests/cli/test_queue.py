@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from smallcaps_assets.lake.market import open_lake
+from smallcaps_assets.orchestration.fleet import declare_served, digest_of
+from smallcaps_assets.orchestration.instance import open_instance
+from smallcaps_assets.orchestration.location import remembered_settings
+from smallcaps_assets.pipeline.market import market_of
+from smallcaps_assets.settings import load_settings
 from smallcaps_assets_tests.end_to_end.command import settings, smallcaps
 
 CELERY = settings({"run.launcher": "celery"})
@@ -51,3 +58,20 @@ def test_run_that_waits_for_nobody_is_refused(tmp_path: Path) -> None:
     done = smallcaps("worker", "--run", "of-no-history", "--lake", tmp_path / "lake", cwd=tmp_path)
     assert done.status == 2 and done.error.count("\n") == 1
     assert "run of-no-history does not wait for a worker" in done.error
+
+
+def test_worker_of_other_settings_leaves_what_the_lake_remembers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = import_module("smallcaps_assets.cli.worker")
+    monkeypatch.setattr(command, "check_launcher", lambda _: None)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    served = load_settings([f"lake.root={tmp_path / 'lake'}", "run.launcher=celery"])
+    open_lake(served.lake.root, market_of(served).identity, remembered_settings(served))
+    with open_instance(served.lake.local) as instance:
+        declare_served(instance, digest_of(served))
+    before = (tmp_path / "lake" / "lake.json").read_bytes()
+    other = ["worker", *CELERY, "--set", "bars.alpha=0.5", "--lake", tmp_path / "lake"]
+    done = smallcaps(*other, cwd=tmp_path)
+    assert done.status == 2 and "the lake is served with settings" in done.error
+    assert (tmp_path / "lake" / "lake.json").read_bytes() == before
