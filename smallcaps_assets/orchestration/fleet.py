@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
+import yaml
 
 import smallcaps_assets
 from smallcaps_assets.orchestration.heartbeats import BEAT, process_tag
@@ -37,6 +39,7 @@ _OF_A_MACHINE = ("lake", "run", "desk")
 _CLIENTS = {"celery": ("dagster_celery", "redis"), "kubernetes": ("dagster_k8s",)}
 _SOURCES = {".py", ".csv", ".html", ".css", ".txt"}
 _ANSWER_SECONDS = 5.0
+_BAD_ACCESS = "its address or token is malformed"
 _FORM = "redis://:PASSWORD@HOST:PORT/NUMBER"
 
 
@@ -95,22 +98,24 @@ def _check_cluster(namespace: str, environment: Mapping[str, str]) -> None:
     from kubernetes import client, config
     from urllib3.exceptions import HTTPError
 
+    quoting = (ValueError, yaml.YAMLError)  # what they refuse, which may be a token
     try:
         load_kubernetes_config(**cluster_access(environment))
-    except config.ConfigException as error:
-        reason = " ".join(str(error).split())
+    except (config.ConfigException, OSError, *quoting) as error:
+        reason = _BAD_ACCESS if isinstance(error, quoting) else " ".join(str(error).split())
         raise SettingsError(
             f"no Kubernetes cluster is named: {reason}; set KUBECONFIG to a file that names one, or"
             " start this inside of one"
         ) from None
-    found = client.Configuration.get_default_copy()
+    found: Any = client.Configuration.get_default_copy()
     found.retries = 0
     try:
         with client.ApiClient(found) as opened:
             asked = client.BatchV1Api(opened)
             asked.list_namespaced_job(namespace, limit=1, _request_timeout=_ANSWER_SECONDS)
     except (client.ApiException, HTTPError, OSError, ValueError) as error:
-        reason = " ".join(str(getattr(error, "reason", None) or error).split())
+        told = _BAD_ACCESS if isinstance(error, quoting) else getattr(error, "reason", "") or error
+        reason = " ".join(str(told).split())
         raise SettingsError(
             f"the Kubernetes API at {found.host} lists no Jobs of namespace {namespace}: {reason};"
             " is the cluster up, KUBECONFIG of it, and deploy/kubernetes/access.yaml applied?"

@@ -130,6 +130,14 @@ def test_cluster_that_is_not_named_or_does_not_answer_is_refused(tmp_path: Path)
     assert "lists no Jobs of namespace smallcaps: Bad Request" in told
 
 
+def test_what_names_a_cluster_and_is_malformed_is_not_quoted(tmp_path: Path) -> None:
+    for token in (f"{SECRET}\nsecond: line", f"{SECRET}é†"):
+        told = refusal_of_pods(tmp_path, "http://127.0.0.1:9", token)
+        assert "its address or token is malformed" in told
+    (tmp_path / "none").write_text(f"users: [{{token: {SECRET}")
+    assert "no Kubernetes cluster is named: its address or token" in refusal_of_pods(tmp_path)
+
+
 def test_cluster_that_refuses_is_named_and_one_that_allows_is_not(tmp_path: Path) -> None:
     pytest.importorskip("dagster_k8s", reason="install smallcaps-assets[kubernetes]")
     from smallcaps_assets_tests.kubernetes_api import Cluster, Image, served
