@@ -848,9 +848,30 @@ class BacktestSettings(TradingRules, frozen=True, validate_default=True):
 
 
 class RunSettings(Section, frozen=True):
-    launcher: Literal["in_process", "celery"] = Field(
+    launcher: Literal["in_process", "celery", "kubernetes"] = Field(
         default="in_process",
-        description="who works on queued runs: this machine, or Celery workers on any",
+        description="who works on queued runs: this machine, Celery workers on any, or a Kubernetes"
+        " Job for each",
+    )
+    image: str = Field(
+        default="smallcaps-assets",
+        pattern=r"^[^\s]{1,500}$",
+        description="image of the pods of run.launcher=kubernetes, of the version that serves",
+    )
+    namespace: str = Field(
+        default="smallcaps",
+        pattern=r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$",
+        description="namespace of those pods, their settings and their secrets",
+    )
+    pod_cpu: str = Field(
+        default="2",
+        pattern=r"^([1-9][0-9]*m?|[0-9]+\.[0-9]+)$",
+        description="processors of a pod, as Kubernetes writes them: 2 or 1500m",
+    )
+    pod_memory: str = Field(
+        default="8Gi",
+        pattern=r"^[1-9][0-9]*(Mi|Gi|Ti|M|G|T)$",
+        description="memory of a pod, as Kubernetes writes it: 8Gi",
     )
     keys_per_run: int | None = Field(
         default=None,

@@ -334,6 +334,9 @@ def ui(**parameters: Any) -> None:
 @main.command()
 @lake_options
 @click.option("--name", help="its name among the workers; default from host and process")
+@click.option(
+    "--run", metavar="ID", help="one queued run, and then end: what a Kubernetes pod does"
+)
 def worker(**parameters: Any) -> None:
     """Work on runs of a lake in an object store, handed out by Celery (run.launcher=celery).
 

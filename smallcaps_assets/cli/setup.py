@@ -225,7 +225,7 @@ def check_lake(settings: Settings) -> None:
 
 def check_launcher(settings: Settings) -> None:
     """Refuse a launcher that can't work, before anything is written. Raises SettingsError."""
-    if settings.run.launcher == "celery":
+    if settings.run.launcher != "in_process":
         from smallcaps_assets.orchestration.fleet import check_fleet
 
         check_fleet(settings)

@@ -54,7 +54,7 @@ def open_ui(options: LakeOptions, port: int, host: str) -> int:
     with open_instance(settings.lake.local) as instance:
         home = Path(instance.root_directory)
         maintain(instance, settings.run)
-        if settings.run.launcher == "celery":
+        if settings.run.launcher != "in_process":
             declare_served(instance, digest_of(settings))
     handed = hand_over(overrides_of(options), options.config, settings.lake)
     where = ["--host", host, "--port", str(port), "--workspace", str(workspace_file(home))]

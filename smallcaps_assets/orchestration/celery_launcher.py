@@ -19,8 +19,8 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import ChannelError
 
-from smallcaps_assets.orchestration.fleet import CODE_TAG, WORKER_TAG, digest_here
-from smallcaps_assets.orchestration.heartbeats import BEAT, last_beat
+from smallcaps_assets.orchestration.fleet import CODE_TAG, WORKER_TAG, digest_here, seen_twice
+from smallcaps_assets.orchestration.heartbeats import BEAT, Silence
 from smallcaps_assets.orchestration.storage.private import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -51,7 +51,7 @@ class PingingLauncher(CeleryRunLauncher):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.celery.conf.update(APP)
-        self._silent: dict[str, tuple[str, float]] = {}
+        self._silence = Silence()
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Hand a run to the broker, with the code and settings that it is for."""
@@ -92,10 +92,10 @@ class PingingLauncher(CeleryRunLauncher):
             return lives  # the broker is away
         if worker in answers and run.run_id not in answers[worker]:
             return self._gone(run, f"worker {worker} does not work on it any more")
-        if worker not in answers and self._is_still(run):
+        if worker not in answers and self._silence.lasts(self._instance, run, STILL_SECONDS):
             return self._gone(run, f"worker {worker} gives no answer and no heartbeat")
         if worker in answers:
-            self._silent.pop(run.run_id, None)
+            self._silence.forget(run)
         return lives
 
     def get_run_worker_debug_info(
@@ -109,12 +109,7 @@ class PingingLauncher(CeleryRunLauncher):
 
         A broker that is started again may have lost what was in it.
         """
-        first = self._without_task()
-        if not first:
-            return []
-        pause(2 * BEAT)
-        again = {run.run_id for run in self._without_task()}
-        return [run for run in first if run.run_id in again]
+        return seen_twice(self._without_task, pause)
 
     def _without_task(self) -> list[dg.DagsterRun]:
         waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])
@@ -148,14 +143,6 @@ class PingingLauncher(CeleryRunLauncher):
                 return 0  # Redis has no empty lists
             return found.message_count
 
-    def _is_still(self, run: dg.DagsterRun) -> bool:
-        beat, now = last_beat(self._instance, run), time.monotonic()
-        heard, since = self._silent.get(run.run_id, (None, now))
-        if heard != beat:
-            self._silent[run.run_id] = (beat, now)
-            return False
-        return now - since >= STILL_SECONDS
-
     def _gone(self, run: dg.DagsterRun, reason: str) -> CheckRunHealthResult:
-        self._silent.pop(run.run_id, None)
+        self._silence.forget(run)
         return CheckRunHealthResult(WorkerStatus.FAILED, reason)

@@ -15,9 +15,8 @@ from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from smallcaps_assets.orchestration.celery_launcher import APP
-from smallcaps_assets.orchestration.fleet import CODE_TAG, WORKER_TAG, difference, digest_here
-from smallcaps_assets.orchestration.heartbeats import process_tag
-from smallcaps_assets.settings import BROKER_VARIABLE
+from smallcaps_assets.orchestration.fleet import take_run
+from smallcaps_assets.settings import BROKER_VARIABLE, SettingsError
 
 
 class RunTask(Task):
@@ -27,17 +26,12 @@ class RunTask(Task):
         """Execute the run."""
         run_id, worker = str(self.request.id), str(self.request.hostname)
         with dg.DagsterInstance.get() as instance:
-            run = instance.get_run_by_id(run_id)
-            if run is None or run.status is not dg.DagsterRunStatus.STARTING:
-                return None
-            own = digest_here()
-            told = difference(run.tags.get(CODE_TAG, own), own)
-            if told:
-                reason = f"refused by worker {worker}, which is of others: the run is for {told}"
-                instance.report_run_failed(run, reason)
+            try:
+                if not take_run(instance, run_id, worker):
+                    return None
+            except SettingsError:
                 self.app.control.shutdown(destination=[worker])
                 return None
-            instance.add_run_tags(run_id, {WORKER_TAG: worker, **process_tag()})
         return super().__call__(*arguments, **options)
 
 

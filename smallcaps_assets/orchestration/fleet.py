@@ -1,21 +1,27 @@
 """Runs on other machines: what they need, and whether a worker is of the same code and settings.
 
-Nothing here imports Celery, which a machine that only looks at a lake need not have.
+The clients of Celery and Kubernetes are imported only to ask whether somebody answers: a machine
+that only looks at a lake need not have them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
+import yaml
 
 import smallcaps_assets
+from smallcaps_assets.orchestration.heartbeats import BEAT, process_tag
+from smallcaps_assets.orchestration.instance import cluster_access
 from smallcaps_assets.orchestration.location import handed_over, location_settings
 from smallcaps_assets.settings import (
     BROKER_VARIABLE,
@@ -27,18 +33,20 @@ from smallcaps_assets.settings import (
 CODE_TAG = "smallcaps/code_and_settings"
 """Which code and settings a run is for."""
 WORKER_TAG = "smallcaps/worker"
-"""Which Celery worker has taken a run."""
+"""Which Celery worker has taken a run, or which Kubernetes Job is its own."""
 _SERVED = "smallcaps/served"
 _OF_A_MACHINE = ("lake", "run", "desk")
+_CLIENTS = {"celery": ("dagster_celery", "redis"), "kubernetes": ("dagster_k8s",)}
 _SOURCES = {".py", ".csv", ".html", ".css", ".txt"}
 _ANSWER_SECONDS = 5.0
+_BAD_ACCESS = "its address or token is malformed"
 _FORM = "redis://:PASSWORD@HOST:PORT/NUMBER"
 
 
 def check_fleet(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse what workers on other machines can't work with. Raises SettingsError.
 
-    Everything is checked here, up to an answer of the broker, before anything is written.
+    Everything is checked here, up to an answer of who carries the runs, before anything is written.
     """
     if "://" not in settings.lake.root:
         raise SettingsError(
@@ -51,9 +59,13 @@ def check_fleet(settings: Settings, environment: Mapping[str, str] = os.environ)
             f"workers share Dagster's history, which takes PostgreSQL: set {POSTGRES_VARIABLE} to"
             " postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE, or run.launcher=in_process"
         )
-    if find_spec("dagster_celery") is None or find_spec("redis") is None:
-        raise SettingsError("run.launcher=celery: install smallcaps-assets[celery]")
-    _check_broker(environment.get(BROKER_VARIABLE, ""))
+    launcher = settings.run.launcher
+    if any(find_spec(name) is None for name in _CLIENTS[launcher]):
+        raise SettingsError(f"run.launcher={launcher}: install smallcaps-assets[{launcher}]")
+    if launcher == "celery":
+        _check_broker(environment.get(BROKER_VARIABLE, ""))
+    else:
+        _check_cluster(settings.run.namespace, environment)
 
 
 def _check_broker(address: str) -> None:
@@ -78,6 +90,65 @@ def _check_broker(address: str) -> None:
             f"no broker answers at {parts.hostname}:{parts.port or 6379}: {reason}; is Redis up,"
             f" and {BROKER_VARIABLE} its address?"
         ) from None
+
+
+def _check_cluster(namespace: str, environment: Mapping[str, str]) -> None:
+    """Ask the API server for the namespace's Jobs; what it is asked with is never told."""
+    from dagster_k8s.utils import load_kubernetes_config
+    from kubernetes import client, config
+    from urllib3.exceptions import HTTPError
+
+    quoting = (ValueError, yaml.YAMLError)  # what they refuse, which may be a token
+    try:
+        load_kubernetes_config(**cluster_access(environment))
+    except (config.ConfigException, OSError, *quoting) as error:
+        reason = _BAD_ACCESS if isinstance(error, quoting) else " ".join(str(error).split())
+        raise SettingsError(
+            f"no Kubernetes cluster is named: {reason}; set KUBECONFIG to a file that names one, or"
+            " start this inside of one"
+        ) from None
+    found: Any = client.Configuration.get_default_copy()
+    found.retries = 0
+    try:
+        with client.ApiClient(found) as opened:
+            asked = client.BatchV1Api(opened)
+            asked.list_namespaced_job(namespace, limit=1, _request_timeout=_ANSWER_SECONDS)
+    except (client.ApiException, HTTPError, OSError, ValueError) as error:
+        told = _BAD_ACCESS if isinstance(error, quoting) else getattr(error, "reason", "") or error
+        reason = " ".join(str(told).split())
+        raise SettingsError(
+            f"the Kubernetes API at {found.host} lists no Jobs of namespace {namespace}: {reason};"
+            " is the cluster up, KUBECONFIG of it, and deploy/kubernetes/access.yaml applied?"
+        ) from None
+
+
+def take_run(instance: dg.DagsterInstance, run_id: str, worker: str) -> bool:
+    """Tag a run that waits for a worker with this one; False where it doesn't wait any more.
+
+    Raises SettingsError for a run of other code or settings, which is reported as failed.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status is not dg.DagsterRunStatus.STARTING:
+        return False
+    own = digest_here()
+    if told := difference(run.tags.get(CODE_TAG, own), own):
+        reason = f"refused by worker {worker}, which is of others: the run is for {told}"
+        instance.report_run_failed(run, reason)
+        raise SettingsError(reason)
+    instance.add_run_tags(run_id, {WORKER_TAG: worker, **process_tag()})
+    return True
+
+
+def seen_twice(
+    look: Callable[[], list[dg.DagsterRun]], pause: Callable[[float], object] = time.sleep
+) -> list[dg.DagsterRun]:
+    """The runs that two looks find, two heartbeats apart: what was only on its way has come."""
+    first = look()
+    if not first:
+        return []
+    pause(2 * BEAT)
+    again = {run.run_id for run in look()}
+    return [run for run in first if run.run_id in again]
 
 
 def digest_of(settings: Settings) -> str:

@@ -77,6 +77,26 @@ def last_beat(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return _heard(instance, [process]).get(process, "") if process else ""
 
 
+class Silence:
+    """How long the processes of some runs have been silent, as one observer has seen it."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[str, float]] = {}
+
+    def lasts(self, instance: dg.DagsterInstance, run: dg.DagsterRun, seconds: float) -> bool:
+        """Whether a run's heartbeat has not changed for so long, since it was first looked at."""
+        heartbeat, now = last_beat(instance, run), time.monotonic()
+        before, since = self._heard.get(run.run_id, (None, now))
+        if before != heartbeat:
+            self._heard[run.run_id] = (heartbeat, now)
+            return False
+        return now - since >= seconds
+
+    def forget(self, run: dg.DagsterRun) -> None:
+        """Begin anew with a run that has answered or is over."""
+        self._heard.pop(run.run_id, None)
+
+
 def dead_runs(
     instance: dg.DagsterInstance,
     runs: Iterable[dg.DagsterRun],

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +28,7 @@ from smallcaps_assets.pipeline.workspace import Workspace
 from smallcaps_assets.schemas import TABLES
 from smallcaps_assets.settings import (
     BROKER_VARIABLE,
+    CONFIG_FILE,
     POSTGRES_VARIABLE,
     RunSettings,
     SettingsError,
@@ -72,23 +73,15 @@ _POSTGRES = {
         "config": {"postgres_url": {"env": POSTGRES_VARIABLE}},
     }
 }
-_CELERY = {
-    "run_launcher": {
-        "module": "smallcaps_assets.orchestration.celery_launcher",
-        "class": "PingingLauncher",
-        "config": {"broker": {"env": BROKER_VARIABLE}, "backend": "disabled://"},
-    },
-    # Only what ended with its worker; what failed by itself is retried within its run.
-    "run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False},
-    # A run may wait for a worker for as long as it takes; what the broker lost, `upkeep` ends.
-    "run_monitoring": {
-        "enabled": True,
-        "poll_interval_seconds": 10,
-        "start_timeout_seconds": 30 * 86_400,
-        "cancel_timeout_seconds": 60,
-    },
-}
-"""What in dagster.yaml says that Celery workers work on the runs."""
+# Only what ended with its worker; what failed by itself is retried within its run.
+_RETRIES = {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False}
+_MONITORING = {"enabled": True, "cancel_timeout_seconds": 60}
+_SECTIONS = ("run_launcher", "run_retries", "run_monitoring")
+_OURS = ("PingingLauncher", "PodLauncher")
+POD_OBJECTS = "smallcaps"
+"""Name of the ConfigMap and of the Secret that a run's pod reads (deploy/kubernetes)."""
+POD_SETTINGS = f"/srv/smallcaps/{CONFIG_FILE}"
+"""Where a pod has its settings: in the working folder of the image (deploy/common/Dockerfile)."""
 MODULE = "smallcaps_assets.definitions"
 LOCATION = "smallcaps_assets"
 """The code location's name, as in the root's workspace.yaml: runs, schedules, sensors and saved
@@ -132,18 +125,65 @@ def choose_launcher(root: str | Path, settings: RunSettings) -> None:
     """
     file = instance_home(root) / "dagster.yaml"
     stored = _stored_config(file)
-    is_celery = stored.get("run_launcher", {}).get("class") == "PingingLauncher"
-    if settings.launcher == "celery":
+    if settings.launcher != "in_process":
         runs = max(4, settings.vendor_runs + settings.tick_runs + 2)
         limits = {**stored["concurrency"], "runs": {"max_concurrent_runs": runs}}
-        config = {**stored, **_CELERY, "concurrency": limits}
-    elif is_celery:
-        own = {name: value for name, value in stored.items() if name not in _CELERY}
+        config = {**stored, **_fleet_config(settings), "concurrency": limits}
+    elif stored.get("run_launcher", {}).get("class") in _OURS:
+        own = {name: value for name, value in stored.items() if name not in _SECTIONS}
         config = {**own, "run_monitoring": _CONFIG["run_monitoring"]}
     else:
         return
     if config != stored:
         files.publish(file, yaml.safe_dump(config, sort_keys=True).encode())
+
+
+def _fleet_config(settings: RunSettings) -> dict[str, Any]:
+    """What in dagster.yaml says that others work on the runs."""
+    if settings.launcher == "celery":
+        launcher = {
+            "module": "smallcaps_assets.orchestration.celery_launcher",
+            "class": "PingingLauncher",
+            "config": {"broker": {"env": BROKER_VARIABLE}, "backend": "disabled://"},
+        }
+        # A run may wait for a worker for as long as it takes; what the broker lost, `upkeep` ends.
+        looks = {"poll_interval_seconds": 10, "start_timeout_seconds": 30 * 86_400}
+    else:
+        launcher = {
+            "module": "smallcaps_assets.orchestration.kubernetes_launcher",
+            "class": "PodLauncher",
+            "config": _pod_config(settings),
+        }
+        # A pod may wait for a node; one whose image or secret is missing waits for ever.
+        looks = {"poll_interval_seconds": 5, "start_timeout_seconds": 1_800}
+    monitoring = {**_MONITORING, **looks}
+    return {"run_launcher": launcher, "run_retries": _RETRIES, "run_monitoring": monitoring}
+
+
+def _pod_config(settings: RunSettings) -> dict[str, Any]:
+    """A run's Job: the settings come from a ConfigMap, addresses and keys from a Secret."""
+    file = {"name": "settings", "mountPath": POD_SETTINGS, "subPath": CONFIG_FILE}
+    resources = {"cpu": settings.pod_cpu, "memory": settings.pod_memory}
+    return {
+        "job_image": settings.image,
+        "job_namespace": settings.namespace,
+        **cluster_access(os.environ),
+        "instance_config_map": POD_OBJECTS,
+        "service_account_name": "default",
+        "dagster_home": "",
+        "env_secrets": [POD_OBJECTS],
+        "volumes": [{"name": "settings", "configMap": {"name": POD_OBJECTS}}],
+        "volume_mounts": [file],
+        "resources": {"requests": resources, "limits": resources},
+        "run_k8s_config": {"pod_spec_config": {"automount_service_account_token": False}},
+    }
+
+
+def cluster_access(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Which cluster: the one that this process runs in, else the one that KUBECONFIG names."""
+    is_inside = "KUBERNETES_SERVICE_HOST" in environment
+    file = None if is_inside else environment.get("KUBECONFIG")
+    return {"load_incluster_config": is_inside, "kubeconfig_file": file}
 
 
 def _stored_config(file: Path) -> dict[str, Any]:

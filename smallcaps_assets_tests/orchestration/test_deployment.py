@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 import smallcaps_assets
 from smallcaps_assets.cli import main
+from smallcaps_assets.orchestration.instance import POD_OBJECTS, POD_SETTINGS
 from smallcaps_assets.settings import (
     BROKER_VARIABLE,
+    CONFIG_FILE,
     KEY_VARIABLE,
     POSTGRES_VARIABLE,
     STORE_KEY_VARIABLES,
@@ -21,6 +26,12 @@ from smallcaps_assets.settings import (
 
 ROOT = Path(smallcaps_assets.__file__).parents[1]
 DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+
+
+def objects_in(file: Path) -> list[Any]:
+    """The objects of a manifest."""
+    return list(yaml.safe_load_all(file.read_text()))
 
 
 def test_settings_of_the_fleet_are_valid_and_ask_for_celery() -> None:
@@ -53,3 +64,50 @@ def test_image_has_the_extras_that_the_package_offers() -> None:
     assert set(extras.group(1).split(",")) <= set(offered["optional-dependencies"])
     for source in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
         assert all((ROOT / name).exists() for name in source.split()), source
+
+
+def test_manifests_are_what_the_api_takes() -> None:
+    pytest.importorskip("kubernetes", reason="install smallcaps-assets[kubernetes]")
+    from smallcaps_assets_tests.kubernetes_models import problems
+
+    found = [made for file in sorted(KUBERNETES.glob("*.yaml")) for made in objects_in(file)]
+    assert len(found) == 8 and [told for made in found for told in problems(made)] == []
+    server = next(made for made in found if made["kind"] == "Deployment")
+    for name, value, told in [
+        ("image_", "x", "image_: unknown field"),
+        ("args", "ui", "args: 'ui' is no list"),
+        ("tty", "yes", "tty: 'yes' is no bool"),
+        ("ports", [{"containerPort": "3000"}], "containerPort: '3000' is no int"),
+        ("name", None, "`name`"),
+    ]:
+        wrong = deepcopy(server)
+        wrong["spec"]["template"]["spec"]["containers"][0][name] = value
+        assert any(told in line for line in problems(wrong)), told
+    assert problems({"kind": "Job", "apiVersion": "v1"}) == ["no kind Job in v1"]
+
+
+def test_manifests_fit_each_other_the_image_and_the_launcher(tmp_path: Path) -> None:
+    found = {
+        made["kind"]: made
+        for file in sorted(KUBERNETES.glob("*.yaml"))
+        for made in objects_in(file)
+    }
+    file = tmp_path / CONFIG_FILE
+    file.write_text(found["ConfigMap"]["data"][CONFIG_FILE])
+    settings = load_settings(config_file=file)
+    spec = found["Deployment"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert settings.run.launcher == "kubernetes" and settings.run.image == container["image"]
+    assert spec["serviceAccountName"] == found["ServiceAccount"]["metadata"]["name"]
+    names = {made["metadata"].get("namespace") for made in found.values()} - {None}
+    assert names == {settings.run.namespace, found["Namespace"]["metadata"]["name"]}
+    for kind in ("ConfigMap", "Secret"):
+        assert found[kind]["metadata"]["name"] == POD_OBJECTS
+    assert container["volumeMounts"][0]["mountPath"] == POD_SETTINGS
+    workdir = re.search(r"^WORKDIR (\S+)$", (DEPLOY / "common" / "Dockerfile").read_text(), re.M)
+    assert workdir is not None and f"{workdir[1]}/{CONFIG_FILE}" == POD_SETTINGS
+    name, *options = container["args"]
+    known = {option for parameter in main.commands[name].params for option in parameter.opts}
+    assert {option for option in options if option.startswith("--")} <= known
+    example = {POSTGRES_VARIABLE, *STORE_KEY_VARIABLES[:2]}
+    assert set(found["Secret"]["stringData"]) == example

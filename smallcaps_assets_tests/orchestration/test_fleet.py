@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -96,10 +97,61 @@ def test_broker_with_another_password_is_refused_and_with_its_own_is_not() -> No
         check_fleet(SETTINGS, {**HISTORY, BROKER_VARIABLE: running.url})
 
 
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("launcher", ["celery", "kubernetes"])
+def test_without_the_extra_it_is_named(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"install smallcaps-assets\[celery\]"):
-        check_fleet(SETTINGS, {**HISTORY, BROKER_VARIABLE: "redis://h"})
+    settings = load_settings(["lake.root=s3://desk/lake", f"run.launcher={launcher}"])
+    with pytest.raises(SettingsError, match=rf"install smallcaps-assets\[{launcher}\]$"):
+        check_fleet(settings, {**HISTORY, BROKER_VARIABLE: "redis://h"})
+
+
+def refusal_of_pods(tmp_path: Path, address: str = "", token: str = SECRET) -> str:
+    """The one line with which a cluster at an address is refused."""
+    pytest.importorskip("dagster_k8s", reason="install smallcaps-assets[kubernetes]")
+    from smallcaps_assets_tests.kubernetes_api import kubeconfig
+
+    settings = load_settings(["lake.root=s3://desk/lake", "run.launcher=kubernetes"])
+    file = kubeconfig(tmp_path, address, token) if address else tmp_path / "none"
+    with pytest.raises(SettingsError) as caught:
+        check_fleet(settings, {**HISTORY, "KUBECONFIG": str(file)})
+    line = str(caught.value)
+    assert SECRET not in line and "\n" not in line
+    return line
+
+
+def test_cluster_that_is_not_named_or_does_not_answer_is_refused(tmp_path: Path) -> None:
+    assert "no Kubernetes cluster is named" in refusal_of_pods(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    told = refusal_of_pods(tmp_path, f"http://127.0.0.1:{port}")
+    assert f"the Kubernetes API at http://127.0.0.1:{port} lists no Jobs" in told
+    with other_server() as port:
+        told = refusal_of_pods(tmp_path, f"http://127.0.0.1:{port}")
+    assert "lists no Jobs of namespace smallcaps: Bad Request" in told
+
+
+def test_what_names_a_cluster_and_is_malformed_is_not_quoted(tmp_path: Path) -> None:
+    for token in (f"{SECRET}\nsecond: line", f"{SECRET}é†"):
+        told = refusal_of_pods(tmp_path, "http://127.0.0.1:9", token)
+        assert "its address or token is malformed" in told
+    (tmp_path / "none").write_text(f"users: [{{token: {SECRET}")
+    assert "no Kubernetes cluster is named: its address or token" in refusal_of_pods(tmp_path)
+
+
+def test_cluster_that_refuses_is_named_and_one_that_allows_is_not(tmp_path: Path) -> None:
+    pytest.importorskip("dagster_k8s", reason="install smallcaps-assets[kubernetes]")
+    from smallcaps_assets_tests.kubernetes_api import Cluster, Image, served
+
+    rule = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list"]}
+    cluster = Cluster(tmp_path, "smallcaps", Image("any", [], {}), [], [rule])
+    settings = load_settings(["lake.root=s3://desk/lake", "run.launcher=kubernetes"])
+    with served(cluster):
+        assert "Jobs of namespace smallcaps: Unauthorized" in refusal_of_pods(tmp_path, cluster.url)
+        variables = {**HISTORY, "KUBECONFIG": str(cluster.kubeconfig())}
+        check_fleet(settings, variables)
+        cluster.rules.clear()
+        with pytest.raises(SettingsError, match=r"smallcaps: Forbidden; .*access\.yaml applied"):
+            check_fleet(settings, variables)
 
 
 def test_digest_differs_by_settings_and_not_by_what_a_machine_has_of_its_own() -> None:
@@ -142,17 +194,27 @@ def test_worker_of_other_settings_than_what_serves_is_refused(
             check_worker(instance, "code.others")
 
 
+@pytest.mark.parametrize(
+    ("launcher", "told"),
+    [
+        ("celery", ("PingingLauncher", BROKER_VARIABLE)),
+        ("kubernetes", ("PodLauncher", "cpu: 1500m")),
+    ],
+)
 def test_launcher_is_chosen_and_given_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    launcher: Literal["celery", "kubernetes"],
+    told: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", "")
     open_instance(tmp_path).dispose()
     home = tmp_path / "dagster"
     before = (home / "dagster.yaml").read_text()
-    choose_launcher(tmp_path, RunSettings(launcher="celery", tick_runs=7))
-    told = (home / "dagster.yaml").read_text()
-    assert "PingingLauncher" in told and f"env: {BROKER_VARIABLE}" in told
-    assert "max_concurrent_runs: 10" in told and "retry_on_asset_or_op_failure: false" in told
+    choose_launcher(tmp_path, RunSettings(launcher=launcher, tick_runs=7, pod_cpu="1500m"))
+    file = (home / "dagster.yaml").read_text()
+    assert all(text in file for text in told)
+    assert "max_concurrent_runs: 10" in file and "retry_on_asset_or_op_failure: false" in file
     with open_instance(tmp_path) as instance:
         assert instance.run_retries_enabled and instance.run_retries_max_retries == 3
     choose_launcher(tmp_path, RunSettings())
