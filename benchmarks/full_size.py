@@ -1,11 +1,11 @@
-"""Eight tables of 11,054 ticker-sessions, launched as the UI does, through `smallcaps ui`.
+"""Nine tables of 11,054 ticker-sessions, launched as the UI does, through `smallcaps ui`.
 
-    python benchmarks/full_size.py                # the full size, an hour or less
+    python benchmarks/full_size.py                # the full size, about 50 minutes
     python benchmarks/full_size.py --share 0.02   # a fiftieth of it, to try it out
 
 The tables are trades, the bars, their features, labels and weights: what needs no quotes.
 The simulated market has as many ticker-sessions as are asked for, since selection is opened, with
-about 24,000 trades each; the trades of one come damaged. A main job makes what comes before ticks.
+about 20,000 trades each; the trades of one come damaged. A main job makes what comes before ticks.
 Then one backfill is launched over HTTP and followed to its end: every ticker-session but the
 damaged one has to arrive in all tables, and Dagster has to show that one as failed, alone. After it
 the pages are measured as in `orchestration.py`, on the web server that has been running all along.
@@ -48,7 +48,7 @@ OPENED = {
     "sandbox.trades_scale": TRADES_SCALE,
 }
 LONGEST = 2 * 3600
-EIGHT = tuple(name for name in TICK_CHAIN if "quote" not in name and "pattern" not in name)
+MADE = tuple(name for name in TICK_CHAIN if "quote" not in name and "pattern" not in name)
 
 
 def options(lake: Path, tickers: int, **more: object) -> list[str]:
@@ -83,7 +83,7 @@ def served(lake: Path, given: list[str]) -> Iterator[Servers]:
 def launch(running: Servers, keys: list[str]) -> None:
     """A backfill of the whole tick chain."""
     params = {
-        "assetSelection": [{"path": [table]} for table in EIGHT],
+        "assetSelection": [{"path": [table]} for table in MADE],
         "partitionNames": keys,
         "title": "full size",
     }
@@ -97,7 +97,7 @@ def follow(root: Path, running: Servers, keys: list[str]) -> float:
     began, most = time.perf_counter(), 0.0
     while True:
         most = max(most, running.memory().get("webserver", 0.0))
-        shown = {name: len(of) for name, of in statuses(root, EIGHT[-1], keys).items()}
+        shown = {name: len(of) for name, of in statuses(root, MADE[-1], keys).items()}
         seconds = time.perf_counter() - began
         print(f"  after {seconds:5.0f} s: {shown}", flush=True)
         if sum(shown.get(name, 0) for name in ("MATERIALIZED", "FAILED")) == len(keys):
@@ -135,11 +135,11 @@ def main() -> None:
             launch(running, keys)
             most = follow(root, running, keys)
             seconds = time.perf_counter() - began
-            print(f"{len(keys) * len(EIGHT):,} partitions in {seconds / 60:.1f} minutes")
+            print(f"{len(keys) * len(MADE):,} partitions in {seconds / 60:.1f} minutes")
             trades = Lake(root).scan("trades").select(pl.len()).collect().item()
             print(f"{trades / len(keys):,.0f} trades each; web server at most {most:,.0f} MB")
             expected = {"FAILED": [bad], "MATERIALIZED": [key for key in keys if key != bad]}
-            wrong = [table for table in EIGHT if statuses(root, table, keys) != expected]
+            wrong = [table for table in MADE if statuses(root, table, keys) != expected]
             told = f"NOT so in {', '.join(wrong)}" if wrong else "so it is"
             print(f"{bad} failed alone, all others arrived: {told}")
             measure_pages(running)
