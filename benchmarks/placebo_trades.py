@@ -65,7 +65,7 @@ RULES = {
     "passive": BY_RULE.model_copy(update={"entry": "passive", "entry_seconds": 60}),
     "time": BY_RULE.model_copy(update={"take_profit": 10.0, "stop_loss": 0.99}),
 }
-FULL, QUICK = placebo.FULL, placebo.Size(markets=1, pump_days=120)
+FULL, QUICK = placebo.Size(markets=29), placebo.Size(markets=1, pump_days=120)
 BY_CLOSE, PASSIVE, MODEL = "by_the_close", "passive", "model"
 BASELINES = ("always_long", "random_side", "momentum")
 FEATURES = ("return_5m", "running_return", "imbalance_ratio_5", "volatility", "day_range_position")
