@@ -118,11 +118,12 @@ def leaky(rows: pl.DataFrame, seed: int = 1) -> pl.DataFrame:
     return rows.with_columns(rows["block"].gather(order))
 
 
-def disguised(rows: pl.DataFrame) -> pl.DataFrame:
-    """Under days at which no check can see that blocks share sessions: those that are looked at
-    together lie further apart than the markets."""
+def disguised(rows: pl.DataFrame, block: int) -> pl.DataFrame:
+    """What a block's models are made of, under days at which no check can see that blocks share
+    sessions: one after the other, further apart than the markets are."""
     span = rows["date"].max() - rows["date"].min()  # type: ignore[operator]
-    return moved(rows, (span // YEAR + 1) * (pl.col("block") % (BEFORE + 2)))
+    place = pl.col("block") - (block - 1 - BEFORE)
+    return moved(needed(rows, block), (span // YEAR + 1) * place)
 
 
 # Proofs ------------------------------------------------------------------------------------------
@@ -156,8 +157,8 @@ def views(rows: pl.DataFrame, plan: Plan) -> Iterator[tuple[str, pl.DataFrame, i
     late = range(max(first, last - plan.fewer + 1), last + 1)
     yield from ((HONEST, rows, block) for block in range(first, last + 1))
     yield from ((WITH_EDGE, with_edge(rows), block) for block in late)
-    hidden = disguised(leaky(rows))
-    yield from ((LEAKY, hidden, block) for block in late)
+    hidden = leaky(rows)
+    yield from ((LEAKY, disguised(hidden, block), block) for block in late)
 
 
 def proofs(rows: pl.DataFrame, plan: Plan, workers: int) -> list[Proof]:
