@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -54,7 +55,7 @@ class ObjectStore:
 
 @contextmanager
 def object_store() -> Iterator[ObjectStore]:
-    """A running store, whose address and keys are in the environment."""
+    """A running store without objects, whose address and keys are in the environment."""
     s3fs = pytest.importorskip("s3fs")
     boto3 = pytest.importorskip("boto3")
     server = pytest.importorskip("moto.server")
@@ -65,6 +66,8 @@ def object_store() -> Iterator[ObjectStore]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", store.url)
+        # What servers of one process hold is held in common.
+        urlopen(Request(f"{store.url}/moto-api/reset", method="POST"), timeout=30).close()
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield store
         store.stop()
