@@ -34,6 +34,7 @@ class _State:
 
     received: int | None = None
     is_installed = is_working = is_left_to_command = is_raised = is_told = False
+    has_error = False
     ending = threading.Lock()
 
 
@@ -70,10 +71,14 @@ def left_to_command() -> Iterator[Callable[[], bool]]:
 
     For a command that holds positions: no exception cuts through its work, no time is set to what
     the signal makes it do, and it says itself what has been done. A second signal ends the process.
+    An error is the command's own, not the signal's, and is told as if none had come.
     """
     _State.is_left_to_command = _State.is_told = True
     try:
         yield is_received
+    except BaseException:
+        _State.has_error = True
+        raise
     finally:
         _State.is_left_to_command, _State.is_told = False, is_received()
 
@@ -87,8 +92,9 @@ def hand_over(handler: Any) -> None:
 
 
 def is_received() -> bool:
-    """Whether a signal has come, even if something has caught its exception."""
-    return _State.received is not None
+    """Whether a signal has come that is still to be heeded, even if something has caught its
+    exception."""
+    return _State.received is not None and not _State.has_error
 
 
 def tell() -> str:

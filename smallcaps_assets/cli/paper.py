@@ -84,7 +84,7 @@ def run_paper(
         echo_json(told)
     else:
         echo_values(told, 12)
-    return 0 if is_whole else 130
+    return 0
 
 
 def _day(market: Market, asked: date | None) -> date:

@@ -57,6 +57,21 @@ with interrupts.working(), interrupts.left_to_command() as is_asked_to_stop:
     time.sleep(60)
 """
 
+FAILING = """
+import time
+from smallcaps_assets import interrupts
+
+interrupts.install()
+try:
+    with interrupts.working(), interrupts.left_to_command() as is_asked_to_stop:
+        print("holding", flush=True)
+        while not is_asked_to_stop():
+            time.sleep(0.01)
+        raise OSError("no space left")
+except OSError:
+    print(interrupts.is_received(), interrupts.tell() == interrupts.LINE, flush=True)
+"""
+
 
 def begin(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -147,3 +162,14 @@ def test_first_signal_is_left_to_a_command_that_asks_for_it(tmp_path: Path, numb
     child.send_signal(number)
     _, error = child.communicate(timeout=60)
     assert (child.returncode, error) == (128 + number, "")
+
+
+@SIGNALS
+def test_error_after_a_signal_that_is_left_to_a_command_is_told(
+    tmp_path: Path, number: int
+) -> None:
+    child = begin([sys.executable, "-c", FAILING], tmp_path)
+    wait_for(child, "holding")
+    child.send_signal(number)
+    wait_for(child, "False True")
+    assert child.wait(timeout=60) == 0
