@@ -153,6 +153,11 @@ class Quoted(Event, frozen=True):
     ask: Decimal
     at: int
 
+    @property
+    def has_spread(self) -> bool:
+        """Whether it has two sides, neither locked nor crossed."""
+        return 0 < self.bid < self.ask
+
 
 class Volume(Event, frozen=True):
     """Shares of a symbol that were traded in the minute up to now."""

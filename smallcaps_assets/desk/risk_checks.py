@@ -49,7 +49,7 @@ def _drift(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     risk, quote = desk.rules.risk, desk.quotes.get(wanted.symbol)
     if risk.drift is None or wanted.mid is None:
         return True, "any" if risk.drift is None else "no mid at the decision"
-    if quote is None or not (0 < quote.bid < quote.ask):
+    if quote is None or not quote.has_spread:
         return False, "no quote to compare the mid with"
     moved = SIGN.get(wanted.side, 0) * ((quote.bid + quote.ask) / 2 / wanted.mid - 1)
     return moved <= risk.drift, f"{moved:.2%} since the decision"
@@ -74,7 +74,7 @@ def _quote(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     risk, quote = desk.rules.risk, desk.quotes.get(wanted.symbol)
     if risk.oldest_quote is None:
         return True, "any"
-    if quote is None or not (0 < quote.bid < quote.ask):
+    if quote is None or not quote.has_spread:
         return False, "no quote of two sides" if quote is None else f"{quote.bid} / {quote.ask}"
     age, spread = desk.now - quote.at, (quote.ask - quote.bid) / quote.ask
     is_narrow = risk.most_spread is None or spread <= risk.most_spread
@@ -88,8 +88,10 @@ def _bands(desk: DeskState, wanted: Wanted) -> tuple[bool, str]:
     least = desk.rules.risk.band_distance
     bands = desk.facts.get((Bands.__name__, wanted.symbol))
     quote = desk.quotes.get(wanted.symbol)
-    if least is None or quote is None or not isinstance(bands, Bands):
+    if least is None or not isinstance(bands, Bands):
         return True, "no bands"
+    if quote is None:
+        return True, "no quote"
     if not desk.rules.risk.is_regular(desk.now):
         return True, "no regular hours"
     to_high = bands.high / quote.ask - 1 if quote.ask else Decimal(0)

@@ -210,7 +210,7 @@ class TickerScan:
         self._prints = Columns(np.int64, np.float64, np.float64, *flags)
         self._quotes = Columns(np.int64, *[np.float64] * 4)
         self._path = Columns(np.int64, np.dtype((np.float64, (len(_FIGURES) + 1,))))
-        self._dropped = self._dropped_bars = self._events = self._followed = 0
+        self._dropped = self._dropped_bars = self._events = 0
         self._feed: dict[int, int | None] = {}
         self._find_halts()
         self._last_bars: tuple[Decision | None, Decision | None] = (None, None)
@@ -327,7 +327,7 @@ class TickerScan:
         """The clock has reached a time: minutes that have ended by then, though nothing printed."""
         if time < self._minute_end or not self._prints.size:
             return []
-        found = self._seen() if self._followed < self._prints.size else []
+        found = self._seen() if self._patterns.taken < self._prints.size else []
         self.newest = max(self.newest, time // MINUTE * MINUTE)
         found += self._events_of(self._patterns.reach(time))
         self._minute_end, self._bounds = self._patterns.minute_end, None
@@ -424,7 +424,6 @@ class TickerScan:
         """Patterns that are known with the last print."""
         times, prices, sizes, forming, *_ = self._prints.upto(self._prints.size)
         found = self._patterns.follow((times, prices, sizes, forming), self._halts)
-        self._followed = self._prints.size
         self._bounds = self._patterns.bounds(int(times[-1]))
         self._minute_end = self._patterns.minute_end
         return self._events_of(found) if found.size else []
@@ -483,7 +482,6 @@ class TickerScan:
             columns.drop(count)
         self._path.lower(0, prints)
         self._cut -= prints
-        self._followed -= prints
         self._dropped += prints
         self._dropped_bars += bars
 

@@ -156,11 +156,13 @@ def _facts(work: Workspace, day: date, registry: pl.DataFrame) -> dict[str, Fact
     found = {}
     for (ticker,), of_ticker in told.group_by("ticker"):
         rows = of_ticker.sort("t0").select(ASOF_COLUMNS).to_dicts()
-        events = [
-            {name: _instant(t, row[name]) for name in since if row[name] is not None}
-            for t, row in zip(times, rows, strict=True)
-        ]
-        found[str(ticker)] = Facts(tuple(times), tuple(rows), tuple(events))
+        steps: list[tuple[int, dict[str, Any], dict[str, int]]] = []
+        for t, row in zip(times, rows, strict=True):
+            events = {name: _instant(t, row[name]) for name in since if row[name] is not None}
+            fixed = {name: None if name in events else value for name, value in row.items()}
+            if not steps or (fixed, events) != steps[-1][1:]:
+                steps.append((t, fixed, events))
+        found[str(ticker)] = Facts(*zip(*steps, strict=True))
     return found
 
 

@@ -74,6 +74,11 @@ class PatternPass:
         return kernel.bounds_at(self.settings, self.state, time)
 
     @property
+    def taken(self) -> int:
+        """How many of the prints, without those dropped, have been followed."""
+        return int(self.state["ticks"][0])
+
+    @property
     def minute_end(self) -> int:
         """When the open minute ends."""
         return int(self.minutes["end"][0])
