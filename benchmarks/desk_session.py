@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from desk_speed import QUOTES, TICKERS
+from desk_speed import FIRST, TICKERS, events
 
 from smallcaps_assets.desk.session import Message, Session, Shown, Traded
 from smallcaps_assets.desk.trading import Chooser, Company
@@ -49,26 +49,16 @@ def new_session(day: date, folder: Path) -> Session:
 def messages(
     rng: np.random.Generator, prices: np.ndarray, count: int, begin: int, end: int
 ) -> Iterator[list[Message]]:
-    """Messages between two times in order, one instant after the other; `prices` go on."""
+    """Messages between two times in order, some at once; `prices` go on."""
     parts = max(count // PART, 1)
     edges = np.linspace(begin, end, parts + 1).astype(np.int64)
     for first, last in pairwise(edges):
-        size = count // parts
-        times = np.sort(rng.integers(first, last, size)).tolist()
-        tickers = (TICKERS * rng.random(size) ** 3).astype(int).tolist()
-        sizes = (100.0 * rng.integers(1, 9, size)).tolist()
-        moves = (0.0005 * rng.standard_normal(size)).tolist()
-        quoted = (rng.random(size) < QUOTES).tolist()
-        made: list[Message] = []
-        for k, at, shares, move, is_quote in zip(tickers, times, sizes, moves, quoted, strict=True):
-            prices[k] = min(max(prices[k] * (1 + move), 1.0), 15.0)
-            price, name = round(float(prices[k]), 2), f"T{k}"
-            made.append(
-                Shown(name, at, price - 0.01, shares, price + 0.01, shares)
-                if is_quote
-                else Traded(name, at, price, shares, 12, (), 3)
-            )
-        yield made
+        yield [
+            Shown(f"T{k}", at, price - 0.01, size, price + 0.01, size)
+            if is_quote
+            else Traded(f"T{k}", at, price, size, 12, (), 3)
+            for k, at, is_quote, price, size in events(rng, prices, count // parts, first, last)
+        ]
 
 
 def resident() -> float:
@@ -88,7 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for day in sessions(FIRST_DAY, LAST_DAY)[: given.sessions]:
             session = new_session(day, Path(folder) / str(day))
-            hours, prices = session.trader.hours, np.full(TICKERS, 5.0)
+            hours, prices = session.trader.hours, np.full(TICKERS, FIRST)
             whole = (hours.close - hours.premarket_open) // HOUR
             for hour in range(whole):
                 begin, spent = hours.premarket_open + hour * HOUR, 0.0

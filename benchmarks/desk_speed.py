@@ -31,14 +31,16 @@ from smallcaps_assets.settings import Settings
 
 DAY = date(2024, 12, 18)
 TICKERS, QUOTES = 300, 0.6
+FIRST, LEAST, MOST = 5.0, 1.0, 15.0  # USD
 
 
-def events(count: int, seed: int, begin: int, end: int) -> list[tuple]:
-    """Events between two times in order: ticker, time, and a price and size, or two sides."""
-    rng = np.random.default_rng(seed)
+def events(
+    rng: np.random.Generator, prices: np.ndarray, count: int, begin: int, end: int
+) -> list[tuple]:
+    """Events between two times in order: ticker, time, whether it is a quote, price and size;
+    `prices` go on."""
     times = np.sort(rng.integers(begin, end, count))
     tickers = (TICKERS * rng.random(count) ** 3).astype(int)
-    prices = np.full(TICKERS, 5.0)
     moves = 0.0005 * rng.standard_normal(count)
     sizes = 100.0 * rng.integers(1, 9, count)
     is_quote = rng.random(count) < QUOTES
@@ -47,9 +49,8 @@ def events(count: int, seed: int, begin: int, end: int) -> list[tuple]:
         tickers.tolist(), times.tolist(), sizes.tolist(), is_quote.tolist(), moves.tolist(),
         strict=True,
     ):  # fmt: skip
-        prices[k] *= 1 + move
-        price = round(float(prices[k]), 2)
-        found.append((k, time_, quoted, price, size))
+        prices[k] = min(max(prices[k] * (1 + move), LEAST), MOST)
+        found.append((k, time_, quoted, round(float(prices[k]), 2), size))
     return found
 
 
@@ -73,7 +74,8 @@ def main() -> None:
     if given.seconds and not given.session:
         begin = hours.open + 300 * 10**9
         end = begin + (count + warm) * 10**9 // given.rate
-    offered = events(count + warm, 1, begin, end)
+    prices = np.full(TICKERS, FIRST)
+    offered = events(np.random.default_rng(1), prices, count + warm, begin, end)
     updates, decisions, came, began = [], [], [], time.perf_counter()
     for n, (k, at, is_quote, price, size) in enumerate(offered):
         if n == warm:
