@@ -34,7 +34,7 @@ class _State:
 
     received: int | None = None
     is_installed = is_working = is_left_to_command = is_raised = is_told = False
-    has_error = False
+    is_heeded = has_error = False
     ending = threading.Lock()
 
 
@@ -111,6 +111,7 @@ def status() -> int:
 def _handle(number: int, frame: FrameType | None) -> None:
     _State.received = _State.received or number
     if _State.is_left_to_command:
+        _State.is_heeded = True
         return
     if not _State.is_working or _is_importing(frame):
         _end()
@@ -134,11 +135,12 @@ def _watch(reader: int) -> None:
     if not _State.is_installed:
         return
     _State.received = _State.received or number
-    if _State.is_working:
+    if _State.is_working or _State.is_heeded:
         time.sleep(_TWICE)
         while select.select([reader], [], [], 0)[0]:
             os.read(reader, 1)
-        select.select([reader], [], [], None if _State.is_left_to_command else GRACE - _TWICE)
+        is_left = _State.is_left_to_command or _State.is_heeded
+        select.select([reader], [], [], None if is_left else GRACE - _TWICE)
     _end()
 
 
